@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from contract.errors import SubmodelError
-from contract.files.folders import DISK_ERRORS
+from contract.files.folders import DISK_ERRORS, sentence_of
 from contract.plain_text import plain
 from submodel import __version__
 from submodel.commands.bases import bases
@@ -74,7 +74,6 @@ AGAIN = {
     **dict.fromkeys(("fleet", "sweep"), "; run it again to go on"),
     "pull": "; files that were fetched whole are kept",
 }
-OUT_OF_MEMORY = ("DefaultCPUAllocator", "bad allocation", "bad_alloc")  # of torch and ONNX Runtime
 for group, commands in GROUPS.items():
     for name, command in commands.items():
         app.command(name, rich_help_panel=group)(command)
@@ -113,9 +112,9 @@ def main() -> None:
         _tell(f"{error.strerror}{where}; free space, or name a folder that can be written with -o{again}.")
         sys.exit(1)
     except (MemoryError, RuntimeError) as error:
-        if not isinstance(error, MemoryError) and not any(words in str(error) for words in OUT_OF_MEMORY):
+        if (sentence := sentence_of(error)) is None:
             raise
-        _tell(f"there is not enough memory; close other programs, or take a smaller base{_again()}.")
+        _tell(f"{sentence}{_again()}.")
         sys.exit(1)
     except SystemExit as ended:
         if ended.code == INTERRUPTED:  # typer's, in place of a KeyboardInterrupt

@@ -33,6 +33,7 @@ if sys.platform == "darwin":
 
 # The user's to mend: full disk or quota, no permission, read-only media.
 DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO})
+OUT_OF_MEMORY = ("DefaultCPUAllocator", "bad allocation", "bad_alloc")  # in what torch and ONNX Runtime say
 OPEN = 0o666  # the mode of files that others may read, if the user's umask lets them
 PRIVATE = 0o600  # of files that hold text of the repository, whose own files may be closed to others
 IGNORED = "*\n"  # the .gitignore of each folder that a build makes
@@ -243,6 +244,22 @@ def is_disk_full(error: BaseException) -> bool:
         return error.errno in (errno.ENOSPC, errno.EDQUOT)
     words = str(error)
     return any(one in words for one in (os.strerror(errno.ENOSPC), f"os error {errno.ENOSPC}", "StorageFull"))
+
+
+def sentence_of(error: Exception) -> str | None:
+    """Return what a disk or the memory lacks and what to do, without a full stop; None if the error is of another kind.
+
+    Such an error is no defect, of whatever library it comes.
+    """
+    if isinstance(error, OSError) and error.errno in DISK_ERRORS:
+        where = f" ({error.filename})" if error.filename else ""
+        return f"{error.strerror}{where}; free space there, or look at who may write to it"
+    if is_disk_full(error):
+        return "the disk is full; free space"
+    is_of_memory = isinstance(error, RuntimeError) and any(words in str(error) for words in OUT_OF_MEMORY)
+    if isinstance(error, MemoryError) or is_of_memory:
+        return "there is not enough memory; close other programs, or take a smaller base"
+    return None
 
 
 def sync(path: Path) -> None:

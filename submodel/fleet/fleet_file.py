@@ -33,10 +33,11 @@ from contract.files.file_names import DEVICES
 from contract.files.home import expand_home
 from contract.files.untrusted_json import read_bytes
 from submodel.build.build_settings import BuildSettings
+from submodel.build.lock import LOCK, OWNER
 from submodel.fleet.git_source import check_address, check_ref, is_address
 
 MAX_BYTES: Final = 64 << 20  # 100,000 repositories with settings of their own have less
-OWN_FILES: Final = ("fleet.json", "fleet.html")  # beside the folders of results
+OWN_FILES: Final = ("fleet.json", "fleet.html", LOCK, OWNER)  # beside the folders of results or of work
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _Part = TypeVar("_Part")
 
@@ -154,7 +155,8 @@ def _repository(given: str | _Entry, whole: _File, folder: Path, where: str) -> 
         name = entry.name or _name_of(entry.source if is_address(entry.source) else source)
         if not is_name(name):
             raise FleetFileError(
-                f"{name!r} can't be a folder's name on every system; give a name of letters, digits, '.', '_' and '-'"
+                f"{name!r} can't be a folder's name on every system, or is a file's of ours; give another name, of "
+                "letters, digits, '.', '_' and '-'"
             )
     except SubmodelError as error:
         raise FleetFileError(f"{where}: {str(error).rstrip('.')}.") from error
@@ -163,8 +165,8 @@ def _repository(given: str | _Entry, whole: _File, folder: Path, where: str) -> 
 
 def is_name(name: str) -> bool:
     """Whether a name is that of one folder on every system, and of no file of ours."""
-    is_device = name.partition(".")[0].upper() in DEVICES
-    return _NAME.fullmatch(name) is not None and not (name.endswith(".") or is_device or name.lower() in OWN_FILES)
+    is_taken = name.partition(".")[0].upper() in DEVICES or name.lower() in OWN_FILES
+    return _NAME.fullmatch(name) is not None and not (name.endswith(".") or is_taken)
 
 
 def _name_of(source: str) -> str:

@@ -21,7 +21,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from contract.errors import CorpusError
-from contract.files.folders import write_text
+from contract.files.folders import is_disk_full, write_text
 from contract.files.removal import remove_tree
 from contract.repository.git import GitError, run_git
 
@@ -173,4 +173,5 @@ def _reach_out() -> Mapping[str, str]:
 
 
 def _failed(address: str, error: GitError) -> str:
-    return f"{without_password(address)} can't be fetched ({error}); look at the address, and at who may read it."
+    advice = "free space" if is_disk_full(error) else "look at the address, and at who may read it"
+    return f"{without_password(address)} can't be fetched ({error}); {advice}."

@@ -4,9 +4,10 @@ Each task has a process of its own (`submodel.fleet.own_process`). If it is kill
 build resumes from its stages. A folder of work has this form:
 
     WORK/NAME/build/       what `submodel build -o` writes
-    WORK/NAME/NAME/        the files of a repository that git fetched; a title comes from the folder's name
     WORK/NAME/log.jsonl    what the build says, as of `--progress json`
     WORK/NAME/over-time    the run in which the time limit ended it
+    WORK/NAME/repository/NAME/
+                           the files that git fetched, until the build ends; a title comes from the folder's name
 """
 
 from __future__ import annotations
@@ -15,12 +16,14 @@ import platform
 import time
 import traceback
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final, TypedDict
 
 from contract.errors import BuildError, SubmodelError
+from contract.files.folders import sentence_of
+from contract.files.removal import remove_tree
 from submodel.build.lock import build_lock, when_free
 from submodel.fleet.fleet_file import BuildPart
 from submodel.fleet.git_source import fetch
@@ -28,6 +31,7 @@ from submodel.fleet.identity import COMMIT, fingerprint_of
 from submodel.fleet.own_process import OVER_TIME
 
 LOG: Final = "log.jsonl"
+FETCHED: Final = "repository"
 LOCK_WAIT_S: Final = 180.0
 
 
@@ -62,22 +66,26 @@ def build_repository(document: Mapping[str, Any]) -> Outcome:
     """Run the build of a `Task`. What goes wrong is an outcome with a reason, not an error."""
     task = Task(**document)
     folder = Path(task.work) / task.name
-    folder.mkdir(parents=True, exist_ok=True)
     started = time.perf_counter()
     outcome: Outcome = {"fingerprint": task.fingerprint, "machine": platform.node()}
     over_time = f"It took longer than {task.time_limit_s / 60:g} minutes; raise time_limit_minutes."
     if _read(folder / OVER_TIME) == task.run:
+        remove_tree(folder / FETCHED)
         return {**outcome, "reason": over_time, "seconds": task.time_limit_s}
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         with _log(folder / LOG):
             outcome["fingerprint"] = _build(task, folder)
     except SubmodelError as error:
         outcome["reason"] = " ".join(str(error).split())
     except Exception as error:
-        # A defect of ours, or of a library: this repository's row, and not the end of the others.
-        with (folder / LOG).open("a", encoding="utf-8") as log:
-            traceback.print_exc(file=log)
-        outcome["reason"] = f"The build ended with a defect ({error!r:.300}); {folder / LOG} has its trace."
+        if sentence := sentence_of(error):
+            outcome["reason"] = f"The build failed on {platform.node()}: {sentence}."
+        else:
+            # A defect of ours, or of a library: this repository's row, and not the end of the others.
+            with suppress(OSError), (folder / LOG).open("a", encoding="utf-8") as log:
+                traceback.print_exc(file=log)
+            outcome["reason"] = f"The build ended with a defect ({error!r:.300}); {folder / LOG} has its trace."
     outcome["seconds"] = round(time.perf_counter() - started, 1)
     return outcome
 
@@ -100,16 +108,19 @@ def _build(task: Task, folder: Path) -> str:
         if found != task.base_sha256:
             raise BuildError(f"{task.base} has other weights on {platform.node()}; use one base on all machines.")
         is_fetched = task.fingerprint.startswith(COMMIT)
-        repository = folder / task.name if is_fetched else Path(task.source)
+        repository = folder / FETCHED / task.name if is_fetched else Path(task.source)
         fingerprint = task.fingerprint if is_fetched else fingerprint_of(repository)
         settings = replace(BuildPart(**task.build).settings(repository, folder / "build"), dtype=task.dtype)
 
         def build() -> None:
             with build_lock(folder):  # also while it fetches: an earlier try may still read what would be replaced
-                if is_fetched:
-                    with display.stage("fetch the repository"):
-                        fetch(task.source, fingerprint.removeprefix(COMMIT), repository)
-                run_build(settings, display)
+                try:
+                    if is_fetched:
+                        with display.stage("fetch the repository"):
+                            fetch(task.source, fingerprint.removeprefix(COMMIT), repository)
+                    run_build(settings, display)
+                finally:
+                    remove_tree(folder / FETCHED)  # the next try fetches it again
 
         # A process that lost its cluster lives on for a minute.
         when_free(build, display.say, LOCK_WAIT_S)

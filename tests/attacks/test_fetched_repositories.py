@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import torch
 
+from contract.errors import BuildError
+from contract.versions import PROGRAM
+from submodel.build.build_settings import BuildSettings
+from submodel.build.paths import prepare_output
 from submodel.fleet import git_source
 from submodel.fleet.git_source import FetchError, ask_commit, check_address, fetch, is_address, without_password
+from submodel.fleet.identity import COMMIT
+from submodel.fleet.task import Task, build_repository, describe
 from testbed.git import git
 
 EXEC_PATH = subprocess.run(["git", "--exec-path"], capture_output=True, text=True, check=False).stdout.strip()
@@ -190,6 +199,62 @@ def test_a_pack_of_any_size_is_not_written(
     with pytest.raises(FetchError, match="git fetch failed"):
         fetch(f"{address}/large/.git", git(large, "rev-parse", "HEAD"), target)
     assert all(path.stat().st_size <= 100_000 for path in target.rglob("*"))
+
+
+@serves_git
+@pytest.mark.parametrize(
+    ("name", "error", "reason"),
+    [
+        ("build", None, ""),
+        ("log.jsonl", BuildError("Too little code."), "Too little code."),
+        ("app", OSError(errno.ENOSPC, "No space left", "/d/x"), "No space left (/d/x); free space there"),
+        ("app", MemoryError(), "there is not enough memory; close other programs, or take a smaller base."),
+    ],
+)
+def test_a_fetched_repository_is_built_and_its_files_do_not_stay(
+    server: tuple[str, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    error: Exception | None,
+    reason: str,
+) -> None:
+    """On 1e37c6c the files lay beside the build, under the repository's name, and stayed if the build failed."""
+    address, served = server
+    repository = begin(served / name)
+    (repository / "a.py").write_text("x = 1\n")
+    git(repository, "add", "-A")
+    git(repository, "commit", "-q", "-m", "first")
+    built: list[tuple[str, str]] = []
+
+    def run_build(settings: BuildSettings, display: object) -> None:
+        prepare_output(settings.output)
+        built.append((settings.repository.name, (settings.repository / "a.py").read_text()))
+        if error is not None:
+            raise error
+
+    monkeypatch.setattr("submodel.build.pipeline.run_build", run_build)
+    monkeypatch.setattr("builder.bases.resolve.resolve_base", lambda *words, **options: SimpleNamespace(sha256="b"))
+    task = Task(
+        name=name,
+        source=f"{address}/{name}/.git",
+        fingerprint=COMMIT + git(repository, "rev-parse", "HEAD"),
+        base="b",
+        base_sha256="b",
+        build={},
+        work=str(tmp_path / "work"),
+        program=PROGRAM,
+        dtype="float32",
+        cores=torch.get_num_threads(),
+        time_limit_s=60.0,
+        run="now",
+    )
+    outcome = build_repository(describe(task))
+    assert built == [(name, "x = 1\n")]
+    assert ("reason" in outcome) is (error is not None)
+    assert reason in outcome.get("reason", "") and "defect" not in outcome.get("reason", "")
+    left = sorted(path.name for path in (tmp_path / "work" / name).iterdir())
+    assert left == ["build", "lock", "lock.json", "log.jsonl"]
 
 
 def test_a_local_repository_is_not_reached_by_a_redirect_of_the_user_s_configuration(

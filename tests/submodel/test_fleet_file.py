@@ -95,7 +95,8 @@ def test_a_file_that_is_not_there_is_reported(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["", ".", "..", ".work", "a/b", "a\\b", "con", "NUL.txt", "a.", "fleet.json", "é", "-x"]
+    "name",
+    ["", ".", "..", ".work", "a/b", "a\\b", "con", "NUL.txt", "a.", "fleet.json", "lock", "Lock.json", "é", "-x"],
 )
 def test_names_that_are_not_one_folder_on_every_system(name: str) -> None:
     assert not is_name(name)

@@ -23,7 +23,7 @@ from submodel.build.lock import build_lock
 from submodel.fleet import fleet_run
 from submodel.fleet.fleet_run import FleetSettings, run_fleet
 from submodel.fleet.own_process import OVER_TIME
-from submodel.fleet.task import LOG, Task, build_repository, describe
+from submodel.fleet.task import FETCHED, LOG, Task, build_repository, describe
 from testbed.models import save_base
 
 pytestmark = [
@@ -141,7 +141,9 @@ def test_a_build_that_takes_too_long_ends_in_a_sentence(place: Path, monkeypatch
     one = Task(name="one", build={}, work=str(place / "work"), cores=1, time_limit_s=60, run="now", **settings)
     assert "reason" not in build_repository(describe(one))
     (place / "work" / "one" / OVER_TIME).write_text("now")
+    (place / "work" / "one" / FETCHED).mkdir()
     outcome = build_repository(describe(one))
+    assert not (place / "work" / "one" / FETCHED).exists()
     assert outcome["reason"] == "It took longer than 1 minutes; raise time_limit_minutes."
     assert "reason" not in build_repository(describe(Task(**{**describe(one), "run": "later"})))
 
