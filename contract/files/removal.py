@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import stat
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,6 +19,28 @@ def remove_tree(folder: Path) -> None:
     except RecursionError:  # before Python 3.13 it goes as deep as the folders lie
         _flatten(folder)
         shutil.rmtree(folder, ignore_errors=True)
+    if _is_windows() and os.path.lexists(folder):
+        _make_writable(folder)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_windows() -> bool:
+    return os.name == "nt"
+
+
+def _make_writable(folder: Path) -> None:
+    """Make all files below `folder` writable: Windows removes no read-only one, such as git's packs."""
+    pending = [folder]
+    while pending:
+        with suppress(OSError), os.scandir(pending.pop()) as entries:
+            for entry in entries:
+                if is_link(Path(entry.path)):
+                    continue
+                if entry.is_dir(follow_symlinks=False):
+                    pending.append(Path(entry.path))
+                else:
+                    with suppress(OSError):
+                        os.chmod(entry.path, stat.S_IREAD | stat.S_IWRITE)  # noqa: PTH101 - of a scandir's name
 
 
 def _flatten(folder: Path) -> None:

@@ -6,6 +6,7 @@ import os
 import secrets
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,7 @@ from types import SimpleNamespace
 import pytest
 
 from contract.errors import BuildError
-from contract.files import folders
+from contract.files import folders, removal
 from contract.files.folders import IGNORED, copy_folder, replace_folder, restore_folder, write_json, write_text
 
 
@@ -159,6 +160,29 @@ def test_folders_deeper_than_the_stack_are_removed(tmp_path):
     fill(target, "new")
     assert names(tmp_path) == ["kept", "model"]
     assert (kept / "marker.json").read_text() == "kept"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a link needs a right there")
+def test_read_only_files_are_removed_on_windows_too(tmp_path, monkeypatch):
+    """git's packs and objects are read-only. On 1e37c6c they stayed there, and with them their folders."""
+    unlink = os.unlink
+
+    def unlink_as_windows(path, *, dir_fd=None):
+        if not os.stat(path, dir_fd=dir_fd, follow_symlinks=False).st_mode & stat.S_IWUSR:
+            raise PermissionError(errno.EACCES, "Access is denied", path)
+        unlink(path, dir_fd=dir_fd)
+
+    other, pack = tmp_path / "other", tmp_path / "clone" / ".git" / "objects" / "a.pack"
+    pack.parent.mkdir(parents=True)
+    for path in (other, pack):
+        path.touch()
+        path.chmod(0o400)
+    (pack.parent / "link").symlink_to(other)
+    monkeypatch.setattr(removal, "_is_windows", lambda: True)
+    monkeypatch.setattr(os, "unlink", unlink_as_windows)
+    removal.remove_tree(tmp_path / "clone")
+    assert names(tmp_path) == ["other"]
+    assert stat.S_IMODE(other.stat().st_mode) == 0o400
 
 
 def test_what_cannot_be_removed_after_the_swap_is_no_failure(tmp_path, monkeypatch):
