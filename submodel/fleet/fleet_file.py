@@ -37,6 +37,7 @@ from submodel.build.lock import LOCK, OWNER
 from submodel.fleet.git_source import check_address, check_ref, is_address
 
 MAX_BYTES: Final = 64 << 20  # 100,000 repositories with settings of their own have less
+MIN_GPUS: Final = 0.0001  # the least part of one that Ray counts
 OWN_FILES: Final = ("fleet.json", "fleet.html", LOCK, OWNER)  # beside the folders of results or of work
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _Part = TypeVar("_Part")
@@ -81,6 +82,13 @@ class TaskPart(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     memory_gb: Annotated[float, msgspec.Meta(gt=0)] | None = None  # None: Ray does not count memory
     gpus: Annotated[float, msgspec.Meta(ge=0)] = 0
     time_limit_minutes: Annotated[float, msgspec.Meta(gt=0)] = 120.0  # ten times a default build on two cores
+
+    def __post_init__(self) -> None:
+        """Raise ValueError unless Ray takes so many GPUs."""
+        if not (float(self.gpus).is_integer() or MIN_GPUS <= self.gpus <= 1):
+            raise ValueError(
+                f"gpus is {self.gpus:g}, but must be a whole number, or a part of one from {MIN_GPUS:g} on"
+            )
 
 
 class _Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
