@@ -24,7 +24,8 @@ from contract.bundle.bundle import MANIFEST_FILE, Bundle, read_bundle
 from contract.bundle.trusted_builds import trust_build
 from contract.documents import SUB_MODEL, Estimate
 from contract.errors import SubmodelError
-from contract.files.folders import PRIVATE, rename, replace_folder, write_json, write_text
+from contract.files.folders import PRIVATE, copy_folder, replace_folder, write_json, write_text
+from contract.files.removal import remove_tree
 from contract.files.seals import open_sealed, sealed_json
 from contract.files.untrusted_json import read_bytes
 from submodel.build.paths import BuildPaths
@@ -138,9 +139,9 @@ def publish(output: Path, name: str, build: Path, facts: Mapping[str, Any], seal
         shutil.copy(paths.report, fresh)
         write_json(fresh / paths.figures.name, report, mode=PRIVATE)
         write_text(fresh / RECORD, sealed_json(seal, _PURPOSE, name, result))
-        rename(paths.bundle, fresh / BUNDLE)  # last: what fails before it, as on a full disk, leaves the build whole
-    trust_build(bundle.build)  # another machine of the cluster may have built it, with a list of its own
-    shutil.rmtree(build.parent, ignore_errors=True)
+        copy_folder(paths.bundle, fresh / BUNDLE, as_links=True)  # whatever fails here leaves the build whole
+        trust_build(bundle.build)  # another machine of the cluster may have built it, with a list of its own
+    remove_tree(build.parent)
     return cast(Result, result)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.util
 import json
 import shutil
@@ -15,6 +16,7 @@ from typer.testing import CliRunner
 
 from contract.bundle.bundle import Bundle, read_bundle
 from contract.files.seals import seal_key
+from contract.files.state_folder import StateFolderError
 from submodel.app import app
 from submodel.fleet import fleet_run
 from submodel.fleet.fleet_file import read_fleet_file
@@ -227,6 +229,28 @@ def test_a_folder_of_somebody_else_is_not_replaced(place: Path, builds: Builds) 
     assert "holds files but no result.json" in document["repositories"][0]["reason"]
     assert (place / "out" / "good" / "thesis.txt").read_text() == "years of work"
     assert (place / "out" / ".work" / "good" / "build" / "bundle").is_dir(), "what was built is not lost"
+
+
+@pytest.mark.parametrize(
+    ("last_step", "error"),
+    [
+        ("contract.files.folders.sync_tree", OSError(errno.EIO, "Input/output error")),
+        ("submodel.fleet.results.trust_build", StateFolderError("The state folder is full.")),
+    ],
+)
+def test_a_result_that_cannot_take_its_place_leaves_the_build_whole(
+    place: Path, builds: Builds, monkeypatch: pytest.MonkeyPatch, last_step: str, error: Exception
+) -> None:
+    """On 1e37c6c the bundle was lost with the folder; what no list trusts was kept by the next run all the same."""
+
+    def fail(_: object) -> None:
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(last_step, fail)
+        assert set(states(run(status=1)).values()) == {"failed"}
+    assert not (place / "out" / "good").exists()
+    read_bundle(place / "out" / ".work" / "good" / "build" / "bundle")
 
 
 def test_a_stopped_run_leaves_an_index_of_what_is_there(place: Path, builds: Builds) -> None:
