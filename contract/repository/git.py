@@ -46,6 +46,7 @@ _OPTIONS = (
     "--literal-pathspecs",
     *(word for name, value in _SETTINGS.items() for word in ("-c", f"{name}={value}")),
 )
+_NOT_READ = "fatal: Could not read from remote repository"
 # `ulimit` counts in blocks of 512 bytes. It fails if a lower limit is in force, which then holds.
 _LIMITED = ("/bin/sh", "-c", 'ulimit -f "$0" 2>/dev/null; exec "$@"')
 # Of every command that prints differences: attributes can name a program for each kind of file.
@@ -142,12 +143,20 @@ def run_git(
     if is_too_long:
         raise GitLimitError(f"git {arguments[0]} printed more than {max_bytes:,} bytes")
     if code:
-        said = b"".join(words).decode("utf-8", "replace").strip().splitlines()
-        fatal = next((line for line in said if line.startswith("fatal:")), said[-1] if said else f"code {code}")
         if late.is_set():
             raise GitLimitError(f"git {arguments[0]} failed: it took more than {timeout_s:g} s")
-        raise GitError(f"git {arguments[0]} failed: {fatal}")
+        reason = _reason(b"".join(words).decode("utf-8", "replace"))
+        raise GitError(f"git {arguments[0]} failed: {reason or f'code {code}'}")
     return answer
+
+
+def _reason(said: str) -> str:
+    """Return why git failed, of all that it and the programs that it started have said."""
+    lines = said.strip().splitlines() or [""]
+    number = next((number for number, line in enumerate(lines) if line.startswith("fatal:")), len(lines) - 1)
+    if number and lines[number].startswith(_NOT_READ):
+        return f"{lines[number - 1].rstrip('.'):.300}; {lines[number]}"  # ssh and servers say it before git does
+    return lines[number]
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
