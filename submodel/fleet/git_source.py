@@ -2,14 +2,16 @@
 
 Beyond what `contract.repository.git` switches off:
 
-- Only https, http and ssh are spoken. No file, no `ext::` helper, no bundle of a stranger.
+- Only https and ssh are spoken, and http if the address says so. No file, no `ext::` helper, no bundle of a stranger.
 - One commit is fetched, without tags and submodules, and its objects are checked.
-- Nothing is asked at a terminal. Passwords come from git's credential helpers and ssh's agent, never from an address.
+- Nothing is asked at a terminal or in a window. Passwords come from git's credential helpers and ssh's agent, never
+  from an address.
 - No filter of an attribute runs, git-lfs neither, and a link is written as a small file.
 - The commit's files and folders are counted before they are written: a small pack can hold a tree of millions.
 - The pack that a server sends is one file of at most MAX_FILES_BYTES.
 
-What it does not cover: the size of the pack on Windows; the time is limited.
+What it does not cover: the size of the pack on Windows; the time is limited. A server may redirect to another host,
+for which git asks the user's credential helpers: hosts rename repositories.
 """
 
 from __future__ import annotations
@@ -35,6 +37,7 @@ MAX_PATH_BYTES: Final = 500  # macOS takes 1,024 for a whole path, the clone's f
 BLOCK_BYTES: Final = 4_096  # what a folder or a small file takes of the disk
 SHA1_DIGITS: Final = 40
 _COMMIT: Final = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
+_HEX: Final = re.compile(r"[0-9a-fA-F]{7,64}")
 _SCP: Final = re.compile(r"[A-Za-z0-9_][\w.+-]*@[A-Za-z0-9][A-Za-z0-9.-]*:[^\s:-][^\s]*")
 _REF: Final = re.compile(r"[A-Za-z0-9_][\w./+@#-]{0,254}")
 # What `.gitattributes` of the commit can't change back: these lie in the clone's own info/attributes.
@@ -100,7 +103,7 @@ def ask_commit(address: str, ref: str) -> str:
     try:
         # At the root of the disk: the current folder may be a clone, whose configuration can rewrite addresses.
         root, refs = Path(Path.cwd().anchor), (ref, f"{ref}^{{}}")
-        answer = run_git(root, "ls-remote", "--", address, *refs, timeout_s=ASK_S, more=_reach_out())
+        answer = run_git(root, "ls-remote", "--", address, *refs, timeout_s=ASK_S, more=_reach_out(address))
     except GitError as error:
         raise FetchError(_failed(address, error)) from error
     lines = (line.partition("\t") for line in answer.decode("utf-8", "replace").splitlines())
@@ -108,7 +111,8 @@ def ask_commit(address: str, ref: str) -> str:
     for name in (ref, f"refs/heads/{ref}", f"refs/tags/{ref}^{{}}", f"refs/tags/{ref}"):
         if _COMMIT.fullmatch(found.get(name, "")):
             return found[name]
-    raise FetchError(f"{without_password(address)} has no branch or tag {ref}; look at its name.")
+    advice = "give a commit by all its digits, in lower case" if _HEX.fullmatch(ref) else "look at its name"
+    raise FetchError(f"{without_password(address)} has no branch or tag {ref}; {advice}.")
 
 
 def fetch(address: str, commit: str, folder: Path) -> None:
@@ -121,7 +125,7 @@ def fetch(address: str, commit: str, folder: Path) -> None:
         folder.mkdir(parents=True)
     except OSError as error:
         raise FetchError(f"{folder} can't be replaced ({error.strerror or error}); remove it.") from error
-    more = _reach_out()
+    more = _reach_out(address)
     try:
         hashes = "sha1" if len(commit) == SHA1_DIGITS else "sha256"
         run_git(folder, "init", "--quiet", "--template=", f"--object-format={hashes}", ".")
@@ -159,15 +163,18 @@ def _config() -> Mapping[str, str]:
     return {**config, "GIT_CONFIG_COUNT": str(len(_CONFIG))}
 
 
-def _reach_out() -> Mapping[str, str]:
-    """The environment in which git may speak to a server, and asks nobody.
+def _reach_out(address: str) -> Mapping[str, str]:
+    """The environment in which git may speak to a server, and asks nobody. No redirect leads to plain http.
 
     The system's configuration is read here: proxies, certificates and credential helpers stand there on many machines.
     """
+    is_plain = urlsplit(address).scheme == "http"
     return {
         **_config(),
+        "GCM_INTERACTIVE": "never",  # Git Credential Manager opens windows
         "GIT_CONFIG_NOSYSTEM": "0",
-        "GIT_ALLOW_PROTOCOL": ":".join(PROTOCOLS),  # goes before protocol.allow
+        # Goes before protocol.allow. The user's own `url.….insteadOf` may put ssh in the place of https.
+        "GIT_ALLOW_PROTOCOL": ":".join(one for one in PROTOCOLS if one != "http" or is_plain),
         "GIT_SSH_COMMAND": "ssh -oBatchMode=yes -oConnectTimeout=30",
     }
 

@@ -116,6 +116,8 @@ def test_a_fetch_runs_no_filter_no_hook_and_no_submodule(
     assert ask_commit(f"{address}/hostile/.git", "main") == commit
     with pytest.raises(FetchError, match="has no branch or tag gone"):
         ask_commit(f"{address}/hostile/.git", "gone")
+    with pytest.raises(FetchError, match="give a commit by all its digits, in lower case"):
+        ask_commit(f"{address}/hostile/.git", commit[:8].upper())
     target = tmp_path / "clone"
     fetch(f"{address}/hostile/.git", commit, target)
     assert not ran.exists()
@@ -270,6 +272,49 @@ def test_a_local_repository_is_not_reached_by_a_redirect_of_the_user_s_configura
     with pytest.raises(FetchError, match="can't be fetched"):
         ask_commit("https://host.invalid/a.git", "HEAD")
     assert not (tmp_path / "ran").exists()
+
+
+@serves_git
+def test_https_does_not_become_http(server: tuple[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Succeeds on 1e37c6c. A rewritten address is played: it is held to the same list as a redirect."""
+    address, served = server
+    begin(served / "app")
+    (tmp_path / ".gitconfig").write_text(f'[url "{address}/"]\n\tinsteadOf = https://host.invalid/\n')
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(FetchError, match="transport 'http' not allowed"):
+        ask_commit("https://host.invalid/app/.git", "HEAD")
+
+
+@serves_git
+def test_a_credential_helper_opens_no_window(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Closed(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(401)
+            self.send_header("WWW-Authenticate", "Basic")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    asked = tmp_path / "asked"
+    (tmp_path / ".gitconfig").write_text(f'[credential]\n\thelper = "!echo $GCM_INTERACTIVE >{asked} #"\n')
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with ThreadingHTTPServer(("127.0.0.1", 0), Closed) as listening:
+        threading.Thread(target=listening.serve_forever, daemon=True).start()
+        with pytest.raises(FetchError, match="can't be fetched"):
+            ask_commit(f"http://127.0.0.1:{listening.server_port}/a.git", "HEAD")
+        listening.shutdown()
+    assert asked.read_text() == "never\n"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="ssh is played by a shell script")
+def test_what_ssh_says_is_passed_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ssh = tmp_path / "ssh"
+    ssh.write_text("#!/bin/sh\necho Welcome. >&2\necho Host key verification failed. >&2\nexit 255\n")
+    ssh.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    with pytest.raises(FetchError, match=r"failed: Host key verification failed; fatal: Could not read from remote"):
+        ask_commit("git@host.invalid:team/a.git", "HEAD")
 
 
 @pytest.mark.parametrize(
