@@ -65,6 +65,7 @@ class _Known:
     repository: Repository
     key: str
     fingerprint: str
+    remote: str | None
 
 
 class Fleet:
@@ -127,7 +128,7 @@ class Fleet:
         foreign: list[str] = []
         with self._display.stage("look at the repositories") as advance, ThreadPoolExecutor(LOOKERS) as pool:
             looked = zip(self._repositories.values(), pool.map(_look_or_fail, self._repositories.values()), strict=True)
-            for number, (repository, fingerprint) in enumerate(looked, start=1):
+            for number, (repository, found) in enumerate(looked, start=1):
                 row: Row = {"name": repository.name, "source": repository.source, "state": "waiting"}
                 if (result := read_result(self._output, repository.name, self._seal)) is not None:
                     row["result"] = result
@@ -135,15 +136,16 @@ class Fleet:
                     foreign.append(repository.name)
                 self._rows[repository.name] = row
                 advance(number, len(self._repositories))
-                if isinstance(fingerprint, SubmodelError):
-                    self._fail(row, str(fingerprint))
+                if isinstance(found, SubmodelError):
+                    self._fail(row, str(found))
                     self._display.say(f"{row['name']}: failed. {row['reason']}")
                     continue
                 if repository.build.base in self._not_found:
                     self._fail(row, self._not_found[repository.build.base])
                     continue
+                fingerprint, remote = found
                 key = self._key(repository, fingerprint, bases)
-                yield _Known(repository=repository, key=key, fingerprint=fingerprint)
+                yield _Known(repository=repository, key=key, fingerprint=fingerprint, remote=remote)
         if foreign:
             self._display.say(
                 f"{len(foreign)} results in {self._output}, first {foreign[0]}, were not made by this account, or its "
@@ -155,7 +157,7 @@ class Fleet:
         if "result" not in row or row["result"]["key"] != known.key:
             return False
         row["state"] = "kept"
-        row["result"] = renew_remote(self._output, known.repository, row["result"], self._seal)
+        row["result"] = renew_remote(self._output, row["name"], row["result"], known.remote, self._seal)
         return True
 
     def _build(self, changed: Mapping[str, _Known], bases: Mapping[str, ResolvedBase]) -> None:
@@ -216,7 +218,7 @@ class Fleet:
         facts = {
             "key": key,
             "fingerprint": fingerprint,
-            "remote": remote_of(repository),
+            "remote": known.remote,
             "machine": outcome["machine"],
             "seconds": outcome["seconds"],
         }
@@ -260,8 +262,9 @@ def is_complete(document: Mapping[str, Any]) -> bool:
     return not document["counts"]["failed"] and not document["counts"]["waiting"]
 
 
-def _look_or_fail(repository: Repository) -> str | SubmodelError:
+def _look_or_fail(repository: Repository) -> tuple[str, str | None] | SubmodelError:
+    """Its fingerprint, and the address that it has as a remote."""
     try:
-        return look_at(repository)
+        return look_at(repository), remote_of(repository)
     except SubmodelError as error:
         return error

@@ -30,7 +30,6 @@ from contract.files.seals import open_sealed, sealed_json
 from contract.files.untrusted_json import read_bytes
 from submodel.build.paths import BuildPaths
 from submodel.build.stages import hash_of
-from submodel.fleet.fleet_file import Repository
 from submodel.report.render import read_saved
 
 RECORD: Final = "result.json"
@@ -107,13 +106,13 @@ def is_foreign(output: Path, name: str, seal: bytes) -> bool:
         return False
 
 
-def renew_remote(output: Path, repository: Repository, result: Result, seal: bytes) -> Result:
+def renew_remote(output: Path, name: str, result: Result, remote: str | None, seal: bytes) -> Result:
     """The record of a result that is kept, with the address that the repository has now: git hosts move."""
-    if not repository.is_remote or result["remote"] == repository.source:
+    if remote is None or result["remote"] == remote:
         return result
-    renewed = {**result, "remote": repository.source}
+    renewed = {**result, "remote": remote}
     with suppress(OSError):  # then the next run does it
-        write_text(output / repository.name / RECORD, sealed_json(seal, _PURPOSE, repository.name, renewed))
+        write_text(output / name / RECORD, sealed_json(seal, _PURPOSE, name, renewed))
     return cast(Result, renewed)
 
 

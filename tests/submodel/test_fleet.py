@@ -7,7 +7,6 @@ import importlib.util
 import json
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,8 @@ from submodel.app import app
 from submodel.fleet import fleet_run
 from submodel.fleet.fleet_file import read_fleet_file
 from submodel.fleet.identity import look_at
-from submodel.fleet.results import read_result, renew_remote
+from submodel.fleet.results import read_result
+from testbed.git import git
 from testbed.models import save_base
 
 
@@ -209,13 +209,16 @@ def test_results_of_another_account_are_built_again_and_that_is_said(
 
 
 def test_a_kept_result_gets_the_address_that_its_repository_has_now(place: Path, builds: Builds) -> None:
-    run()
-    result = read_result(place / "out", "good", seal_key())
-    assert result is not None
-    moved = replace(read_fleet_file(place / "fleet.toml")[0], source="https://example.com/new/good")
-    renewed = renew_remote(place / "out", moved, result, seal_key())
-    assert renewed["remote"] == "https://example.com/new/good"
-    assert read_result(place / "out", "good", seal_key()) == renewed
+    """A clone's is that of its remote, which moves with the company's host."""
+    git(place / "good", "init", "-q")
+    git(place / "good", "remote", "add", "origin", "https://old.example.com/good")
+    assert run()["repositories"][0]["result"]["remote"] == "https://old.example.com/good"
+    git(place / "good", "remote", "set-url", "origin", "https://new.example.com/good")
+    kept = run()["repositories"][0]
+    assert (kept["state"], kept["result"]["remote"]) == ("kept", "https://new.example.com/good")
+    assert read_result(place / "out", "good", seal_key()) == kept["result"]
+    git(place / "good", "remote", "remove", "origin")
+    assert run()["repositories"][0]["result"] == kept["result"]
 
 
 def test_a_folder_of_somebody_else_is_not_replaced(place: Path, builds: Builds) -> None:
@@ -268,8 +271,6 @@ def test_a_stopped_run_leaves_an_index_of_what_is_there(place: Path, builds: Bui
 
 
 def test_a_folder_that_changes_before_its_task_is_known_as_what_was_built(place: Path, builds: Builds) -> None:
-    from submodel.fleet.fleet_file import read_fleet_file
-
     builds.repositories = {one.name: one for one in read_fleet_file(place / "fleet.toml")}
     builds.before_each = lambda task: (place / task.name / "a.py").write_text("LATER = 1\n")
     run()
