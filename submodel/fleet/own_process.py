@@ -13,8 +13,11 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
+
+import psutil
 
 from contract.files.folders import write_text
 
@@ -68,13 +71,30 @@ def _time_limit(seconds: float, mark: Path, run: str) -> Iterator[None]:
             write_text(mark, run)
         while not is_over.wait(0.1):  # one may be starting
             for process in multiprocessing.active_children():
-                process.kill()
+                _kill(process)
 
     threading.Thread(target=end, daemon=True).start()
     try:
         yield
     finally:
         is_over.set()
+
+
+def _kill(process: BaseProcess) -> None:
+    """Kill a process and what it has started, such as git, which has a session of its own."""
+    assert process.pid is not None
+    below = _processes_below(process.pid)
+    process.kill()  # first: it would take the end of git for a failure
+    for child in below:
+        with suppress(psutil.Error):
+            child.kill()
+
+
+def _processes_below(pid: int) -> list[psutil.Process]:
+    try:
+        return list(psutil.Process(pid).children(recursive=True))
+    except psutil.Error:  # it has ended, or /proc is hidden
+        return []
 
 
 def _begin(environment: Mapping[str, str]) -> None:
@@ -87,6 +107,9 @@ def _end_with_parent() -> None:
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()
+    for child in _processes_below(os.getpid()):
+        with suppress(psutil.Error):
+            child.kill()
     os._exit(1)
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import ctypes
+import multiprocessing
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -23,10 +26,12 @@ pytestmark = pytest.mark.slow
 
 posix = pytest.mark.skipif(os.name != "posix", reason="Windows has no SIGKILL")
 
-# A worker of Ray that sleeps in a process of its own.
+ASLEEP = [sys.executable, "-c", "import time; time.sleep(600)"]
+# A worker of Ray whose build waits for a program in a session of its own, as git is started.
 WORKER = (
-    "import time\nfrom submodel.fleet import own_process\n"
-    "own_process._LIBRARIES.clear()\nown_process.call_in_own_process(time.sleep, 600)"
+    "import subprocess\nfrom submodel.fleet import own_process\n"
+    "own_process._LIBRARIES.clear()\n"
+    f"own_process.call_in_own_process(subprocess.run, {ASLEEP!r}, start_new_session=True)"
 )
 
 
@@ -90,18 +95,36 @@ def test_a_worker_ends_with_its_build(
     assert (tmp_path / OVER_TIME).exists() is (build is hold_the_lock)
 
 
+def below_once_asleep(pid: int) -> list[psutil.Process]:
+    """The processes below one, as soon as the program is among them."""
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        time.sleep(0.1)
+        below = psutil.Process(pid).children(recursive=True)
+        with suppress(psutil.Error):
+            if any(one.cmdline()[-1:] == ASLEEP[-1:] for one in below):
+                return below
+    raise AssertionError("no program was started")
+
+
 def test_it_ends_with_a_worker_that_is_killed() -> None:
+    """Its program, too: on 1e37c6c git went on fetching into the folder that the next try removes."""
     worker = subprocess.Popen([python_module("submodel")[0], "-c", WORKER])
     try:
-        until = time.monotonic() + 60
-        asleep: list[psutil.Process] = []
-        while not asleep and time.monotonic() < until:
-            time.sleep(0.1)
-            below = psutil.Process(worker.pid).children(recursive=True)
-            asleep = [one for one in below if one.ppid() != worker.pid]
-        assert asleep, "forked from a process that the worker started"
+        below = below_once_asleep(worker.pid)
     finally:
         worker.kill()
         worker.wait()
+    _, alive = psutil.wait_procs(below, timeout=30)
+    assert not alive
+
+
+def test_what_a_build_has_started_ends_with_it_at_the_time_limit() -> None:
+    process = multiprocessing.get_context("spawn").Process(target=subprocess.run, args=(ASLEEP,))
+    process.start()
+    assert process.pid is not None
+    below = below_once_asleep(process.pid)
+    own_process._kill(process)
+    process.join()
     _, alive = psutil.wait_procs(below, timeout=30)
     assert not alive
