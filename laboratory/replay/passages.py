@@ -31,7 +31,8 @@ _MAX_FILE_BYTES = 256 << 10  # as a corpus has it
 class Passage:
     """One to MAX_LINES lines of a file, and the file around them as it is while they are typed.
 
-    `before` ends in a line end or is empty, `truth` holds no line end at its end, `after` begins with one or is empty.
+    `before` ends in a line end or is empty, `truth` holds no line end at its end, `after` and `later` begin with one or
+    are empty.
     """
 
     path: str
@@ -39,6 +40,7 @@ class Passage:
     before: str
     truth: str
     after: str
+    later: str = ""  # what the commit has between `truth` and `after`: it does not stand there yet
     commit: str = ""  # that has added it
     file_sha256: str = ""  # of the file as that commit left it and as a corpus has it
 
@@ -54,10 +56,11 @@ def passages_of_files(files: Sequence[SourceFile], count: int, seed: int) -> tup
 def passages_of_history(root: Path, since: str, count: int, seed: int) -> tuple[Passage, ...]:
     """Return up to `count` passages that commits after `since` have added to code files, one of each run of lines.
 
-    A passage begins at a random line of its run. The file is as in its commit, but without the later lines of the run:
-    they are written last. Files are those below `root` that a corpus would have read. A renamed file adds the lines
-    that changed alone, and one that a commit brought back to what stood at `since` adds none. Only the latest commits
-    are looked at: `describe_history` says how many. Raises SubmodelError if git fails, as for an unknown revision.
+    A passage begins at a random line of its run. The file is as in its commit, but without the later lines of the run,
+    as if they were still to be written. Files are those below `root` that a corpus would have read. A renamed file adds
+    the lines that changed alone, and one that a commit brought back to what stood at `since` adds none. Only the latest
+    commits are looked at: `describe_history` says how many. Raises SubmodelError if git fails, as for an unknown
+    revision.
     """
     listed = _git(root, *_COMMITS, f"--max-count={_MAX_COMMITS}", "--end-of-options", f"{since}..HEAD")
     commits = listed.decode("ascii").split()
@@ -151,7 +154,7 @@ def _starts(file: SourceFile) -> Iterator[int]:
 def _cut(path: str, language: str, lines: Sequence[str], number: int, after: Sequence[str] | None = None) -> Passage:
     """Return the passage from a line on, up to a line that is blank, too long or indented less.
 
-    after: the lines that stand behind it meanwhile; by default those of `lines` that are not of the passage.
+    after: the lines that stand behind it while it is typed, so that the rest of `lines` is `later`. Default: that rest.
     """
     indent = _indent(lines[number])
     end = number + 1
@@ -164,6 +167,7 @@ def _cut(path: str, language: str, lines: Sequence[str], number: int, after: Seq
         before="".join(f"{line}\n" for line in lines[:number]),
         truth="\n".join(line.rstrip() for line in lines[number:end]),
         after="".join(f"\n{line}" for line in (lines[end:] if after is None else after)),
+        later="" if after is None else "".join(f"\n{line.rstrip()}" for line in lines[end:]),
     )
 
 

@@ -59,12 +59,20 @@ class Typist:
         """The document as it is now."""
         passage = self.passage
         closers = "".join(passage.truth[position] for position in self._closers)
-        return passage.before + passage.truth[: self.typed] + closers + passage.after
+        return passage.before + self._wanted[: self.typed] + closers + passage.after
+
+    @property
+    def _wanted(self) -> str:
+        """What is typed, and what the commit has behind it."""
+        return self.passage.truth + self.passage.later
 
     def is_right(self, offer: Offer) -> bool:
-        """Return whether the document would be as wanted if the offer was accepted."""
-        truth, end = self.passage.truth, self.typed + len(offer.text)
-        if not offer.text or not truth.startswith(offer.text, self.typed):
+        """Return whether the document would be as wanted if the offer was accepted.
+
+        A right offer may go on behind the passage, into lines that the commit has there.
+        """
+        end = self.typed + len(offer.text)
+        if not offer.text or not self._wanted.startswith(offer.text, self.typed):
             return False
         return offer.replaces == sum(position < end for position in self._closers)
 

@@ -190,6 +190,36 @@ def test_lines_that_commits_added(tmp_path: Path) -> None:
         passages_of_history(tmp_path, "no-such-revision", 10, seed=0)
 
 
+def test_an_offer_may_go_on_as_the_commit_does(tmp_path: Path) -> None:
+    git(tmp_path, "init", "-q")
+    file = tmp_path / "a.go"
+    old = "package a\n\nvar one = 1\n"
+    file.write_text(old)
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "-qm", "first")
+    body = "func f() int {\n\tx := 1\n\treturn x\n}\n\n"
+    new = old.replace("var", f"{body}var") + "\nvar last = one\n"
+    file.write_text(new)
+    git(tmp_path, "commit", "-qam", "second")
+    found = {one for seed in range(12) for one in passages_of_history(tmp_path, "HEAD~1", 10, seed)}
+    starts = {one.truth.split("\n")[0].strip(): one for one in found}
+    assert set(starts) == {"func f() int {", "x := 1", "return x", "var last = one"}
+    last = starts["var last = one"]
+    assert last.before + last.truth + last.after == new
+    assert last.later == "", "the run ends with the passage"
+    one = starts["x := 1"]
+    assert one.truth == "\tx := 1\n\treturn x"
+    assert one.before == "package a\n\nfunc f() int {\n"
+    assert one.after == "\nvar one = 1\n\nvar last = one\n", "the other run stands there"
+    typist = Typist(passage=one)
+    assert not typist.is_right(Offer(text="x := 1\n\treturn x\n}\n\nvar one"))
+    offer = Offer(text="x := 1\n\treturn x\n}")
+    assert typist.is_right(offer)
+    assert apply(typist.text, typist.accept(offer)) == typist.text == new.replace("}\n\n", "}\n")
+    assert typist.is_done
+    assert (typist.keys, keys_alone(one)) == (1, len("x := 1\nreturn x"))
+
+
 def test_what_was_renamed_lies_elsewhere_or_is_no_code_of_the_corpus_was_not_added(tmp_path: Path) -> None:
     git(tmp_path, "init", "-q")
     root = tmp_path / "part"
