@@ -13,7 +13,7 @@ import random
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -124,6 +124,7 @@ def run_bench(settings: BenchSettings, display: StageDisplay) -> dict[str, Any]:
         replay = make_workload(settings.repository, settings.replay, manifest.get("held_out_sha256", ()))
         if settings.replay.since is not None:
             check_later(replay.added, manifest.get("learned_sha256", ()), settings.replay.since, settings.bundle)
+        _check_peers(settings, replay, manifest.get("held_out_sha256", ()))
         if len(replay.passages) < 2:
             raise BenchError(
                 f"{settings.repository} has too few lines to type, held out or added later; take a larger repository."
@@ -141,6 +142,7 @@ def run_bench(settings: BenchSettings, display: StageDisplay) -> dict[str, Any]:
                 **typed[worker.name].figures(typed[workers[0].name]),
                 "resident_bytes": worker.resident_bytes(),
                 "load_s": round(worker.loaded["load_s"], 2),
+                "reads_suffix": worker.loaded["reads_suffix"],
             }
             for worker in workers
         ]
@@ -160,6 +162,21 @@ def run_bench(settings: BenchSettings, display: StageDisplay) -> dict[str, Any]:
         "machine": {"system": platform.platform(), "processor": platform.processor(), "python": sys.version.split()[0]},
         "versions": {**installed_versions(VERSIONED), **versions},
     }
+
+
+def _check_peers(settings: BenchSettings, replay: Workload, held_out_sha256: Collection[str]) -> None:
+    """Raise SubmodelError if another bundle has learned what is asked."""
+    for _, folder in settings.peers:
+        if not folder.is_dir():
+            continue
+        learned = read_bundle(folder, verify=False).manifest.get("learned_sha256", ())
+        if settings.replay.since is not None:
+            check_later(replay.added, learned, settings.replay.since, folder)
+        elif not set(learned).isdisjoint(held_out_sha256):
+            raise BenchError(
+                f"{folder} learned files that {settings.bundle} holds out, so their lines are not new to it; "
+                "compare bundles on lines that are later than both, with --since."
+            )
 
 
 def ratios(ours: dict[str, Any], peers: Sequence[dict[str, Any]]) -> dict[str, dict[str, float]]:

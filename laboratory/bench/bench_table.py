@@ -33,6 +33,9 @@ def print_bench(document: Mapping[str, Any]) -> None:
     typing.caption = (
         f"Typed: {', '.join(counts)} of {document['source']}; in brackets submodel's speed or memory as a multiple"
     )
+    blind = [engine["name"] for engine in document["engines"] if not engine.get("reads_suffix", True)]
+    if blind:
+        typing.caption += f"; without what stands behind the cursor, which its model can't read: {', '.join(blind)}"
     for engine in document["engines"]:
         name = engine["name"]
         ratios = document["ratios"].get(name, {})

@@ -35,6 +35,7 @@ class BundleWorker:
         self.options = replace(PATIENT, trigger=replace(PATIENT.trigger, cold_ms=cold_ms))
         use_huge_pages()  # as the server does in another thread once a model is loaded
         self.load_s = time.perf_counter() - started
+        self.reads_suffix = self.engine.encoder.prompt_format.is_fim
         if not has_drafts:
             self.engine.drafter = None
 

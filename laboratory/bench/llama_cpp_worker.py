@@ -12,13 +12,12 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-FIM = ("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>")
 SUFFIX_FIRST = "submodel.prompt.suffix_first"  # our exporter says so in the file
 LINE_TOKENS = 32
 
 # What llama.vscode sends, and what llama.cpp's server keeps of it. `builder.evaluation.infill` asks torch the same.
 PREFIX_LINES, SUFFIX_LINES, BATCH_TOKENS = 256, 64, 1024
-HEAD = (("<|repo_name|>", "myproject\n"), ("<|file_sep|>", "filename\n"))
+HEAD = ("myproject\n", "filename\n")  # behind the token of a repository's name, and of a file's
 
 
 class Peer:
@@ -48,9 +47,14 @@ class Peer:
         features = llama_cpp.llama_print_system_info().decode("utf-8", "replace").strip()
         self.versions = {"llama-cpp-python": llama_cpp.__version__, "llama.cpp features": features}
         self.suffix_first = self.llm.metadata.get(SUFFIX_FIRST) == "true"
-        self.fim_ids = [self._special(token) for token in FIM]
+        # By their meaning, as llama.cpp's server finds them: the families of bases spell them differently.
+        words = llama_cpp.llama_model_get_vocab(self.llm.model)
+        self.fim_ids = [getattr(llama_cpp, f"llama_vocab_fim_{part}")(words) for part in ("pre", "suf", "mid")]
+        self.head_ids = [getattr(llama_cpp, f"llama_vocab_fim_{part}")(words) for part in ("rep", "sep")]
+        self.start_ids = [self.llm.token_bos()] if llama_cpp.llama_vocab_get_add_bos(words) else []
+        self.reads_suffix = min(self.fim_ids) >= 0
         ends = ("<|endoftext|>", "<|fim_pad|>", "<|repo_name|>", "<|file_sep|>")
-        self.end_ids = {self.llm.token_eos(), *self.fim_ids, *map(self._special, ends)}
+        self.end_ids = {self.llm.token_eos(), *self.fim_ids, *self.head_ids, *map(self._special, ends)}
 
     def complete(self, before: str, behind: str, path: str = "") -> dict[str, Any]:
         """Return the rest of the line, greedily; `before` and `behind` are the file around the cursor."""
@@ -66,7 +70,7 @@ class Peer:
         answer, count = b"", 0
         steps = self.llm.generate(prompt, top_k=1, temp=0.0, repeat_penalty=1.0, reset=True) if prompt else ()
         for token in steps:
-            if token in self.end_ids or self.llm.token_eos() == token:
+            if token in self.end_ids:
                 break
             count += 1
             answer += self.llm.detokenize([token])
@@ -80,12 +84,13 @@ class Peer:
     def prompt(self, prefix: list[int], suffix: list[int]) -> list[int]:
         """Return the tokens that are asked; the prefix alone if the model has no tokens for fill-in-the-middle."""
         pre, suf, mid = self.fim_ids
-        if min(self.fim_ids) < 0:
-            return prefix
+        if not self.reads_suffix:
+            return [*self.start_ids, *prefix]
         if self.suffix_first:
-            return [pre, suf, *suffix, mid, *prefix]
-        head = [i for token, text in HEAD if (known := self._special(token)) >= 0 for i in (known, *self._text(text))]
-        return [*head, pre, *prefix, suf, *suffix, mid]
+            return [*self.start_ids, pre, suf, *suffix, mid, *prefix]
+        named = zip(self.head_ids, HEAD, strict=True)
+        head = [i for token, text in named if token >= 0 for i in (token, *self._text(text))]
+        return [*head, *self.start_ids, pre, *prefix, suf, *suffix, mid]
 
     def speed(self, text: str, prompt_tokens: int, decode_tokens: int) -> dict[str, Any]:
         """Measure the times of a prompt from an empty cache and of plain steps after it."""
@@ -121,7 +126,7 @@ class Peer:
 
 def answer_requests(worker: Any, versions: Mapping[str, str]) -> None:
     """Report that an engine is loaded, and answer for it until the input ends."""
-    tell({"load_s": worker.load_s, "versions": versions})
+    tell({"load_s": worker.load_s, "versions": versions, "reads_suffix": worker.reads_suffix})
     for line in sys.stdin:
         request = json.loads(line)
         answer = {"complete": worker.complete, "speed": worker.speed}[request.pop("do")]

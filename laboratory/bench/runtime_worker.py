@@ -132,6 +132,7 @@ class RuntimeWorker:
         self._encoder = PromptEncoder(load_tokenizer(opened.tokenizer_path), opened.prompt)
         self._ends = control_ids(self._encoder.tokenizer) | self._encoder.stop_ids
         self.load_s = time.perf_counter() - started
+        self.reads_suffix = opened.prompt.is_fim
         self.version = self._runtime.version
 
     def complete(self, before: str, behind: str, path: str = "") -> dict[str, Any]:

@@ -8,15 +8,19 @@ from unittest.mock import Mock
 
 import pytest
 
+from builder.evaluation.infill import InfillEncoder
 from contract.console import StageDisplay
-from contract.prompt import PromptEncoder
+from contract.errors import SubmodelError
+from contract.prompt import PromptEncoder, PromptFormat
 from laboratory.bench.bench_run import BenchError, BenchSettings, leads, own_environment, ratios, run_bench
 from laboratory.bench.bundle_worker import BundleWorker
-from laboratory.bench.llama_cpp_worker import FIM, Peer
+from laboratory.bench.llama_cpp_worker import SUFFIX_FIRST, Peer
 from laboratory.bench.runtime_worker import RuntimeWorker
 from laboratory.bench.workload import Workload, WorkloadSettings, make_workload
+from laboratory.replay.passages import Passage
 from lsp_server.decoding.detokenizer import load_tokenizer
 from testbed.git import git
+from testbed.tokenizer import make_tokenizer
 
 
 def engine(**changes):
@@ -138,6 +142,33 @@ def test_without_held_out_text_there_are_no_prompts(tmp_path, tiny_bundle, monke
         run_bench(settings, display)
 
 
+@pytest.mark.parametrize("since", [None, "HEAD~1"])
+def test_a_bundle_that_learned_what_is_asked_is_no_peer(tmp_path, monkeypatch, since):
+    learned = {"ours": ["other"], "fair": ["other"], "unfair": ["other", "asked"]}
+    for name in learned:
+        (tmp_path / name).mkdir()
+    later = Passage(path="a.py", language="Python", before="", truth="a", after="", file_sha256="asked")
+    workload = Workload(passages=((), ()), text="text", source="", added=(later,) if since else ())
+
+    def read(folder, verify):
+        return Mock(manifest={"held_out_sha256": ["asked"], "learned_sha256": learned[folder.name]})
+
+    monkeypatch.setattr("laboratory.bench.bench_run.read_bundle", read)
+    monkeypatch.setattr("laboratory.bench.bench_run.make_workload", lambda *_: workload)
+    monkeypatch.setattr("laboratory.bench.bench_run._open_workers", Mock(side_effect=InterruptedError))
+
+    def measure(*peers):
+        named = tuple((name, tmp_path / name) for name in peers)
+        replay = WorkloadSettings(since=since)
+        with StageDisplay() as display:
+            run_bench(BenchSettings(bundle=tmp_path / "ours", repository=tmp_path, peers=named, replay=replay), display)
+
+    with pytest.raises(InterruptedError):  # by the first engine
+        measure("fair")
+    with pytest.raises(SubmodelError, match=r"unfair learned .* with --since"):
+        measure("fair", "unfair")
+
+
 @pytest.mark.slow
 def test_engines_are_measured_side_by_side(repository, tiny_bundle):
     settings = BenchSettings(
@@ -168,28 +199,99 @@ def test_engines_are_measured_side_by_side(repository, tiny_bundle):
         assert figures["completion_ms_p50"] <= figures["completion_ms_p95"]
 
 
-class Vocabulary:
-    """A llama.cpp that knows some special tokens, and each byte of a text."""
+FAMILY = {"pre": "<fim_prefix>", "suf": "<fim_suffix>", "mid": "<fim_middle>", "rep": "<reponame>", "sep": "<filename>"}
 
-    def __init__(self, special):
-        self.special = special
+
+class Llama:
+    """A model of llama-cpp-python over a tokenizer of ours. It keeps what it is asked, and answers with `answer`."""
+
+    token_eos, token_bos = (lambda self: -1), (lambda self: 7777)
+
+    def __init__(self, tokenizer, metadata):
+        self.tokenizer, self.metadata, self.model = tokenizer, metadata, tokenizer
+        self.asked, self.answer = [], "\n"
 
     def tokenize(self, text, add_bos, special):
-        word = text.decode()
-        return [1000 + self.special.index(word)] if special and word in self.special else list(text)
+        assert not add_bos
+        return self.tokenizer.encode(text.decode(), add_special_tokens=False).ids
+
+    def detokenize(self, ids):
+        return self.tokenizer.decode(ids).encode()
+
+    def generate(self, prompt, **settings):
+        self.asked.append(prompt)
+        return iter(self.tokenize(self.answer.encode(), add_bos=False, special=False))
 
 
-def test_a_peer_without_fill_in_the_middle_is_asked_the_prefix_alone():
-    peer = object.__new__(Peer)
-    peer.suffix_first = False
+@pytest.fixture
+def make_peer(monkeypatch):
+    """Open a peer over a fake llama.cpp whose vocabulary has some of the special tokens."""
 
-    def prompt(*special):
-        peer.llm = Vocabulary(special)
-        peer.fim_ids = [peer._special(token) for token in FIM]
-        return peer.prompt([1, 2], [3])
+    def make(*parts, adds_bos=False, metadata=None):
+        tokenizer = make_tokenizer(control_tokens=[FAMILY[part] for part in parts])
+        llama_cpp = Mock(__version__="1", llama_model_get_vocab=lambda model: model)
+        llama_cpp.Llama.return_value = Llama(tokenizer, metadata or {})
+        llama_cpp.llama_print_system_info.return_value = b""
+        llama_cpp.llama_vocab_get_add_bos.return_value = adds_bos
+        for part, token in FAMILY.items():
+            found = tokenizer.token_to_id(token)
+            getattr(llama_cpp, f"llama_vocab_fim_{part}").return_value = -1 if found is None else found
+        monkeypatch.setitem(sys.modules, "llama_cpp", llama_cpp)
+        monkeypatch.setitem(sys.modules, "llama_cpp.llama_speculative", Mock())
+        return Peer("model.gguf", threads=1, context=4096, has_drafts=False)
 
-    assert prompt() == [1, 2]
-    assert prompt(*FIM) == [1000, 1, 2, 1001, 3, 1002]
+    return make
+
+
+@pytest.mark.parametrize("bos", [[], [7777]])
+def test_a_peer_is_asked_with_the_special_tokens_of_its_family(make_peer, bos):
+    assert make_peer(adds_bos=bool(bos)).prompt([1, 2], [3]) == [*bos, 1, 2], "the prefix alone"
+    assert not make_peer().reads_suffix
+    peer = make_peer("pre", "suf", "mid", adds_bos=bool(bos))
+    pre, suf, mid = (peer.llm.tokenizer.token_to_id(FAMILY[part]) for part in ("pre", "suf", "mid"))
+    assert peer.reads_suffix
+    assert peer.prompt([1, 2], [3]) == [*bos, pre, 1, 2, suf, 3, mid]
+    peer = make_peer("pre", "suf", "mid", adds_bos=bool(bos), metadata={SUFFIX_FIRST: "true"})
+    assert peer.prompt([1, 2], [3]) == [*bos, pre, suf, 3, mid, 1, 2]
+    peer = make_peer(*FAMILY, adds_bos=bool(bos))
+    pre, suf, mid, repository, file = (peer.llm.tokenizer.token_to_id(token) for token in FAMILY.values())
+    head = [repository, *peer._text("myproject\n"), file, *peer._text("filename\n")]
+    assert peer.prompt([1, 2], [3]) == [*head, *bos, pre, 1, 2, suf, 3, mid]
+
+
+LINES = [f"value_{number} = compute({number})\n" for number in range(600)]
+LETTERS = [f"{chr(97 + number % 26)}\n" for number in range(600)]  # so that 256 lines are less than 768 tokens
+
+
+@pytest.mark.parametrize(("lines", "typed"), [(LINES, 0), (LINES, 2), (LINES, 14), (LETTERS, 0), (LETTERS, 1)])
+@pytest.mark.parametrize("line", [3, 40, 300, 599])
+@pytest.mark.parametrize("indentation", ["", "    "])
+def test_a_peer_and_our_score_of_a_base_ask_the_same(make_peer, lines, typed, line, indentation):
+    # Our score cuts a text and then makes tokens of it, which may join two at the cut. These places are none of those.
+    text = "".join(f"{indentation}{one}" for one in lines)
+    offset = len("".join(f"{indentation}{one}" for one in lines[:line])) + len(indentation) + typed
+    peer = make_peer(*FAMILY)
+    prompt = PromptFormat(
+        prefix_token=FAMILY["pre"],
+        suffix_token=FAMILY["suf"],
+        middle_token=FAMILY["mid"],
+        stop_tokens=(FAMILY["rep"], FAMILY["sep"]),
+    )
+    encoder = InfillEncoder(peer.llm.tokenizer, prompt)
+    peer.complete(text[:offset], text[offset:])
+    assert peer.llm.asked == [encoder.encode(encoder.window(text, offset))]
+
+
+def test_a_peer_answers_with_the_rest_of_the_line(make_peer):
+    peer = make_peer(*FAMILY)
+    peer.llm.answer = "    return one\n    x"
+    assert peer.complete("def f():\n    ", "\n")["text"] == "return one"
+    assert peer.complete("def f():\n  ", "\n")["text"] == "  return one"
+    assert peer.complete("x = ", "\n")["text"] == "    return one", "no indentation was held back"
+    peer.llm.answer = "one<fim_suffix>two"
+    assert peer.complete("x = ", "\n")["text"] == "one"
+    peer.llm.answer = "a " * 99
+    assert peer.complete("x = ", "\n")["tokens"] == 32
 
 
 def test_another_runtime_is_asked_before_the_word_at_the_cursor(tiny_bundle):

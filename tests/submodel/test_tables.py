@@ -62,6 +62,7 @@ def test_engines(capsys):
             "resident_bytes": 1.2e9,
             "exact_match": 0.3,
             "same_answers": 1.0,
+            "reads_suffix": name != names[2],
             **dict.fromkeys(speeds, 1234.5),
         }
         for name in names
@@ -81,6 +82,7 @@ def test_engines(capsys):
     text = capsys.readouterr().err
     assert words_of(0, text) == words(names * 2)
     assert "keystroke" in text
+    assert "which its model can't read: llama.cpp Q8_0" in " ".join(text.split())
 
 
 def test_scores(capsys):
