@@ -28,6 +28,7 @@ MAX_ANSWER_BYTES = 256 << 20  # names of some million files; a diff that is larg
 _SETTINGS = {
     "core.fsmonitor": "false",
     "core.hooksPath": os.devnull,
+    "core.quotePath": "false",  # a path in a diff is read as it is
     "core.attributesFile": os.devnull,
     "core.askPass": "",
     "core.sshCommand": "false",

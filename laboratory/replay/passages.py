@@ -22,7 +22,11 @@ _HUNK = re.compile(r"^@@ -\S+ \+(\d+)(?:,(\d+))? @@", re.MULTILINE)
 _BLOB = re.compile(r"^index [0-9a-f]+\.\.([0-9a-f]+)", re.MULTILINE)
 _MAX_COMMITS = 500
 _COMMITS = ("rev-list", "--no-merges")
-_ADDED = ("--format=", "--unified=0", "--full-index", "--find-renames", "--relative", "--diff-filter=AMR")
+_ADDED = (
+    *("--format=", "--unified=0", "--full-index", "--find-renames", "--relative", "--diff-filter=AMR"),
+    # The user's ~/.gitconfig would change which lines are drawn.
+    *("--inter-hunk-context=0", "--diff-algorithm=myers", "--indent-heuristic", "-O/dev/null"),
+)
 _MAX_DIFF_BYTES = 32 << 20  # of one commit; larger ones were not typed
 _MAX_FILE_BYTES = 256 << 10  # as a corpus has it
 
