@@ -316,7 +316,7 @@ class _Typed:
 def _type_passages(replay: Workload, workers: Sequence[_Worker], display: StageDisplay) -> dict[str, _Typed]:
     """Return each engine's answers. A line counts as right if its first keystroke was answered with the whole line."""
     typed = {worker.name: _Typed() for worker in workers}
-    with display.stage("type held-out passages") as advance:
+    with display.stage("type passages") as advance:
         for number, passage in enumerate(replay.passages):
             for worker in _in_turn(workers, number):
                 _rest(workers)

@@ -12,6 +12,7 @@ from pathlib import Path
 from builder.corpus.corpus import read_corpus
 from builder.evaluation.held_out import ScoringSettings, make_held_out
 from builder.fim_examples import FimExample, draw_column, is_worthwhile, worthwhile_lines
+from contract.errors import SubmodelError
 from contract.repository.languages import get_language
 from laboratory.replay.passages import Passage, describe_history, passages_of_history
 
@@ -75,6 +76,11 @@ def make_workload(repository: Path, settings: WorkloadSettings, held_out_sha256:
     if settings.since is None:
         known = frozenset(held_out_sha256)
         files = [file for file in corpus.files if not known or file.sha256 in known]
+        if not files:
+            raise SubmodelError(
+                f"None of the files that the bundle held out is in {repository} as it was; name a revision with "
+                "--since, or build again."
+            )
         files = [replace(file, split="held-out") for file in files] if known else files
         held_out = make_held_out(files, ScoringSettings(positions=settings.passages, seed=settings.seed))
         typed = [
@@ -102,7 +108,7 @@ def make_workload(repository: Path, settings: WorkloadSettings, held_out_sha256:
 def _type(
     text: str, spans: Sequence[tuple[int, int]], keys: int, path: str, commit: str = "", after: str | None = None
 ) -> Iterator[Keystroke]:
-    """Yield a request for each key. after: what stands behind the spans meanwhile; by default the rest of the text."""
+    """Yield a request for each key. after: what stands behind while one types, in place of the rest of the text."""
     behind = text[spans[-1][1] :] if after is None else after
     for begin, end in spans:
         for cursor in range(begin, min(end, begin + keys)):

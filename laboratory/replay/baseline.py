@@ -25,8 +25,7 @@ def replay_baseline(passages: Sequence[Passage]) -> list[Replayed]:
 def _type(passage: Passage) -> Replayed:
     typist = Typist(passage=passage)
     asked = accepted = 0
-    shown: dict[int, bool] = {}  # by where the suggestion would end, which stays the same while it is typed
-    texts: dict[int, str] = {}
+    shown: list[tuple[int, str, bool]] = []  # of each suggestion: where it would end, its text, if it was ever right
     while not typist.is_done:
         before, behind = typist.text[: typist.offset], typist.text[typist.offset :]
         example = FimExample.of_parts(before, "", behind, path=passage.path, language=passage.language)
@@ -34,11 +33,12 @@ def _type(passage: Passage) -> Replayed:
         text = offer.text
         asked += 1
         if text:
-            key = typist.typed + len(text)
-            is_same = texts.get(key, "").endswith(text)
-            texts[key] = texts[key] if is_same else text
-            shown[key] = (is_same and shown[key]) or typist.is_right(offer)
-        if len(text) > 1 and typist.is_right(offer):
+            end, is_right = typist.typed + len(text), typist.is_right(offer)
+            if shown and shown[-1][0] == end and shown[-1][1].endswith(text):  # the last one, while it is typed
+                _, text, was_right = shown.pop()
+                is_right = is_right or was_right
+            shown.append((end, text, is_right))
+        if len(offer.text) > 1 and typist.is_right(offer):
             typist.accept(offer)
             accepted += 1
         else:
@@ -49,7 +49,7 @@ def _type(passage: Passage) -> Replayed:
         asked=asked,
         shown=len(shown),
         accepted=accepted,
-        wrong=sum(not is_right for is_right in shown.values()),
+        wrong=sum(not is_right for _, _, is_right in shown),
     )
 
 

@@ -16,7 +16,7 @@ from laboratory.replay.baseline import replay_baseline
 from laboratory.replay.figures import summarize
 from laboratory.replay.passages import Passage, check_later, describe_history, passages_of_files, passages_of_history
 from laboratory.replay.server_session import merge_options, replay
-from lsp_server.options import EXPERIMENTAL, FilterOptions, StopOptions, wire_name
+from lsp_server.options import EXPERIMENTAL, FilterOptions, ServerOptions, StopOptions, read_options, wire_name
 
 # The parts of the server that can be measured by switching them, with their switches as they stand below EXPERIMENTAL.
 SWITCHES: dict[str, dict[str, Any]] = {
@@ -34,7 +34,7 @@ class ReplaySettings:
     repository: Path
     bundle: Path | None = None  # None: that of the repository
     since: str | None = None  # None: held-out files
-    passages: int = 30  # some 1,000 keystrokes
+    passages: int = 30  # 2,500 to 4,300 keystrokes
     seed: int = 0
     options: dict[str, Any]
     switches: tuple[str, ...] = ()  # names in SWITCHES
@@ -47,6 +47,9 @@ def run_replay(settings: ReplaySettings, display: StageDisplay) -> dict[str, Any
     unknown = [name for name in settings.switches if name not in SWITCHES]
     if unknown:
         raise BuildError(f"There is no part {unknown[0]!r} to switch; known are {', '.join(SWITCHES)}.")
+    _, problems = read_options(settings.options, ServerOptions())
+    if problems:
+        raise BuildError(f"The server would not take --options as they are, so nothing was typed: {problems[0]}")
     passages = _passages(settings, root, bundle)
     started = time.perf_counter()
     clusters = [one.commit or one.path for one in passages]

@@ -23,14 +23,15 @@ def bench(
         typer.Option(
             metavar="NAME=FILE.gguf|NAME=BUNDLE|genai|optimum",
             help="A model for llama.cpp (NAME+drafts: with its n-gram drafts), another bundle, or another runtime on "
-            "the same bundle; repeat it for several. llama.cpp and genai need the extra `bench`.",
+            "the same bundle; repeat it for several. llama.cpp and genai need the extra `bench`. A bundle reads its "
+            "whole window before it answers.",
         ),
     ] = None,
     peer_python: Annotated[
         str | None, typer.Option(help="A Python that has llama-cpp-python. Default: this one.")
     ] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Of every engine. Default: as the server has it.")] = None,
-    passages: Annotated[int, typer.Option(min=2, help="Held-out passages to type, of three lines each.")] = 20,
+    passages: Annotated[int, typer.Option(min=2, help="Passages to type, of up to three lines each.")] = 20,
     since: Annotated[
         str | None,
         typer.Option(metavar="REVISION", help="Type what commits after this one added. Default: held-out files."),

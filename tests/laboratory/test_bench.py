@@ -93,6 +93,11 @@ def test_a_passage_of_one_line_ends_with_it(repository):
         assert len(passage[-1].truth) == 1
 
 
+def test_a_repository_without_any_file_as_it_was_held_out_is_said(repository):
+    with pytest.raises(SubmodelError, match=r"None of the files .* as it was; name a revision with"):
+        make_workload(repository, WorkloadSettings(), ["0" * 64])
+
+
 def test_lines_that_were_added_later_are_typed(tmp_path):
     for number in range(40):
         lines = [f"def old_{number}_{i}(value):\n    return value + {number * i}\n" for i in range(30)]

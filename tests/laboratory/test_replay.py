@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from builder.corpus.corpus import SourceFile
+from builder.fim_examples import FimExample
 from contract.console import StageDisplay
 from contract.errors import SubmodelError
 from laboratory.replay import replay_run
@@ -102,6 +103,20 @@ def test_trivial_baseline_replaces_the_closers_that_the_editor_has_inserted() ->
     assert one.keys == len("f([a") + 1, "while f([0]) is the nearer line, and then the rest at once"
 
 
+def test_two_suggestions_that_would_end_at_one_place_are_two(monkeypatch: pytest.MonkeyPatch) -> None:
+    offers = {"x": "abc", "xy": "bc", "xyz": "z", "xyzz": "right", "xyzzr": "ight"}
+
+    def complete(example: FimExample) -> str:
+        return offers.get(example.file.text[: example.offset].rpartition("\n")[2], "")
+
+    monkeypatch.setattr("laboratory.replay.baseline.complete_by_similar_line", complete)
+    [one] = replay_baseline([passage("xyzzright")])
+    assert (one.shown, one.wrong, one.accepted) == (3, 1, 1)
+    offers["xy"] = "dd"
+    [one] = replay_baseline([passage("xyzzright")])
+    assert (one.shown, one.wrong, one.accepted) == (4, 2, 1)
+
+
 def test_passages_of_one_commit_are_drawn_together() -> None:
     replayed = [
         Replayed(keys_alone=10, keys=keys, asked=1, shown=1, accepted=0, wrong=1) for keys in (0, 10) for _ in range(20)
@@ -143,6 +158,18 @@ def test_a_run_for_each_switch_stands_beside_the_baseline(tmp_path: Path, monkey
 def test_options_that_are_no_object_are_refused(options: str, error: str) -> None:
     with pytest.raises(SubmodelError, match=error):
         replay(options=options)
+
+
+@pytest.mark.parametrize("options", [{"eagernes": "quiet"}, {EXPERIMENTAL: 3}, {EXPERIMENTAL: {"trigger": 3}}])
+def test_options_that_the_server_would_not_take_are_refused(tmp_path: Path, options: dict[str, Any]) -> None:
+    settings = ReplaySettings(repository=tmp_path, bundle=tmp_path, options=options, switches=("without multiLine",))
+    with StageDisplay() as display, pytest.raises(SubmodelError, match="nothing was typed: The"):
+        run_replay(settings, display)
+
+
+def test_a_group_of_options_may_be_null() -> None:
+    more = {EXPERIMENTAL: {"trigger": {"multiLine": False}}}
+    assert merge_options({EXPERIMENTAL: None}, more) == merge_options({EXPERIMENTAL: {"trigger": None}}, more) == more
 
 
 def test_figures() -> None:
@@ -240,6 +267,28 @@ def test_what_was_renamed_lies_elsewhere_or_is_no_code_of_the_corpus_was_not_add
     found = passages_of_history(root, since, 10, seed=0)
 
     assert [(one.path, one.before, one.truth) for one in found] == [("new name.py", text, "added = 1")]
+
+
+def test_what_is_drawn_does_not_depend_on_the_users_git(tmp_path: Path) -> None:
+    git(tmp_path, "init", "-q")
+    for name in ("日.py", "b.py"):
+        (tmp_path / name).write_text("old_one = 1\nold_two = 2\n", encoding="utf-8")
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "-qm", "first")
+    for name in ("日.py", "b.py"):
+        (tmp_path / name).write_text("new_one = 1\nold_one = 1\nold_two = 2\nnew_two = 2\n", encoding="utf-8")
+    git(tmp_path, "commit", "-qam", "second")
+    (tmp_path / "order").write_text("日.py\n", encoding="utf-8")
+    drawn = passages_of_history(tmp_path, "HEAD~1", 10, seed=0)
+    assert sorted((one.path, one.truth) for one in drawn) == [
+        (name, f"new_{number}") for name in ("b.py", "日.py") for number in ("one = 1", "two = 2")
+    ]
+    for name, value in (
+        *(("diff.interHunkContext", "3"), ("diff.algorithm", "patience"), ("diff.indentHeuristic", "false")),
+        *(("diff.orderFile", str(tmp_path / "order")), ("core.quotePath", "true")),
+    ):
+        git(tmp_path, "config", name, value)
+    assert passages_of_history(tmp_path, "HEAD~1", 10, seed=0) == drawn
 
 
 def commit_texts(root: Path, *texts: str) -> None:
