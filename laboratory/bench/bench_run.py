@@ -24,15 +24,15 @@ from typing import Any
 import numpy as np
 import psutil
 
-from builder.evaluation.metrics import bootstrap, is_exact
+from builder.evaluation.metrics import is_exact
 from contract.bundle.bundle import read_bundle
 from contract.children import child_environment, find_program, python_module
 from contract.console import StageDisplay
-from contract.documents import Estimate
 from contract.errors import SubmodelError
 from contract.processor import default_threads
 from contract.versions import installed_versions
 from laboratory.bench.workload import Workload, WorkloadSettings, make_workload
+from laboratory.replay.figures import estimate
 from laboratory.replay.passages import check_later
 
 PEER_WORKER = Path(__file__).with_name("llama_cpp_worker.py")
@@ -195,8 +195,8 @@ def ratios(ours: dict[str, Any], peers: Sequence[dict[str, Any]]) -> dict[str, d
     }
 
 
-def leads(exact: Mapping[str, Sequence[bool]], clusters: Sequence[str] = ()) -> dict[str, Estimate]:
-    """Return by what share of all lines the first engine has more right than each other, paired, with 95 % interval.
+def leads(exact: Mapping[str, Sequence[bool]], clusters: Sequence[str] = ()) -> dict[str, dict[str, float]]:
+    """Return by what share of all lines the first engine has more right than each other, paired: see `estimate`.
 
     clusters: the commit, or file, of each line, whose lines are alike.
     """
@@ -205,7 +205,7 @@ def leads(exact: Mapping[str, Sequence[bool]], clusters: Sequence[str] = ()) -> 
     def lead(name: str, indices: Sequence[int]) -> float:
         return sum(exact[ours][index] - exact[name][index] for index in indices) / len(indices)
 
-    return {name: bootstrap(partial(lead, name), len(exact[ours]), files=clusters).to_json() for name in others}
+    return {name: estimate(partial(lead, name), len(exact[ours]), clusters) for name in others}
 
 
 def _open_workers(settings: BenchSettings, stack: ExitStack) -> Iterator[_Worker]:

@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from contract.console import print_table
+from laboratory.replay.figures import NO_INTERVAL
 
 SPEED = {
     "prompt tokens/s": ("prompt_tokens_per_s", "prompt"),
@@ -33,6 +34,8 @@ def print_bench(document: Mapping[str, Any]) -> None:
     typing.caption = (
         f"Typed: {', '.join(counts)} of {document['source']}; in brackets submodel's speed or memory as a multiple"
     )
+    if any("low" not in lead for lead in document["leads"].values()):
+        typing.caption += f"; {NO_INTERVAL}"
     blind = [engine["name"] for engine in document["engines"] if not engine.get("reads_suffix", True)]
     if blind:
         typing.caption += f"; without what stands behind the cursor, which its model can't read: {', '.join(blind)}"
@@ -62,8 +65,11 @@ def _figures(
 
 
 def _lead(lead: Mapping[str, float] | None) -> str:
-    """Return a difference in percentage points, with its interval."""
-    return "" if lead is None else f" ({lead['value']:+.1%}: {lead['low']:+.1%} to {lead['high']:+.1%})"
+    """Return a difference in percentage points, with its interval if it has one."""
+    if lead is None:
+        return ""
+    interval = f": {lead['low']:+.1%} to {lead['high']:+.1%}" if "low" in lead else ""
+    return f" ({lead['value']:+.1%}{interval})"
 
 
 def _with(figure: str, ratio: float | None) -> str:

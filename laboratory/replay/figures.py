@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,8 @@ from rich.table import Table
 
 from builder.evaluation.metrics import bootstrap
 from contract.console import print_table
+
+NO_INTERVAL = "all lines are of one commit or file, so there is no interval"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +26,16 @@ class Replayed:
     accepted: int
     wrong: int  # shown, but never what was typed
     latencies_ms: tuple[float, ...] = ()  # of each request
+
+
+def estimate(figure: Callable[[Sequence[int]], float], count: int, clusters: Sequence[str] = ()) -> dict[str, float]:
+    """Return a figure of `count` lines with its 95 % interval, or alone if all of them are of one cluster.
+
+    clusters: the commit, or file, of each line. How much clusters differ can't be seen in one.
+    """
+    found = bootstrap(figure, count, files=clusters)
+    ends = {} if len(set(clusters)) == 1 else {"low": found.low, "high": found.high}
+    return {"value": found.value, **ends}
 
 
 def summarize(name: str, replayed: Sequence[Replayed], clusters: Sequence[str] = ()) -> dict[str, Any]:
@@ -49,8 +61,8 @@ def summarize(name: str, replayed: Sequence[Replayed], clusters: Sequence[str] =
         "name": name,
         "passages": len(replayed),
         **total,
-        "keystrokes_saved": bootstrap(saved, len(replayed), files=clusters).to_json(),
-        "shown_and_wrong": bootstrap(wrong, len(replayed), files=clusters).to_json(),
+        "keystrokes_saved": estimate(saved, len(replayed), clusters),
+        "shown_and_wrong": estimate(wrong, len(replayed), clusters),
     }
     if latencies:
         row["milliseconds_p50"], row["milliseconds_p95"] = np.percentile(latencies, (50, 95)).round(1).tolist()
@@ -60,7 +72,10 @@ def summarize(name: str, replayed: Sequence[Replayed], clusters: Sequence[str] =
 def print_replay(document: Mapping[str, Any]) -> None:
     """Print one row for each run."""
     first = document["runs"][0]
-    table = Table(caption=f"{document['source']}: {first['passages']} passages, {first['keys_alone']} keystrokes")
+    caption = f"{document['source']}: {first['passages']} passages, {first['keys_alone']} keystrokes"
+    if "low" not in first["keystrokes_saved"]:
+        caption += f"; {NO_INTERVAL}"
+    table = Table(caption=caption)
     table.add_column("")
     for title in ("keystrokes saved\n(95 %)", "shown", "accepted", "shown and wrong\n(95 %)", "ms p50", "ms p95"):
         table.add_column(title, justify="right")
@@ -77,4 +92,5 @@ def print_replay(document: Mapping[str, Any]) -> None:
 
 
 def _share(interval: Mapping[str, float]) -> str:
-    return f"{interval['value']:.1%} ({interval['low']:.0%}–{interval['high']:.0%})"
+    share = f"{interval['value']:.1%}"
+    return f"{share} ({interval['low']:.0%}–{interval['high']:.0%})" if "low" in interval else share

@@ -129,6 +129,8 @@ def test_a_lead_is_paired_and_has_an_interval():
     assert 0.35 < found["worse"]["low"] < 0.5 < found["worse"]["high"] < 0.65
     two_files = leads({"ours": [True] * 50 + [False] * 50, "worse": [False] * 100}, ["a.py"] * 50 + ["b.py"] * 50)
     assert (two_files["worse"]["low"], two_files["worse"]["high"]) == (0.0, 1.0)
+    one_file = leads({"ours": [True] * 50 + [False] * 50, "worse": [False] * 100}, ["a.py"] * 100)
+    assert one_file == {"worse": {"value": 0.5}}
 
 
 @pytest.mark.parametrize("peers", [("a", "a"), ("submodel",), ("genai",)])

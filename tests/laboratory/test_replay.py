@@ -123,6 +123,9 @@ def test_passages_of_one_commit_are_drawn_together() -> None:
     ]
     saved = summarize("server", replayed, ["a"] * 20 + ["b"] * 20)["keystrokes_saved"]
     assert (saved["low"], saved["high"]) == (0.0, 1.0)
+    row = summarize("server", replayed, ["a"] * 40)
+    assert row["keystrokes_saved"] == {"value": 0.5}
+    assert row["shown_and_wrong"] == {"value": 1.0}
 
 
 def test_a_run_for_each_switch_stands_beside_the_baseline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

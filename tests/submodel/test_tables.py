@@ -47,7 +47,8 @@ def test_the_known_bases_by_name_and_licence():
     assert words_of(2, result.stdout) == [entry.licence for entry in CATALOGUE.values()]
 
 
-def test_engines(capsys):
+@pytest.mark.parametrize("lead", [INTERVAL, {"value": 0.123}])
+def test_engines(capsys, lead):
     names = ["submodel", "submodel, no drafts", "llama.cpp Q8_0", "llama.cpp Q4_0, sub-model"]
     speeds = [
         "prompt_tokens_per_s",
@@ -72,7 +73,7 @@ def test_engines(capsys):
         {
             "engines": engines,
             "ratios": {name: dict.fromkeys(kinds, 12.3) for name in names[1:]},
-            "leads": dict.fromkeys(names[1:], INTERVAL),
+            "leads": dict.fromkeys(names[1:], lead),
             "passages": 20,
             "lines": 60,
             "keystrokes": 359,
@@ -82,6 +83,7 @@ def test_engines(capsys):
     text = capsys.readouterr().err
     assert words_of(0, text) == words(names * 2)
     assert "keystroke" in text
+    assert ("no interval" in text) == ("low" not in lead)
     assert "which its model can't read: llama.cpp Q8_0" in " ".join(text.split())
 
 
@@ -113,7 +115,18 @@ def test_replays(capsys):
         for name in names
     ]
     print_replay({"source": "held-out files", "runs": runs})
-    assert words_of(0, capsys.readouterr().err) == words(names)
+    text = capsys.readouterr().err
+    assert words_of(0, text) == words(names)
+    assert "no interval" not in text
+
+
+def test_figures_of_one_commit_have_no_interval(capsys):
+    alone = {"value": 0.123}
+    row = {"name": "a", "passages": 9, "keys_alone": 99, "shown": 3, "accepted": 1}
+    print_replay({"source": "lines", "runs": [{**row, "keystrokes_saved": alone, "shown_and_wrong": alone}]})
+    text = " ".join(capsys.readouterr().err.split())
+    assert "12.3%" in text
+    assert "all lines are of one commit or file, so there is no interval" in text
 
 
 def test_sweeps_over_four_languages(capsys):
