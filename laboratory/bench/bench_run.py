@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 import psutil
 
+from builder.bases.download import sha256_of
 from builder.evaluation.metrics import is_exact
 from contract.bundle.bundle import read_bundle
 from contract.children import child_environment, find_program, python_module
@@ -84,8 +85,11 @@ class _Worker:
     def ask(self, action: str, **request: Any) -> dict[str, Any]:
         """Send a request and wait for its answer."""
         assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps({"do": action, **request}) + "\n")
-        self._process.stdin.flush()
+        try:
+            self._process.stdin.write(json.dumps({"do": action, **request}) + "\n")
+            self._process.stdin.flush()
+        except OSError as error:
+            raise self._ended() from error
         return self._answer()
 
     def resident_bytes(self) -> int:
@@ -105,11 +109,20 @@ class _Worker:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
+            raise self._ended()
+        try:
+            return dict(json.loads(line))
+        except ValueError as error:
+            self.close()
             raise BenchError(
-                f"The engine {self.name} ended; its last words are above. Check its file, and that its Python has its "
-                "package (llama-cpp-python, say): --peer-python names another one."
-            )
-        return dict(json.loads(line))
+                f"The engine {self.name} printed {line.strip()[:80]!r} in place of an answer; check its package."
+            ) from error
+
+    def _ended(self) -> BenchError:
+        return BenchError(
+            f"The engine {self.name} ended; its last words are above. Check its file, and that its Python has its "
+            "package (llama-cpp-python, say): --peer-python names another one."
+        )
 
 
 def own_environment(environment: Mapping[str, str]) -> dict[str, str]:
@@ -154,6 +167,8 @@ def run_bench(settings: BenchSettings, display: StageDisplay) -> dict[str, Any]:
         "ratios": ratios(engines[0], engines[1:]),
         "leads": leads({name: notes.exact for name, notes in typed.items()}, clusters),
         "exact": {name: "".join("01"[is_right] for is_right in notes.exact) for name, notes in typed.items()},
+        "bundle_build": read_bundle(settings.bundle, verify=False).build,
+        "peers": {name: {"file": file.name, "sha256": _identity(file)} for name, file in settings.peers},
         "source": replay.source,
         "passages": len(replay.passages),
         "lines": len(typed[workers[0].name].exact),
@@ -177,6 +192,11 @@ def _check_peers(settings: BenchSettings, replay: Workload, held_out_sha256: Col
                 f"{folder} learned files that {settings.bundle} holds out, so their lines are not new to it; "
                 "compare bundles on lines that are later than both, with --since."
             )
+
+
+def _identity(peer: Path) -> str:
+    """Return the SHA-256 of a model's file, or the build of a bundle."""
+    return read_bundle(peer, verify=False).build if peer.is_dir() else sha256_of(peer)
 
 
 def ratios(ours: dict[str, Any], peers: Sequence[dict[str, Any]]) -> dict[str, dict[str, float]]:

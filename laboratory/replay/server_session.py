@@ -35,7 +35,7 @@ def replay(
     options: dict[str, Any],
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Replayed]:
-    """Type each passage. Raises SubmodelError if the server does not get ready.
+    """Type each passage. Raises SubmodelError if the server does not get ready, or ends.
 
     `options` are the server's. They override UNHURRIED.
     """
@@ -67,7 +67,7 @@ async def _replay(
 
 @asynccontextmanager
 async def server(root: Path, bundle: Path, options: dict[str, Any]) -> AsyncIterator[LanguageClient]:
-    """Yield a client whose server has its bundle in memory, and does not debounce."""
+    """Yield a client whose server has its bundle in memory, and does not debounce. Raises SubmodelError if it ends."""
     client = LanguageClient("submodel-replay", "1")
     await client.start_io(*SERVE, "--bundle", str(bundle), env=child_environment())
     try:
@@ -86,6 +86,8 @@ async def server(root: Path, bundle: Path, options: dict[str, Any]) -> AsyncIter
         yield client
         await client.shutdown_async(None)
         client.exit(None)
+    except RuntimeError as error:  # of pygls, if the process ends before it has answered
+        raise SubmodelError(f"The server ended while it was asked ({error}); see if memory ran out.") from error
     finally:
         await client.stop()  # type: ignore[no-untyped-call]
 

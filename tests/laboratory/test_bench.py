@@ -12,6 +12,7 @@ from builder.evaluation.infill import InfillEncoder
 from contract.console import StageDisplay
 from contract.errors import SubmodelError
 from contract.prompt import PromptEncoder, PromptFormat
+from laboratory.bench import bench_run
 from laboratory.bench.bench_run import BenchError, BenchSettings, leads, own_environment, ratios, run_bench
 from laboratory.bench.bundle_worker import BundleWorker
 from laboratory.bench.llama_cpp_worker import SUFFIX_FIRST, Peer
@@ -194,6 +195,8 @@ def test_engines_are_measured_side_by_side(repository, tiny_bundle):
     assert [ours["name"], plain["name"], other["name"]] == ["submodel", "submodel, no drafts", "another bundle"]
     assert ours["exact_match"] == plain["exact_match"] == other["exact_match"]
     assert ours["same_answers"] == plain["same_answers"] == other["same_answers"] == 1.0
+    assert document["bundle_build"] == tiny_bundle.build
+    assert document["peers"] == {"another bundle": {"file": tiny_bundle.folder.name, "sha256": tiny_bundle.build}}
     assert document["passages"] == 3
     assert document["lines"] == 6
     assert 6 < document["keystrokes"] <= 12
@@ -341,6 +344,15 @@ def test_no_engine_decodes_with_drafts_past_the_end_of_a_text(monkeypatch):
     assert peer.speed("text", 3, 5)["decode_tokens"] == 5
     assert set(used) == {None}
     assert peer.llm.draft_model == "drafts"
+
+
+def test_an_engine_that_ends_or_prints_something_else_is_said():
+    worker = bench_run._Worker("llama.cpp", [sys.executable, "-c", "print({})"])
+    worker._process.wait()
+    with pytest.raises(BenchError, match=r"engine llama\.cpp ended"):
+        worker.ask("complete")
+    with pytest.raises(BenchError, match=r"printed 'hello' in place of an answer"):
+        bench_run._Worker("llama.cpp", [sys.executable, "-c", "print('hello', flush=True); input()"])
 
 
 def test_engines_choose_their_own_way_to_wait():

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from builder.corpus.corpus import SourceFile
 from builder.fim_examples import FimExample
 from contract.console import StageDisplay
 from contract.errors import SubmodelError
-from laboratory.replay import replay_run
+from laboratory.replay import replay_run, server_session
 from laboratory.replay.baseline import replay_baseline
 from laboratory.replay.figures import Replayed, summarize
 from laboratory.replay.passages import (
@@ -168,6 +169,12 @@ def test_options_that_the_server_would_not_take_are_refused(tmp_path: Path, opti
     settings = ReplaySettings(repository=tmp_path, bundle=tmp_path, options=options, switches=("without multiLine",))
     with StageDisplay() as display, pytest.raises(SubmodelError, match="nothing was typed: The"):
         run_replay(settings, display)
+
+
+def test_a_server_that_ends_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_session, "SERVE", (sys.executable, "-c", "input()"))
+    with pytest.raises(SubmodelError, match="The server ended while it was asked"):
+        server_session.replay(tmp_path, tmp_path, [passage("f(a)")], {})
 
 
 def test_a_group_of_options_may_be_null() -> None:
