@@ -7,6 +7,7 @@ imports nothing of this project. Each line of input is a JSON document with a ke
 from __future__ import annotations
 
 import json
+import re
 import sys
 import time
 from collections.abc import Mapping
@@ -23,7 +24,8 @@ HEAD = ("myproject\n", "filename\n")  # behind the token of a repository's name,
 class Peer:
     """One model. A prompt reuses the beginning that it shares with the last one.
 
-    So does llama.cpp's server. Its `--cache-reuse`, which also reuses later parts, is not covered.
+    So does llama.cpp's server. Its `--cache-reuse`, which also reuses later parts, is not covered. A sub-model of ours
+    is asked before the word at the cursor, as it has learned. Its window is llama.vscode's even so.
     """
 
     def __init__(self, model: str, threads: int, context: int, has_drafts: bool) -> None:
@@ -61,7 +63,8 @@ class Peer:
         started = time.perf_counter()
         begin = before.rfind("\n") + 1
         indentation = "" if before[begin:].strip() else before[begin:]
-        typed = self._text("" if indentation else before[begin:])
+        taken = self._begun(before[begin:]) if self.suffix_first and not indentation else ""
+        typed = self._text("" if indentation else before[begin:].removesuffix(taken))
         lines = "\n".join(before[:begin].split("\n")[-PREFIX_LINES - 1 :])
         prefix = [*self._text(lines)[-(BATCH_TOKENS // 4 * 3) :], *typed]
         lines = "\n".join(behind.split("\n")[: SUFFIX_LINES + 1]) + "\n"
@@ -78,7 +81,7 @@ class Peer:
                 break
         text = answer.decode("utf-8", "replace").split("\n")[0]
         blanks = len(text) - len(text.lstrip(" \t"))
-        text = text[min(blanks, len(indentation)) :]
+        text = text[min(blanks, len(indentation)) :].removeprefix(taken)
         return {"text": text, "tokens": count, "milliseconds": (time.perf_counter() - started) * 1000}
 
     def prompt(self, prefix: list[int], suffix: list[int]) -> list[int]:
@@ -115,6 +118,16 @@ class Peer:
             "decode_tokens": count,
             "decode_s": done - read,
         }
+
+    def _begun(self, line: str) -> str:
+        """Return what a sub-model writes again of a line: the word at its end, with the character before, or a token.
+
+        `contract.prompt.begun_text` finds the same for our own engine with Qwen's tokenizer. With others it may leave
+        out the character before, unless it is a space.
+        """
+        word = re.search(r"(?:[^\w\r\n]|_)?[^\W\d_]+$", line)
+        last = word[0] if word else self.llm.detokenize(self._text(line)[-1:]).decode("utf-8", "replace")
+        return last if line.endswith(last) else ""
 
     def _text(self, text: str) -> list[int]:
         return list(self.llm.tokenize(text.encode(), add_bos=False, special=False))

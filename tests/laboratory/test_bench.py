@@ -11,7 +11,7 @@ import pytest
 from builder.evaluation.infill import InfillEncoder
 from contract.console import StageDisplay
 from contract.errors import SubmodelError
-from contract.prompt import PromptEncoder, PromptFormat
+from contract.prompt import PromptEncoder, PromptFormat, begun_text
 from laboratory.bench import bench_run
 from laboratory.bench.bench_run import BenchError, BenchSettings, leads, own_environment, ratios, run_bench
 from laboratory.bench.bundle_worker import BundleWorker
@@ -302,6 +302,30 @@ def test_a_peer_answers_with_the_rest_of_the_line(make_peer):
     assert peer.complete("x = ", "\n")["text"] == "one"
     peer.llm.answer = "a " * 99
     assert peer.complete("x = ", "\n")["tokens"] == 32
+
+
+@pytest.mark.parametrize(
+    ("line", "begun"),
+    [
+        ("y = wid", " wid"),
+        ("wid", "wid"),
+        ("    wid", " wid"),
+        ("a.wid", ".wid"),
+        ("y = 12", "2"),
+        ("f(", "("),
+        ("    ", ""),
+        ("", ""),
+    ],
+)
+def test_a_sub_model_in_llama_cpp_is_asked_before_the_word_at_the_cursor(make_peer, line, begun):
+    peer = make_peer("pre", "suf", "mid", metadata={SUFFIX_FIRST: "true"})
+    assert begun.removeprefix(".") == begun_text(peer.llm.tokenizer, f"x = 1\n{line}")
+    peer.llm.answer = f"{begun}th\n"
+    assert peer.complete(f"x = 1\n{line}", "\n")["text"] == "th"
+    assert peer.llm.asked[0][-3:] == peer._text(f"x = 1\n{line.removesuffix(begun) if line.strip() else ''}")[-3:]
+    base = make_peer("pre", "suf", "mid")
+    base.llm.answer = "th\n"
+    assert base.complete(f"x = 1\n{line}", "\n")["text"] == "th"
 
 
 def test_another_runtime_is_asked_before_the_word_at_the_cursor(tiny_bundle):
