@@ -32,7 +32,6 @@ from typing import Any
 from benchmarks.builds import RESULTS, run_program, write_result
 from benchmarks.clusters import cluster_numbers
 from benchmarks.machine import describe_machine, describe_versions
-from builder.bases.download import sha256_of
 from builder.corpus.changes import renames_since
 from builder.corpus.corpus import SourceFile, read_corpus
 from builder.evaluation.baselines import NGram, complete_by_similar_line
@@ -41,7 +40,7 @@ from builder.fim_examples import FimExample
 from contract.bundle.bundle import read_bundle
 from contract.console import StageDisplay
 from contract.repository.git import run_git
-from laboratory.bench.bench_run import FIRST_ANSWER, BenchSettings, leads, run_bench
+from laboratory.bench.bench_run import FIRST_ANSWER, BenchSettings, describe_peers, leads, run_bench
 from laboratory.bench.bench_table import print_bench
 from laboratory.bench.bundle_worker import BundleWorker
 from laboratory.bench.workload import Keystroke, WorkloadSettings, hash_strokes, make_workload
@@ -73,7 +72,7 @@ def main() -> None:
     versions = describe_versions()
     origin = {
         "bundle_build": read_bundle(arguments.bundle).build,
-        "peers": {name: {"file": file.name, "sha256": _identity(file)} for name, file in peers},
+        "peers": describe_peers(peers),
     }
     workloads = {
         kind: (repository, WorkloadSettings(passages=arguments.count, lines=1, keys=1, since=since))
@@ -111,11 +110,6 @@ def main() -> None:
             "versions": {**versions, **document["versions"]},
         }
         write_result(f"positions-{arguments.name}", reported)  # each kind takes half an hour without a GPU
-
-
-def _identity(peer: Path) -> str:
-    """Return the SHA-256 of a model's file, or of a bundle's manifest."""
-    return read_bundle(peer).build if peer.is_dir() else sha256_of(peer)
 
 
 def check_built(files: str, bundle: Path, built: Path) -> None:
@@ -282,7 +276,7 @@ def ask_again(arguments: argparse.Namespace, peers: Sequence[tuple[str, Path]]) 
         + " --other-build" * arguments.other_build
         + "".join(f' --peer "{name}=BUNDLE"' for name, _ in peers),
         "bundle_build": build,
-        "peers": {name: {"file": folder.name, "sha256": _identity(folder)} for name, folder in peers},
+        "peers": describe_peers(peers),
         "machine": describe_machine(),
         "versions": describe_versions(),
     }

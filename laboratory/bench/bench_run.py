@@ -168,7 +168,7 @@ def run_bench(settings: BenchSettings, display: StageDisplay) -> dict[str, Any]:
         "leads": leads({name: notes.exact for name, notes in typed.items()}, clusters),
         "exact": {name: "".join("01"[is_right] for is_right in notes.exact) for name, notes in typed.items()},
         "bundle_build": read_bundle(settings.bundle, verify=False).build,
-        "peers": {name: {"file": file.name, "sha256": _identity(file)} for name, file in settings.peers},
+        "peers": describe_peers(settings.peers),
         "source": replay.source,
         "passages": len(replay.passages),
         "lines": len(typed[workers[0].name].exact),
@@ -194,9 +194,15 @@ def _check_peers(settings: BenchSettings, replay: Workload, held_out_sha256: Col
             )
 
 
-def _identity(peer: Path) -> str:
-    """Return the SHA-256 of a model's file, or the build of a bundle."""
-    return read_bundle(peer, verify=False).build if peer.is_dir() else sha256_of(peer)
+def describe_peers(peers: Sequence[tuple[str, Path]]) -> dict[str, dict[str, str]]:
+    """Return the file's name of each peer, and its SHA-256: of a bundle that of its manifest."""
+    return {
+        name: {
+            "file": peer.name,
+            "sha256": read_bundle(peer, verify=False).build if peer.is_dir() else sha256_of(peer),
+        }
+        for name, peer in peers
+    }
 
 
 def ratios(ours: dict[str, Any], peers: Sequence[dict[str, Any]]) -> dict[str, dict[str, float]]:
