@@ -516,7 +516,7 @@ def test_only_the_own_state_is_removed(tmp_path):
 def test_held_out_files_are_not_read(tmp_path):
     files = corpus()
     poisoned = [*files[:2], SourceFile(path="x.py", language="Python", text="q" * 5000, sha256="1", split="held-out")]
-    left, right = run(tmp_path, files=files), run(tmp_path, files=poisoned)
+    left, right = run(tmp_path, "left", files=files), run(tmp_path, "right", files=poisoned)  # each trains by itself
     for name, tensor in left.model.state_dict().items():
         torch.testing.assert_close(right.model.state_dict()[name], tensor)
 
