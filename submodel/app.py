@@ -111,7 +111,7 @@ def main() -> None:
         again = _again() or "; run it again"
         _tell(f"{error.strerror}{where}; free space, or name a folder that can be written with -o{again}.")
         sys.exit(1)
-    except (MemoryError, RuntimeError) as error:
+    except Exception as error:
         if (sentence := sentence_of(error)) is None:
             raise
         _tell(f"{sentence}{_again()}.")

@@ -33,7 +33,8 @@ if sys.platform == "darwin":
 
 # The user's to mend: full disk or quota, no permission, read-only media.
 DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO})
-OUT_OF_MEMORY = ("DefaultCPUAllocator", "bad allocation", "bad_alloc")  # in what torch and ONNX Runtime say
+# In the words of torch and ONNX Runtime, whose errors are of many classes.
+OUT_OF_MEMORY = ("DefaultCPUAllocator", "bad allocation", "bad_alloc", "Failed to allocate memory")
 OPEN = 0o666  # the mode of files that others may read, if the user's umask lets them
 PRIVATE = 0o600  # of files that hold text of the repository, whose own files may be closed to others
 IGNORED = "*\n"  # the .gitignore of each folder that a build makes
@@ -256,8 +257,7 @@ def sentence_of(error: Exception) -> str | None:
         return f"{error.strerror}{where}; free space there, or look at who may write to it"
     if is_disk_full(error):
         return "the disk is full; free space"
-    is_of_memory = isinstance(error, RuntimeError) and any(words in str(error) for words in OUT_OF_MEMORY)
-    if isinstance(error, MemoryError) or is_of_memory:
+    if isinstance(error, MemoryError) or any(words in str(error) for words in OUT_OF_MEMORY):
         return "there is not enough memory; close other programs, or take a smaller base"
     return None
 

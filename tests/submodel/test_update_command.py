@@ -12,10 +12,12 @@ from typing import Any
 import pytest
 import typer
 from msgspec import convert
+from onnxruntime.capi import onnxruntime_pybind11_state as runtime
 from typer.testing import CliRunner, Result
 
 from contract.console import StageDisplay
 from contract.documents import BuildProgress
+from lsp_server.serve_errors import EngineCrash
 from submodel import app as submodel_app
 from submodel.build import update_run
 from submodel.build.update_run import UpdateSettings
@@ -141,7 +143,9 @@ def test_who_stops_a_command_reads_what_is_kept(monkeypatch, capsys, words, sent
     [
         MemoryError(),
         RuntimeError("[enforce fail at alloc_cpu.cpp:124] data. DefaultCPUAllocator: not enough memory"),
-        RuntimeError("Exception during initialization: bad allocation"),
+        runtime.RuntimeException("[ONNXRuntimeError] : 6 : Exception during initialization: bad allocation"),
+        runtime.Fail("[ONNXRuntimeError] : 1 : FAIL : Failed to allocate memory for requested buffer of size 9"),
+        EngineCrash("Failed to allocate memory for requested buffer of size 9"),
     ],
 )
 def test_memory_that_is_used_up_is_a_sentence(monkeypatch, capsys, error):
