@@ -1,4 +1,4 @@
-"""Memory of this process: its peak, for the manifest, and what the C library keeps of what was freed."""
+"""What this process takes of the machine: its peak of memory, what the C library keeps of it, and its processors."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import os
 import sys
 from pathlib import Path
 from typing import Final
+
+from contract.processor import processor_quota
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # <malloc.h>
 MOST_KERNELS: Final = 128  # of one step: a layer's, forward and backward, and attention's to each number of blocks
@@ -50,6 +52,16 @@ def reuse_memory() -> None:
             if not c_library.mallopt(M_MMAP_THRESHOLD, 1 << 30):
                 c_library.mallopt(M_MMAP_THRESHOLD, 32 << 20)  # an older glibc takes no more
             c_library.mallopt(M_TRIM_THRESHOLD, (1 << 31) - 1)
+
+
+def keep_to_machine() -> None:
+    """Set torch up before its first product: few kernels, memory that is reused, the processors of a container."""
+    import torch
+
+    limit_kernels()
+    reuse_memory()
+    if (quota := processor_quota()) is not None:  # torch counts the machine's processors
+        torch.set_num_threads(min(torch.get_num_threads(), quota))
 
 
 def give_back_memory() -> None:

@@ -21,7 +21,7 @@ from builder.fim_examples import FimExample, draw_example_pairs
 from builder.finetuning.training_state import StateFile
 from builder.int8 import is_int8_faster
 from builder.learning_examples import IsNew
-from builder.memory import limit_kernels, peak_rss_bytes, reuse_memory
+from builder.memory import keep_to_machine, peak_rss_bytes
 from builder.number_format import DTYPES, fastest_dtype
 from builder.pruning.structured_pruning import prune
 from contract.bundle.bundle import CHECKPOINT_MANIFEST, Bundle, build_of, read_bundle
@@ -32,7 +32,6 @@ from contract.console import Advance, StageDisplay
 from contract.documents import FineTuningFacts, PlanFacts, ThresholdFacts
 from contract.errors import BundleError
 from contract.files.state_folder import StateFolderError
-from contract.processor import processor_quota
 from contract.progress import part_of
 from contract.prompt import PromptEncoder
 from contract.repository.texts import cut_order
@@ -74,10 +73,7 @@ class ModelStages:
         sources: Mapping[str, Any],
         base: ResolvedBase | None,
     ) -> None:
-        limit_kernels()
-        reuse_memory()
-        if (quota := processor_quota()) is not None:  # torch counts the machine's processors
-            torch.set_num_threads(min(torch.get_num_threads(), quota))
+        keep_to_machine()
         self._settings = settings
         self._display = display
         self._corpus = corpus

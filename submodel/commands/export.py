@@ -43,6 +43,9 @@ def export(
     from submodel.extras import prepare_to_build
 
     prepare_to_build("export")
+    from builder.memory import keep_to_machine
+
+    keep_to_machine()
     if form is Format.GGUF:
         _export_gguf(model, output, quantize, add, as_json)
         return

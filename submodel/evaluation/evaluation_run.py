@@ -16,6 +16,7 @@ from builder.evaluation.baselines import score_baselines
 from builder.evaluation.held_out import HeldOut, ScoringSettings, make_held_out
 from builder.evaluation.scores import Scores, compare
 from builder.evaluation.scoring import Predictor, score
+from builder.memory import keep_to_machine
 from builder.number_format import fastest_dtype
 from contract.bundle.bundle import graph_of
 from contract.console import Advance, StageDisplay
@@ -80,6 +81,7 @@ def run_evaluation(settings: EvalSettings, display: StageDisplay) -> dict[str, A
 
 class _Evaluation:
     def __init__(self, settings: EvalSettings, display: StageDisplay) -> None:
+        keep_to_machine()
         self._settings = settings
         self._display = display
         self._root = settings.repository / ".submodel"

@@ -10,12 +10,13 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+from builder import memory
 from builder.bases.resolve import ResolvedBase
 from builder.corpus.corpus import SourceFile
 from contract.bundle.bundle import build_of, graph_of
 from contract.bundle.trusted_builds import trust_build
 from contract.console import StageDisplay
-from contract.errors import BaseModelError, BuildError
+from contract.errors import BaseModelError, BuildError, SubmodelError
 from submodel.app import app
 from submodel.evaluation import evaluation_run, predictors
 from submodel.evaluation.bundle_predictor import BundlePredictor
@@ -120,6 +121,15 @@ def test_figures_that_can_not_be_kept_are_not_lost(tmp_path, tiny_bundle, monkey
     monkeypatch.setattr(evaluation_run, step, Mock(side_effect=error))
     evaluation._keep({"models": []})
     assert said == [words]
+
+
+@pytest.mark.parametrize("words", [["eval", ".", "--model", "none"], ["export", "none", "-o", "bundle"]])
+def test_it_keeps_to_the_processors_of_its_container_as_a_build_does(tmp_path, monkeypatch, words):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(memory, "processor_quota", lambda: 2)
+    torch.set_num_threads(3)
+    assert isinstance(CliRunner().invoke(app, words).exception, SubmodelError), "there is no model"
+    assert torch.get_num_threads() == 2
 
 
 @pytest.mark.parametrize(("sha256", "is_said"), [("a" * 64, True), ("b" * 64, False), (None, False)])

@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from builder import memory
 from builder.corpus.corpus import SourceFile, read_corpus
 from contract.bundle import drafts
 from contract.console import StageDisplay
@@ -219,7 +220,7 @@ def test_pruning_in_8_bits_is_for_builds_that_need_not_be_made_again_elsewhere(
 
 @pytest.mark.parametrize(("quota", "expected"), [(2, 2), (64, 3), (None, 3)])
 def test_a_build_keeps_to_the_processors_of_its_container(tmp_path, monkeypatch, quota, expected):
-    monkeypatch.setattr(model_stages, "processor_quota", lambda: quota)
+    monkeypatch.setattr(memory, "processor_quota", lambda: quota)
     torch.set_num_threads(3)
     with StageDisplay() as display:
         ModelStages(BuildSettings(repository=tmp_path, output=tmp_path), display, cast(Any, None), {}, None)
