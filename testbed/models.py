@@ -24,11 +24,15 @@ def make_model(
     layers: int = 2,
     positions: int = 512,
     spread: float = 0.02,
+    head_dim: int | None = None,
+    rope_theta: float = 10000.0,
+    norm_epsilon: float = 1e-6,
     seed: int = 0,
 ) -> PreTrainedModel:
-    """Return a model of that vocabulary with four heads of 16 on two key-value heads; the same for the same arguments.
+    """Return a model of that vocabulary with four heads on two key-value heads; the same for the same arguments.
 
-    `width` is that of the feed-forward layers, `spread` the standard deviation of the weights.
+    `width` is that of the feed-forward layers, `spread` the standard deviation of the weights. A head has 16 numbers
+    if no `head_dim` is given, and the configuration then has no such entry.
     """
     config_class, model_class = _KINDS[kind]
     config = config_class(
@@ -40,11 +44,13 @@ def make_model(
         num_key_value_heads=2,
         max_position_embeddings=positions,
         initializer_range=spread,
-        rope_theta=10000.0,
+        rope_theta=rope_theta,
+        rms_norm_eps=norm_epsilon,
         tie_word_embeddings=is_tied,
         bos_token_id=None,
         eos_token_id=None,
         pad_token_id=None,
+        **({} if head_dim is None else {"head_dim": head_dim}),
     )
     torch.manual_seed(seed)
     model: PreTrainedModel = model_class(config).eval()
@@ -66,9 +72,22 @@ def randomize(model: PreTrainedModel, seed: int = 0) -> PreTrainedModel:
 
 
 def make_export_model(kind: str) -> PreTrainedModel:
-    """Return a model of a token a byte for the exporter; `kind` is "llama" or "qwen2", then "-tied" or "-untied"."""
+    """Return a model of a token a byte for the exporter; `kind` is "llama" or "qwen2", then "-tied" or "-untied".
+
+    No number is the one that a reader of its configuration falls back to. The heads of "llama-untied" are wider than
+    the hidden state.
+    """
     family, tied = kind.split("-")
-    model = make_model(VOCABULARY, kind=family, is_tied=tied == "tied", width=128, positions=2048)
+    model = make_model(
+        VOCABULARY,
+        kind=family,
+        is_tied=tied == "tied",
+        width=128,
+        positions=2048,
+        head_dim=32 if kind == "llama-untied" else None,
+        rope_theta=54321.0,
+        norm_epsilon=1e-4,
+    )
     model.config.eos_token_id = BYTES
     return model
 

@@ -37,8 +37,8 @@ def change_tensors(folder: Path, change: Callable[[dict[str, torch.Tensor]], obj
 def test_reads_the_shape(folder: Path) -> None:
     change_config(folder, {"max_position_embeddings": 32768})
     shape = Checkpoint(folder).shape
-    assert (shape.layers, shape.heads, shape.kv_heads, shape.head_dim, shape.ffn_width) == (2, 4, 2, 16, 128)
-    assert shape.qkv_width == 128
+    assert (shape.layers, shape.heads, shape.kv_heads, shape.head_dim, shape.ffn_width) == (2, 4, 2, 32, 128)
+    assert shape.qkv_width == 8 * 32
     assert shape.max_positions == MAX_POSITIONS
     assert not shape.is_tied
 

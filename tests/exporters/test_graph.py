@@ -16,6 +16,7 @@ from exporters.checkpoint_reader import Checkpoint
 from exporters.graph import build_graph, rotary_tables, save_graph
 from exporters.parity import DecodeSession
 from exporters.precision import Precision
+from exporters.rotation import RotatedCheckpoint
 
 TOLERANCE = 1e-4  # of logits of up to 10: rounding gives 1e-5
 IDS = np.random.default_rng(0).integers(0, 261, 40).tolist()
@@ -36,8 +37,8 @@ def expected(any_folder: Path) -> NDArray[np.float32]:
     return logits
 
 
-def open_session(folder: Path, path: Path, precision: Precision) -> DecodeSession:
-    checkpoint = Checkpoint(folder)
+def open_session(folder: Path, path: Path, precision: Precision, basis: type[Checkpoint] = Checkpoint) -> DecodeSession:
+    checkpoint = basis(folder)
     save_graph(build_graph(checkpoint, precision), path)
     return DecodeSession(path, checkpoint.shape)
 
@@ -54,14 +55,13 @@ def test_past_of_exact_length_agrees(session: DecodeSession, expected: NDArray[n
     for start, end in ((0, 20), (20, 27), *((i, i + 1) for i in range(27, 40))):
         logits, past = session.run(IDS[start:end], past)
         np.testing.assert_allclose(logits, expected[start:end], atol=TOLERANCE)
-        assert past["past_key_values.1.value"].shape == (1, 2, end, 16)
+        assert past["past_key_values.1.value"].shape == (1, 2, end, session.shape.head_dim)
 
 
 def test_past_and_present_in_one_buffer_agree(session: DecodeSession, expected: NDArray[np.float32]) -> None:
     """The engine's way: bound once, rolled back by passing a smaller length."""
-    buffers = {
-        name: ort.OrtValue.ortvalue_from_numpy(np.full((1, 2, 64, 16), 7, np.float32)) for name in session.empty_past()
-    }
+    empty = np.full((1, 2, 64, session.shape.head_dim), 7, np.float32)
+    buffers = {name: ort.OrtValue.ortvalue_from_numpy(empty.copy()) for name in session.empty_past()}
     ort_session = session.session
 
     def run(start: int, end: int, ids: list[int]) -> NDArray[np.float32]:
@@ -96,7 +96,7 @@ def test_logits_of_the_last_positions_only(session: DecodeSession, expected: NDA
 
 
 def test_batch_of_equal_lengths_agrees(session: DecodeSession, expected: NDArray[np.float32]) -> None:
-    past = {name: np.zeros((2, 2, 0, 16), np.float32) for name in session.empty_past()}
+    past = {name: np.zeros((2, 2, 0, session.shape.head_dim), np.float32) for name in session.empty_past()}
     feeds = {"input_ids": np.array([IDS[:10], IDS[10:20]]), "attention_mask": np.ones((2, 10), np.int64), **past}
     logits = session.session.run(["logits"], feeds)[0]
     np.testing.assert_allclose(logits[0], expected[:10], atol=TOLERANCE)
@@ -109,19 +109,22 @@ def test_other_runtimes_see_plain_inputs(session: DecodeSession) -> None:
     assert "num_logits_to_keep" not in inputs
     assert [value.name for value in session.session.get_overridable_initializers()] == ["num_logits_to_keep"]
     for name in list(inputs)[2:]:
-        assert (inputs[name][1], inputs[name][3]) == (2, 16)
+        assert (inputs[name][1], inputs[name][3]) == (2, session.shape.head_dim)
         assert all(isinstance(inputs[name][axis], str) for axis in (0, 2))
     assert session.session.get_outputs()[0].name == "logits"
 
 
-def test_int8_agrees_roughly_and_is_small(any_folder: Path, tmp_path: Path, expected: NDArray[np.float32]) -> None:
-    session = open_session(any_folder, tmp_path / "model.onnx", Precision.INT8)
+@pytest.mark.parametrize("basis", [Checkpoint, RotatedCheckpoint])
+def test_int8_agrees_roughly_and_is_small(
+    any_folder: Path, tmp_path: Path, expected: NDArray[np.float32], basis: type[Checkpoint]
+) -> None:
+    session = open_session(any_folder, tmp_path / "model.onnx", Precision.INT8, basis)
     logits, past = session.run(IDS[:30], session.empty_past())
     steps, _ = session.run(IDS[30:], past)
     error = np.abs(np.concatenate([logits, steps]) - expected).mean()
     assert 1e-4 < error < 0.1 * np.abs(expected).mean()
     weights = sum(parameter.numel() for parameter in AutoModelForCausalLM.from_pretrained(any_folder).parameters())
-    rotary = 2 * 2048 * 8 * 4
+    rotary = 2 * 2048 * session.shape.head_dim // 2 * 4
     assert (tmp_path / "model.onnx").stat().st_size < 1.2 * weights + rotary + 20_000
 
 
@@ -161,6 +164,6 @@ def test_rotary_tables_by_their_definition(model_folder: Callable[[str], Path]) 
     cosines, sines = rotary_tables(shape)
     assert cosines.shape == (2048, 8)
     for position, pair in ((0, 0), (1, 0), (100, 3), (2047, 7)):
-        angle = position * 10000.0 ** (-2 * pair / 16)
+        angle = position * 54321.0 ** (-2 * pair / 16)
         assert cosines[position, pair] == pytest.approx(np.cos(angle), abs=2e-4)
         assert sines[position, pair] == pytest.approx(np.sin(angle), abs=2e-4)
