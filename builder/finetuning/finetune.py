@@ -114,7 +114,7 @@ def _train(
     """Train the factors of a model on a device."""
     adapted.to(device)
     is_cpu = device.type == "cpu"
-    run = TrainingRun(adapted, material, settings, state, on_event, on_progress)
+    run = TrainingRun(adapted, material, settings, state, is_int8, on_event, on_progress)
     run.restore()
     with (
         _packed_and_mixed(adapted, device, choose_attention(adapted, settings)),

@@ -35,6 +35,7 @@ class TrainingRun:
         material: Material,
         settings: FinetuneSettings,
         state: StateFile,
+        is_int8: bool,
         on_event: Callable[[str], None],
         on_progress: Callable[[int, int], None],
     ) -> None:
@@ -43,7 +44,8 @@ class TrainingRun:
         self._on_event, self._on_progress = on_event, on_progress
         self._factors = {name: p for name, p in model.named_parameters() if p.requires_grad}
         self._optimizer = torch.optim.AdamW(list(self._factors.values()), lr=settings.learning_rate, weight_decay=0.0)
-        self.progress = TrainingProgress(device=self._device.type)
+        dtype = str(model.dtype).removeprefix("torch.")
+        self.progress = TrainingProgress(device=self._device.type, dtype=dtype, is_int8=is_int8)
         self._best = self._copy()
         # What the plan is made of: seconds a pass of the first validation, seconds a token of each step.
         self._pass_seconds: list[float] = []
@@ -53,14 +55,14 @@ class TrainingRun:
         self._saved_at = 0.0
 
     def restore(self) -> None:
-        """Go on with the state on disk, if there is one of the same stage hash, factors and kind of device."""
+        """Go on with the state on disk, if there is one of the same stage hash, factors, device and number format."""
         found = self._state.load()
-        # Another kind of device has another pace, by which its number of steps was planned.
-        if found is None or found[0].device != self.progress.device or not self._fits(found[1]):
+        if found is None or not self._fits(*found):
             return
         self.progress, groups = found
         self._load(groups["weights"])
-        self._best = {name: tensor.to(self._device) for name, tensor in groups["best"].items()}
+        if self.progress.best_step:
+            self._best = {name: tensor.to(self._device) for name, tensor in groups["best"].items()}
         for name, factor in self._factors.items():
             moments = {moment: groups["moments"][f"{name}/{moment}"] for moment in MOMENTS}
             self._optimizer.state[factor] = {
@@ -68,15 +70,22 @@ class TrainingRun:
             }
         self._on_event(f"Fine-tuning goes on after step {self.progress.step} of {self.progress.total}")
 
-    def _fits(self, groups: Mapping[str, Tensors]) -> bool:
-        """Whether a state's tensors have the names and shapes of this model's: another version of peft may differ."""
+    def _fits(self, progress: TrainingProgress, groups: Mapping[str, Tensors]) -> bool:
+        """Whether a state is of this device and number format, its tensors of this model's names and shapes.
+
+        Of another device or format the steps were planned by another pace. Another version of peft may name or shape
+        its factors otherwise.
+        """
+        own = self.progress
+        if (progress.device, progress.dtype, progress.is_int8) != (own.device, own.dtype, own.is_int8):
+            return False
         factors = {name: factor.shape for name, factor in self._factors.items()}
         moments = {
             f"{name}/{moment}": torch.Size() if moment == "step" else shape
             for name, shape in factors.items()
             for moment in MOMENTS
         }
-        wanted = {"weights": factors, "best": factors, "moments": moments}
+        wanted = {"weights": factors, "best": factors if progress.best_step else {}, "moments": moments}
         return wanted == {group: {name: one.shape for name, one in part.items()} for group, part in groups.items()}
 
     def train(self) -> None:
@@ -307,7 +316,8 @@ class TrainingRun:
             for name, factor in self._factors.items()
             for moment in MOMENTS
         }
-        self._state.save(self.progress, self._factors, moments, self._best)
+        # Until a validation has set it, the best are the factors that each run begins with.
+        self._state.save(self.progress, self._factors, moments, self._best if self.progress.best_step else {})
 
     def _copy(self) -> dict[str, torch.Tensor]:
         return {name: factor.detach().clone() for name, factor in self._factors.items()}

@@ -1,8 +1,8 @@
 """The state of an unfinished fine-tuning on disk, so that a killed build resumes.
 
-One safetensors file, replaced as a whole: weights, the optimizer's moments, the best weights so far, and in its
-metadata a JSON document. Nothing in it can run. A seal lies beside it (`contract.files.seals`). A state
-without a valid seal is ignored: a repository may have brought it along.
+One safetensors file, replaced as a whole: weights, the optimizer's moments, the best weights once a validation has
+chosen some, and in its metadata a JSON document. Nothing in it can run. A seal lies beside it
+(`contract.files.seals`). A state without a valid seal is ignored: a repository may have brought it along.
 """
 
 from __future__ import annotations
@@ -43,7 +43,10 @@ class TrainingProgress:
     # step, seconds, tokens, training loss since the last entry, validation loss; losses in nats a token
     curve: list[LossPoint] = field(default_factory=list)
     losses: list[float] = field(default_factory=list)  # training losses since its last entry, one a step
+    # The number of steps was planned by the time of a step, which depends on these.
     device: str = "cpu"  # the kind of device that it trains on
+    dtype: str = ""  # of the weights that stay as they are
+    is_int8: bool = False  # whether a CPU multiplies by them in 8 bits
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +57,10 @@ class StateFile:
     stage_hash: str
 
     def save(self, progress: TrainingProgress, weights: Tensors, moments: Tensors, best: Tensors) -> None:
-        """Replace the file; a kill leaves the old one or the new one. Raises OSError if the disk is full."""
+        """Replace the file; a kill leaves the old one or the new one. Raises OSError if the disk is full.
+
+        best: the weights that did best in validation; empty if those are the ones that training began with.
+        """
         tensors = {
             **{f"weights/{name}": tensor for name, tensor in weights.items()},
             **{f"moments/{name}": tensor for name, tensor in moments.items()},

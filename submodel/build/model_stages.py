@@ -176,7 +176,9 @@ class ModelStages:
     def _finetune(self, stage_hash: str, paths: BuildPaths, suffix_first: bool, advance: Advance) -> FineTuningFacts:
         settings, source = self._settings.finetuning, read_artifact(paths.start)
         self._loaded = None  # the base of a kept stage: it would stay in memory beside the model
-        predictor = open_checkpoint("pruned", source, self._dtype)
+        state = self._state_of(stage_hash, paths)
+        dtype, is_int8 = self._format_of(state)
+        predictor = open_checkpoint("pruned", source, dtype)
         model, before = predictor.model, predictor.encoder
         prompt_format = replace(before.prompt_format, suffix_first=suffix_first and before.prompt_format.is_fim)
         encoder = PromptEncoder(before.tokenizer, prompt_format)
@@ -190,10 +192,10 @@ class ModelStages:
                 encoder,
                 self._corpus.files,
                 settings,
-                state=self._state_of(stage_hash, paths),
+                state=state,
                 fresh=self._fresh,
                 is_new=self._is_new,
-                is_int8=self._is_int8,
+                is_int8=is_int8,
                 on_event=self._display.say,
                 on_progress=advance,
             )
@@ -227,6 +229,18 @@ class ModelStages:
         if record.is_fresh:
             self._state_of(stage_hash, paths).remove()
         return record
+
+    def _format_of(self, state: StateFile) -> tuple[torch.dtype, bool]:
+        """The number format to fine-tune in, and whether products are taken in 8 bits.
+
+        They are those of the state that a killed run has left, since its steps were planned by their pace. Without one
+        they are measured.
+        """
+        settings = self._settings
+        found = state.load() if settings.minutes > 0 else None
+        if found is not None and found[0].dtype in (DTYPES if settings.dtype is None else (settings.dtype,)):
+            return DTYPES[found[0].dtype], found[0].is_int8
+        return self._dtype, settings.minutes > 0 and self._is_int8
 
     def _state_of(self, stage_hash: str, paths: BuildPaths) -> StateFile:
         """Also of the manifest of the model that is trained: pruned again, it may have other channels."""

@@ -22,7 +22,7 @@ from builder.finetuning.finetune_settings import FinetuneSettings
 from builder.finetuning.packed import BY_TORCH, choose_attention, packed_nats
 from builder.finetuning.schedule import learning_rate_at, steps_within, validation_steps
 from builder.finetuning.training_data import NEW_WEIGHT, Material, token_weights
-from builder.finetuning.training_state import StateFile, TrainingProgress
+from builder.finetuning.training_state import StateFile, Tensors, TrainingProgress
 from builder.learning_examples import Example, make_examples
 from contract.errors import BuildError, CorpusError, first_line
 from contract.prompt import PromptEncoder
@@ -376,6 +376,9 @@ def test_a_killed_run_ends_in_the_same_place(tmp_path, monkeypatch, after):
 
     with pytest.raises(Killed):
         run(tmp_path, on_progress=die)
+    found = StateFile(path=tmp_path / "state", stage_hash="k").load()
+    assert found is not None
+    assert bool(found[1]["best"]) == (found[0].best_step > 0), "the start is not written"
     said = []
     resumed = run(tmp_path, on_event=said.append)
     assert "goes on" in said[0]
@@ -406,21 +409,26 @@ def test_another_run_s_state_and_a_broken_one_are_not_gone_on_with(tmp_path):
 
 
 def test_a_state_of_other_factors_is_not_gone_on_with(tmp_path):
-    """As after an update of peft: each stage hash stays, and names or shapes differ."""
+    """Each stage hash stays. After an update of peft names or shapes differ; another run may measure another format."""
     settings = replace(SETTINGS, steps=2)
     whole = run(tmp_path, settings=settings)
     state = StateFile(path=tmp_path / "state", stage_hash="k")
     found = state.load()
     assert found is not None
     progress, groups = found
-    wider = {name: torch.ones(tensor.shape[0] + 1, *tensor.shape[1:]) for name, tensor in groups["weights"].items()}
-    renamed = {f"new.{name}": tensor for name, tensor in groups["best"].items()}
-    for weights, moments, best in (
-        (wider, groups["moments"], groups["best"]),
-        (groups["weights"], {}, groups["best"]),
-        (groups["weights"], groups["moments"], renamed),
-    ):
-        state.save(progress, weights, moments, best)
+    assert progress.best_step > 0
+    own, moments, best = groups["weights"], groups["moments"], groups["best"]
+    wider = {name: torch.ones(tensor.shape[0] + 1, *tensor.shape[1:]) for name, tensor in own.items()}
+    renamed = {f"new.{name}": tensor for name, tensor in best.items()}
+    others: list[tuple[TrainingProgress, Tensors, Tensors, Tensors]] = [
+        (progress, wider, moments, best),
+        (progress, own, {}, best),
+        (progress, own, moments, renamed),
+        (replace(progress, dtype="bfloat16"), own, moments, best),
+        (replace(progress, is_int8=True), own, moments, best),
+    ]
+    for other in others:
+        state.save(*other)
         said = []
         again = run(tmp_path, settings=settings, on_event=said.append)
         assert not any("goes on" in text for text in said)

@@ -1,6 +1,7 @@
 """Finished stages are not repeated; interrupted and changed ones are."""
 
 import json
+from dataclasses import replace
 from string import ascii_lowercase
 from types import SimpleNamespace
 from typing import Any, cast
@@ -11,6 +12,7 @@ from safetensors.torch import load_file
 
 from builder import memory
 from builder.corpus.corpus import SourceFile, read_corpus
+from builder.finetuning.training_state import StateFile, TrainingProgress
 from contract.bundle import drafts
 from contract.console import StageDisplay
 from contract.errors import ExportError
@@ -239,6 +241,22 @@ def test_a_state_is_of_the_pruned_model_that_it_adapts(tmp_path):
             (paths.pruned / "manifest.json").write_text(manifest)
             hashes.append(stages._state_of("k", paths).stage_hash)
     assert hashes[0] == hashes[2] != hashes[1]
+
+
+def test_a_killed_fine_tuning_goes_on_in_the_number_format_that_it_had(tmp_path, monkeypatch):
+    monkeypatch.setattr(model_stages, "fastest_dtype", lambda: torch.float32)
+    monkeypatch.setattr(model_stages, "is_int8_faster", lambda dtype: False)
+    state = StateFile(path=tmp_path / "state", stage_hash="k")
+    settings = BuildSettings(repository=tmp_path, output=tmp_path, base="b", size=1.0, minutes=1)
+    with StageDisplay() as display:
+        stages, asked = (
+            ModelStages(replace(settings, dtype=dtype), display, cast(Any, None), {}, None)
+            for dtype in (None, "float32")
+        )
+        assert stages._format_of(state) == (torch.float32, False), "measured"
+        state.save(TrainingProgress(dtype="bfloat16", is_int8=True), {"w": torch.ones(2)}, {}, {})
+        assert stages._format_of(state) == (torch.bfloat16, True)
+        assert asked._format_of(state) == (torch.float32, False)
 
 
 def test_a_base_that_can_not_be_exported_is_refused_before_anything_is_pruned(tmp_path):
