@@ -119,15 +119,19 @@ class ModelStages:
 
         A fine-tuned model learns to be asked with the suffix first, unless it `keeps_format`, the base's own.
         """
-        settings = self._settings.prune_to(size)
         suffix_first = self._settings.minutes > 0 and not keeps_format
-        pruned_hash = hash_of(**self._inputs, prune=settings.to_json(), suffix_first=suffix_first)
+        pruned_hash, stage_hash = self._hashes_at(size, suffix_first)
         make = partial(self._prune, size, paths, suffix_first)
         pruned = self._stages.run(f"prune{suffix}", pruned_hash, make, [paths.pruned])
-        stage_hash = hash_of(pruned=pruned_hash, finetuning=self._settings.finetuning.to_json())
         tune = partial(self._finetune, stage_hash, paths, suffix_first)
         finetuned = self._run_finetuning(f"finetune{suffix}", stage_hash, tune, paths)
         return pruned, finetuned, stage_hash
+
+    def _hashes_at(self, size: float, suffix_first: bool) -> tuple[str, str]:
+        """The stage hashes of the pruned and of the fine-tuned model of one size."""
+        prune = self._settings.prune_to(size).to_json()
+        pruned_hash = hash_of(**self._inputs, prune=prune, suffix_first=suffix_first)
+        return pruned_hash, hash_of(pruned=pruned_hash, finetuning=self._settings.finetuning.to_json())
 
     def _prune(self, size: float, paths: BuildPaths, suffix_first: bool, advance: Advance) -> dict[str, Any]:
         base, settings = self._load_base(), self._settings.prune_to(size)

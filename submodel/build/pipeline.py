@@ -31,6 +31,7 @@ from contract.console import Advance, StageDisplay
 from contract.documents import SUB_MODEL, BuildReport
 from contract.errors import BuildError
 from contract.files.folders import PRIVATE, copy_folder, replace_folder, restore_folder, write_json, write_text
+from contract.files.removal import remove_tree
 from contract.versions import PROGRAM
 from exporters.checkpoint_reader import read_shape
 from exporters.precision import Precision
@@ -256,8 +257,11 @@ class Build(ModelStages):
             record = score(predictor, held_out, on_progress=advance).to_record()
             return record | ({"milliseconds": predictor.milliseconds} if isinstance(predictor, BundlePredictor) else {})
 
-        stage_hash = hash_of(version=SCORING_VERSION, model=model_hash, positions=held_out.fingerprint)
-        return self._stages.run(name, stage_hash, make)
+        return self._stages.run(name, self._score_hash(model_hash, held_out), make)
+
+    @staticmethod
+    def _score_hash(model_hash: str, held_out: HeldOut) -> str:
+        return hash_of(version=SCORING_VERSION, model=model_hash, positions=held_out.fingerprint)
 
     def _open_base(self) -> Predictor:
         base = self._load_base()
@@ -274,19 +278,25 @@ class Build(ModelStages):
     def _choose_size(self) -> dict[str, Any]:
         """The smallest size that is as good as the base on validation files, and what each trial came to.
 
-        The model of that size is moved to where the build wants it.
+        The model of that size is moved to where the build wants it. Those of the other sizes are removed. Their scores
+        are kept, so that the same search makes none of them again.
         """
         settings = replace(self._settings.scoring, positions=self._settings.search_positions)
         validation = make_held_out(self._corpus.files, settings, split="validation")
         base = scores_of(self._score_base("score the base on validation", validation))
         trials: dict[float, dict[str, Any]] = {}
+        made: set[float] = set()
+
+        def make(size: float) -> None:
+            made.add(size)
+            self._model_at(size, self._paths.trial(size), f" at {size:g}")
 
         def passes(size: float) -> bool:
-            paths, suffix = self._paths.trial(size), f" at {size:g}"
-            _, _, stage_hash = self._model_at(size, paths, suffix)
-            figures = compare(
-                scores_of(self._score(f"validate{suffix}", stage_hash, self._open_model(paths), validation)), base
-            )
+            name, model = f"validate at {size:g}", self._open_model(self._paths.trial(size))
+            _, model_hash = self._hashes_at(size, self._settings.minutes > 0)
+            if not self._stages.has(name, self._score_hash(model_hash, validation)):
+                make(size)
+            figures = compare(scores_of(self._score(name, model_hash, model, validation)), base)
             trials[size] = {"size": size, "is_as_good": is_as_good(figures), **figures}
             self._display.say(f"Size {size:g}: {'as good as' if is_as_good(figures) else 'worse than'} the base")
             return is_as_good(figures)
@@ -295,9 +305,14 @@ class Build(ModelStages):
         least = least_size_for(loaded.model, loaded.tokenizer, self._corpus, self._settings.prune_to(1.0))
         del loaded
         size = smallest_size([size for size in SIZES if size >= least], passes)
+        if size not in made:
+            make(size)
         trial = self._paths.trial(size)  # becomes the build's own, so that its stages need not run again
         adopt_model(self._stages, trial.pruned, self._paths.pruned, "prune", f"prune at {size:g}")
         adopt_model(self._stages, trial.model, self._paths.model, "finetune", f"finetune at {size:g}")
+        for other in SIZES:
+            if other != size:
+                remove_tree(self._paths.trial(other).root)
         return {"size": size, "trials": [trials[tried] for tried in sorted(trials)]}
 
 

@@ -114,6 +114,10 @@ class Stages:
         self.records.append(record)
         return record
 
+    def has(self, name: str, stage_hash: str) -> bool:
+        """Whether a run of a stage without outputs would be kept."""
+        return not self._force and self._read(name, stage_hash, ()) is not None
+
     def holds(self, name: str, other: str, output: Path) -> bool:
         """Whether `name` has the record of `other` already, and its only output is still as that says."""
         try:

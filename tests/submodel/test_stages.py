@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from functools import partial
 from string import ascii_lowercase
 from types import SimpleNamespace
 from typing import Any, cast
@@ -317,6 +318,54 @@ def test_a_model_that_was_adopted_before_is_not_copied_again(tmp_path):
     assert (model / "manifest.json").samefile(trial / "manifest.json"), "it takes no second place on the disk"
     assert places[0] == places[1] != places[2]
     assert json.loads((model / "manifest.json").read_text())["made"] == "another"
+
+
+def test_a_search_for_the_size_leaves_the_chosen_model_alone_and_makes_no_other_again(tmp_path, monkeypatch):
+    """The models are played: those of half the base's size and more are as good as the base."""
+
+    class Search(pipeline.Build):
+        def _load_base(self):
+            return cast(Any, SimpleNamespace(model=None, tokenizer=None))
+
+        def _score_base(self, name, held_out):
+            return cast(Any, None)
+
+        def _model_at(self, size, paths, suffix="", *, keeps_format=False):
+            asked.append(size)
+            for name, folder in ((f"prune{suffix}", paths.pruned), (f"finetune{suffix}", paths.model)):
+                self._stages.run(name, "k", partial(write_model, folder), [folder])
+            return cast(Any, None)
+
+    def write_model(folder, advance):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "manifest.json").write_text(json.dumps({"schema": 1, "prompt": {}}))
+
+    asked: list[float] = []
+    played: dict[str, Any] = {
+        "make_held_out": lambda *_, **__: SimpleNamespace(fingerprint="f"),
+        "least_size_for": lambda *_: 0.4,
+        "open_checkpoint": lambda *_: None,
+        "read_artifact": lambda folder: None,
+        "score": lambda *_, **__: SimpleNamespace(to_record=dict),
+        "scores_of": lambda record: record,
+        "compare": lambda ours, base: {"size": float(ours.name.split()[-1])},
+        "is_as_good": lambda figures: figures["size"] >= 0.5,
+    }
+    for name, function in played.items():
+        monkeypatch.setattr(pipeline, name, function)
+    settings = BuildSettings(repository=tmp_path, output=tmp_path, base="b", size=None, dtype="float32")
+    corpus, base = cast(Any, SimpleNamespace(files=(), fingerprint="c")), cast(Any, SimpleNamespace(identity="b"))
+    runs = []
+    with StageDisplay() as display:
+        for force in (False, False, True):
+            asked.clear()
+            assert Search(replace(settings, force=force), display, corpus, {}, base)._choose_size()["size"] == 0.5
+            runs.append(list(asked))
+            assert [folder.name for folder in (tmp_path / "trials").iterdir()] == ["0.5"]
+            assert (tmp_path / "model" / "manifest.json").is_file()
+    assert runs[1] == [0.5], "where nothing is to be made"
+    assert len(runs[0]) == len(set(runs[0])) > 2
+    assert runs[2] == runs[0]
 
 
 def test_the_drafts_of_a_large_repository_are_of_all_folders(monkeypatch):
