@@ -1,7 +1,7 @@
 """A transformers model as a predictor: greedy lines for many prompts.
 
-Not `generate`: that reads again what prompts share, pads them to one length, and keeps finished ones in the batch until
-the slowest one ends, which triples the time.
+Not `generate`: that pads all prompts to one length before it reads them, and keeps finished ones in the batch until the
+slowest one ends, which triples the time.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from transformers import DynamicCache, PreTrainedModel, StaticCache
 
 from builder.batches import in_batches
 from builder.evaluation.attention import grouped
-from builder.evaluation.packing import Pack, pack_prompts
 from builder.nats import head_nats
 from builder.pruning.plan import count_parameters
 from contract.prompt import PromptEncoder
@@ -32,7 +31,6 @@ class TorchPredictor:
         *,
         line_tokens: int = 32,
         batch_tokens: int = 32_768,  # of prompts: 0.4 GB of keys and values, twice while a batch is made
-        pack_tokens: int = 300,
     ) -> None:
         self.name = name
         self.model = model
@@ -41,8 +39,8 @@ class TorchPredictor:
         self.bytes = sum(p.numel() * p.element_size() for p in {id(p): p for p in model.parameters()}.values())
         self._line_tokens = line_tokens
         self._batch_tokens = batch_tokens
-        self._pack_tokens = pack_tokens
-        vocabulary = encoder.tokenizer.get_vocab_size(with_added_tokens=True)
+        # A model may have more rows than its tokenizer has tokens; the text of such a row is empty.
+        vocabulary = model.get_input_embeddings().weight.shape[0]
         decode = encoder.tokenizer.decode
         self._newlines = [decode([i], skip_special_tokens=False).count("\n") for i in range(vocabulary)]
 
@@ -90,10 +88,7 @@ class TorchPredictor:
         lines: int = 1,
         starts: Sequence[str] = (),
     ) -> list[str]:
-        """Greedy lines; what several prompts begin with is read once. An empty prompt has an empty answer.
-
-        `starts` are left to the model.
-        """
+        """Greedy lines. An empty prompt has an empty answer. `starts` are left to the model."""
         answers = self._answer(
             prompts,
             on_done,
@@ -127,36 +122,26 @@ class TorchPredictor:
         answers = [""] * len(prompts)
         asked = [i for i, prompt in enumerate(prompts) if prompt]
         on_done(len(prompts) - len(asked))
-        order = sorted(asked, key=lambda i: list(prompts[i]))  # the most alike side by side
+        order = sorted(asked, key=lambda i: len(prompts[i]))  # so that a batch is padded little
         with grouped(self.model):
             for chosen in in_batches(order, self._batch_tokens, lambda i: len(prompts[i])):
                 read: list[_ReadPrompt] = []
-                for pack in pack_prompts([prompts[i] for i in chosen], self._pack_tokens):
-                    read += self._read(pack)
-                    on_done(len(pack.places))
+                for index in chosen:
+                    read.append(self._read(prompts[index]))
+                    on_done(1)
                 continuations = self._continue(read, limit, lambda row, ids: is_ended(chosen[row], ids))  # noqa: B023
                 for index, ids in zip(chosen, continuations, strict=True):
                     answers[index] = self._text(ids)
         return answers
 
-    def _read(self, pack: Pack) -> list[_ReadPrompt]:
+    def _read(self, prompt: Sequence[int]) -> _ReadPrompt:
         cache = DynamicCache()
-        last = torch.tensor([places[-1] for places in pack.places])
         logits = self.model(
-            torch.tensor([pack.ids]),
-            attention_mask=pack.mask()[None, None] if len(pack.places) > 1 else None,  # torch is faster without
-            position_ids=torch.tensor([pack.positions]),
-            past_key_values=cache,
-            use_cache=True,
-            logits_to_keep=last,
+            torch.tensor([list(prompt)]), past_key_values=cache, use_cache=True, logits_to_keep=1
         ).logits[0]
-        return [
-            _ReadPrompt(
-                states=[(layer.keys[:, :, places], layer.values[:, :, places]) for layer in cache.layers],
-                next_id=next_id,
-            )
-            for places, next_id in zip(pack.places, logits.argmax(dim=1).tolist(), strict=True)
-        ]
+        return _ReadPrompt(
+            states=[(layer.keys, layer.values) for layer in cache.layers], next_id=int(logits[0].argmax())
+        )
 
     def _continue(
         self, prompts: Sequence[_ReadPrompt], limit: int, is_ended: Callable[[int, Sequence[int]], bool]

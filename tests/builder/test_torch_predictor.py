@@ -3,7 +3,6 @@
 import pytest
 import torch
 
-from builder.evaluation.packing import pack_prompts
 from builder.evaluation.torch_predictor import TorchPredictor
 from contract.prompt import PromptEncoder, PromptFormat
 from testbed.models import make_model
@@ -43,6 +42,19 @@ def test_batched_lines_are_those_of_each_prompt_alone():
         assert len(set(answers)) > 1
 
 
+def test_a_row_that_no_token_has_may_be_the_likeliest_one():
+    """As in Qwen2.5-Coder, whose embedding has 271 rows more than its tokenizer has tokens."""
+    tokenizer = make_tokenizer()
+    tokens = tokenizer.get_vocab_size()
+    model = make_model(tokens + 20)
+    model.get_input_embeddings().weight.data[tokens:] *= 100
+    encoder = PromptEncoder(tokenizer, PromptFormat())
+    prompt = encoder.text_ids(TEXT[:30])
+    assert int(model(torch.tensor([prompt])).logits[0, -1].argmax()) >= tokens
+    answers = TorchPredictor("tiny", model, encoder, line_tokens=4).complete([prompt], lambda count: None)
+    assert answers == [naive_lines(model, encoder, prompt, 4)]
+
+
 def test_a_finished_prompt_leaves_the_batch_without_touching_the_others():
     tokenizer = make_tokenizer()
     model = make_model(tokenizer.get_vocab_size())
@@ -51,7 +63,7 @@ def test_a_finished_prompt_leaves_the_batch_without_touching_the_others():
     encoder = PromptEncoder(tokenizer, PromptFormat())
     prompts = [encoder.text_ids(TEXT[start : start + 30]) for start in (0, 31, 60, 95, 130)]
     predictor = TorchPredictor("tiny", model, encoder, line_tokens=10)
-    read = [prompt for pack in pack_prompts(sorted(prompts), 60) for prompt in predictor._read(pack)]
+    read = [predictor._read(prompt) for prompt in prompts]
     full = predictor._continue(read, 10, lambda row, ids: False)
     ending = frozenset(ids[3] for ids in full[:2])  # two prompts end early, at latest with their fourth token
     continued = predictor._continue(read, 10, lambda row, ids: ids[-1] in ending)
