@@ -153,6 +153,8 @@ def choose_channels(
     Channels leave by elimination, which loses a third less of the layer's output than ranking by energy (docs/LOG.md).
     """
     gram = gram_matrix_in_8_bits(activations) if is_int8 else gram_matrix(activations)
+    if not torch.isfinite(gram.diagonal()).all():
+        raise BuildError("A layer of the base computes numbers that are not finite; take another base.")
     best: ChannelChoice | None = None
     for number, ridge in enumerate((*ridges, *larger)):
         if best is not None and number >= len(ridges):

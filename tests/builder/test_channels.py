@@ -139,6 +139,14 @@ def test_impossible_widths_are_refused(keep):
         eliminate(weight, regularized(gram_matrix(activations), 1e-2), keep)
 
 
+@pytest.mark.parametrize("is_int8", [False, True])
+def test_a_base_whose_numbers_are_not_finite_is_said_to_be_so(is_int8):
+    weight, activations = make_problem(6)
+    activations[3, 2] = float("nan")
+    with pytest.raises(BuildError, match="not finite; take another base"):
+        choose_channels(weight, activations, activations, 6, ridges=(1e-1,), is_int8=is_int8)
+
+
 def test_a_ridge_too_small_to_invert_is_no_candidate():
     weight, activations = make_problem(6, tokens=3)  # rank 3 of 12
     choice = choose_channels(weight, activations, activations, 6, ridges=(0.0, 1e-1))
