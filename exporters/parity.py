@@ -69,6 +69,7 @@ class DecodeSession:
         options.log_severity_level = 3  # the overridable initializer is meant; ONNX Runtime warns of it
         for name, value in session_config(ort.__version__).items():
             options.add_session_config_entry(name, value)
+        options.enable_mem_pattern = False  # patterns would be kept for each length of a prompt
         self.shape = shape
         self.session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         self.outputs = [output.name for output in self.session.get_outputs()]

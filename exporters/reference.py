@@ -175,7 +175,7 @@ def token_log_probabilities(logits: torch.Tensor, ids: torch.Tensor) -> FloatArr
 
 
 def _pad(sequences: Sequence[Sequence[int]], *, on_left: bool) -> torch.Tensor:
-    longest = max(1, *map(len, sequences)) if len(sequences) > 1 else max(1, len(sequences[0]))
+    longest = max(1, *map(len, sequences))
     padded: NDArray[np.int64] = np.zeros((len(sequences), longest), np.int64)
     for row, sequence in zip(padded, sequences, strict=True):
         if sequence and on_left:

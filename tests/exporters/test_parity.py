@@ -12,12 +12,12 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from contract import session_config
 from contract.errors import ExportError
-from contract.processor import default_threads
 from exporters.checkpoint_reader import Checkpoint
 from exporters.graph import build_graph, save_graph
 from exporters.parity import DecodeSession, ParityReport, ParitySettings, check_logits, check_quantized
 from exporters.precision import Precision
 from exporters.reference import ParityPrompt, Reference, compute_references, token_log_probabilities
+from lsp_server.decoding.runtime import session_options
 
 RNG = np.random.default_rng(0)
 PROMPTS = [
@@ -80,7 +80,9 @@ def test_what_is_compared_and_timed_is_what_the_server_runs(
     options = open_session(folder, tmp_path / "model.onnx", Precision.FP32).session.get_session_options()
     assert options.get_session_config_entry("session.x64quantprecision") == "1"
     assert options.get_session_config_entry("session.force_spinning_stop") == "1"
-    assert options.intra_op_num_threads == default_threads()
+    served = session_options()
+    for name in ("intra_op_num_threads", "graph_optimization_level", "enable_mem_pattern", "execution_mode"):
+        assert getattr(options, name) == getattr(served, name), name
 
 
 @torch.inference_mode()
