@@ -43,7 +43,7 @@ _BRACED_ENDS = (
 # What is searched for secrets before an answer: its line's end, and a key of KEY_BLOCK_LINES above it.
 _SECRET_LINE_CHARS = 4_000
 _SECRET_ABOVE_CHARS = 20_000
-_MAX_CUTS = 24  # places that are tried; each costs some parses
+_MAX_CUTS = 24  # last words that are tried, and last lines; each costs some parses
 _CUT_CHARS = 1_000_000  # of all texts that are parsed to try them, some: fewer places in a long file
 
 
@@ -139,9 +139,10 @@ def _parsed_part(completion: Completion, request: CompletionRequest, grammar: Gr
     without = parsed.errors()
     if wanted < without or (without and grammar.has_macros and _errors_elsewhere(request, parsed)):
         return None
-    cuts = [match.end() for match in _WORD_END.finditer(completion.text) if match.group().strip()][:-1]
+    words = [match.end() for match in _WORD_END.finditer(completion.text) if match.group().strip()][:-1]
+    lines = [match.start() for match in re.finditer(r"\n", completion.text)]  # a block may break off far within a body
     most = min(_MAX_CUTS, max(2, _CUT_CHARS // len(request.text)))
-    for at in reversed(cuts[-most:]):
+    for at in sorted({*words[-most:], *lines[-most:]}, reverse=True):
         kept = completion.text[:at]
         if len(kept.strip()) < 2:
             break
