@@ -70,7 +70,17 @@ def test_other_openers_right_of_the_cursor_are_text(document: str) -> None:
 
 @pytest.mark.parametrize(
     ("document", "is_refused"),
-    [("<Foo ‸ />\n", False), ("<div>‸</div>\n", False), ("(<b>‸</b>);\n", False), ("<p>‸ and</p>\n", True)],
+    [
+        ("<Foo ‸ />\n", False),
+        ("<div>‸</div>\n", False),
+        ("(<b>‸</b>);\n", False),
+        ("<p>‸ and</p>\n", True),
+        ("<Foo bar={‸} />\n", False),
+        ('<Foo bar="‸" />\n', False),
+        ('<div class="‸"></div>\n', False),
+        ("<p><b>‸</b></p>\n", False),
+        ('<a href="‸">x</a>\n', True),
+    ],
 )
 def test_the_end_of_a_tag_right_of_the_cursor_is_no_text(document: str, is_refused: bool) -> None:
     assert (find_refusal(at(document, "a.tsx"), TriggerOptions()) is not None) == is_refused
