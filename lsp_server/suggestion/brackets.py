@@ -87,10 +87,11 @@ def _scan(text: str, waiting: list[str], outside: int = 0) -> Iterator[tuple[int
 
 
 def _is_apostrophe(text: str, index: int) -> bool:
-    """Return whether a quote stands within a word, or begins a lifetime of Rust."""
+    """Return whether a quote stands within a word or a number, or begins a lifetime of Rust."""
     if text[index] != "'":
         return False
     before = text[index - 1] if index else " "
     after = text[index + 1 : index + 2]
     is_in_word = before.isalpha() and after.isalpha() and before not in "bBrRuUfF"
-    return is_in_word or _LIFETIME.match(text, index) is not None
+    is_in_number = before.isdigit() and after.isalnum()
+    return is_in_word or is_in_number or _LIFETIME.match(text, index) is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import takewhile
 
 from lsp_server.request import Completion, CompletionRequest
@@ -18,8 +19,12 @@ from lsp_server.suggestion.brackets import (
     outer_closers,
 )
 from lsp_server.suggestion.steps import Change, Rejection
+from lsp_server.syntax.grammars import language_name
 
 _MIN_OVERLAP = 3  # characters of text; fewer are chance
+# Languages where a single quote is a quote only around one character: else it marks a list, a type or a name.
+_MARKING = frozenset({"Clojure", "Elm", "F#", "Haskell", "Lisp", "OCaml"})
+_CHARACTER_OR_MARK = re.compile(r"((?<!\w)'(?:[^\\']|\\.[^']{0,8})')|'")
 
 
 def suffix_duplicate(completion: Completion, request: CompletionRequest) -> Change | Rejection | None:
@@ -87,7 +92,8 @@ def _doubled(text: str, request: CompletionRequest) -> tuple[list[int], int]:
         text = first_line
     matched: list[int] = []
     replaced = 0
-    for index in outer_closers(text, open_at_cursor(request.line_before, after)):
+    waiting = open_at_cursor(_without_marks(request.line_before, request), after)
+    for index in outer_closers(_without_marks(text, request), waiting):
         if len(first_line) < index < start:
             continue
         following = after[replaced:].lstrip(" ")
@@ -116,7 +122,15 @@ def _leaves_open(kept: str, text: str, request: CompletionRequest) -> bool:
 def _unpaired(text: str, request: CompletionRequest, replaced: int = 0) -> int:
     """Count the brackets and quotes without a partner near the cursor in its line with `text` in it."""
     line = request.line_before[-SIDE_CHARS:] + text + request.line_after[replaced:SIDE_CHARS]
+    line = _without_marks(line, request)
     return len(open_at_end(line)) + len(outer_closers(line, ""))
+
+
+def _without_marks(text: str, request: CompletionRequest) -> str:
+    """Return a text with a blank for each single quote that is none in the request's language."""
+    if language_name(request.path, request.language_id) not in _MARKING:
+        return text
+    return _CHARACTER_OR_MARK.sub(lambda found: found[1] or " ", text)
 
 
 def closer_below(completion: Completion, request: CompletionRequest) -> Change | None:
