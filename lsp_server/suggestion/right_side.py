@@ -56,8 +56,8 @@ def doubled_closers(completion: Completion, request: CompletionRequest) -> Chang
 
     Editors insert a closing bracket as soon as one is opened. Models write it too: in the first line, or in a last line
     that holds nothing else. A bracket that the answer itself has opened does not count. A semicolon, a colon or a comma
-    at the end of the line is replaced if the answer ends with it. If other text stands behind the closers and the
-    answer does not go on with it, the answer ends before them.
+    at the end of the line is replaced if the answer ends with it; so is one before a closer. If other text stands
+    behind the closers and the answer does not go on with it, the answer ends before them.
     """
     after = request.line_after
     end = len(after.rstrip())
@@ -66,7 +66,8 @@ def doubled_closers(completion: Completion, request: CompletionRequest) -> Chang
     matched, replaced = _doubled(completion.text, request)
     tail = after[replaced:end].strip()
     if tail and completion.text.rstrip().endswith(tail):
-        pairs = matched and _unpaired(completion.text, request, end) <= _unpaired("", request)
+        is_of_closers = matched or not set(tail) - CLOSING - {" "}
+        pairs = is_of_closers and _unpaired(completion.text, request, end) <= _unpaired("", request)
         if pairs or not set(tail) - TERMINATORS:
             replaced = end
     if not replaced:
