@@ -16,6 +16,7 @@ from lsp_server.suggestion.indentation import leaves_block, width
 
 MAX_LINES = 8  # of a block; more is rarely right and never read
 _MIN_WORD_CHARS = 4  # shorter lines, such as `else:` or `}`, repeat in good code
+_CLOSING_WORDS = frozenset({"end", "fi"})  # so short; as a closing bracket, no two of them close at one depth
 _MAX_COMPARED_CHARS = 2000  # of a line, token by token: after each token of an answer, which is shorter
 _REPEATED = re.compile(r"(?s)(.{4,60}?)\1\1")  # three times in a row
 _TOKEN = re.compile(r"\w+|[^\w\s]")
@@ -73,6 +74,8 @@ def dedent(text: str, request: CompletionRequest, is_final: bool) -> Cut | None:
             if set(content) <= CLOSING and indent == (own if is_header else missing_closer(request)):
                 if not is_whole:
                     return None
+                if line.rstrip() == request.next_line.rstrip():
+                    return Cut(at=position - 1, detail="the line that closes the block stands below")
                 stop = position + len(line.rstrip())
                 return Cut(at=stop, detail="the block is closed") if stop < len(text) else None
             return Cut(at=position - 1, detail="the next line is indented less than the block")
@@ -97,9 +100,10 @@ def missing_closer(request: CompletionRequest) -> int | None:
 
 
 def next_line(text: str, request: CompletionRequest, is_final: bool) -> Cut | None:
-    """End before the line that already stands below the cursor."""
+    """End before the line that already stands below the cursor. A closer is the same one at the same depth alone."""
     below = request.next_line.strip()
-    if len(below) < _MIN_WORD_CHARS or not any(map(str.isalnum, below)):
+    is_closer = below != "" and (set(below) <= CLOSING or below in _CLOSING_WORDS)
+    if not is_closer and (len(below) < _MIN_WORD_CHARS or not any(map(str.isalnum, below))):
         return None
     position = 0
     while position <= len(text):
@@ -108,7 +112,12 @@ def next_line(text: str, request: CompletionRequest, is_final: bool) -> Cut | No
             return None
         line = text[position : end if end >= 0 else len(text)]
         whole = (request.line_before if position == 0 else "") + line
-        if _is_same(_as_compared(whole), _as_compared(request.next_line)) and not _leaves_deeper(whole, request):
+        if is_closer:
+            is_there = whole.rstrip() == request.next_line.rstrip()
+        else:
+            is_same = _is_same(_as_compared(whole), _as_compared(request.next_line))
+            is_there = is_same and not _leaves_deeper(whole, request)
+        if is_there:
             return Cut(at=max(0, position - 1), detail=f"the next line says so already: {shorten(below)}")
         if end < 0:
             return None

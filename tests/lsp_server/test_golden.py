@@ -68,7 +68,7 @@ def without(rule: str) -> ServerOptions:
     }
     both |= {"repetition": ("repetition", "syntax"), "next_line": ("next_line", "dedent", "syntax")}
     both |= {"special_tokens": ("special_tokens", "syntax"), "newline": ("newline", "dedent", "syntax")}
-    both |= {"dedent": ("dedent", "syntax"), "whole_line": ("whole_line", "syntax")}
+    both |= {"dedent": ("dedent", "next_line", "syntax"), "whole_line": ("whole_line", "syntax")}
     off = dict.fromkeys(both.get(rule, {rule} - ALWAYS_ON), False)
     of_stops = {name: value for name, value in off.items() if name in STOPS}
     return ServerOptions(
