@@ -51,9 +51,13 @@ class SuggestionCache:
             self._entries.popitem(last=False)
 
     def get(self, scope: str, text: str, offset: int) -> tuple[Completion, Hit] | None:
-        """Return what is left of a suggestion that the user has typed up to here; None if there is none."""
+        """Return what is left of a suggestion that the user has typed up to here; None if there is none.
+
+        That nothing is worth showing here is returned only if no suggestion is being typed.
+        """
         if not self._entries:
             return None
+        nothing: tuple[Completion, Hit] | None = None
         near = {before[-_NEAR_CHARS:] for _, before, _ in self._entries}
         for typed in range(min(MAX_TYPED_CHARS, offset) + 1):
             start = offset - typed
@@ -67,10 +71,13 @@ class SuggestionCache:
                 if typed and not found.text[typed:].strip():
                     continue  # typed to its end: what comes next is a new request
                 self._entries.move_to_end(key)
+                if not found.text:
+                    nothing = nothing or (found, "exact")
+                    continue
                 replaces = found.replaces if suffix == text[offset : offset + _SUFFIX_CHARS] else 0
                 rest = replace(found, text=found.text[typed:], replaces=replaces)
                 return rest, "typed-through" if typed else "exact"
-        return None
+        return nothing
 
     def find(self, scope: str, request: CompletionRequest) -> tuple[Completion, Hit] | None:
         """As `get`; what is left of a suggestion fits the closers that the editor has put in meanwhile."""

@@ -63,6 +63,14 @@ def test_nothing_is_remembered_too() -> None:
     assert ask(cache_with(""), "f") is None
 
 
+def test_nothing_that_was_found_first_hides_no_suggestion_that_is_being_typed() -> None:
+    cache = SuggestionCache()
+    cache.put("b", BEFORE + "f" + AFTER, len(BEFORE) + 1, Completion(rule="threshold"))
+    assert ask(cache, "f") == ("", 0, "exact")
+    cache.put("b", BEFORE + AFTER, len(BEFORE), Completion(text="foo(bar)"))
+    assert ask(cache, "f") == ("oo(bar)", 0, "typed-through")
+
+
 def test_the_least_recently_used_goes_first() -> None:
     cache = cache_with("foo")
     for index in range(ENTRIES):
