@@ -7,6 +7,7 @@ that again gets the earlier suggestion.
 
 from __future__ import annotations
 
+import re
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,14 +15,16 @@ from typing import Literal
 
 from lsp_server.request import Completion, CompletionRequest
 from lsp_server.suggestion.brackets import CLOSING, OPENERS
-from lsp_server.suggestion.right_side import closer_below, doubled_closers
+from lsp_server.suggestion.right_side import closer_below, doubled_closers, suffix_duplicate
 from lsp_server.suggestion.steps import Rejection
 
 ENTRIES = 250
-MAX_TYPED_CHARS = 128  # how far along a suggestion is followed
+MAX_TYPED_CHARS = 400  # how far along a suggestion is followed; a block of 8 lines has some 300
 _PREFIX_CHARS = 8192  # 1,024 tokens of 8 characters each; code has 3 to 4
 _SUFFIX_CHARS = 2048
 _NEAR_CHARS = 48  # before the cursor, which are compared first: a key copies and hashes the whole window
+_MAX_CLOSERS = 4  # that the editor has put in
+_CLOSING_TAG = re.compile(r"</[\w.:-]*+>")
 
 Hit = Literal["exact", "typed-through"]
 _CacheKey = tuple[str, str, str]
@@ -84,11 +87,12 @@ class SuggestionCache:
         found = self.get(scope, request.text, request.offset)
         if found is not None and _changes_nothing(found[0], request):
             return None
-        is_asked = request.options.filters.doubled_closers
-        if found is None or found[1] == "exact" or found[0].replaces or not is_asked:
+        if found is None or found[1] == "exact" or found[0].replaces:
             return found
-        rest = found[0]
-        for adapt in (doubled_closers, closer_below):
+        rest, wanted = found[0], request.options.filters
+        of_tags = (suffix_duplicate,) if wanted.suffix_duplicate else ()
+        of_brackets = (doubled_closers, closer_below) if wanted.doubled_closers else ()
+        for adapt in (*of_tags, *of_brackets):
             change = adapt(rest, request)
             if isinstance(change, Rejection):
                 return None
@@ -114,11 +118,14 @@ def _key(scope: str, text: str, offset: int, suffix: str) -> _CacheKey:
 def _suffixes(text: str, start: int, offset: int) -> Iterator[str]:
     """Yield what may have stood right of the cursor when it was at `start`: today's text, and that without closers.
 
-    Editors insert a closer as soon as its opener is typed.
+    Editors insert a closer as soon as its opener is typed, and the end of a tag as soon as its `>` is.
     """
     yield text[offset : offset + _SUFFIX_CHARS]
+    tag = _CLOSING_TAG.match(text, offset) if ">" in text[start:offset] else None
+    if tag is not None:
+        yield text[tag.end() : tag.end() + _SUFFIX_CHARS]
     opened = sum(character in OPENERS or character in "\"'`" for character in text[start:offset])
-    for closed in range(1, min(opened, 2) + 1):
+    for closed in range(1, min(opened, _MAX_CLOSERS) + 1):
         if text[offset + closed - 1 : offset + closed] not in CLOSING or offset + closed > len(text):
             return
         yield text[offset + closed : offset + closed + _SUFFIX_CHARS]

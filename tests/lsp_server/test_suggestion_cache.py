@@ -51,6 +51,20 @@ def test_other_text_around_is_another_place() -> None:
 def test_a_closer_that_the_editor_put_in_is_no_other_place() -> None:
     assert ask(cache_with("foo(bar)"), "foo(", after=")" + AFTER) == ("bar)", 0, "typed-through")
     assert ask(cache_with("foo(bar)"), "foo", after=")" + AFTER) is None
+    assert ask(cache_with("foo({a: [1]})"), "foo({a: [", after="]})" + AFTER) == ("1]})", 0, "typed-through")
+
+
+def test_the_end_of_a_tag_that_the_editor_put_in_is_no_other_place() -> None:
+    cache = cache_with("<b>hi</b>")
+    typed = BEFORE + "<b>h"
+    found = cache.find("b", CompletionRequest(text=f"{typed}</b>{AFTER}", offset=len(typed)))
+    assert found is not None and (found[0].text, found[0].replaces) == ("i", 0)
+    assert ask(cache, "<b", after="</b>" + AFTER) is None
+
+
+def test_a_whole_block_can_be_typed_along() -> None:
+    line = "width = box.left + box.right - margin\n"
+    assert ask(cache_with(8 * line), 7 * line) == (line, 0, "typed-through")
 
 
 def test_closers_that_are_replaced_stay_replaced() -> None:
@@ -83,7 +97,7 @@ def test_the_least_recently_used_goes_first() -> None:
 
 @pytest.mark.parametrize(("length", "is_found"), [(MAX_TYPED_CHARS, True), (MAX_TYPED_CHARS + 1, False)])
 def test_how_far_a_suggestion_is_followed(length: int, is_found: bool) -> None:
-    assert (ask(cache_with("a" * 200), "a" * length) is not None) is is_found
+    assert (ask(cache_with("a" * 2 * MAX_TYPED_CHARS), "a" * length) is not None) is is_found
 
 
 def test_a_change_anywhere_in_the_window_is_another_place() -> None:
