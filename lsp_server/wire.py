@@ -68,6 +68,14 @@ class TolerantProtocol(LanguageServerProtocol):
 
         super()._execute_handler(msg_id, handler, forget, args, kwargs)
 
+    @lsp_method(types.SHUTDOWN)
+    def lsp_shutdown(self, *args: Any) -> Generator[Any, Any, None]:
+        """Cancel what has not ended, then shut down. pygls fails if a request's entry goes while it iterates."""
+        for number, future in list(self._request_futures.items()):
+            if number != self.msg_id:
+                future.cancel()
+        yield from super().lsp_shutdown(*args)
+
     @lsp_method(types.TEXT_DOCUMENT_DID_CHANGE)
     def lsp_text_document__did_change(self, params: types.DidChangeTextDocumentParams) -> Generator[Any, Any, None]:
         """Change a document that is open."""
