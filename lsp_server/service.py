@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 WATCH_S = 1.0  # between two looks at the worker while somebody waits for it
+STANDSTILL_S = 5.0  # a look that comes so late: the process stood still, not the worker alone
 QUIET_S = 5.0  # without a request, until a bundle is loaded again for another number of threads
 
 T = TypeVar("T")
@@ -212,7 +213,10 @@ class CompletionService:
         worker, result = self._worker, asyncio.wrap_future(future)
         try:
             while not result.done():
+                began_s = time.monotonic()
                 await asyncio.wait((result,), timeout=WATCH_S)
+                if time.monotonic() - began_s > WATCH_S + STANDSTILL_S:
+                    worker.note_standstill()
                 if self._worker is worker and worker.is_stuck():
                     self._give_up_worker()
                 if self._worker is not worker and (future.cancelled() or not future.done()):

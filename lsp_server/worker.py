@@ -25,6 +25,8 @@ class Worker:
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="completion")
         self._thread: int | None = None
         self._due_s: float | None = None  # when the next beat must have come, by time.monotonic(); None between jobs
+        self._silent_s = SILENT_S  # what the last beat asked for
+        self._went_on_s = 0.0  # when the process went on after it had stood still
 
     def submit(self, job: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Run a job after those that were submitted before."""
@@ -37,12 +39,17 @@ class Worker:
         """
         if threading.get_ident() != self._thread:
             raise GivenUp
+        self._silent_s = silent_s
         self._due_s = time.monotonic() + silent_s
 
     def is_stuck(self) -> bool:
         """Return whether a job has been silent for longer than it may."""
         due_s = self._due_s
-        return due_s is not None and time.monotonic() > due_s
+        return due_s is not None and time.monotonic() > max(due_s, self._went_on_s + self._silent_s)
+
+    def note_standstill(self) -> None:
+        """Let the job be silent for as long again: the process stood still, as after SIGSTOP, and the clock went on."""
+        self._went_on_s = time.monotonic()
 
     def is_idle(self) -> bool:
         """Return whether no job runs."""

@@ -9,8 +9,10 @@ import asyncio
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnxruntime
@@ -23,7 +25,7 @@ from lsp_server.bundle_states import BundleState, BundleStatus
 from lsp_server.request import Completion, CompletionRequest
 from lsp_server.serve_errors import ServeError
 from lsp_server.service import CompletionService
-from lsp_server.worker import GivenUp, Worker
+from lsp_server.worker import SILENT_S, GivenUp, Worker
 
 pytestmark = pytest.mark.slow  # each test waits for a model
 
@@ -33,12 +35,14 @@ STUCK = Path("/stuck")
 class StuckCompleter:
     """Asks nobody, and comes back when the test is over."""
 
+    silent_s = 0.0
+
     def __init__(self, worker: Worker) -> None:
         self.begun, self.release, self.interrupted = threading.Event(), threading.Event(), threading.Event()
         self._worker = worker
 
     def complete(self, request: CompletionRequest, stop: Callable[[], bool]) -> Completion:
-        self._worker.beat(0.0)
+        self._worker.beat(self.silent_s)
         self.begun.set()
         self.release.wait()
         return Completion(text="too late")
@@ -88,6 +92,29 @@ def test_a_reload_does_not_wait_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
         assert service.bundles == {}
         with pytest.raises(ServeError):
             await request
+
+    run(test, monkeypatch)
+
+
+def test_a_process_that_stood_still_keeps_its_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Succeeds as an attack on 1e37c6c: Ctrl-Z in Helix while a model answered, and `fg` a minute later."""
+    stood_still_s = 0.0
+    clock = SimpleNamespace(perf_counter=time.perf_counter, monotonic=lambda: time.monotonic() + stood_still_s)
+    monkeypatch.setattr(module, "time", clock)
+    monkeypatch.setattr("lsp_server.worker.time", clock)
+    monkeypatch.setattr(StuckCompleter, "silent_s", SILENT_S)
+
+    async def test(service: CompletionService, completer: StuckCompleter) -> None:
+        nonlocal stood_still_s
+        request = asyncio.create_task(service.complete(CompletionRequest(text="x = ", offset=4, bundle=STUCK)))
+        while not completer.begun.is_set():
+            await asyncio.sleep(0.01)
+        stood_still_s = 2 * SILENT_S
+        await asyncio.sleep(0.3)  # some looks at the worker
+        completer.release.set()
+        answer = await request
+        assert answer is not None and answer.text == "too late"
+        assert not completer.interrupted.is_set()
 
     run(test, monkeypatch)
 
