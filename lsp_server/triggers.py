@@ -11,7 +11,7 @@ from contextlib import suppress
 from contract.repository.languages import get_language, is_comment_line
 from lsp_server.options import TriggerOptions
 from lsp_server.request import CompletionRequest
-from lsp_server.suggestion.brackets import CLOSING, END_OF_TAG
+from lsp_server.suggestion.brackets import CLOSING, CLOSING_MARK
 from lsp_server.suggestion.steps import Step
 from lsp_server.suggestion.stops import shorten
 from lsp_server.syntax.grammars import language_name
@@ -38,7 +38,7 @@ def _refusals(request: CompletionRequest, options: TriggerOptions, is_after_acce
     # Right of a header that is being written its body may begin. What is typed at a brace itself is put around it.
     behind = after.rstrip().removesuffix("{") or after
     is_text = any(not character.isspace() and character not in CLOSING for character in behind)
-    if is_text and not END_OF_TAG.fullmatch(after):
+    if is_text and not CLOSING_MARK.fullmatch(after):
         yield refuse("before-text", f"{shorten(after)} stands right of the cursor")
     if is_after_accepted and not after.strip():
         yield refuse("after-accepted-line", "the line was just accepted")

@@ -21,8 +21,8 @@ _LIFETIME = re.compile(r"(?<=[&<])'[^\W\d](?!')|(?<=[:+] )'static(?=[>,);]| [{+]
 CLOSING = CLOSERS | QUOTES | TERMINATORS | {">"}  # what may stand right of the cursor without being text
 
 
-# What an editor writes behind the cursor when a tag is opened, and when one of its attributes is.
-END_OF_TAG = re.compile(r"^[\s)\]}\"'`;,]*+>?(?:/>|(?:</[\w.:-]*+>)+)[\s;,)\]}]*+$")
+# What an editor writes behind the cursor when a tag or one of its attributes is opened, a comment or a template.
+CLOSING_MARK = re.compile(r"^[\s)\]}\"'`;,]*+>?(?:/>|\*/|-->|%>|(?:</[\w.:-]*+>)+)[\s;,)\]}]*+$")
 
 
 def open_at_end(line: str) -> str:

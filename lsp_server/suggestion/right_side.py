@@ -9,7 +9,7 @@ from lsp_server.request import Completion, CompletionRequest
 from lsp_server.suggestion.brackets import (
     CLOSERS,
     CLOSING,
-    END_OF_TAG,
+    CLOSING_MARK,
     OPENERS,
     QUOTES,
     SIDE_CHARS,
@@ -31,7 +31,7 @@ def suffix_duplicate(completion: Completion, request: CompletionRequest) -> Chan
     """Remove text at the answer's end that already stands right of the cursor."""
     after = request.line_after.strip()
     is_opener = after.lstrip(" ,;:") == "{"
-    is_text = any(map(str.isalnum, after)) or is_opener or END_OF_TAG.fullmatch(after) is not None
+    is_text = any(map(str.isalnum, after)) or is_opener or CLOSING_MARK.fullmatch(after) is not None
     if not is_text or "\n" in completion.text:
         return None
     text = completion.text.rstrip()

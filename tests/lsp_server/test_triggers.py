@@ -80,9 +80,14 @@ def test_other_openers_right_of_the_cursor_are_text(document: str) -> None:
         ('<div class="‸"></div>\n', False),
         ("<p><b>‸</b></p>\n", False),
         ('<a href="‸">x</a>\n', True),
+        ("/** ‸ */\n", False),
+        ("{/* ‸ */}\n", False),
+        ("<!-- ‸ -->\n", False),
+        ("<%= ‸ %>\n", False),
+        ("a ‸ */ b\n", True),
     ],
 )
-def test_the_end_of_a_tag_right_of_the_cursor_is_no_text(document: str, is_refused: bool) -> None:
+def test_the_end_of_a_tag_or_a_comment_right_of_the_cursor_is_no_text(document: str, is_refused: bool) -> None:
     assert (find_refusal(at(document, "a.tsx"), TriggerOptions()) is not None) == is_refused
 
 
