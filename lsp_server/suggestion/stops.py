@@ -7,7 +7,7 @@ None. The last line of a growing text is unfinished, so no stop may judge it as 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from lsp_server.request import CompletionRequest
@@ -23,6 +23,7 @@ _TOKEN = re.compile(r"\w+|[^\w\s]")
 _CLOSING_TAG = re.compile(r"</[\w.:-]*>[;,)]*")
 _TAGS = re.compile(r"(?:<[^<>]*>)++")  # a line of nothing else may repeat: cells of a table
 _GOES_ON = re.compile(r"^\s*+(?:#\s*+(?:if|el|endif)|(?:case|default)\b)")  # of a body, though indented less
+_IMPORT = re.compile(r"^\s*+(?:(?:import|from|use|using|require)\b|#\s*+include\b)")
 _MIN_REPEATED_CHARS = 18  # of all three: "0, 0, 0" is data
 _ITEM = re.compile(r"^\s*+(?:[\w.:]++\s*+[,|]|[,|]\s*+[\w.:]++)\s*+$")  # such as "float, ": good lists repeat it
 _MOST_ITEMS, _ITEM_CHARS = 8, 48  # so many items, or as many as have so many characters, are too much
@@ -135,7 +136,10 @@ def _leaves_deeper(line: str, request: CompletionRequest) -> bool:
 
 
 def repetition(text: str, request: CompletionRequest, is_final: bool) -> Cut | None:
-    """End at a text that comes three times in a row, an item of a list more often, or at a line like the one above."""
+    """End at a text that comes three times in a row, an item of a list more often, or at a line like the one above.
+
+    An import may not be like any in the run of imports above it.
+    """
     for match in _REPEATED.finditer(text):
         piece = match.group(1)
         is_long = len(match.group()) >= _MIN_REPEATED_CHARS and sum(map(str.isalpha, piece)) > 2
@@ -150,13 +154,26 @@ def repetition(text: str, request: CompletionRequest, is_final: bool) -> Cut | N
             return None
         line = text[position : end if end >= 0 else len(text)]
         whole = _as_compared((request.line_before if position == 0 else "") + line)
-        is_equal = len(whole) >= _MIN_WORD_CHARS and whole == previous and any(map(str.isalnum, whole))
+        is_there = whole == previous or (_IMPORT.match(whole) is not None and whole in _imports_above(request))
+        is_equal = len(whole) >= _MIN_WORD_CHARS and is_there and any(map(str.isalnum, whole))
         if is_equal and not _TAGS.fullmatch(whole.strip()):
-            return Cut(at=max(0, position - 1), detail=f"a line repeats the one above it: {shorten(whole)}")
+            return Cut(at=max(0, position - 1), detail=f"a line repeats one above it: {shorten(whole)}")
         if end < 0:
             return None
         previous = whole or previous
         position = end + 1
+
+
+def _imports_above(request: CompletionRequest) -> Iterator[str]:
+    """Yield the imports directly above the cursor's line, the nearest first."""
+    end = request.line_start - 1
+    while end > 0:
+        start = request.text.rfind("\n", 0, end) + 1
+        line = request.text[start:end]
+        if not _IMPORT.match(line):
+            return
+        yield line.strip()
+        end = start - 1
 
 
 def _columns(line: str) -> int:
