@@ -84,8 +84,7 @@ def register_handlers(server: CompletionServer) -> None:
         is_invoked = params.context.trigger_kind is types.InlineCompletionTriggerKind.Invoked
         request = ls.request(document, params.position, info=info, is_invoked=is_invoked)
         completion = await ls.ask(request)
-        if completion is None:
-            return NO_ITEMS
+        other = await ls.session.recall(request, completion)
         cursor = types.Position(request.client.line, request.client.character)  # clamped to the document
         start, end = (cursor, cursor) if info is None else (info.range.start, info.range.end)
 
@@ -94,11 +93,10 @@ def register_handlers(server: CompletionServer) -> None:
             return types.InlineCompletionItem(
                 insert_text=text if info is None else info.text + text,
                 range=types.Range(start=start, end=_behind(request, candidate, end, ls)),
-                command=_accepted(completion) if candidate is completion else None,
+                command=None if candidate is other else _accepted(candidate),
             )
 
-        other = await ls.session.recall(request, completion)
-        return types.InlineCompletionList(items=[item(completion), *([] if other is None else [item(other)])])
+        return types.InlineCompletionList(items=[item(one) for one in (completion, other) if one is not None])
 
 
 async def text_document_completion(ls: CompletionServer, params: types.CompletionParams) -> types.CompletionList:

@@ -120,12 +120,15 @@ class Session:
         finally:
             self._awaited -= 1
 
-    async def recall(self, request: CompletionRequest, first: Completion) -> Completion | None:
-        """Return another candidate beside `first` for a request by hand; None if text at hand has none that differs."""
-        if not request.is_invoked or first.is_multi_line:
+    async def recall(self, request: CompletionRequest, first: Completion | None) -> Completion | None:
+        """Return another candidate than `first` for a request by hand; None if text at hand has none that differs."""
+        if not request.is_invoked or (first is not None and first.is_multi_line):
+            return None
+        if self._find_refusal(request) is not None or (first is None and self._awaited):  # a newer request overtook it
             return None
         found = await self.service.recall(replace(request, options=self.options))
-        is_other = found is not None and found.text.strip() and found.text.rstrip() != first.text.rstrip()
+        first_text = "" if first is None else first.text
+        is_other = found is not None and found.text.strip() and found.text.rstrip() != first_text.rstrip()
         return found if is_other else None
 
     def read_ahead(self, request: CompletionRequest) -> bool:

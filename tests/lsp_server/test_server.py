@@ -18,7 +18,7 @@ from lsp_server.bundle_states import BundleState, BundleStatus
 from lsp_server.options import CareOptions, ServerOptions, TriggerOptions
 from lsp_server.power import BURST_S, PLACE_S, RATE, READ_EVERY_S, Power, PowerMeter
 from lsp_server.repositories import Drift
-from lsp_server.request import CompletionRequest
+from lsp_server.request import Completion, CompletionRequest
 from lsp_server.service import QUIET_S
 from lsp_server.transports import create_server
 from testbed.fuzzing.protocol import ProtocolReader
@@ -392,6 +392,49 @@ def test_shutdown_cancels_what_has_not_ended(monkeypatch: pytest.MonkeyPatch) ->
 
     assert asyncio.run(shut_down())
     assert [error.message for error in answers.values()] == [f'Request with id "{n}" is canceled' for n in range(3)]
+
+
+def answering(
+    monkeypatch: pytest.MonkeyPatch, client: Client, completion: Completion | None, recalled: Completion | None = None
+) -> None:
+    """Let the server answer each request with `completion`; the text at hand has `recalled`."""
+
+    async def ask(request: CompletionRequest) -> Completion | None:
+        return completion
+
+    async def recall(request: CompletionRequest) -> Completion | None:
+        return recalled
+
+    monkeypatch.setattr(client.server, "ask", ask)
+    monkeypatch.setattr(client.server.service, "recall", recall)
+
+
+def test_a_block_has_the_line_ends_of_its_document(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test(client: Client) -> None:
+        answering(monkeypatch, client, Completion(text="a\n    b"))
+        client.open("file:///a.py", "def f():\r\n    \r\n")
+        [item] = (await client.complete("file:///a.py", 1, 4, 2))["result"]["items"]
+        assert item["insertText"] == "a\r\n    b"
+        listed = await client.ask("textDocument/completion", cursor(1, 4), 3)
+        assert listed["result"]["items"][0]["textEdit"]["newText"] == "a\r\n    b"
+
+    talk(test)
+
+
+@pytest.mark.parametrize(("is_paused", "texts"), [(False, ["area"]), (True, [])])
+def test_by_hand_the_text_at_hand_answers_if_the_model_does_not(
+    is_paused: bool, texts: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def test(client: Client) -> None:
+        answering(monkeypatch, client, None, Completion(text="area"))
+        client.open("file:///a.py", "x = \n")
+        if is_paused:
+            client.server.session.pause()
+        items = (await client.complete("file:///a.py", 0, 4, 2))["result"]["items"]
+        assert [item["insertText"] for item in items] == texts
+        assert not any("command" in item for item in items)
+
+    talk(test)
 
 
 class Reader:

@@ -82,6 +82,9 @@ class FakeService:
     def is_newest(self, unwanted: threading.Event) -> bool:
         return self._newest is unwanted
 
+    async def recall(self, request: CompletionRequest) -> Completion | None:
+        return Completion(text="at hand")
+
     async def complete(
         self, request: CompletionRequest, unwanted: threading.Event, *, may_load: bool = True
     ) -> Completion | None:
@@ -132,6 +135,23 @@ def ask(session: Session, *requests: CompletionRequest) -> list[str | None]:
 
 def last(session: Session) -> Trace:
     return session.traces.newest()[0]
+
+
+def test_a_request_by_hand_that_was_overtaken_recalls_nothing() -> None:
+    session, service = make()
+    request = at("x = ‸\n", is_invoked=True)
+
+    async def test() -> list[Completion | None]:
+        gate = asyncio.Event()
+        service.wait = gate.wait  # type: ignore[assignment]
+        newest = asyncio.create_task(session.suggest(request))
+        await asyncio.sleep(0)
+        overtaken = await session.recall(request, None)
+        gate.set()
+        await newest
+        return [overtaken, await session.recall(request, None)]
+
+    assert asyncio.run(test()) == [None, Completion(text="at hand")]
 
 
 def test_what_the_model_says_is_shown_and_explained() -> None:
