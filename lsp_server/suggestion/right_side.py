@@ -25,6 +25,8 @@ _MIN_OVERLAP = 3  # characters of text; fewer are chance
 # Languages where a single quote is a quote only around one character: else it marks a list, a type or a name.
 _MARKING = frozenset({"Clojure", "Elm", "F#", "Haskell", "Lisp", "OCaml"})
 _CHARACTER_OR_MARK = re.compile(r"((?<!\w)'(?:[^\\']|\\.[^']{0,8})')|'")
+_ANGLE = re.compile(r"<|(?<![-=])>")
+_OPEN_GENERIC = re.compile(r"\w<[^<>;(){}]*+$")  # the start of a type's arguments, whose `>` some editors insert
 
 
 def suffix_duplicate(completion: Completion, request: CompletionRequest) -> Change | Rejection | None:
@@ -94,7 +96,10 @@ def _doubled(text: str, request: CompletionRequest) -> tuple[list[int], int]:
     matched: list[int] = []
     replaced = 0
     waiting = open_at_cursor(_without_marks(request.line_before, request), after)
-    for index in outer_closers(_without_marks(text, request), waiting):
+    closers = outer_closers(_without_marks(text, request), waiting)
+    if after.lstrip(" ").startswith(">") and _OPEN_GENERIC.search(request.line_before[-SIDE_CHARS:]):
+        closers = sorted([*closers, *_outer_angles(text)])
+    for index in closers:
         if len(first_line) < index < start:
             continue
         following = after[replaced:].lstrip(" ")
@@ -105,6 +110,16 @@ def _doubled(text: str, request: CompletionRequest) -> tuple[list[int], int]:
     if matched:
         replaced += _repeated(text[matched[-1] + 1 :].rstrip(), after[replaced:])
     return matched, replaced
+
+
+def _outer_angles(text: str) -> list[int]:
+    """Return the index of the first `>` that closes no `<` of the text and is no arrow's, in a list; or none."""
+    opened = 0
+    for match in _ANGLE.finditer(text):
+        opened += 1 if match.group() == "<" else -1
+        if opened < 0:
+            return [match.start()]
+    return []
 
 
 def _repeated(text: str, after: str) -> int:
