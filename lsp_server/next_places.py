@@ -42,12 +42,17 @@ def place_after_accepting(
         return None
     line = accepted.rpartition("\n")[2]
     indent = line[: len(line) - len(line.lstrip(" \t"))]
-    if line.rstrip().endswith((":", *OPENERS)):
+    if line.rstrip().endswith(tuple(OPENERS)) or (line.rstrip().endswith(":") and not _is_comment(line)):
         indent += indent_unit(text) or " " * TAB_WIDTH
     elif grammar is not None and grammar.is_indented and _ends_block(line):
         indent = indent.removesuffix(indent_unit(accepted) or " " * TAB_WIDTH)
     accepted += f"\n{indent}"
     return accepted + rest, len(accepted)
+
+
+def _is_comment(line: str) -> bool:
+    """Return whether a line that ends in a colon is a comment, as most languages write it."""
+    return line.lstrip().startswith(("//", "#", "*"))
 
 
 def _ends_block(line: str) -> bool:

@@ -18,6 +18,8 @@ from lsp_server.syntax.grammars import find_grammar
         ("def ‸\n", "f(w, h):", 0, "def f(w, h):\n    ‸\n"),
         ("if x:\n  y\nif ‸\n", "z:", 0, "if x:\n  y\nif z:\n  ‸\n"),
         ("func f() {\n\treturn\n}\n\nfunc g() ‸", "{", 0, "func f() {\n\treturn\n}\n\nfunc g() {\n\t‸"),
+        ("  // see: ‸\n", "the note:", 0, "  // see: the note:\n  ‸\n"),
+        ("#box ‸\n", "{", 0, "#box {\n    ‸\n"),
         ("  const a = ‸\n", "[", 0, "  const a = [\n    ‸\n"),
     ],
 )
