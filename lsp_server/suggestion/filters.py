@@ -12,7 +12,7 @@ from lsp_server.suggestion.brackets import open_at_end
 from lsp_server.suggestion.indentation import indent_unit, reindent, strip_typed
 from lsp_server.suggestion.right_side import doubled_closers
 from lsp_server.suggestion.steps import Change, Rejection
-from lsp_server.syntax.grammars import Grammar
+from lsp_server.syntax.grammars import Grammar, language_name
 from lsp_server.syntax.parse_time import TooSlowToParseError
 from lsp_server.syntax.parsed_text import ParsedText
 
@@ -74,9 +74,13 @@ def invisible(completion: Completion, request: CompletionRequest) -> Change | Re
 
 
 def indentation(completion: Completion, request: CompletionRequest) -> Change | Rejection | None:
-    """Indent with tabs or spaces, as the document does. White space with tabs that it uses itself stays as it is."""
+    """Indent with tabs or spaces, as the document does. White space with tabs that it uses itself stays as it is.
+
+    So do the tabs of a Makefile's recipes, though its continued lines may have spaces.
+    """
     unit = indent_unit(request.text)
-    if unit is None:
+    is_makefile = language_name(request.path, request.language_id) == "Makefile"
+    if unit is None or (unit != "\t" and is_makefile):
         return None
     # In Python a block of tabs and one of spaces don't go together.
     may_mix = unit == "\t" or request.grammar is None or not request.grammar.is_indented
