@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass
 
 from tree_sitter import Parser, Point, Tree
@@ -52,8 +53,13 @@ def parse_whole(text: str, source: bytes, grammar: Grammar) -> Tree:
         began_s = time.thread_time()
         tree = parser.parse(source)
         is_slow = time.thread_time() - began_s > _WHOLE_S
-    if verdict is None or verdict.is_slow != is_slow:
-        _verdicts.appendleft(_Verdict(grammar=grammar, text=text, is_slow=is_slow))
+    if verdict is not None:
+        with suppress(ValueError):  # another thread has moved it
+            _verdicts.remove(verdict)
+    # A slow text is looked at again once it has changed enough. Of another, today's is the one to compare with.
+    if verdict is None or not verdict.is_slow:
+        verdict = _Verdict(grammar=grammar, text=text, is_slow=is_slow)
+    _verdicts.appendleft(verdict)
     if is_slow:
         raise TooSlowToParseError
     return tree

@@ -86,6 +86,18 @@ def test_a_text_that_was_quick_is_not_looked_at_again(grammar: Grammar, monkeypa
     assert ParsedText(f"{CODE}x = (1", grammar).errors() == 1
 
 
+def test_nor_is_one_that_is_edited_at_places_far_apart(grammar: Grammar, monkeypatch: pytest.MonkeyPatch) -> None:
+    ParsedText(CODE, grammar)
+    monkeypatch.setattr(parse_time, "_is_slow", lambda source, grammar: pytest.fail("it was looked at"))
+    text = CODE
+    for _ in range(10):
+        text = f"x = 1\n{text}"
+        ParsedText(text, grammar)
+        text = f"{text}x = 1\n"
+        ParsedText(text, grammar)
+    assert len(parse_time._verdicts) == 1
+
+
 def test_edits_have_no_more_time_together_than_a_text(grammar: Grammar, monkeypatch: pytest.MonkeyPatch) -> None:
     parsed = ParsedText(CODE, grammar)
     let_parses_take(0.3, monkeypatch)
