@@ -255,8 +255,8 @@ class PromptEncoder:
         self.tokenizer = tokenizer
         self.prompt_format = prompt_format
         self.stop_ids = frozenset(self._id(token) for token in prompt_format.stop_tokens)
-        # Lines come again with each keystroke. Some 20 MB at most.
-        self._count = lru_cache(maxsize=1 << 16)(lambda line: len(self.text_ids(line)))
+        # Lines come again with each keystroke. A window has some 4,000 lines; these take 5 MB at most.
+        self._count = lru_cache(maxsize=1 << 14)(lambda line: len(self.text_ids(line)))
 
     def window(self, text: str, offset: int, prompt_format: PromptFormat | None = None) -> Window:
         """The window around `offset`; see `cut_window`. prompt_format: another one than the encoder's."""
