@@ -43,9 +43,9 @@ def place_after_accepting(
     line = accepted.rpartition("\n")[2]
     indent = line[: len(line) - len(line.lstrip(" \t"))]
     if line.rstrip().endswith(tuple(OPENERS)) or (line.rstrip().endswith(":") and not _is_comment(line)):
-        indent += indent_unit(text) or " " * TAB_WIDTH
+        indent += indent_unit(text, offset) or " " * TAB_WIDTH
     elif grammar is not None and grammar.is_indented and _ends_block(line):
-        indent = indent.removesuffix(indent_unit(accepted) or " " * TAB_WIDTH)
+        indent = indent.removesuffix(indent_unit(accepted, len(accepted)) or " " * TAB_WIDTH)
     accepted += f"\n{indent}"
     return accepted + rest, len(accepted)
 

@@ -104,14 +104,25 @@ class CompletionRequest:
     @cached_property
     def previous_line(self) -> str:
         """The nearest line above that is not blank; "" if there is none."""
-        lines = reversed(self.text[: max(0, self.line_start - 1)].split("\n"))
-        return next((line for line in lines if line.strip()), "")
+        end = self.line_start - 1
+        while end > 0:
+            start = self.text.rfind("\n", 0, end) + 1
+            if (line := self.text[start:end]).strip():
+                return line
+            end = start - 1
+        return ""
 
     @cached_property
     def next_line(self) -> str:
         """The nearest line below that is not blank; "" if there is none."""
-        rest = self.text[self.offset + len(self.line_after) + 1 :]
-        return next((line for line in rest.split("\n") if line.strip()), "")
+        start = self.offset + len(self.line_after) + 1
+        while start < len(self.text):
+            end = self.text.find("\n", start)
+            end = end if end >= 0 else len(self.text)
+            if (line := self.text[start:end]).strip():
+                return line
+            start = end + 1
+        return ""
 
 
 @dataclass(frozen=True, kw_only=True)

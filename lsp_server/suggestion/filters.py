@@ -78,7 +78,7 @@ def indentation(completion: Completion, request: CompletionRequest) -> Change | 
 
     So do the tabs of a Makefile's recipes, though its continued lines may have spaces.
     """
-    unit = indent_unit(request.text)
+    unit = indent_unit(request.text, request.offset)
     is_makefile = language_name(request.path, request.language_id) == "Makefile"
     if unit is None or (unit != "\t" and is_makefile):
         return None

@@ -7,6 +7,7 @@ from collections import Counter
 from itertools import pairwise
 
 TAB_WIDTH = 4  # columns; what matters is that it is the same for all lines of a text
+_SHOWN_CHARS = 32_000  # on either side of the cursor, which show how a document indents
 _LEAVING = re.compile(r"^\s*+(?:return|continue|break|raise|pass)\b")
 
 
@@ -18,8 +19,9 @@ def width(white_space: str) -> int:
     return columns
 
 
-def indent_unit(text: str) -> str | None:
-    r"""Return what the document indents with: "\t", or so many spaces; None if the text does not show it."""
+def indent_unit(text: str, offset: int = 0) -> str | None:
+    r"""Return what the document indents with around `offset`: "\t", or so many spaces; None if nothing shows it."""
+    text = text[max(0, offset - _SHOWN_CHARS) : offset + _SHOWN_CHARS]
     indents = [match.group() for match in re.finditer(r"(?m)^[ \t]+(?=[^\s*])", text)]
     tabs = sum("\t" in indent for indent in indents)
     if not indents:

@@ -91,6 +91,12 @@ def test_what_a_document_indents_with(text: str, unit: str | None) -> None:
     assert indent_unit(text) == unit
 
 
+def test_in_a_long_document_the_text_around_the_cursor_shows_it() -> None:
+    spaces, tabs = "a\n    b\n" * 8000, "a\n\tb\n" * 12000
+    assert indent_unit(spaces + tabs, 0) == "    "
+    assert indent_unit(spaces + tabs, len(spaces + tabs)) == "\t"
+
+
 @given(st.text(alphabet=" \t", max_size=8))
 def test_tabs_keep_the_width(white_space: str) -> None:
     tabbed = reindent(white_space, "\t")

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from contract.bundle.bundle import Bundle, read_bundle, write_bundle_manifest
@@ -137,6 +139,14 @@ def test_the_same_place_again_takes_one_step(tiny_bundle: Bundle, monkeypatch: p
     assert again.raw == first.raw
     assert again.confidence == pytest.approx(first.confidence, rel=1e-3)
     assert len(steps) == 1, "the whole answer is checked at once"
+
+
+@given(before=st.text(alphabet="ab \n", max_size=12), after=st.text(alphabet="ab \n", max_size=12))
+def test_the_nearest_lines_are_those_that_splitting_the_text_finds(before: str, after: str) -> None:
+    request = at(before + after, len(before))
+    above, below = before.split("\n")[:-1], after.split("\n")[1:]
+    assert request.previous_line == next((line for line in reversed(above) if line.strip()), "")
+    assert request.next_line == next((line for line in below if line.strip()), "")
 
 
 def test_completes_through_the_engine(engine: Engine) -> None:
