@@ -65,9 +65,10 @@ class Session:
         return self.snoozed_until is not None and datetime.now(UTC) < self.snoozed_until
 
     def set_options(self, options: ServerOptions) -> None:
-        """Take other options, and drop the answers that were cached with the old ones."""
-        self.options = options
-        self.forget_answers()
+        """Take a client's options; if they are others, drop the answers that were cached with the old ones."""
+        if options != self.options:
+            self.options = options
+            self.forget_answers()
 
     def forget_answers(self) -> None:
         """Drop all answers that were cached."""

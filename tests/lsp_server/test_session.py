@@ -672,9 +672,17 @@ def test_typing_along_replaces_the_closers_that_the_editor_has_put_in(
 def test_other_options_drop_the_answer_of_a_first_key_too() -> None:
     session, _ = make(Completion(text="foo(bar)", is_from_short_prompt=True), options=AHEAD)
     read_ahead(session, at("x = 1\n‸\n"))
-    session.set_options(AHEAD)
+    session.set_options(replace(AHEAD, threads=2))
     ask(session, at("x = 1\nf‸\n"))
     assert last(session).cache == "miss"
+
+
+def test_the_same_options_drop_nothing() -> None:
+    session, _ = make()
+    ask(session, at("x = ‸\n"))
+    session.set_options(replace(OPTIONS))
+    ask(session, at("x = ‸\n"))
+    assert last(session).cache == "exact"
 
 
 def test_browsing_takes_what_it_may_and_typing_gives_it_back() -> None:
