@@ -51,6 +51,7 @@ class Session:
         self.meter = meter or PowerMeter(now)
         self.cache = SuggestionCache()
         self._first_answers = SuggestionCache()  # from short prompts, for the first key after a rest alone
+        self._typed_along = SuggestionCache()  # what a short prompt suggested, until the whole one is read
         self.allowance = Allowance(now)
         self.is_paused = False
         self.snoozed_until: datetime | None = None
@@ -74,6 +75,7 @@ class Session:
         """Drop all answers that were cached."""
         self.cache.clear()
         self._first_answers.clear()
+        self._typed_along.clear()
 
     def pause(self) -> None:
         """Answer nothing until `resume`."""
@@ -186,7 +188,11 @@ class Session:
         self, request: CompletionRequest, shown: Completion | None, unwanted: threading.Event
     ) -> None:
         """Read the whole prompt of a request that was answered from a short one, then ask for what follows `shown`."""
-        reading = await self.service.read_ahead(request, BURST_S)
+        typed_along = self._typed_along
+        try:
+            reading = await self.service.read_ahead(request, BURST_S)
+        finally:
+            typed_along.clear()  # from now on the model answers from the whole prompt
         if shown is not None and not reading.was_ended and self.service.is_newest(unwanted):
             self._prefetch(request, shown)
 
@@ -204,6 +210,9 @@ class Session:
         is_by_hand = request.is_invoked  # `recall` follows, and would wait for what is asked ahead
         if found is not None and not is_by_hand and self._is_asked_ahead(self._request_after(request, found[0])):
             return self._show_known(request, trace, found)
+        typed_along = None if found or is_by_hand else self._find_typed_along(request)
+        if typed_along is not None:
+            return self._show_known(request, trace, typed_along)  # a question would end the reading
         generation, unwanted = self.cache.generation, self.service.supersede()
         if found is not None:
             completion = found[0] if found[0].is_from_short_prompt else None
@@ -221,6 +230,9 @@ class Session:
         if policy is Policy.FULL and self.service.is_newest(unwanted):
             followed = shown if request.options.care.prefetch else None
             if completion is not None and completion.is_from_short_prompt:
+                self._typed_along = SuggestionCache()
+                if shown is not None:
+                    self._typed_along.put(_scope(request, completion.build), request.text, request.offset, shown)
                 self._start(self._read_whole(request, followed, unwanted))
             elif followed is not None:
                 self._prefetch(request, followed)
@@ -259,6 +271,12 @@ class Session:
         found = None if request.is_invoked else self._first_answers.find(scope, request)
         self._first_answers.clear()
         return found
+
+    def _find_typed_along(self, request: CompletionRequest) -> tuple[Completion, Hit] | None:
+        """Return what is left of a short prompt's suggestion that is being typed while the whole prompt is read."""
+        assert request.bundle is not None
+        found = self._typed_along.find(_scope(request, self.service.build_of(request.bundle)), request)
+        return found if found is not None and found[1] == "typed-through" else None
 
     def _prefetch(self, request: CompletionRequest, shown: Completion) -> None:
         """Ask for what follows a suggestion, unless its answer is cached. A request for the model ends that.

@@ -612,6 +612,32 @@ def test_an_answer_from_a_short_prompt_serves_the_first_key_alone() -> None:
     assert last(session).cache == "miss", "a key elsewhere came before"
 
 
+def test_an_answer_from_a_short_prompt_is_typed_along_while_the_whole_one_is_read() -> None:
+    session, service = make(Completion(text="foo(bar)", is_from_short_prompt=True))
+
+    async def test() -> None:
+        is_read = asyncio.Event()
+
+        async def read(request: CompletionRequest, max_core_s: float) -> Reading:
+            await is_read.wait()
+            return Reading()
+
+        service.read_ahead = read  # type: ignore[assignment,method-assign]
+        await session.suggest(at("x = ‸\n"))
+        newest = service._newest
+        for typed, rest in (("f", "oo(bar)"), ("fo", "o(bar)")):
+            shown = await session.suggest(at(f"x = {typed}‸\n"))
+            assert shown is not None and shown.text == rest
+        assert service._newest is newest, "nothing has ended the reading"
+        assert len(service.requests) == 1
+        is_read.set()
+        await asyncio.sleep(0.01)
+        await session.suggest(at("x = foo‸\n"))
+        assert len(service.requests) == 2, "the model answers from the whole prompt"
+
+    asyncio.run(test())
+
+
 def test_the_whole_text_s_answer_takes_the_place_of_the_short_prompt_s() -> None:
     session, service = make(Completion(text="foo(bar)", is_from_short_prompt=True), options=AHEAD)
     read_ahead(session, at("x = 1\n‸\n"))
