@@ -385,7 +385,8 @@ def test_shutdown_cancels_what_has_not_ended(monkeypatch: pytest.MonkeyPatch) ->
             yield asyncio.Event().wait, (), {}
 
         for number in range(3):
-            protocol._execute_handler(number, waits, partial(protocol._send_handler_result, msg_id=number))
+            callback = partial(protocol._send_handler_result, msg_id=number)
+            protocol._execute_handler(number, waits, callback)  # type: ignore[arg-type]
         for _ in protocol.lsp_shutdown(None):
             pass
         return protocol._shutdown
