@@ -242,9 +242,10 @@ def _identified(base: ResolvedBase) -> ResolvedBase:
     hashes = {path.name: sha256_of(path) for path in weights}
     for name, found in hashes.items():
         if base.published.get(name, found) != found:
+            # In the hub's cache this is a link: huggingface_hub fetches again only what its target has lost.
             raise ChangedFileError(
-                f"{base.path / name} has the SHA-256 {found}, and the hub says {base.published[name]}; delete the "
-                "file, and it will be fetched again."
+                f"{(base.path / name).resolve()} has the SHA-256 {found}, and the hub says {base.published[name]}; "
+                "delete the file, and it will be fetched again."
             )
     if len(hashes) == 1:
         return replace(base, sha256=next(iter(hashes.values())))

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import re
 import threading
 from types import SimpleNamespace
 
@@ -76,6 +77,17 @@ def test_the_hubs_files_are_fetched_and_compared(played_hub):
     assert not any("bin" in pattern or "py" in pattern for pattern in played_hub.patterns)
     played_hub.sha256 = "0" * 64
     with pytest.raises(ChangedFileError, match="the hub says 0000"):
+        resolve_base("owner/tiny")
+
+
+def test_of_a_damaged_file_in_the_hubs_cache_the_blob_is_named(played_hub, monkeypatch):
+    """Without its link alone, huggingface_hub would find the blob and link to it again."""
+    weights, blob = played_hub.folder / "model.safetensors", played_hub.folder.parents[1] / "blobs" / ("0" * 64)
+    blob.parent.mkdir()
+    weights.rename(blob)
+    weights.symlink_to(blob)
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda hub_id, **options: str(played_hub.folder))
+    with pytest.raises(ChangedFileError, match=f"^{re.escape(str(blob.resolve()))} has .*; delete the file"):
         resolve_base("owner/tiny")
 
 
