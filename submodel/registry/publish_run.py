@@ -40,7 +40,7 @@ from contract.bundle.trusted_builds import check_trusted
 from contract.documents import FileFacts, Manifest
 from contract.errors import RegistryError, SubmodelError, first_line
 from contract.files.folders import sync
-from contract.files.untrusted_json import read_bytes, read_json
+from contract.files.untrusted_json import parse_json, read_bytes, read_json
 from exporters.packed_bundle import without_drafts
 from submodel.registry.index import (
     BUNDLE,
@@ -50,6 +50,8 @@ from submodel.registry.index import (
     SHARED,
     ArtifactFacts,
     RepositoryDocument,
+    find_artifact,
+    read_document,
     target_path,
 )
 from submodel.registry.names import given_name, is_part, names_of
@@ -237,22 +239,40 @@ def _has_document(index: SignedIndex, known: TargetFile | None, encoded: bytes) 
 
 
 def _check_successor(name: str, manifest: Manifest, index: SignedIndex, store: FileStore) -> None:
-    """Raise RegistryError if the registry has a bundle of that name which was built of other files than this one."""
+    """Raise RegistryError if the registry has a bundle of that name which was built of other files than this one.
+
+    Also if that bundle is lost or damaged: whoever can write to the registry's folder needs no key for that.
+    """
     known = index.find(target_path(name))
     if known is None:
         return
     try:
-        artifacts = json.loads(index.read(known))["artifacts"]
-        [file] = [one["file"] for one in artifacts if one["kind"] == BUNDLE]
-        before = _texts_of(json.loads(read_bytes(store.place_of(file["sha256"]))))
-    except (OSError, ValueError, KeyError, TypeError):
-        return  # lost or damaged: publishing again mends it
+        document = read_document(index.read(known), name, f"The registry {store.folder.parent}")
+        before = _texts_of(_published(document, store))
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise RegistryError(
+            f"The registry's bundle of {name} can't be compared with this one ({why}). If it is the same repository, "
+            f"publish it with --repository {name}."
+        ) from error
     shared = len(before & _texts_of(manifest))
     if shared < LEAST_SHARE * len(before):
         raise RegistryError(
             f"The registry's bundle of {name} was built of other files: of its {len(before):,} this one knows "
             f"{shared:,}. If it is the same repository, publish it with --repository {name}."
         )
+
+
+def _published(document: RepositoryDocument, store: FileStore) -> Mapping[str, Any]:
+    """The bundle.json that a document names; raises OSError or ValueError unless the registry has it."""
+    file = find_artifact(document, BUNDLE)
+    if file is None:
+        raise ValueError("it names no bundle")
+    content = read_bytes(store.place_of(file["sha256"]))
+    if hashlib.sha256(content).hexdigest() != file["sha256"]:
+        raise ValueError(f"its {MANIFEST_FILE} has changed")
+    manifest: Mapping[str, Any] = parse_json(content)
+    return manifest
 
 
 def _texts_of(manifest: Mapping[str, Any]) -> set[str]:

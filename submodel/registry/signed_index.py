@@ -76,8 +76,13 @@ class SignedIndex:
         return self._bin_of(path)[1].targets.get(path)
 
     def read(self, target: TargetFile) -> bytes:
-        """Return a document that `find` knows; raises OSError or ValueError if it can't be read."""
-        return read_bytes(self._folder / REPOSITORIES / target.get_prefixed_paths()[0])
+        """Return a document that `find` knows; raises OSError or ValueError if it can't be read or has changed."""
+        content = read_bytes(self._folder / REPOSITORIES / target.get_prefixed_paths()[0])
+        try:
+            target.verify_length_and_hashes(content)
+        except RepositoryError as error:
+            raise ValueError("its document has changed") from error
+        return content
 
     def put(self, path: str, content: bytes) -> None:
         """Write a document below `repositories/` and put it into the index; `save` signs it."""

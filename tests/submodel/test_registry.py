@@ -356,6 +356,39 @@ def test_a_few_common_files_make_no_clone_the_same_repository(
     assert row.error is None, "a later version, most of which was rewritten"
 
 
+def remove_manifest(document: Path, place: Path) -> str:
+    place.unlink()
+    return "No such file or directory"
+
+
+def change_manifest(document: Path, place: Path) -> str:
+    place.write_text("[]")
+    return "its bundle.json has changed"
+
+
+def change_document(document: Path, place: Path) -> str:
+    document.write_text(document.read_text().replace('"bundle"', '"other"'))
+    return "its document has changed"
+
+
+@pytest.mark.parametrize("damage", [remove_manifest, change_manifest, change_document])
+def test_who_damages_a_registry_s_bundle_gets_no_other_code_signed_under_its_name(
+    tiny_bundle: Bundle, newer: Path, registry: Path, tmp_path: Path, damage: Callable[[Path, Path], str]
+) -> None:
+    """Whoever can write to the folder has no key, and waits for the next run of one who has it."""
+    [theirs] = publish_as(tiny_bundle.folder, ["a" * 64], registry, tmp_path / "theirs")
+    assert theirs.build is not None
+    place = FileStore(registry / FILES).place_of(theirs.build)
+    [document] = [one for one in (registry / "repositories").iterdir() if theirs.build in one.read_text()]
+    why = damage(document, place)
+    [row] = publish_as(newer, ["d" * 64], registry, tmp_path / "stranger")
+    assert row.error is not None
+    assert f"can't be compared with this one ({why})" in row.error
+    assert f"publish it with --repository {NAME}" in row.error
+    [row] = publish_as(newer, ["d" * 64], registry, tmp_path / "stranger", name=NAME)
+    assert row.error is None
+
+
 def test_a_clone_s_own_bundle_json_is_no_bundle_that_the_user_named(newer: Path, tmp_path: Path) -> None:
     clone = make_repository(tmp_path / "clone", "https://example.com/acme/clone")
     shutil.copytree(newer, clone, dirs_exist_ok=True)
