@@ -9,7 +9,7 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
-from contract.bundle.bundle import CHECKPOINT_MANIFEST
+from contract.bundle.bundle import CHECKPOINT_MANIFEST, are_hashes
 from contract.errors import BuildError
 from contract.files.untrusted_json import read_json
 from contract.prompt import PromptFormat
@@ -91,6 +91,10 @@ def read_artifact(folder: Path) -> SubModel:
         return SubModel(folder=folder, manifest=None)  # another program's manifest
     if manifest.get("schema") != SCHEMA_VERSION:
         raise BuildError(f"{path} is of another version of submodel; run `submodel build` again.")
+    parameters = manifest.get("parameters", 0)
+    lists = (manifest.get(key, []) for key in ("learned_sha256", "held_out_sha256"))
+    if type(parameters) is not int or parameters < 0 or not all(map(are_hashes, lists)):  # readers rely on these
+        raise BuildError(f"{path} has bad values; run `submodel build` again.")
     return SubModel(folder=folder, manifest=manifest)
 
 

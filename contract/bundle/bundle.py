@@ -329,9 +329,9 @@ def check_manifest(document: Any, where: Path) -> None:
     forms: dict[str, Callable[[Any], bool]] = {
         "base": lambda value: isinstance(value, dict),
         "parameters": lambda value: type(value) is int and value >= 0,
-        "held_out_sha256": _are_hashes,
-        "learned_sha256": _are_hashes,
-        "seen_sha256": _are_hashes,
+        "held_out_sha256": are_hashes,
+        "learned_sha256": are_hashes,
+        "seen_sha256": are_hashes,
         "adapter": lambda value: _is_adapter(value, files),
         "variants": lambda value: _are_variants(value, files),
     }
@@ -340,7 +340,8 @@ def check_manifest(document: Any, where: Path) -> None:
             raise BundleError(f"{where} has a bad value for {key!r}; {AGAIN}.")
 
 
-def _are_hashes(value: object) -> bool:
+def are_hashes(value: object) -> bool:
+    """Whether it is a list of SHA-256."""
     return isinstance(value, list) and all(isinstance(one, str) and DIGEST.fullmatch(one) for one in value)
 
 

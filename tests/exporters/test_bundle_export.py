@@ -474,6 +474,18 @@ def test_another_program_s_manifest_is_none_of_ours(model_folder: Callable[[str]
         read_artifact(folder)
 
 
+@pytest.mark.parametrize(
+    "odd", [{"learned_sha256": 3}, {"held_out_sha256": [["a"]]}, {"learned_sha256": ["a"]}, {"parameters": "many"}]
+)
+def test_a_manifest_whose_values_are_odd_is_refused(
+    model_folder: Callable[[str], Path], tmp_path: Path, odd: dict[str, object]
+) -> None:
+    folder = Path(shutil.copytree(model_folder("llama-tied"), tmp_path / "model"))
+    (folder / "manifest.json").write_text(json.dumps({"schema": 1, "prompt": {}, **odd}))
+    with pytest.raises(BuildError, match="has bad values"):
+        read_artifact(folder)
+
+
 def test_auto_takes_the_fastest_of_those_that_pass_and_records_all(
     sub_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -61,15 +61,16 @@ def test_names_and_folders(tmp_path, tiny_bundle):
 
 
 def test_what_any_build_of_this_repository_read_is_known(tmp_path):
-    first = make_checkpoint(tmp_path / "first", ["a", "b"], ["c"])
-    other = make_checkpoint(tmp_path / "other", ["b", "c"], ["d"])
-    foreign = make_checkpoint(tmp_path / "foreign", ["x"], ["y"])
-    files = [source_file("held-out", sha256) for sha256 in "abcd"]
+    a, b, c, d, e, f = (digit * 64 for digit in "abcdef")
+    first = make_checkpoint(tmp_path / "first", [a, b], [c])
+    other = make_checkpoint(tmp_path / "other", [b, c], [d])
+    foreign = make_checkpoint(tmp_path / "foreign", [e], [f])
+    files = [source_file("held-out", sha256) for sha256 in (a, b, c, d)]
     candidates = find_candidates([str(first), str(other), str(foreign), "base"], tmp_path)
-    assert files_held_out_from(candidates, files) == frozenset("b")
+    assert files_held_out_from(candidates, files) == frozenset({b})
     assert files_held_out_from(candidates[2:], files) is None
-    changed = [source_file("held-out", "new"), source_file("calibration", "c")]
-    assert files_held_out_from(candidates[:1], changed) == frozenset("ab")
+    changed = [source_file("held-out", "0" * 64), source_file("calibration", c)]
+    assert files_held_out_from(candidates[:1], changed) == frozenset({a, b})
 
 
 @pytest.mark.parametrize(("name", "hint"), [("sub-model", "submodel build"), ("nowhere", "folder")])
