@@ -14,8 +14,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from filelock import FileLock
-
 from builder.bases.catalogue import cache_folder
 from builder.corpus.corpus import Corpus, SourceFile, read_corpus
 from builder.corpus.split import SPLITS, Split, SplitCandidate, split_by_hash, split_by_origin
@@ -24,6 +22,7 @@ from builder.sources.fetch import fetch
 from builder.sources.language_sets import TEXT_SET, LanguageSet, find_language_set
 from contract.errors import CorpusError
 from contract.files.folders import copy_folder, rename, sync, sync_tree
+from contract.files.lock_file import hold_lock
 from contract.repository.languages import Kind
 
 LANGUAGE_PREFIX: Final = "language:"
@@ -121,7 +120,7 @@ def _gather(chosen: LanguageSet, sources: Path, on_event: Say) -> Path:
     if folder.is_dir():
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder.parent / ".lock"):
+    with hold_lock(folder.parent / ".lock", on_event):
         if not folder.is_dir():  # else another process was faster
             fresh = folder.with_name(f".{folder.name}.partial")
             shutil.rmtree(fresh, ignore_errors=True)

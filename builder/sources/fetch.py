@@ -18,13 +18,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from filelock import FileLock
-
 from builder.sources.archives import ArchiveError, unpack
 from builder.sources.distribution import Distribution
 from contract.children import child_environment, find_program, python_module
 from contract.errors import CorpusError
 from contract.files.folders import rename, sync, sync_tree
+from contract.files.lock_file import hold_lock
+from contract.files.removal import remove_tree
 
 _PIP: Final = (*python_module("pip"), "download", "--quiet", "--no-deps")
 _TIMEOUT_S: Final = 600
@@ -41,7 +41,7 @@ def fetch(distribution: Distribution, into: Path, *, on_event: Callable[[str], N
     if folder.is_dir():
         return folder
     into.mkdir(parents=True, exist_ok=True)
-    with FileLock(into / ".lock"):
+    with hold_lock(into / ".lock", on_event):
         if folder.is_dir():  # another process was faster
             return folder
         on_event(f"Fetching {distribution}")
@@ -96,11 +96,13 @@ def _apt_options(folder: Path) -> list[str]:
     stamp = folder / "updated"
     if stamp.exists() and time.time() - stamp.stat().st_mtime < _LISTS_AGE_S:
         return flags
+    remove_tree(parts)  # a list that the machine has no more is not to be asked for
     for needed in (parts, lists / "partial"):
         needed.mkdir(parents=True, exist_ok=True)
     for path in (APT / "sources.list", *sorted((APT / "sources.list.d").glob("*.*"))):
         if path.is_file() and path.suffix in (".list", ".sources"):
-            (parts / path.name).write_text(_of_sources(path.read_text("utf-8")), "utf-8")
+            with suppress(OSError, ValueError):  # one with a password, which only root reads; not UTF-8
+                (parts / path.name).write_text(_of_sources(path.read_text("utf-8")), "utf-8")
     apt = find_program("apt-get")
     if apt is not None:
         with suppress(subprocess.TimeoutExpired):

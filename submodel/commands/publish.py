@@ -54,7 +54,7 @@ def publish(
         folder=folder, registry=registry, key_file=key, is_new=new, name=name, drafts=drafts, valid_days=valid_days
     )
     with StageDisplay() as display, display.stage("publish") as advance:
-        public_key, rows = run_publish(settings, advance)
+        public_key, rows = run_publish(settings, advance, display.say)
     for row in rows:
         size = f" ({row.written_bytes:,} new bytes)" if row.state == "published" else ""
         typer.echo(plain(f"{row.repository or row.bundle}: {row.error or row.state}{size}"), err=True)

@@ -55,7 +55,7 @@ def pull(
 
     settings = PullSettings(folder=repository, address=address, key=key, name=name)
     with StageDisplay() as display, display.stage("pull") as advance:
-        pulled = run_pull(settings, advance)
+        pulled = run_pull(settings, advance, display.say)
     what = f"{pulled.bundle_bytes:,} bytes, {pulled.fetched_bytes:,} of them fetched"
     sentence = (
         f"The bundle of {pulled.repository} is in {pulled.bundle} ({what})"

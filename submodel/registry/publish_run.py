@@ -24,7 +24,6 @@ from typing import Any, Final
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
-from filelock import FileLock
 from securesystemslib.signer import CryptoSigner
 from tuf.api.metadata import TargetFile
 
@@ -40,6 +39,7 @@ from contract.bundle.trusted_builds import check_trusted
 from contract.documents import FileFacts, Manifest
 from contract.errors import RegistryError, SubmodelError, first_line
 from contract.files.folders import sync
+from contract.files.lock_file import hold_lock
 from contract.files.untrusted_json import parse_json, read_bytes, read_json
 from exporters.packed_bundle import without_drafts
 from submodel.registry.index import (
@@ -92,12 +92,15 @@ class PublishedRow:
 
 
 def run_publish(
-    settings: PublishSettings, on_bundle: Callable[[int, int], None] = lambda done, total: None
+    settings: PublishSettings,
+    on_bundle: Callable[[int, int], None] = lambda done, total: None,
+    on_event: Callable[[str], None] = lambda text: None,
 ) -> tuple[str, list[PublishedRow]]:
     """Publish all bundles of a folder; return the registry's public key and a row for each bundle.
 
-    on_bundle: gets bundles done so far, and in all. Raises RegistryError if there is nothing to publish, the key can't
-    be used, or the registry is none, or is signed with another key.
+    on_bundle: gets bundles done so far, and in all. on_event: gets a sentence if another command is to be waited for.
+    Raises RegistryError if there is nothing to publish, the key can't be used, or the registry is none, or is signed
+    with another key, and LockError if the registry's disk knows no locks.
     """
     bundles = _find_bundles(settings.folder)
     if settings.name is not None and len(bundles) > 1:
@@ -108,7 +111,7 @@ def run_publish(
     rows: list[PublishedRow] = []
     names: set[str | None] = set()
     shared: set[str] = set()  # hashes of the shared graphs that were found here: each is read once a run
-    with FileLock(settings.registry / ".lock"):
+    with hold_lock(settings.registry / ".lock", on_event):
         index = SignedIndex(settings.registry, signer, is_new=settings.is_new)
         store = FileStore(settings.registry / FILES)
         for number, (bundle, is_named) in enumerate(bundles):

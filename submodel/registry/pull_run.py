@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urljoin
 
-from filelock import FileLock
 from tuf.api.exceptions import DownloadError
 
 from builder.bases.catalogue import cache_folder
@@ -33,6 +32,7 @@ from contract.bundle.trusted_builds import trust_build
 from contract.documents import FileFacts
 from contract.errors import BundleError, RegistryError, first_line
 from contract.files.folders import PRIVATE, write_json
+from contract.files.lock_file import hold_lock
 from contract.files.state_folder import state_folder
 from contract.files.untrusted_json import parse_json, read_json
 from contract.repository.texts import real_folder
@@ -80,11 +80,16 @@ class Pulled:
     seconds: float
 
 
-def run_pull(settings: PullSettings, on_bytes: Callable[[int, int], None] = lambda done, total: None) -> Pulled:
+def run_pull(
+    settings: PullSettings,
+    on_bytes: Callable[[int, int], None] = lambda done, total: None,
+    on_event: Callable[[str], None] = lambda text: None,
+) -> Pulled:
     """Put the repository's bundle from the registry in its place, and trust it.
 
-    on_bytes: gets bytes of files fetched so far, and in all. Raises RegistryError, BundleError or another
-    SubmodelError, each one sentence; the bundle that was there is then as it was.
+    on_bytes: gets bytes of files fetched so far, and in all. on_event: gets a sentence if another command is to be
+    waited for. Raises RegistryError, BundleError or another SubmodelError, each one sentence; the bundle that was there
+    is then as it was.
     """
     started_s = time.monotonic()
     address, key = _find_registry(settings)
@@ -99,7 +104,7 @@ def run_pull(settings: PullSettings, on_bytes: Callable[[int, int], None] = lamb
     target = root / WORKSPACE_BUNDLE
     fetcher = RegistryFetcher()
     # Two pulls at once: the second waits, and finds the files. One lock for the store, one for what was seen.
-    with FileLock(store.folder / "lock"), FileLock(state_folder() / "registries.lock"):
+    with hold_lock(store.folder / "lock", on_event), hold_lock(state_folder() / "registries.lock", on_event):
         document, facts = _find_bundle(RegistryIndex(address, key, fetcher), names, address)
         is_new = not _is_there(target, facts)
         if is_new:

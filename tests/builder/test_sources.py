@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import shutil
 import sys
 import tarfile
 import zipfile
@@ -111,7 +110,7 @@ def test_what_came_without_a_hash_does_not_pass_for_what_is_listed(played, tmp_p
 def test_lists_of_binary_packages_become_lists_of_sources(tmp_path, monkeypatch):
     """Both forms that apt knows; binary lists in what the machine has, whatever else is there."""
     monkeypatch.setattr(fetching, "APT", tmp_path / "apt")
-    monkeypatch.setattr(shutil, "which", lambda name: None)
+    monkeypatch.setattr(fetching, "find_program", lambda name: None)
     (tmp_path / "apt" / "sources.list.d").mkdir(parents=True)
     old = "# ours\ndeb [arch=amd64] http://mirror/debian stable main\ndeb-src http://mirror/debian stable main\n"
     (tmp_path / "apt" / "sources.list").write_text(old)
@@ -124,6 +123,20 @@ def test_lists_of_binary_packages_become_lists_of_sources(tmp_path, monkeypatch)
         "sources.list": "# ours\ndeb-src [arch=amd64] http://mirror/debian stable main\n",
         "debian.sources": "Types: deb-src\nURIs: http://mirror/debian\nSuites: stable\n",
     }
+
+
+def test_a_list_that_cannot_be_read_or_is_gone_is_left_out(tmp_path, monkeypatch):
+    monkeypatch.setattr(fetching, "APT", tmp_path / "apt")
+    monkeypatch.setattr(fetching, "find_program", lambda name: None)
+    folder = tmp_path / "apt" / "sources.list.d"
+    folder.mkdir(parents=True)
+    for name in ("kept.list", "gone.list"):
+        (folder / name).write_text("deb http://mirror/debian stable main\n")
+    fetching._apt_options(tmp_path / "own")
+    (folder / "gone.list").unlink()
+    (folder / "latin.list").write_bytes("# für uns\n".encode("latin-1"))
+    fetching._apt_options(tmp_path / "own")
+    assert [path.name for path in (tmp_path / "own" / "sources").iterdir()] == ["kept.list"]
 
 
 @pytest.mark.parametrize("name", ["../outside.py", "/etc/outside.py"])

@@ -5,11 +5,13 @@ from __future__ import annotations
 import errno
 import json
 import os
+import queue
 import shutil
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -25,6 +27,7 @@ from cryptography.hazmat.primitives.serialization import (
     NoEncryption,
     PrivateFormat,
 )
+from filelock import FileLock
 from typer.testing import CliRunner
 
 from contract.bundle.bundle import (
@@ -231,6 +234,22 @@ def test_over_http_and_through_a_proxy(
 
 def _keep_path(self: Quiet, path: str) -> None:
     self._path = path.removeprefix("http://models.invalid")  # type: ignore[attr-defined]
+
+
+def test_of_two_pulls_at_once_the_second_waits_and_says_so(
+    registry: Path, published: tuple[Path, str], repository: Path, tmp_path: Path
+) -> None:
+    settings = PullSettings(folder=repository, address=str(registry), key=published[1])
+    said: queue.SimpleQueue[str] = queue.SimpleQueue()
+    cache = tmp_path / "cache" / "registry"
+    cache.mkdir(parents=True)
+    with ThreadPoolExecutor() as pool:
+        with FileLock(cache / "lock"):
+            second = pool.submit(run_pull, settings, on_event=said.put)
+            assert said.get(timeout=60) == f"Waiting for another submodel command that is using {cache}"
+            assert not second.done()
+        assert second.result(timeout=60).state == "pulled"
+    assert said.empty()
 
 
 def test_nobody_answers(repository: Path, published: tuple[Path, str]) -> None:

@@ -1,0 +1,45 @@
+"""A lock file that processes take one after the other: the next one waits, and says so."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from contract.errors import SubmodelError
+from contract.files.folders import DISK_ERRORS
+
+
+class LockError(SubmodelError):
+    """A lock file can't be locked."""
+
+
+@contextmanager
+def hold_lock(path: Path, on_event: Callable[[str], None] = lambda text: None) -> Iterator[None]:
+    """Hold the lock file `path`, whose folder exists; waits until no other process has it.
+
+    `on_event` gets a sentence if it has to wait.
+
+    Raises LockError if the folder's disk can't lock (some network drives), or the file is a link, and OSError if the
+    disk is full or can't be written.
+    """
+    lock = FileLock(path)
+    try:
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            on_event(f"Waiting for another submodel command that is using {path.parent}")
+            lock.acquire()
+    except (OSError, NotImplementedError) as error:  # the second of filelock, on a disk that knows no locks
+        if isinstance(error, OSError) and error.errno in DISK_ERRORS:
+            raise
+        why = getattr(error, "strerror", None) or error
+        raise LockError(
+            f"{path} can't be locked ({why}); remove it if it is a link, or choose a folder on a disk of this machine."
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
