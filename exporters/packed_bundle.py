@@ -121,8 +121,13 @@ def _packed(path: Path, archive_bytes: int, files: Mapping[str, FileFacts]) -> P
         path=path,
         archive_bytes=archive_bytes,
         bundle_bytes=sum(facts["bytes"] for facts in files.values()),
-        has_drafts=any(name.startswith(f"{DRAFTS}/") for name in files),
+        has_drafts=has_drafts(files),
     )
+
+
+def has_drafts(files: Mapping[str, FileFacts]) -> bool:
+    """Whether the repository's own code, as tokens, is among a bundle's files."""
+    return any(name.startswith(f"{DRAFTS}/") for name in files)
 
 
 def without_drafts(manifest: Manifest) -> Manifest:

@@ -58,6 +58,12 @@ def publish(
     for row in rows:
         size = f" ({row.written_bytes:,} new bytes)" if row.state == "published" else ""
         typer.echo(plain(f"{row.repository or row.bundle}: {row.error or row.state}{size}"), err=True)
+    if any(row.has_drafts for row in rows):
+        typer.echo(
+            "The repositories' own code goes along, as tokens (`submodel publish --no-drafts` leaves it out). Whoever "
+            "can read the registry can read it.",
+            err=True,
+        )
     typer.echo(f"Pull with: submodel pull ADDRESS --key {public_key}", err=True)
     if as_json:
         bundles = [

@@ -45,7 +45,7 @@ def repository_name(remote: str) -> str | None:
     path = path.strip("/").removesuffix(".git")
     steps = [step for step in path.split("/") if step]
     name = "/".join([host, *steps]).lower()
-    is_odd = "\\" in name or not name.isprintable() or {".", ".."} & set(steps) or len(name) > MAX_NAME
+    is_odd = "\\" in name or not name.isprintable() or {".", ".."} & {host, *steps} or len(name) > MAX_NAME
     return None if is_odd or not steps or not _HOST.fullmatch(host) else name
 
 
@@ -87,7 +87,7 @@ def names_of(root: Path) -> list[str]:
 
 def given_name(text: str) -> str:
     """Return the name that a user gave, as an address or as a name; raises RegistryError if it is neither."""
-    name = repository_name(text) or repository_name(f"https://{text}")
+    name = repository_name(text) or (None if "://" in text else repository_name(f"https://{text}"))
     if name is None:
         raise RegistryError(
             f"{text!r} is no repository's name; give a git address, or host and path such as github.com/acme/app."

@@ -41,7 +41,7 @@ from contract.errors import RegistryError, SubmodelError, first_line
 from contract.files.folders import sync
 from contract.files.lock_file import hold_lock
 from contract.files.untrusted_json import parse_json, read_bytes, read_json
-from exporters.packed_bundle import without_drafts
+from exporters.packed_bundle import has_drafts, without_drafts
 from submodel.registry.index import (
     BUNDLE,
     FILES,
@@ -54,7 +54,7 @@ from submodel.registry.index import (
     read_document,
     target_path,
 )
-from submodel.registry.names import given_name, is_part, names_of
+from submodel.registry.names import given_name, is_part, names_of, repository_name
 from submodel.registry.signed_index import SignedIndex
 from submodel.registry.store import CHUNK_BYTES, FileStore
 
@@ -88,6 +88,7 @@ class PublishedRow:
     repository: str | None = None
     build: str | None = None
     written_bytes: int = 0  # of files that the registry did not have
+    has_drafts: bool = False  # whether the repository's own code goes along, as tokens
     error: str | None = None
 
 
@@ -228,7 +229,14 @@ def _publish(
     if not is_known:
         index.put(path, encoded)
     state = "unchanged" if is_known and not sizes else "published"  # files that were lost are added again
-    return PublishedRow(bundle=bundle, state=state, repository=name, build=facts["sha256"], written_bytes=sum(sizes))
+    return PublishedRow(
+        bundle=bundle,
+        state=state,
+        repository=name,
+        build=facts["sha256"],
+        written_bytes=sum(sizes),
+        has_drafts=has_drafts(manifest["files"]),
+    )
 
 
 def _has_document(index: SignedIndex, known: TargetFile | None, encoded: bytes) -> bool:
@@ -294,13 +302,19 @@ def _name_of(bundle: Path, settings: PublishSettings) -> str:
     record = bundle.parent / RECORD_FILE
     try:
         document: Any = read_json(record, MAX_FILE_BYTES)
-        return given_name(document["remote"])
+        name = repository_name(document["remote"])  # not of a path, which names no repository to other machines
     except FileNotFoundError as error:
         raise RegistryError(
             f"{bundle} lies in no repository, and no {record} names one; give its name with --repository."
         ) from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise RegistryError(f"{record} names no remote; give the repository's name with --repository.") from error
+    if name is None:
+        raise RegistryError(
+            f"{record} names no remote on another machine ({document['remote']}); give the repository's name with "
+            "--repository."
+        )
+    return name
 
 
 def _chunks(path: Path) -> Iterator[bytes]:

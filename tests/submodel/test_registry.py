@@ -77,6 +77,7 @@ NO_NAMES = [
     "C:/git/app",
     "https://github.com/",
     "https://github.com/acme/../../etc",
+    "https://../app",
     "https://[half/app",
     "ext::sh -c evil",
     "https://github.com/a\nb",
@@ -97,8 +98,9 @@ def test_what_is_on_this_machine_or_odd_has_no_name(remote: str) -> None:
 
 def test_a_name_is_given_as_it_stands_in_the_registry_or_as_an_address() -> None:
     assert given_name("GitHub.com/acme/app") == given_name(SAME[0]) == "github.com/acme/app"
-    with pytest.raises(RegistryError, match="no repository's name"):
-        given_name("app")
+    for text in ("app", "../app", "file:///srv/git/app.git"):
+        with pytest.raises(RegistryError, match="no repository's name"):
+            given_name(text)
 
 
 def test_names_of_a_repository(tmp_path: Path) -> None:
@@ -268,7 +270,13 @@ def test_a_folder_of_repositories_and_of_results(tiny_bundle: Bundle, newer: Pat
     folder = tmp_path / "results"
     seal_manifest(newer, {**read_bundle(newer).manifest, "mark": "mine"})
     trust_build(build_of(newer))
-    for name, remote in (("a", "https://example.com/acme/a"), ("b", None), ("c", "git@example.com:acme/a")):
+    for name, remote in (
+        ("a", "https://example.com/acme/a"),
+        ("b", None),
+        ("c", "git@example.com:acme/a"),
+        ("local", "file:///srv/git/app.git"),
+        ("relative", "../app"),
+    ):
         shutil.copytree(newer, folder / name / "bundle")
         if remote is not None:
             (folder / name / "result.json").write_text(json.dumps({"remote": remote}))
@@ -291,11 +299,14 @@ def test_a_folder_of_repositories_and_of_results(tiny_bundle: Bundle, newer: Pat
         "b": "failed",
         "c": "failed",
         "clone": "published",
+        "local": "failed",
+        "relative": "failed",
         "stranger": "failed",
         "disguised": "failed",
     }
     errors = {row.bundle.relative_to(folder).parts[0]: row.error for row in rows if row.error}
     assert "give its name with --repository" in errors["b"] and "another bundle of example.com/acme/a" in errors["c"]
+    assert all("names no remote on another machine" in errors[name] for name in ("local", "relative"))
     for name in ("stranger", "disguised"):
         assert "was not built by this account" in errors[name]
 
@@ -537,6 +548,11 @@ def test_without_drafts(tiny_bundle: Bundle, repository: Path, tmp_path: Path) -
     pulled = run_pull(PullSettings(folder=repository, address=str(settings.registry), key=key))
     assert "drafts" not in read_bundle(pulled.bundle).manifest and not (pulled.bundle / DRAFTS).exists()
     assert "drafts" in read_bundle(bundle).manifest
+    words = ["publish", str(bundle), "--to", str(tmp_path / "full"), "--key", str(tmp_path / "full.pem"), "--new"]
+    done = CliRunner().invoke(app, [*words, "--repository", NAME])
+    assert done.exit_code == 0 and "own code goes along" in done.stderr
+    done = CliRunner().invoke(app, [*words[:-1], "--repository", NAME, "--no-drafts"])
+    assert done.exit_code == 0 and "own code" not in done.stderr
 
 
 def test_files_that_no_bundle_uses_are_forgotten(tmp_path: Path) -> None:
