@@ -109,7 +109,7 @@ def main() -> None:
             raise
         where = f" ({error.filename})" if error.filename else ""
         again = _again() or "; run it again"
-        _tell(f"{error.strerror}{where}; free space, or name a folder that can be written with -o{again}.")
+        _tell(f"{error.strerror}{where}; free space, or choose a folder that can be written{again}.")
         sys.exit(1)
     except Exception as error:
         if (sentence := sentence_of(error)) is None:

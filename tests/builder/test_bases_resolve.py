@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import json
 import re
+import shutil
 import threading
 from types import SimpleNamespace
 
@@ -17,6 +18,7 @@ from builder.bases.download import ChangedFileError
 from builder.bases.hub import cached_snapshot, fetch_snapshot
 from builder.bases.resolve import BESIDE_WEIGHTS, resolve_base
 from contract.errors import BaseModelError
+from contract.files.folders import SPARE_BYTES
 from testbed.models import save_base
 from tests.builder.tiny_bases import make_entry
 
@@ -142,6 +144,13 @@ def test_another_kind_of_model_is_refused_before_it_is_downloaded(played_hub, mo
 
     monkeypatch.setattr(huggingface_hub.HfApi, "model_info", model_info)
     with pytest.raises(BaseModelError, match="starcoder2"):
+        fetch_snapshot("owner/tiny")
+    assert played_hub.patterns is None
+
+
+def test_what_the_disk_has_no_room_for_is_not_begun(played_hub, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=SPARE_BYTES))
+    with pytest.raises(BaseModelError, match=r"full.*set HF_HOME"):
         fetch_snapshot("owner/tiny")
     assert played_hub.patterns is None
 
