@@ -15,6 +15,7 @@ from pathlib import Path
 from contract.files.removal import remove_tree
 
 PREVIOUS = "previous"
+_LATEST_S = 1 << 32  # the year 2106: tar and some disks keep times that no calendar has
 MOST_KEPT = 2  # some hundred megabytes each
 _MANIFEST_FILE = "bundle.json"
 
@@ -33,8 +34,15 @@ def place_for(bundle: Path) -> Path | None:
     """Where a workspace's bundle is kept when a new one comes; None if there is none to keep."""
     if not (bundle / _MANIFEST_FILE).is_file():
         return None
-    built_at = datetime.fromtimestamp((bundle / _MANIFEST_FILE).stat().st_mtime, UTC)
-    return bundle.parent / PREVIOUS / f"{built_at:%Y-%m-%dT%H-%M-%S}-{built_at.microsecond // 1000:03d}Z"
+    time_of_build = built_at(bundle)
+    name = f"{time_of_build:%Y-%m-%dT%H-%M-%S}-{time_of_build.microsecond // 1000:03d}Z"
+    return bundle.parent / PREVIOUS / name
+
+
+def built_at(bundle: Path) -> datetime:
+    """When the bundle's bundle.json was written, in UTC."""
+    written_s = (bundle / _MANIFEST_FILE).stat().st_mtime
+    return datetime.fromtimestamp(min(max(written_s, 0.0), _LATEST_S), UTC)
 
 
 def mark_newest(bundle: Path, kept: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -30,6 +29,7 @@ def trust(
     is trusted.
     """
     from contract.bundle.bundle import MANIFEST_FILE, WORKSPACE_BUNDLE, build_of, find_bundle, read_bundle
+    from contract.bundle.previous import built_at
     from contract.bundle.trusted_builds import forget_build, trust_build
     from contract.console import print_json
     from contract.errors import BundleError
@@ -56,7 +56,7 @@ def trust(
     bundle = read_bundle(place)
     if bundle.build != found:
         raise BundleError(f"{place} was replaced meanwhile; look at it again.")
-    written = datetime.fromtimestamp((bundle.folder / MANIFEST_FILE).stat().st_mtime).astimezone()
+    written = built_at(bundle.folder).astimezone()
     facts = {
         "bundle": str(bundle.folder),
         "build": bundle.build,

@@ -5,6 +5,7 @@ import json
 import math
 import os
 import re
+import stat
 import subprocess
 import sys
 from dataclasses import replace
@@ -26,7 +27,7 @@ from contract.bundle.bundle import (
     seal_manifest,
     write_bundle_manifest,
 )
-from contract.bundle.previous import MOST_KEPT, previous_bundles
+from contract.bundle.previous import MOST_KEPT, place_for, previous_bundles
 from contract.errors import BundleError, ExportError
 from contract.prompt import PromptFormat
 
@@ -156,6 +157,16 @@ def test_the_same_version_with_other_drafts_is_no_version_to_go_back_to(bundle: 
             (fresh / MANIFEST_FILE).write_text(marked(f"other drafts {number}"))
     assert previous_bundles(bundle) == kept
     assert (bundle / MANIFEST_FILE).read_text() == marked(f"other drafts {MOST_KEPT}")
+
+
+def test_a_time_that_no_calendar_has_is_no_error(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An archive sets it, and btrfs, tmpfs and NTFS keep it."""
+    for written_s, year in ((10**12, 2106), (-(10**12), 1970)):
+        status = os.stat_result((stat.S_IFREG, 0, 0, 1, 0, 0, 1, 0, written_s, 0))
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "stat", lambda self, status=status, **_: status)
+            patch.setattr(Path, "is_file", lambda self: True)
+            assert (place_for(bundle) or bundle).name.startswith(f"{year}-")
 
 
 def test_keeps_the_old_bundle_when_the_new_one_fails(bundle: Path) -> None:
