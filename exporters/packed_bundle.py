@@ -8,7 +8,6 @@ it is known to be harmless. This module imports nothing heavy, since a laptop un
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import shutil
 import stat
@@ -23,6 +22,7 @@ from typing import IO, cast
 from contract.bundle.bundle import (
     DECODE_GRAPH_LAYOUT,
     MANIFEST_FILE,
+    MAX_FILES,
     MAX_MANIFEST_BYTES,
     check_manifest,
     read_bundle,
@@ -34,9 +34,9 @@ from contract.bundle.drafts import FOLDER as DRAFTS
 from contract.documents import FileFacts, Manifest
 from contract.errors import BundleError, ExportError
 from contract.files.folders import replace_file
+from contract.files.untrusted_json import parse_json
 
 SUFFIX = ".submodel"
-MAX_FILES = 256  # a bundle has about a dozen
 MAX_DIRECTORY_BYTES = 1 << 20  # of the archive's list of files
 MAX_EXPANSION = 16  # times the archive's size; weights shrink by a tenth, a tokenizer by four fifths
 SMALL_BYTES = 64 << 20  # what may come out of any archive, however small
@@ -232,8 +232,8 @@ def _first_entry(source: zipfile.ZipFile, archive: Path) -> bytes:
 
 def _manifest_of(content: bytes, archive: Path) -> Manifest:
     try:
-        manifest = json.loads(content)
-    except (ValueError, RecursionError) as error:
+        manifest = parse_json(content)
+    except ValueError as error:
         raise _broken(archive, f"its {MANIFEST_FILE} is not valid JSON") from error
     check_manifest(manifest, archive)
     return cast(Manifest, manifest)
@@ -247,8 +247,6 @@ def _check_entries(source: zipfile.ZipFile, manifest: Manifest, archive: Path, s
     if sorted(names) != sorted([MANIFEST_FILE, *files]):
         odd = next(iter({*names} ^ {MANIFEST_FILE, *files}), "a name twice")
         raise _broken(archive, f"its manifest and its files disagree about {odd!r}")
-    if len({name.casefold() for name in names}) != len(names):
-        raise _broken(archive, "two of its names are one to Windows and macOS")
     for entry in entries[1:]:
         _check_kind(entry, archive)
         if entry.file_size != files[entry.filename]["bytes"]:

@@ -38,6 +38,7 @@ CHECKSUM = "checksum"  # the last key of bundle.json: SHA-256 of the file with z
 AGAIN = "run `submodel build` or `submodel export` again"
 WORKSPACE_BUNDLE = Path(".submodel") / "bundle"
 MAX_MANIFEST_BYTES = 16 << 20  # of bundle.json: some 50 kB as a rule
+MAX_FILES = 256  # a bundle has about a dozen
 MAX_CACHE_BYTES = 64 << 30  # of keys and values; a laptop has less, and a number that is wrong by a digit has more
 MAX_NAME = 200  # characters of a file's name with its folders
 SAFE_PART = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._+-]*")  # no separator, drive, stream, hidden or odd name
@@ -324,8 +325,12 @@ def check_manifest(document: Any, where: Path) -> None:
     if not isinstance(files, dict) or not {MODEL_FILE, TOKENIZER_FILE} <= files.keys():
         raise BundleError(f"{where} lists no {MODEL_FILE} or {TOKENIZER_FILE}; {AGAIN}.")
     for name, facts in files.items():
-        if not _is_inside(name) or not isinstance(facts, dict) or not _are_facts(facts):
+        if not _is_inside(name) or not are_facts(facts):
             raise BundleError(f"{where} has a bad entry for the file {name!r}; {AGAIN}.")
+    if len(files) > MAX_FILES:
+        raise BundleError(f"{where} lists {len(files):,} files, and a bundle has at most {MAX_FILES}; {AGAIN}.")
+    if len({name.casefold() for name in (MANIFEST_FILE, *files)}) <= len(files):
+        raise BundleError(f"{where} has two names that are one to Windows and macOS; {AGAIN}.")
     forms: dict[str, Callable[[Any], bool]] = {
         "base": lambda value: isinstance(value, dict),
         "parameters": lambda value: type(value) is int and value >= 0,
@@ -352,8 +357,7 @@ def _are_variants(value: object, files: Mapping[str, Any]) -> bool:
 def _is_adapter(value: object, files: Mapping[str, Any]) -> bool:
     if not isinstance(value, dict) or not _names_one_of(files, value):
         return False
-    shared = value.get("shared")
-    return isinstance(shared, dict) and _are_facts(shared)
+    return are_facts(value.get("shared"))
 
 
 def _names_one_of(files: Mapping[str, Any], value: object) -> bool:
@@ -372,8 +376,11 @@ def _is_inside(name: str) -> bool:
     )
 
 
-def _are_facts(facts: Mapping[str, Any]) -> bool:
-    size, digest = facts.get("bytes"), facts.get("sha256")
+def are_facts(value: object) -> bool:
+    """Whether it is the size and the SHA-256 of a file, as `FileFacts` are."""
+    if not isinstance(value, dict):
+        return False
+    size, digest = value.get("bytes"), value.get("sha256")
     return type(size) is int and size >= 0 and isinstance(digest, str) and DIGEST.fullmatch(digest) is not None
 
 

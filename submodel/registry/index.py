@@ -28,7 +28,7 @@ from tuf.api import exceptions
 from tuf.api.metadata import Metadata, Root
 from tuf.ngclient import Updater, UpdaterConfig
 
-from contract.bundle.bundle import DIGEST
+from contract.bundle.bundle import are_facts
 from contract.documents import FileFacts
 from contract.errors import RegistryError, first_line
 from contract.files.state_folder import StateFolderError, check_private, state_folder
@@ -202,12 +202,7 @@ def _is_artifact(value: object) -> bool:
         return False
     if value["kind"] not in (BUNDLE, SHARED):  # of a later version, with facts of its own
         return True
-    facts = value.get("file")
-    return isinstance(facts, dict) and _are_facts(facts.get("bytes"), facts.get("sha256"))
-
-
-def _are_facts(size: object, sha256: object) -> bool:
-    return type(size) is int and size >= 0 and isinstance(sha256, str) and DIGEST.fullmatch(sha256) is not None
+    return are_facts(value.get("file"))
 
 
 def _seen_folder(key: str) -> Path:

@@ -37,7 +37,6 @@ from contract.files.state_folder import state_folder
 from contract.files.untrusted_json import parse_json, read_json
 from contract.repository.texts import real_folder
 from exporters.adapter_file import merged, read_adapter
-from exporters.packed_bundle import MAX_FILES
 from submodel.build.lock import bundle_lock
 from submodel.registry.fetcher import RegistryFetcher, base_address
 from submodel.registry.index import (
@@ -196,10 +195,6 @@ def _fetch(
         raise BundleError(f"{address} has a {MANIFEST_FILE} that is no JSON ({error}); publish it again.") from error
     check_manifest(manifest, path)
     files: dict[str, FileFacts] = manifest["files"]
-    if len(files) > MAX_FILES:
-        raise BundleError(f"{address} has a bundle of {len(files):,} files, more than {MAX_FILES}; publish it again.")
-    if len({name.casefold() for name in files}) != len(files):
-        raise BundleError(f"{address} has a bundle with two names that are one to Windows and macOS; publish it again.")
     wanted = {one["sha256"]: one for one in files.values()}
     missing = [file for file in wanted.values() if not store.has(file)]
     graph, adapter = files[MODEL_FILE], manifest.get("adapter")

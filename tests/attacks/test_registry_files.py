@@ -89,7 +89,7 @@ def test_odd_manifests_and_documents(served: Path, registry: Path, newer: Path) 
     files = manifest["files"]
     facts = files[TOKENIZER_FILE]
     put_manifest(registry, {**manifest, "files": files | {f"f{number}": facts for number in range(300)}})
-    refuse(served, "more than 256", error=BundleError)
+    refuse(served, "at most 256", error=BundleError)
     put_manifest(registry, {**manifest, "files": files | {"Tokenizer.json": facts}})
     refuse(served, "one to Windows and macOS", error=BundleError)
     put_manifest(registry, {**manifest, "files": files | {"huge": {"bytes": 1 << 60, "sha256": "0" * 64}}})
