@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from contract.errors import SubmodelError
-from contract.files.folders import DISK_ERRORS, sentence_of
+from contract.files.folders import sentence_of
 from contract.plain_text import plain
 from submodel import __version__
 from submodel.commands.bases import bases
@@ -95,7 +95,7 @@ def options(
 
 
 def main() -> None:
-    """Run the command line; a SubmodelError is printed as it stands, a disk that can't be written is reported.
+    """Run the command line; a SubmodelError is printed as it stands, and a lack of disk or memory is named.
 
     Anything else is a defect and keeps its trace.
     """
@@ -104,17 +104,10 @@ def main() -> None:
     except SubmodelError as error:
         _tell(str(error))
         sys.exit(1)
-    except OSError as error:
-        if error.errno not in DISK_ERRORS:
-            raise
-        where = f" ({error.filename})" if error.filename else ""
-        again = _again() or "; run it again"
-        _tell(f"{error.strerror}{where}; free space, or choose a folder that can be written{again}.")
-        sys.exit(1)
     except Exception as error:
         if (sentence := sentence_of(error)) is None:
             raise
-        _tell(f"{sentence}{_again()}.")
+        _tell(f"{sentence}{_again() or '; run it again'}.")
         sys.exit(1)
     except SystemExit as ended:
         if ended.code == INTERRUPTED:  # typer's, in place of a KeyboardInterrupt

@@ -98,7 +98,7 @@ def resolve_base(
         found = _first_of_catalogue(cache_dir, on_event, on_progress)
     elif spec in CATALOGUE:
         found = _from_catalogue(CATALOGUE[spec], "it was asked for", cache_dir, on_event, on_progress)
-    elif _is_hub_id(spec):
+    elif is_hub_id(spec):
         found = _from_hub_id(spec.rstrip("/"), on_event, on_progress)
     else:
         found = find_on_disk(expand_home(Path(spec)))
@@ -107,14 +107,15 @@ def resolve_base(
 
 def check_spec(spec: str) -> None:
     """Raise BaseModelError if `spec` can't name a base model. Nothing is fetched."""
-    if spec != AUTO and spec not in CATALOGUE and not _is_hub_id(spec) and not expand_home(Path(spec)).exists():
+    if spec != AUTO and spec not in CATALOGUE and not is_hub_id(spec) and not expand_home(Path(spec)).exists():
         raise BaseModelError(
             f"There is no base model {spec!r}: it is no folder or GGUF file here, no hub id (owner/name), and none of "
             f"the known names {', '.join((AUTO, *CATALOGUE))}."
         )
 
 
-def _is_hub_id(spec: str) -> bool:
+def is_hub_id(spec: str) -> bool:
+    """Whether a base is named as the model hub names its models, OWNER/NAME."""
     return HUB_ID.fullmatch(spec) is not None and not spec.startswith(".") and not spec.endswith(".gguf")
 
 

@@ -255,7 +255,7 @@ def sentence_of(error: Exception) -> str | None:
     """
     if isinstance(error, OSError) and error.errno in DISK_ERRORS:
         where = f" ({error.filename})" if error.filename else ""
-        return f"{error.strerror}{where}; free space there, or look at who may write to it"
+        return f"{error.strerror}{where}; free space, or choose a folder that can be written"
     if is_disk_full(error):
         return "the disk is full; free space"
     if isinstance(error, MemoryError) or any(words in str(error) for words in OUT_OF_MEMORY):

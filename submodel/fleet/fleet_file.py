@@ -24,7 +24,7 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 import msgspec
 
 from builder.bases.catalogue import CATALOGUE
-from builder.bases.resolve import AUTO, HUB_ID
+from builder.bases.resolve import AUTO, is_hub_id
 from builder.evaluation.held_out import ScoringSettings
 from builder.finetuning.finetune_settings import FinetuneSettings
 from builder.pruning.plan import SizeSettings
@@ -198,8 +198,8 @@ def _check_names(read: list[Repository], path: Path) -> None:
 
 def _absolute_base(spec: str, folder: Path) -> str:
     """A folder or file by its whole path, as the file names it; other names as they are (`resolve_base`)."""
-    is_hub_id = HUB_ID.fullmatch(spec) is not None and not spec.startswith(".") and not spec.endswith(".gguf")
-    return spec if spec == AUTO or spec in CATALOGUE or is_hub_id else str((folder / expand_home(Path(spec))).resolve())
+    is_named = spec == AUTO or spec in CATALOGUE or is_hub_id(spec)
+    return spec if is_named else str((folder / expand_home(Path(spec))).resolve())
 
 
 def _convert(document: Mapping[str, Any], kind: type[_Part], where: str) -> _Part:
