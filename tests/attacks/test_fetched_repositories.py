@@ -209,7 +209,7 @@ def test_a_pack_of_any_size_is_not_written(
     [
         ("build", None, ""),
         ("log.jsonl", BuildError("Too little code."), "Too little code."),
-        ("app", OSError(errno.ENOSPC, "No space left", "/d/x"), "No space left (/d/x); free space there"),
+        ("app", OSError(errno.ENOSPC, "No space left", "/d/x"), "No space left (/d/x); free space, or choose a folder"),
         ("app", MemoryError(), "there is not enough memory; close other programs, or take a smaller base."),
     ],
 )
