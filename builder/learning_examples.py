@@ -63,8 +63,8 @@ def make_examples(
     One in PLAIN_EVERY is the same text as it stands in the file. Fewer where the files have no more lines. `kind`: of
     the files that count. A SHORT_SHARE of the windows has a quarter of the length. Examples that lie close together
     come last. With `is_new` those at new lines come before the others, up to `tokens` of them. If it `covers`, only
-    as many as show each new line once are made (`by_coverage`). Each is made when it is asked for: a million tokens
-    take several seconds.
+    as many are made as show each new line once (`by_coverage`), and each line of a file in which none is known as new.
+    Each is made when it is asked for: a million tokens take several seconds.
     """
     made = count = 0
     rng = random.Random(seed)
@@ -86,7 +86,9 @@ def make_examples(
         every_line = draw_fim_examples(files, tokens, seed, kind=kind)  # the mixed ones leave lines out
         both = (*fim_examples, *every_line)
         first = dict.fromkeys(example for example in both if is_new(example.file, example.line))
-        if covers and first:
+        if covers:
+            paths = {example.file.path for example in first}
+            first |= dict.fromkeys(example for example in both if example.file.path not in paths)
             drawn = by_coverage(with_formats(first), seed)
         else:
             others = [example for example in fim_examples if example not in first]

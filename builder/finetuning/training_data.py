@@ -91,7 +91,8 @@ class Material:
     def _examples(self, seed: int) -> Iterator[Example]:
         if not self._fresh:
             return make_examples(self._old, self._encoder, self._tokens, seed)
-        fresh = tuple(make_examples(self._fresh, self._encoder, self._tokens, seed, is_new=self._is_new, covers=True))
+        # Windows overlap: those that show each new line may have more tokens than the files.
+        fresh = tuple(make_examples(self._fresh, self._encoder, MOST_TOKENS, seed, is_new=self._is_new, covers=True))
         old_tokens = round(sum(len(example.ids) for example in fresh) * OLD_SHARE / (1 - OLD_SHARE))
         return iter(interleave(fresh, tuple(make_examples(self._old, self._encoder, old_tokens, seed))))
 

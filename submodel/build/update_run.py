@@ -49,7 +49,7 @@ from submodel.build.update_start import finish_swap, history_to_update, precisio
 from submodel.health_checks import has_free_memory
 from submodel.report.render import read_saved, render_beside_evaluation
 
-UPDATE_VERSION = 8  # raised when the same inputs give another model
+UPDATE_VERSION = 9  # raised when the same inputs give another model
 LEARNING_RATE = 2.5e-4  # half of a build's: the model is tuned already (docs/LOG.md)
 # What an update of a model of so many parameters takes at most: 4.9 GB were measured with 296 million (docs/LOG.md).
 LARGE_PARAMETERS, BYTES_A_PARAMETER = 200_000_000, 17

@@ -167,6 +167,33 @@ def test_a_small_update_shows_each_new_line_once_and_ends():
     assert len(examples) <= len(of_fresh) + 2, "three tenths of the tokens"
 
 
+def test_an_update_shows_all_of_new_files(monkeypatch):
+    """Windows overlap, so that they have more tokens than the files."""
+    monkeypatch.setattr("builder.coverage.CHARS_A_TOKEN", 0.5)  # of this tokenizer
+    encoder, _ = encoder_and_model()
+    encoder = PromptEncoder(encoder.tokenizer, encoder.prompt_format.with_window(60, 20))
+    fresh, *others = many_files()
+    lines = [f"value_{number} = compute(first, {number})" for number in range(200)]
+    files = [replace(fresh, text="\n".join(lines) + "\n"), *others]
+    update = Material(files, encoder, replace(SETTINGS, max_passes=1), frozenset({fresh.path}), lambda file, line: True)
+    examples = [example for step in map(update.batch, update.steps_from(0)) for example in step]
+    text = " ".join(encoder.tokenizer.decode(example.ids) for example in examples if example.path == fresh.path)
+    shown = [number for number in range(200) if f"value_{number} =" in text]
+    assert len(shown) > 190, "but for lines that a window cuts"
+
+
+def test_an_update_reads_a_file_of_which_nobody_knows_what_is_new():
+    """Else each update to come would wait for it."""
+    encoder, _ = encoder_and_model()
+    encoder = PromptEncoder(encoder.tokenizer, encoder.prompt_format.with_window(60, 20))
+    files = many_files()
+    known, unknown = files[0].path, files[1].path
+    settings = replace(SETTINGS, max_passes=1)
+    update = Material(files, encoder, settings, frozenset({known, unknown}), lambda file, line: file.path == known)
+    paths = [example.path for step in map(update.batch, update.steps_from(0)) for example in step]
+    assert {known, unknown} <= set(paths)
+
+
 def encoder_and_model():
     tokenizer = make_tokenizer()
     torch.manual_seed(3)
