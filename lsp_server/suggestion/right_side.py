@@ -68,8 +68,10 @@ def doubled_closers(completion: Completion, request: CompletionRequest) -> Chang
     matched, replaced = _doubled(completion.text, request)
     tail = after[replaced:end].strip()
     if tail and completion.text.rstrip().endswith(tail):
-        is_of_closers = matched or not set(tail) - CLOSING - {" "}
-        pairs = is_of_closers and _unpaired(completion.text, request, end) <= _unpaired("", request)
+        with_it, without_it = _unpaired(completion.text, request, end), _unpaired("", request)
+        # A closer alone may belong to an opener of a line above, and the answer's to an opener of its own.
+        is_of_closers = not set(tail) - CLOSING - {" "} and with_it == without_it
+        pairs = with_it <= without_it if matched else is_of_closers
         if pairs or not set(tail) - TERMINATORS:
             replaced = end
     if not replaced:
