@@ -53,10 +53,11 @@ class SuggestionCache:
         if len(self._entries) > ENTRIES:
             self._entries.popitem(last=False)
 
-    def get(self, scope: str, text: str, offset: int) -> tuple[Completion, Hit] | None:
+    def get(self, scope: str, text: str, offset: int, *, may_repeat_tag: bool = False) -> tuple[Completion, Hit] | None:
         """Return what is left of a suggestion that the user has typed up to here; None if there is none.
 
-        That nothing is worth showing here is returned only if no suggestion is being typed.
+        That nothing is worth showing here is returned only if no suggestion is being typed. `may_repeat_tag`: the rest
+        of a line may repeat the end of a tag that the editor has put in.
         """
         if not self._entries:
             return None
@@ -66,13 +67,15 @@ class SuggestionCache:
             start = offset - typed
             if text[max(0, start - _NEAR_CHARS) : start] not in near:
                 continue
-            for suffix in _suffixes(text, start, offset):
+            for suffix, is_behind_tag in _suffixes(text, start, offset):
                 key = _key(scope, text, start, suffix)
                 found = self._entries.get(key)
                 if found is None or not found.text.startswith(text[start:offset]):
                     continue
                 if typed and not found.text[typed:].strip():
                     continue  # typed to its end: what comes next is a new request
+                if is_behind_tag and not (may_repeat_tag and "\n" not in found.text[typed:]):
+                    continue
                 self._entries.move_to_end(key)
                 if not found.text:
                     nothing = nothing or (found, "exact")
@@ -84,12 +87,13 @@ class SuggestionCache:
 
     def find(self, scope: str, request: CompletionRequest) -> tuple[Completion, Hit] | None:
         """As `get`; what is left of a suggestion fits the closers that the editor has put in meanwhile."""
-        found = self.get(scope, request.text, request.offset)
+        wanted = request.options.filters
+        found = self.get(scope, request.text, request.offset, may_repeat_tag=wanted.suffix_duplicate)
         if found is not None and _changes_nothing(found[0], request):
             return None
         if found is None or found[1] == "exact" or found[0].replaces:
             return found
-        rest, wanted = found[0], request.options.filters
+        rest = found[0]
         of_tags = (suffix_duplicate,) if wanted.suffix_duplicate else ()
         of_brackets = (doubled_closers, closer_below) if wanted.doubled_closers else ()
         for adapt in (*of_tags, *of_brackets):
@@ -115,17 +119,18 @@ def _key(scope: str, text: str, offset: int, suffix: str) -> _CacheKey:
     return scope, text[max(0, offset - _PREFIX_CHARS) : offset], suffix
 
 
-def _suffixes(text: str, start: int, offset: int) -> Iterator[str]:
+def _suffixes(text: str, start: int, offset: int) -> Iterator[tuple[str, bool]]:
     """Yield what may have stood right of the cursor when it was at `start`: today's text, and that without closers.
 
-    Editors insert a closer as soon as its opener is typed, and the end of a tag as soon as its `>` is.
+    Editors insert a closer as soon as its opener is typed, and the end of a tag as soon as its `>` is. The second of
+    each pair says whether such a tag is left out.
     """
-    yield text[offset : offset + _SUFFIX_CHARS]
+    yield text[offset : offset + _SUFFIX_CHARS], False
     tag = _CLOSING_TAG.match(text, offset) if ">" in text[start:offset] else None
     if tag is not None:
-        yield text[tag.end() : tag.end() + _SUFFIX_CHARS]
+        yield text[tag.end() : tag.end() + _SUFFIX_CHARS], True
     opened = sum(character in OPENERS or character in "\"'`" for character in text[start:offset])
     for closed in range(1, min(opened, _MAX_CLOSERS) + 1):
         if text[offset + closed - 1 : offset + closed] not in CLOSING or offset + closed > len(text):
             return
-        yield text[offset + closed : offset + closed + _SUFFIX_CHARS]
+        yield text[offset + closed : offset + closed + _SUFFIX_CHARS], False

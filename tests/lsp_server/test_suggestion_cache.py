@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lsp_server import suggestion_cache
+from lsp_server.options import FilterOptions, ServerOptions
 from lsp_server.request import Completion, CompletionRequest
 from lsp_server.suggestion_cache import ENTRIES, MAX_TYPED_CHARS, SuggestionCache
 
@@ -60,6 +61,20 @@ def test_the_end_of_a_tag_that_the_editor_put_in_is_no_other_place() -> None:
     found = cache.find("b", CompletionRequest(text=f"{typed}</b>{AFTER}", offset=len(typed)))
     assert found is not None and (found[0].text, found[0].replaces) == ("i", 0)
     assert ask(cache, "<b", after="</b>" + AFTER) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "typed", "options"),
+    [
+        ("<b>\n  hi\n</b>", "<b>", ServerOptions()),
+        ("<b>hi</b>", "<b>h", ServerOptions(filters=FilterOptions(suffix_duplicate=False))),
+    ],
+    ids=["of several lines", "without the filter"],
+)
+def test_what_would_double_the_end_of_a_tag_is_left_out(text: str, typed: str, options: ServerOptions) -> None:
+    before = BEFORE + typed
+    request = CompletionRequest(text=f"{before}</b>{AFTER}", offset=len(before), options=options)
+    assert cache_with(text).find("b", request) is None
 
 
 def test_a_whole_block_can_be_typed_along() -> None:
