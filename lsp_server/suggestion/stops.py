@@ -11,12 +11,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from lsp_server.request import CompletionRequest
-from lsp_server.suggestion.brackets import CLOSING, OPENERS
+from lsp_server.suggestion.brackets import CLOSING, OPENERS, open_at_end
 from lsp_server.suggestion.indentation import leaves_block, width
 
 MAX_LINES = 8  # of a block; more is rarely right and never read
 _MIN_WORD_CHARS = 4  # shorter lines, such as `else:` or `}`, repeat in good code
-_CLOSING_WORDS = frozenset({"end", "fi"})  # so short; as a closing bracket, no two of them close at one depth
+# They close as brackets do: the same word at another depth closes another block.
+_CLOSING_WORDS = frozenset({"end", "fi", "done", "esac", "endif", "endfor", "endwhile"})
 _MAX_COMPARED_CHARS = 2000  # of a line, token by token: after each token of an answer, which is shorter
 _REPEATED = re.compile(r"(?s)(.{4,60}?)\1\1")  # three times in a row
 _TOKEN = re.compile(r"\w+|[^\w\s]")
@@ -75,7 +76,7 @@ def dedent(text: str, request: CompletionRequest, is_final: bool) -> Cut | None:
             if set(content) <= CLOSING and indent == (own if is_header else missing_closer(request)):
                 if not is_whole:
                     return None
-                if line.rstrip() == request.next_line.rstrip():
+                if line.rstrip() == request.next_line.rstrip() and not _waits_for(content, text[:position]):
                     return Cut(at=position - 1, detail="the line that closes the block stands below")
                 stop = position + len(line.rstrip())
                 return Cut(at=stop, detail="the block is closed") if stop < len(text) else None
@@ -101,7 +102,10 @@ def missing_closer(request: CompletionRequest) -> int | None:
 
 
 def next_line(text: str, request: CompletionRequest, is_final: bool) -> Cut | None:
-    """End before the line that already stands below the cursor. A closer is the same one at the same depth alone."""
+    """End before the line that already stands below the cursor. A closer is the same one at the same depth alone.
+
+    A closer that the answer's own lines wait for is another one.
+    """
     below = request.next_line.strip()
     is_closer = below != "" and (set(below) <= CLOSING or below in _CLOSING_WORDS)
     if not is_closer and (len(below) < _MIN_WORD_CHARS or not any(map(str.isalnum, below))):
@@ -114,7 +118,7 @@ def next_line(text: str, request: CompletionRequest, is_final: bool) -> Cut | No
         line = text[position : end if end >= 0 else len(text)]
         whole = (request.line_before if position == 0 else "") + line
         if is_closer:
-            is_there = whole.rstrip() == request.next_line.rstrip()
+            is_there = whole.rstrip() == request.next_line.rstrip() and not _waits_for(below, text[:position])
         else:
             is_same = _is_same(_as_compared(whole), _as_compared(request.next_line))
             is_there = is_same and not _leaves_deeper(whole, request)
@@ -124,6 +128,11 @@ def next_line(text: str, request: CompletionRequest, is_final: bool) -> Cut | No
             return None
         position = end + 1
     return None
+
+
+def _waits_for(closers: str, text: str) -> bool:
+    """Return whether a text has opened the bracket that `closers` begins with."""
+    return closers[:1] in open_at_end(text)
 
 
 def _leaves_deeper(line: str, request: CompletionRequest) -> bool:
