@@ -57,6 +57,7 @@ class Session:
         self.snoozed_until: datetime | None = None
         self._now = now
         self._awaited = 0  # requests whose answers the client waits for
+        self._newest: CompletionRequest | None = None  # also if it was refused or answered from the cache
         self._ahead: tuple[CompletionRequest, threading.Event] | None = None  # set: it is over
         self._background: set[asyncio.Task[None]] = set()  # held here, since the event loop has only weak references
 
@@ -104,6 +105,7 @@ class Session:
     async def suggest(self, request: CompletionRequest) -> Completion | None:
         """Return what to show, None if there is nothing. A trace records the reason in any case."""
         self.tracker.statistics.requests += 1
+        self._newest = request
         trace = self.traces.begin(request, self._now())
         if self._awaited:  # else what is read or asked ahead may go on
             self.service.supersede()
@@ -127,7 +129,7 @@ class Session:
         """Return another candidate than `first` for a request by hand; None if text at hand has none that differs."""
         if not request.is_invoked or (first is not None and first.is_multi_line):
             return None
-        if self._find_refusal(request) is not None or (first is None and self._awaited):  # a newer request overtook it
+        if request is not self._newest or self._find_refusal(request) is not None:  # overtaken, or refused
             return None
         found = await self.service.recall(replace(request, options=self.options))
         first_text = "" if first is None else first.text

@@ -137,18 +137,22 @@ def last(session: Session) -> Trace:
     return session.traces.newest()[0]
 
 
-def test_a_request_by_hand_that_was_overtaken_recalls_nothing() -> None:
+@pytest.mark.parametrize("newer", ["x = y‸\n", "x = f‸oo\n"], ids=["another", "a refused one"])
+def test_a_request_by_hand_that_was_overtaken_recalls_nothing(newer: str) -> None:
     session, service = make()
     request = at("x = ‸\n", is_invoked=True)
 
     async def test() -> list[Completion | None]:
         gate = asyncio.Event()
         service.wait = gate.wait  # type: ignore[assignment]
-        newest = asyncio.create_task(session.suggest(request))
+        older = asyncio.create_task(session.suggest(request))
         await asyncio.sleep(0)
-        overtaken = await session.recall(request, None)
+        newest = asyncio.create_task(session.suggest(at(newer)))
+        await asyncio.sleep(0)
         gate.set()
+        overtaken = await session.recall(request, await older)
         await newest
+        await session.suggest(request)
         return [overtaken, await session.recall(request, None)]
 
     assert asyncio.run(test()) == [None, Completion(text="at hand")]
@@ -631,7 +635,7 @@ def test_an_answer_from_a_short_prompt_is_typed_along_while_the_whole_one_is_rea
         assert service._newest is newest, "nothing has ended the reading"
         assert len(service.requests) == 1
         is_read.set()
-        await asyncio.sleep(0.01)
+        await asyncio.gather(*session._background)
         await session.suggest(at("x = foo‸\n"))
         assert len(service.requests) == 2, "the model answers from the whole prompt"
 
