@@ -21,8 +21,9 @@ _LIFETIME = re.compile(r"(?<=[&<])'[^\W\d](?!')|(?<=[:+] )'static(?=[>,);]| [{+]
 CLOSING = CLOSERS | QUOTES | TERMINATORS | {">"}  # what may stand right of the cursor without being text
 
 
-# What an editor writes behind the cursor when a tag or one of its attributes is opened, a comment or a template.
-CLOSING_MARK = re.compile(r"^[\s)\]}\"'`;,]*+>?(?:/>|\*/|-->|%>|(?:</[\w.:-]*+>)+)[\s;,)\]}]*+$")
+# What an editor writes right of the cursor: the rest of a tag or of an attribute, the end of a comment or of a
+# template.
+CLOSING_MARK = re.compile(r"^[\s)\]}\"'`;,]*+>?(?:/>|\*[/)]|-->|[%?]>|[%-]\}|(?:</[\w.:-]*+>)+)[\s;,)\]}]*+$")
 
 
 def open_at_end(line: str) -> str:

@@ -84,6 +84,11 @@ def test_other_openers_right_of_the_cursor_are_text(document: str) -> None:
         ("{/* ‸ */}\n", False),
         ("<!-- ‸ -->\n", False),
         ("<%= ‸ %>\n", False),
+        ("{% ‸ %}\n", False),
+        ("<?php ‸ ?>\n", False),
+        ("(* ‸ *)\n", False),
+        ("{- ‸ -}\n", False),
+        ("x = ‸ - 1}\n", True),
         ("a ‸ */ b\n", True),
     ],
 )
