@@ -104,7 +104,7 @@ class StopOptions:
     newline: bool = _switch(True)  # one line, or a block up to a blank line
     dedent: bool = _switch(True)  # a block ends where the indentation falls below it
     next_line: bool = _switch(True)  # at the line that already stands below the cursor
-    repetition: bool = _switch(True)  # at a text that comes again and again, or a line like the one above
+    repetition: bool = _switch(True)  # at a text that comes again and again, the line above, an import of the run above
 
 
 @dataclass(frozen=True, kw_only=True)
