@@ -82,11 +82,16 @@ async def server(root: Path, bundle: Path, options: dict[str, Any]) -> AsyncIter
             )
         )
         client.initialized(types.InitializedParams())
-        await until_ready(client)
-        yield client
-        await client.shutdown_async(None)
-        client.exit(None)
-    except RuntimeError as error:  # of pygls, if the process ends before it has answered
+        try:
+            await until_ready(client)
+            yield client
+        finally:
+            if not client.stopped:  # `stop` waits for its end
+                await client.shutdown_async(None)
+                client.exit(None)
+    except RuntimeError as error:
+        if not client.stopped:  # the caller's; pygls raises one if the process ends before it has answered
+            raise
         raise SubmodelError(f"The server ended while it was asked ({error}); see if memory ran out.") from error
     finally:
         await client.stop()  # type: ignore[no-untyped-call]

@@ -177,6 +177,17 @@ def test_a_server_that_ends_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         server_session.replay(tmp_path, tmp_path, [passage("f(a)")], {})
 
 
+def test_an_error_of_the_caller_is_not_the_server_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fail(_: object) -> None:
+        raise RuntimeError("the caller's")
+
+    serve = "from pygls.lsp.server import LanguageServer; LanguageServer('fake', '1').start_io()"
+    monkeypatch.setattr(server_session, "SERVE", (sys.executable, "-c", serve))
+    monkeypatch.setattr(server_session, "until_ready", fail)
+    with pytest.raises(RuntimeError, match="the caller's"):
+        server_session.replay(tmp_path, tmp_path, [passage("f(a)")], {})
+
+
 def test_a_group_of_options_may_be_null() -> None:
     more = {EXPERIMENTAL: {"trigger": {"multiLine": False}}}
     assert merge_options({EXPERIMENTAL: None}, more) == merge_options({EXPERIMENTAL: {"trigger": None}}, more) == more
