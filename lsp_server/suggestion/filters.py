@@ -43,7 +43,7 @@ _BRACED_ENDS = (
 # What is searched for secrets before an answer: its line's end, and a key of KEY_BLOCK_LINES above it.
 _SECRET_LINE_CHARS = 4_000
 _SECRET_ABOVE_CHARS = 20_000
-_MAX_CUTS = 24  # last words that are tried, and last lines; each costs some parses
+_MAX_CUTS = 24  # last words that are tried, and as many last lines; each costs some parses
 _CUT_CHARS = 1_000_000  # of all texts that are parsed to try them, some: fewer places in a long file
 
 
