@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from contract.bundle.bundle import MANIFEST_FILE, WORKSPACE_BUNDLE
+from contract.bundle.bundle import WORKSPACE_BUNDLE
+from contract.bundle.previous import built_at
 from contract.bundle.threshold import read_threshold
 from contract.bundle.trusted_builds import UntrustedError
 from contract.documents import ServedBundle, ServerState, ServerStatus, ThresholdPoint
@@ -84,9 +84,9 @@ def _describe_bundle(session: Session, repositories: Repositories, folder: Path,
     base = manifest.get("base")
     files = manifest.get("files") or {}
     try:
-        built_at = datetime.fromtimestamp((folder / MANIFEST_FILE).stat().st_mtime, UTC).isoformat(timespec="seconds")
+        time_of_build = built_at(folder).isoformat(timespec="seconds")
     except OSError:
-        built_at = None
+        time_of_build = None
     return {
         "folder": str(folder),
         "workspaceFolder": str(workspace) if workspace else None,
@@ -97,7 +97,7 @@ def _describe_bundle(session: Session, repositories: Repositories, folder: Path,
         "base": base.get("name") if isinstance(base, dict) else None,
         "parameters": manifest.get("parameters"),
         "bytes": sum(facts.get("bytes", 0) for facts in files.values()) or None,
-        "builtAt": built_at,
+        "builtAt": time_of_build,
         "threshold": _confidence_threshold(session, manifest),
         "drift": repositories.drift_of(folder),
         "previous": [str(one) for one in older_bundles(workspace / WORKSPACE_BUNDLE)] if workspace else [],

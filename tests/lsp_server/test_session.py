@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import shutil
 import threading
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -10,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from contract.bundle.bundle import Bundle
+from contract.bundle.bundle import MANIFEST_FILE, Bundle
 from lsp_server.bundle_finder import BundleFinder
 from lsp_server.bundle_states import BundleState, BundleStatus
 from lsp_server.open_documents import Edit
@@ -313,6 +315,15 @@ def test_the_status_says_that_the_battery_is_low(tiny_bundle: Bundle) -> None:
     status = describe_status(session, BundleFinder(), Repositories(), version="1", is_started=True)
     assert (status["state"], status["power"]["policy"]) == ("ready", "off")
     assert "battery is at 5 %" in status["message"]
+
+
+def test_the_status_bears_a_time_that_no_calendar_has(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    session, service = make()
+    folder = Path(shutil.copytree(tiny_bundle.folder, tmp_path / "bundle"))
+    os.utime(folder / MANIFEST_FILE, (-86_400, -86_400))  # few disks keep the times that fail
+    service.bundles = {folder: BundleStatus(state=BundleState.READY)}
+    status = describe_status(session, BundleFinder(), Repositories(), version="1", is_started=True)
+    assert [bundle["builtAt"] for bundle in status["bundles"]] == ["1970-01-01T00:00:00+00:00"]
 
 
 def test_low_battery_takes_no_more_cores_than_a_full_one() -> None:
