@@ -124,9 +124,7 @@ def run_publish(
                 build = build_of(bundle)
                 if not is_named:  # a clone may have brought it along
                     check_trusted(bundle, build)
-                if settings.name is None:  # the clone's own git configuration has named it
-                    _check_successor(name, read_bundle(bundle, verify=False).manifest, index, store)
-                row = _publish(bundle, build, name, settings.drafts, index, store, shared)
+                row = _publish(bundle, build, name, settings, index, store, shared)
             except SubmodelError as error:
                 row = PublishedRow(bundle=bundle, state="failed", error=str(error))
             except OSError as error:
@@ -199,13 +197,19 @@ def _find_bundles(folder: Path) -> list[tuple[Path, bool]]:
 
 
 def _publish(
-    bundle: Path, build: str, name: str, drafts: bool, index: SignedIndex, store: FileStore, shared: set[str]
+    bundle: Path,
+    build: str,
+    name: str,
+    settings: PublishSettings,
+    index: SignedIndex,
+    store: FileStore,
+    shared: set[str],
 ) -> PublishedRow:
     checked, content = read_bundle(bundle), read_bytes(bundle / MANIFEST_FILE)
     if {checked.build, hashlib.sha256(content).hexdigest()} != {build}:
         raise RegistryError(f"{bundle} was replaced while it was read; publish it again.")
     manifest = checked.manifest
-    if not drafts:
+    if not settings.drafts:
         manifest = without_drafts(manifest)
         content = sealed_manifest(manifest).encode()
     facts = FileFacts(bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
@@ -219,6 +223,8 @@ def _publish(
     encoded = f"{json.dumps(document, indent=2)}\n".encode()
     path = target_path(name)
     known = index.find(path)
+    if settings.name is None and not _is_named(known, encoded):  # the clone's own git configuration has named it
+        _check_successor(bundle, name, manifest, index, store)
     is_known = _has_document(index, known, encoded)
     sizes: list[int] = []
     for relative, file in manifest["files"].items():
@@ -241,7 +247,7 @@ def _publish(
 
 def _has_document(index: SignedIndex, known: TargetFile | None, encoded: bytes) -> bool:
     """Whether the registry has this very document: its index may name one that was lost or damaged."""
-    if known is None or known.hashes.get("sha256") != hashlib.sha256(encoded).hexdigest():
+    if known is None or not _is_named(known, encoded):
         return False
     try:
         return index.read(known) == encoded
@@ -249,7 +255,12 @@ def _has_document(index: SignedIndex, known: TargetFile | None, encoded: bytes) 
         return False
 
 
-def _check_successor(name: str, manifest: Manifest, index: SignedIndex, store: FileStore) -> None:
+def _is_named(known: TargetFile | None, encoded: bytes) -> bool:
+    """Whether the signed index names this very document, which then replaces nothing."""
+    return known is not None and known.hashes.get("sha256") == hashlib.sha256(encoded).hexdigest()
+
+
+def _check_successor(bundle: Path, name: str, manifest: Manifest, index: SignedIndex, store: FileStore) -> None:
     """Raise RegistryError if the registry has a bundle of that name which was built of other files than this one.
 
     Also if that bundle is lost or damaged: whoever can write to the registry's folder needs no key for that.
@@ -257,20 +268,20 @@ def _check_successor(name: str, manifest: Manifest, index: SignedIndex, store: F
     known = index.find(target_path(name))
     if known is None:
         return
+    advice = f"If it is the same repository, publish {bundle} alone with --repository {name}."
     try:
         document = read_document(index.read(known), name, f"The registry {store.folder.parent}")
         before = _texts_of(_published(document, store))
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or error
         raise RegistryError(
-            f"The registry's bundle of {name} can't be compared with this one ({why}). If it is the same repository, "
-            f"publish it with --repository {name}."
+            f"The registry's bundle of {name} can't be compared with this one ({why}). {advice}"
         ) from error
     shared = len(before & _texts_of(manifest))
     if shared < LEAST_SHARE * len(before):
         raise RegistryError(
             f"The registry's bundle of {name} was built of other files: of its {len(before):,} this one knows "
-            f"{shared:,}. If it is the same repository, publish it with --repository {name}."
+            f"{shared:,}. {advice}"
         )
 
 
@@ -311,8 +322,8 @@ def _name_of(bundle: Path, settings: PublishSettings) -> str:
         raise RegistryError(f"{record} names no remote; give the repository's name with --repository.") from error
     if name is None:
         raise RegistryError(
-            f"{record} names no remote on another machine ({document['remote']}); give the repository's name with "
-            "--repository."
+            f"{bundle} has no name: its remote {document['remote']} is a path of this machine; give the repository's "
+            "name with --repository."
         )
     return name
 

@@ -306,7 +306,7 @@ def test_a_folder_of_repositories_and_of_results(tiny_bundle: Bundle, newer: Pat
     }
     errors = {row.bundle.relative_to(folder).parts[0]: row.error for row in rows if row.error}
     assert "give its name with --repository" in errors["b"] and "another bundle of example.com/acme/a" in errors["c"]
-    assert all("names no remote on another machine" in errors[name] for name in ("local", "relative"))
+    assert all("is a path of this machine; give" in errors[name] for name in ("local", "relative"))
     for name in ("stranger", "disguised"):
         assert "was not built by this account" in errors[name]
 
@@ -368,7 +368,7 @@ def test_the_name_that_a_clone_gives_itself_replaces_no_other_code(
     assert [row.error for row in rows] == [None], "a later version of the same code"
     [row] = publish_as(newer, ["d" * 64], registry, tmp_path / "stranger")
     assert row.error is not None
-    assert f"publish it with --repository {NAME}" in row.error
+    assert f"publish {row.bundle} alone with --repository {NAME}" in row.error
     [row] = publish_as(newer, ["d" * 64], registry, tmp_path / "stranger", name=NAME)
     assert row.error is None
 
@@ -414,9 +414,22 @@ def test_who_damages_a_registry_s_bundle_gets_no_other_code_signed_under_its_nam
     [row] = publish_as(newer, ["d" * 64], registry, tmp_path / "stranger")
     assert row.error is not None
     assert f"can't be compared with this one ({why})" in row.error
-    assert f"publish it with --repository {NAME}" in row.error
+    assert f"publish {row.bundle} alone with --repository {NAME}" in row.error
     [row] = publish_as(newer, ["d" * 64], registry, tmp_path / "stranger", name=NAME)
     assert row.error is None
+
+
+@pytest.mark.parametrize("damage", [remove_manifest, change_manifest, change_document])
+def test_a_registry_that_lost_a_bundle_takes_the_very_same_one_again(
+    tiny_bundle: Bundle, registry: Path, tmp_path: Path, damage: Callable[[Path, Path], str]
+) -> None:
+    """The signed index names it still."""
+    for _ in range(2):
+        [row] = publish_as(tiny_bundle.folder, ["a" * 64], registry, tmp_path / "ours")
+        assert (row.error, row.state) == (None, "published")
+        assert row.build is not None
+        [document] = [one for one in (registry / "repositories").iterdir() if row.build in one.read_text()]
+        damage(document, FileStore(registry / FILES).place_of(row.build))
 
 
 def test_a_clone_s_own_bundle_json_is_no_bundle_that_the_user_named(newer: Path, tmp_path: Path) -> None:
