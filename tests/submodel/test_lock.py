@@ -1,6 +1,5 @@
 """Two builds at once: the second is told of the first, and a dead one holds nothing."""
 
-import errno
 import os
 import re
 import signal
@@ -13,7 +12,6 @@ import pytest
 from filelock import FileLock
 
 from contract.errors import BuildError
-from contract.files.lock_file import LockError, hold_lock
 from submodel.build.lock import HeldError, LockedError, build_lock, when_free
 
 HOLDER = """
@@ -89,19 +87,3 @@ def test_nothing_waits_for_a_folder_that_cannot_be_locked(tmp_path, monkeypatch)
         with pytest.raises(LockedError, match=rf"can't be locked \({why}\).* with -o") as caught:
             when_free(work, pytest.fail, 180.0)
         assert not isinstance(caught.value, HeldError)
-
-
-@pytest.mark.parametrize(
-    "error", [OSError(errno.ENOLCK, "No locks available"), NotImplementedError("it knows no flock")]
-)
-def test_a_lock_that_commands_wait_for_on_a_disk_without_locks_is_one_sentence(tmp_path, monkeypatch, error):
-    monkeypatch.setattr(FileLock, "acquire", Mock(side_effect=error))
-    words = r"can't be locked \((No locks available|it knows no flock)\)"
-    with pytest.raises(LockError, match=words), hold_lock(tmp_path / "lock"):
-        pytest.fail("it holds the lock")
-
-
-def test_a_lock_on_a_full_disk_is_an_error_of_the_disk(tmp_path, monkeypatch):
-    monkeypatch.setattr(FileLock, "acquire", Mock(side_effect=OSError(errno.ENOSPC, "No space left on device")))
-    with pytest.raises(OSError, match="No space left"), hold_lock(tmp_path / "lock"):
-        pass
