@@ -19,6 +19,7 @@ from tuf.api.exceptions import DownloadError
 
 from builder.bases.catalogue import cache_folder
 from contract.bundle.bundle import (
+    AGAIN,
     MANIFEST_FILE,
     MAX_MANIFEST_BYTES,
     MODEL_FILE,
@@ -193,7 +194,11 @@ def _fetch(
         manifest: Any = parse_json(path.read_bytes())
     except ValueError as error:
         raise BundleError(f"{address} has a {MANIFEST_FILE} that is no JSON ({error}); publish it again.") from error
-    check_manifest(manifest, path)
+    try:
+        check_manifest(manifest, Path(MANIFEST_FILE))
+    except BundleError as error:
+        why = str(error).removesuffix(f"; {AGAIN}.")
+        raise BundleError(f"{address} has a {MANIFEST_FILE} that can't be used ({why}); publish it again.") from error
     files: dict[str, FileFacts] = manifest["files"]
     wanted = {one["sha256"]: one for one in files.values()}
     missing = [file for file in wanted.values() if not store.has(file)]
