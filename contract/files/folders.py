@@ -258,8 +258,9 @@ def sentence_of(error: Exception) -> str | None:
         return f"{error.strerror}{where}; free space, or choose a folder that can be written"
     if is_disk_full(error):
         return "the disk is full; free space"
-    if isinstance(error, MemoryError) or any(words in str(error) for words in OUT_OF_MEMORY):
-        return "there is not enough memory; close other programs, or take a smaller base"
+    has_no_memory = isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM)
+    if has_no_memory or any(words in str(error) for words in OUT_OF_MEMORY):
+        return "there is not enough memory (a smaller base needs less); close other programs"
     return None
 
 

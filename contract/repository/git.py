@@ -155,8 +155,10 @@ def _reason(said: str) -> str:
     """Return why git failed, of all that it and the programs that it started have said."""
     lines = said.strip().splitlines() or [""]
     number = next((number for number, line in enumerate(lines) if line.startswith("fatal:")), len(lines) - 1)
-    if number and lines[number].startswith(_NOT_READ):
-        return f"{lines[number - 1].rstrip('.'):.300}; {lines[number]}"  # ssh and servers say it before git does
+    if lines[number].startswith(_NOT_READ):  # ssh and servers say it before git does, some of them in a frame
+        earlier = (line.removeprefix("remote:").strip() for line in reversed(lines[:number]))
+        if why := next((line for line in earlier if any(map(str.isalpha, line))), None):
+            return f"{why.rstrip('.'):.300}; {lines[number]}"
     return lines[number]
 
 

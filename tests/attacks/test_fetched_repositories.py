@@ -210,7 +210,7 @@ def test_a_pack_of_any_size_is_not_written(
         ("build", None, ""),
         ("log.jsonl", BuildError("Too little code."), "Too little code."),
         ("app", OSError(errno.ENOSPC, "No space left", "/d/x"), "No space left (/d/x); free space, or choose a folder"),
-        ("app", MemoryError(), "there is not enough memory; close other programs, or take a smaller base."),
+        ("app", MemoryError(), "there is not enough memory (a smaller base needs less); close other programs."),
     ],
 )
 def test_a_fetched_repository_is_built_and_its_files_do_not_stay(
@@ -308,12 +308,24 @@ def test_a_credential_helper_opens_no_window(tmp_path: Path, monkeypatch: pytest
 
 
 @pytest.mark.skipif(os.name != "posix", reason="ssh is played by a shell script")
-def test_what_ssh_says_is_passed_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        ("Welcome.\nHost key verification failed.", "Host key verification failed; "),
+        (
+            "remote:\nremote: ====\nremote:\nremote: ERROR: No such project.\n\nremote: ====\nremote: ",
+            "ERROR: No such project; ",
+        ),
+        ("remote: ====", ""),
+    ],
+)
+def test_what_ssh_says_is_passed_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str, reason: str) -> None:
+    """GitLab frames its reason."""
     ssh = tmp_path / "ssh"
-    ssh.write_text("#!/bin/sh\necho Welcome. >&2\necho Host key verification failed. >&2\nexit 255\n")
+    ssh.write_text(f"#!/bin/sh\ncat >&2 <<'END'\n{said}\nEND\nexit 255\n")
     ssh.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
-    with pytest.raises(FetchError, match=r"failed: Host key verification failed; fatal: Could not read from remote"):
+    with pytest.raises(FetchError, match=f"failed: {reason}fatal: Could not read from remote"):
         ask_commit("git@host.invalid:team/a.git", "HEAD")
 
 

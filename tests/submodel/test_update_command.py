@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
+import os
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -142,6 +144,7 @@ def test_who_stops_a_command_reads_what_is_kept(monkeypatch, capsys, words, sent
     "error",
     [
         MemoryError(),
+        OSError(errno.ENOMEM, os.strerror(errno.ENOMEM)),  # of a process that can't be forked
         RuntimeError("[enforce fail at alloc_cpu.cpp:124] data. DefaultCPUAllocator: not enough memory"),
         runtime.RuntimeException("[ONNXRuntimeError] : 6 : Exception during initialization: bad allocation"),
         runtime.Fail("[ONNXRuntimeError] : 1 : FAIL : Failed to allocate memory for requested buffer of size 9"),
@@ -150,7 +153,7 @@ def test_who_stops_a_command_reads_what_is_kept(monkeypatch, capsys, words, sent
 )
 def test_memory_that_is_used_up_is_a_sentence(monkeypatch, capsys, error):
     said = errors_of(monkeypatch, capsys, ["build"], error)
-    assert said.startswith("submodel: there is not enough memory; close other programs, or take a smaller base;")
+    assert "there is not enough memory (a smaller base needs less); close other programs; run it again" in said
 
 
 def test_another_error_is_a_defect_and_keeps_its_trace(monkeypatch, capsys):
