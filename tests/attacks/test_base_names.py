@@ -56,7 +56,7 @@ def test_a_catalogue_name_is_not_taken_from_the_working_folder(name: str, monkey
     save_base(Path(name))
     monkeypatch.setattr(resolve, "fetch_snapshot", refuse)
     monkeypatch.setattr(resolve, "find_gguf", lambda entry, cache: None)
-    monkeypatch.setattr(resolve, "fetch_gguf", lambda entry, cache, progress: refuse(entry.name, None))
+    monkeypatch.setattr(resolve, "fetch_gguf", lambda entry, cache, *report: refuse(entry.name, None))
     with pytest.raises(BaseModelError, match="can't be"):
         resolve_base(name)
 

