@@ -101,8 +101,11 @@ def _apt_options(folder: Path) -> list[str]:
         needed.mkdir(parents=True, exist_ok=True)
     for path in (APT / "sources.list", *sorted((APT / "sources.list.d").glob("*.*"))):
         if path.is_file() and path.suffix in (".list", ".sources"):
-            with suppress(OSError, ValueError):  # one with a password, which only root reads; not UTF-8
-                (parts / path.name).write_text(_of_sources(path.read_text("utf-8")), "utf-8")
+            try:
+                text = path.read_text("utf-8")
+            except (OSError, ValueError):  # one with a password, which only root reads; not UTF-8
+                continue
+            (parts / path.name).write_text(_of_sources(text), "utf-8")
     apt = find_program("apt-get")
     if apt is not None:
         with suppress(subprocess.TimeoutExpired):

@@ -98,7 +98,8 @@ class Stages:
         The record is written after the outputs, so that a stage that was interrupted counts as not run. What an earlier
         run made holds for as long as it is there.
         """
-        found = self._read(name, stage_hash, outputs) if not self._force or name in self._adopted else None
+        may_keep = not self._force or name in self._adopted
+        found = self._read(name, stage_hash, outputs, self._display.say) if may_keep else None
         if found is not None:
             self._display.keep(name)
             record = StageRecord(name=name, seconds=found["seconds"], result=found["result"], is_fresh=False)
@@ -116,7 +117,7 @@ class Stages:
 
     def has(self, name: str, stage_hash: str) -> bool:
         """Whether a run of a stage without outputs would be kept."""
-        return not self._force and self._read(name, stage_hash, ()) is not None
+        return not self._force and self._read(name, stage_hash, (), lambda text: None) is not None
 
     def holds(self, name: str, other: str, output: Path) -> bool:
         """Whether `name` has the record of `other` already, and its only output is still as that says."""
@@ -145,7 +146,9 @@ class Stages:
     def _write(self, name: str, record: Mapping[str, Any]) -> None:
         _write_record(self._folder, name, self._seal_key, record)
 
-    def _read(self, name: str, stage_hash: str, outputs: Sequence[Path]) -> Mapping[str, Any] | None:
+    def _read(
+        self, name: str, stage_hash: str, outputs: Sequence[Path], say: Callable[[str], None]
+    ) -> Mapping[str, Any] | None:
         try:
             content = read_bytes(self._path(name))
         except FileNotFoundError:
@@ -154,7 +157,7 @@ class Stages:
             content = b""
         record = open_sealed(self._seal_key, PURPOSE, name, content)
         if record is None:
-            self._display.say(f"{name} runs again: this account did not write the record of its last run")
+            say(f"{name} runs again: this account did not write the record of its last run")
             return None
         if record.get("stage_hash") != stage_hash or not all(path.exists() for path in outputs):
             return None
@@ -163,6 +166,6 @@ class Stages:
         except (OSError, BuildError):  # a link, say: nothing that a stage has made
             is_same = False
         if not is_same:
-            self._display.say(f"{name} runs again: its output was changed since the last run")
+            say(f"{name} runs again: its output was changed since the last run")
             return None
         return record

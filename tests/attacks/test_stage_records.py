@@ -87,6 +87,15 @@ def test_another_users_record_is_not_believed(output: Path, tmp_path: Path, monk
     assert record.is_fresh
 
 
+def test_a_record_that_is_not_believed_is_named_once(output: Path) -> None:
+    (output / "stages" / "score.json").write_text("{}")
+    display = Display()
+    stages = Stages(output / "stages", display, force=False)  # type: ignore[arg-type]
+    assert not stages.has("score", "k")
+    stages.run("score", "k", lambda advance: {})
+    assert len(display.said) == 1
+
+
 @pytest.mark.parametrize("change", ["content", "added", "removed", "link"])
 def test_a_changed_output_is_not_kept(output: Path, change: str) -> None:
     """Succeeds on 9201313: the outputs only have to exist."""

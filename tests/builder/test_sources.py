@@ -1,11 +1,13 @@
 """Source distributions: named, fetched by a client that is played, compared with their hash, unpacked harmlessly."""
 
+import errno
 import hashlib
 import io
 import sys
 import tarfile
 import zipfile
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -137,6 +139,15 @@ def test_a_list_that_cannot_be_read_or_is_gone_is_left_out(tmp_path, monkeypatch
     (folder / "latin.list").write_bytes("# für uns\n".encode("latin-1"))
     fetching._apt_options(tmp_path / "own")
     assert [path.name for path in (tmp_path / "own" / "sources").iterdir()] == ["kept.list"]
+
+
+def test_a_list_that_cannot_be_written_is_an_error(tmp_path, monkeypatch):
+    monkeypatch.setattr(fetching, "APT", tmp_path / "apt")
+    (tmp_path / "apt").mkdir()
+    (tmp_path / "apt" / "sources.list").write_text("deb http://mirror/debian stable main\n")
+    monkeypatch.setattr(Path, "write_text", Mock(side_effect=OSError(errno.ENOSPC, "No space left on device")))
+    with pytest.raises(OSError, match="No space left"):
+        fetching._apt_options(tmp_path / "own")
 
 
 @pytest.mark.parametrize("name", ["../outside.py", "/etc/outside.py"])
