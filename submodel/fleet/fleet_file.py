@@ -163,8 +163,8 @@ def _repository(given: str | _Entry, whole: _File, folder: Path, where: str) -> 
         name = entry.name or _name_of(entry.source if is_address(entry.source) else source)
         if not is_name(name):
             raise FleetFileError(
-                f"{name!r} can't be a folder's name on every system, or is a file's of ours; give another name, of "
-                "letters, digits, '.', '_' and '-'"
+                f"{name!r} can't be a folder's name on every system, or is the name of one of the fleet's own files; "
+                "give another name, of letters, digits, '.', '_' and '-'"
             )
     except SubmodelError as error:
         raise FleetFileError(f"{where}: {str(error).rstrip('.')}.") from error
