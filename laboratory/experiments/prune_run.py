@@ -11,7 +11,7 @@ from builder.artifact import MANIFEST
 from builder.bases.load import load_resolved, resolve_base
 from builder.checkpoint_writer import parity_examples, save_checkpoint
 from builder.datasets import open_dataset
-from builder.memory import peak_rss_bytes
+from builder.memory import keep_to_machine, peak_rss_bytes
 from contract.console import StageDisplay
 from contract.errors import BuildError
 from contract.files.folders import check_replaceable
@@ -41,6 +41,7 @@ def run_prune(settings: PruneRunSettings, display: StageDisplay) -> dict[str, An
     started = time.perf_counter()
     method = settings.method
     check_replaceable(settings.output, marker=MANIFEST)
+    keep_to_machine()
     with display.stage("read the datasets"):
         datasets = [open_dataset(spec, on_event=display.say) for spec in settings.calibration]
     with display.stage("load the base") as advance:

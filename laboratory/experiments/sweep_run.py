@@ -19,6 +19,7 @@ from builder.datasets import Dataset, open_dataset
 from contract.console import StageDisplay
 from contract.errors import BuildError
 from contract.files.folders import make_folder, write_json, write_text
+from contract.processor import processor_quota
 from contract.versions import installed_versions
 from laboratory.experiments.calibration_texts import learned_bytes
 from laboratory.experiments.method import STRUCTURED, MethodSettings
@@ -62,7 +63,7 @@ class SweepSettings:
     @property
     def threads_each(self) -> int:
         """Threads of one point."""
-        return self.threads or max(1, (os.cpu_count() or 1) // self.jobs)
+        return self.threads or max(1, (processor_quota() or os.cpu_count() or 1) // self.jobs)
 
 
 def make_methods(

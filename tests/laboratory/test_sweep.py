@@ -354,3 +354,11 @@ def test_combinations_and_what_cannot_be():
         SweepSettings(output=Path(), methods=(), calibrations=(), measured_on=())
     with pytest.raises(BuildError, match="excerpt"):
         QualitySettings(excerpts=0)
+
+
+def test_a_sweep_keeps_to_the_processors_of_its_container(tmp_path, monkeypatch):
+    monkeypatch.setattr(sweep_run, "processor_quota", lambda: 600)
+    settings = SweepSettings(
+        output=tmp_path, methods=(MethodSettings(),), calibrations=(("d",),), measured_on=("d",), jobs=3
+    )
+    assert settings.threads_each == 200
