@@ -22,7 +22,7 @@ from contract.files.folders import SPARE_BYTES, rename
 
 POLL_S: Final = 0.2  # how often the progress is looked at
 INCOMING_PREFIX: Final = "incoming-"
-MOST_COPIES: Final = 3  # pip moves a wheel by copying, so two lie there; one to spare.
+MOST_COPIES: Final = 3  # pip moves a wheel by copying, so two lie there, and one to spare
 PIP_OPTIONS: Final = ("--no-deps", "--only-binary", ":all:", "--no-cache-dir", "--progress-bar", "off")
 
 

@@ -7,7 +7,6 @@ imports nothing of this project. Each line of input is a JSON document with a ke
 from __future__ import annotations
 
 import json
-import re
 import sys
 import time
 from collections.abc import Mapping
@@ -125,8 +124,14 @@ class Peer:
         `contract.prompt.begun_text` finds the same for our own engine with Qwen's tokenizer. With others it may leave
         out the character before, unless it is a space.
         """
-        word = re.search(r"(?:[^\w\r\n]|_)?[^\W\d_]+$", line)
-        last = word[0] if word else self.llm.detokenize(self._text(line)[-1:]).decode("utf-8", "replace")
+        begin = len(line)
+        while begin and line[begin - 1].isalpha():
+            begin -= 1
+        if begin == len(line):
+            last = self.llm.detokenize(self._text(line)[-1:]).decode("utf-8", "replace")
+        else:
+            before = line[max(begin - 1, 0) : begin]
+            last = line[begin:] if before.isalnum() or before == "\r" else before + line[begin:]
         return last if line.endswith(last) else ""
 
     def _text(self, text: str) -> list[int]:
