@@ -20,6 +20,7 @@ from lsp_server.power import BURST_S, PLACE_S, RATE, READ_EVERY_S, Power, PowerM
 from lsp_server.repositories import Drift
 from lsp_server.request import Completion, CompletionRequest
 from lsp_server.service import QUIET_S
+from lsp_server.trace import Trace
 from lsp_server.transports import create_server
 from testbed.fuzzing.protocol import ProtocolReader
 from testbed.fuzzing.readers import READERS
@@ -400,13 +401,13 @@ def answering(
 ) -> None:
     """Let the server answer each request with `completion`; the text at hand has `recalled`."""
 
-    async def ask(request: CompletionRequest) -> Completion | None:
+    async def suggest(request: CompletionRequest, trace: Trace) -> Completion | None:
         return completion
 
     async def recall(request: CompletionRequest) -> Completion | None:
         return recalled
 
-    monkeypatch.setattr(client.server, "ask", ask)
+    monkeypatch.setattr(client.server.session, "_suggest", suggest)
     monkeypatch.setattr(client.server.service, "recall", recall)
 
 
