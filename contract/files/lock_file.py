@@ -35,11 +35,14 @@ def hold_lock(path: Path, on_event: Callable[[str], None] = lambda text: None) -
     except (OSError, NotImplementedError) as error:  # the second of filelock, on a disk that knows no locks
         if isinstance(error, OSError) and error.errno in DISK_ERRORS:
             raise
-        why = getattr(error, "strerror", None) or error
-        raise LockError(
-            f"{path} can't be locked ({why}); remove it if it is a link, or choose a folder on a disk of this machine."
-        ) from error
+        raise LockError(f"{cannot_lock(path, error)}.") from error
     try:
         yield
     finally:
         lock.release()
+
+
+def cannot_lock(path: Path, error: Exception) -> str:
+    """Return the sentence for a file that can't be locked, without its full stop."""
+    why = getattr(error, "strerror", None) or error
+    return f"{path} can't be locked ({why}); remove it if it is a link, or choose a folder on a disk of this machine"

@@ -13,7 +13,7 @@ import random
 import subprocess
 import sys
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -135,9 +135,8 @@ def run_bench(settings: BenchSettings, display: StageDisplay) -> dict[str, Any]:
     with display.stage("read the repository"):
         manifest = read_bundle(settings.bundle, verify=False).manifest
         replay = make_workload(settings.repository, settings.replay, manifest.get("held_out_sha256", ()))
-        if settings.replay.since is not None:
-            check_later(replay.added, manifest.get("learned_sha256", ()), settings.replay.since, settings.bundle)
-        _check_peers(settings, replay, manifest.get("held_out_sha256", ()))
+        others = [file for _, file in settings.peers if file.is_dir()]
+        check_unlearned([settings.bundle, *others], replay, settings.replay.since)
         if len(replay.passages) < 2:
             raise BenchError(
                 f"{settings.repository} has too few lines to type, held out or added later; take a larger repository."
@@ -179,17 +178,21 @@ def run_bench(settings: BenchSettings, display: StageDisplay) -> dict[str, Any]:
     }
 
 
-def _check_peers(settings: BenchSettings, replay: Workload, held_out_sha256: Collection[str]) -> None:
-    """Raise SubmodelError if another bundle has learned what is asked."""
-    for _, folder in settings.peers:
-        if not folder.is_dir():
-            continue
-        learned = read_bundle(folder, verify=False).manifest.get("learned_sha256", ())
-        if settings.replay.since is not None:
-            check_later(replay.added, learned, settings.replay.since, folder)
-        elif not set(learned).isdisjoint(held_out_sha256):
+def check_unlearned(bundles: Sequence[Path], asked: Workload, since: str | None) -> None:
+    """Raise SubmodelError if a bundle has learned what is asked.
+
+    Lines are later than the revision `since`, or were held out by the first bundle.
+    """
+    held_out: frozenset[str] | None = None
+    for bundle in bundles:
+        manifest = read_bundle(bundle, verify=False).manifest
+        learned = manifest.get("learned_sha256", ())
+        held_out = frozenset(manifest.get("held_out_sha256", ())) if held_out is None else held_out
+        if since is not None:
+            check_later(asked.added, learned, since, bundle)
+        elif not held_out.isdisjoint(learned):
             raise BenchError(
-                f"{folder} learned files that {settings.bundle} holds out, so their lines are not new to it; "
+                f"{bundle} learned files that {bundles[0]} holds out, so their lines are not new to it; "
                 "compare bundles on lines that are later than both, with --since."
             )
 

@@ -16,6 +16,7 @@ from filelock import FileLock, Timeout
 from contract.bundle.bundle import WORKSPACE_BUNDLE
 from contract.errors import BuildError
 from contract.files.folders import write_json
+from contract.files.lock_file import cannot_lock
 from submodel.build.paths import prepare_output
 
 RETRY_S = 5.0
@@ -45,11 +46,7 @@ def build_lock(folder: Path) -> Iterator[None]:
             f"Another submodel command{_owner(folder)} is writing to {folder}; wait for it, or stop it."
         ) from error
     except (OSError, NotImplementedError) as error:  # the second of filelock, on a disk that knows no locks
-        why = getattr(error, "strerror", None) or error
-        raise LockedError(
-            f"{folder / LOCK} can't be locked ({why}); remove it if it is a link, or choose a folder on a disk of this "
-            "machine with -o."
-        ) from error
+        raise LockedError(f"{cannot_lock(folder / LOCK, error)} with -o.") from error
     try:
         started = datetime.now().astimezone().isoformat(timespec="seconds")
         write_json(folder / OWNER, {"process": os.getpid(), "machine": platform.node(), "started": started})

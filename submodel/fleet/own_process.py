@@ -85,9 +85,13 @@ def _kill(process: BaseProcess) -> None:
     assert process.pid is not None
     below = _processes_below(process.pid)
     process.kill()  # first: it would take the end of git for a failure
-    for child in below:
+    _kill_each(below)
+
+
+def _kill_each(processes: list[psutil.Process]) -> None:
+    for process in processes:
         with suppress(psutil.Error):
-            child.kill()
+            process.kill()
 
 
 def _processes_below(pid: int) -> list[psutil.Process]:
@@ -107,9 +111,7 @@ def _end_with_parent() -> None:
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()
-    for child in _processes_below(os.getpid()):
-        with suppress(psutil.Error):
-            child.kill()
+    _kill_each(_processes_below(os.getpid()))
     os._exit(1)
 
 

@@ -154,15 +154,21 @@ def test_a_small_pack_with_a_tree_of_giants_is_not_written(
     assert [path.name for path in target.iterdir()] == [".git"]
 
 
+def nest(repository: Path, name: str, depth: int) -> str:
+    """The entry of an empty file below so many folders of one name, as `git mktree` reads it, without its own name."""
+    (repository / "file").touch()
+    below = f"100644 blob {git(repository, 'hash-object', '-w', 'file')}"
+    for _ in range(depth):
+        below = f"040000 tree {git(repository, 'mktree', text=below + chr(9) + name + chr(10))}"
+    return below
+
+
 @serves_git
 def test_folders_count_as_files_do(server: tuple[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One empty file below 90 folders, 20 times. Succeeds on 1e37c6c, where that was 20 files of 0 bytes."""
     address, served = server
     deep = begin(served / "deep")
-    (deep / "file").touch()
-    below = f"100644 blob {git(deep, 'hash-object', '-w', 'file')}"
-    for _ in range(90):
-        below = f"040000 tree {git(deep, 'mktree', text=below + chr(9) + 'd' + chr(10))}"
+    below = nest(deep, "d", 90)
     lines = "".join(f"{below}\t{number}\n" for number in range(20))
     commit = git(deep, "commit-tree", "-m", "deep", git(deep, "mktree", text=lines))
     git(deep, "update-ref", "refs/heads/main", commit)
@@ -176,11 +182,7 @@ def test_a_path_longer_than_systems_take_is_not_written(server: tuple[str, Path]
     """Succeeds on 1e37c6c: git writes it, since its paths begin in the clone, and no later fleet can look at it."""
     address, served = server
     long = begin(served / "long")
-    (long / "file").touch()
-    below = f"100644 blob {git(long, 'hash-object', '-w', 'file')}"
-    for _ in range(16):
-        below = f"040000 tree {git(long, 'mktree', text=below + chr(9) + 'n' * 250 + chr(10))}"
-    commit = git(long, "commit-tree", "-m", "long", below.split()[-1])
+    commit = git(long, "commit-tree", "-m", "long", nest(long, "n" * 250, 16).split()[-1])
     git(long, "update-ref", "refs/heads/main", commit)
     with pytest.raises(FetchError, match="a path of it has more than 500 bytes"):
         fetch(f"{address}/long/.git", commit, tmp_path / "clone")

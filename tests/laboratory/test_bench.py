@@ -99,7 +99,9 @@ def test_a_repository_without_any_file_as_it_was_held_out_is_said(repository):
         make_workload(repository, WorkloadSettings(), ["0" * 64])
 
 
-def test_lines_that_were_added_later_are_typed(tmp_path):
+def test_lines_that_were_added_later_are_typed(tmp_path, monkeypatch):
+    for name in ("GIT_AUTHOR_DATE", "GIT_COMMITTER_DATE"):  # the draw depends on the commit's hash
+        monkeypatch.setenv(name, "2026-11-30T12:00:00+0000")
     for number in range(40):
         lines = [f"def old_{number}_{i}(value):\n    return value + {number * i}\n" for i in range(30)]
         (tmp_path / f"old_{number}.py").write_text("\n".join(lines))
@@ -112,7 +114,7 @@ def test_lines_that_were_added_later_are_typed(tmp_path):
     git(tmp_path, "add", ".")
     git(tmp_path, "commit", "-m", "new")
     begun = set()
-    for seed in range(12):
+    for seed in range(40):
         settings = WorkloadSettings(passages=5, lines=9, keys=99, since="HEAD~1", seed=seed)
         [passage] = make_workload(tmp_path, settings).passages
         assert passage[0].is_new_place
