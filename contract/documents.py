@@ -145,6 +145,7 @@ class PromptFacts(TypedDict):
     stop_tokens: NotRequired[list[str]]
     end_token: NotRequired[str | None]
     suffix_first: NotRequired[bool]
+    path_first: NotRequired[bool]
     max_prefix_tokens: NotRequired[int]
     prefix_step_tokens: NotRequired[int]
     max_suffix_tokens: NotRequired[int]

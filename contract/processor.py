@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 MAX_DEFAULT_THREADS = 8  # decoding is bound by memory bandwidth, which no laptop needs more cores to fill
+_most_threads = MAX_DEFAULT_THREADS  # of this process: see `limited_threads`
 CGROUPS = Path("/sys/fs/cgroup")
 FAST_SHARE = 0.75  # of the fastest core's capacity; efficiency cores have half of it or less
 
@@ -36,7 +38,7 @@ def processor_flags(cpuinfo: Path = Path("/proc/cpuinfo")) -> set[str]:
 
 
 def default_threads() -> int:
-    """Return how many physical cores this process may use, at most MAX_DEFAULT_THREADS.
+    """Return how many physical cores this process may use, at most MAX_DEFAULT_THREADS, or as `limited_threads` says.
 
     A second thread on the same core shares its vector units and gains nothing. If cores are of two kinds, only the
     fast ones count: a product is split evenly, so that all wait for the slowest.
@@ -49,7 +51,18 @@ def default_threads() -> int:
         logical = os.cpu_count() or 1
         is_hyperthreaded = platform.machine().lower() in {"x86_64", "amd64"} and logical > 2
         count = _fast_cores_of_macos() or (logical // 2 if is_hyperthreaded else logical)
-    return max(1, min(count, MAX_DEFAULT_THREADS, processor_quota() or MAX_DEFAULT_THREADS))
+    return max(1, min(count, _most_threads, processor_quota() or _most_threads))
+
+
+@contextmanager
+def limited_threads(count: int) -> Iterator[None]:
+    """Let `default_threads` return no more than `count` within a block: other builds have the other cores."""
+    global _most_threads  # of the process, as torch's own number of threads is
+    before, _most_threads = _most_threads, min(count, MAX_DEFAULT_THREADS)
+    try:
+        yield
+    finally:
+        _most_threads = before
 
 
 def processor_quota() -> int | None:

@@ -22,7 +22,9 @@ _REPOSITORY_TOKENS = (("<|repo_name|>", "<|file_sep|>"), ("<repo_name>", "<file_
 
 _CLOSERS = frozenset(")]}\"'` ")  # what editors put right of the cursor by themselves
 
-_BESIDE_WINDOW = 64  # tokens of a line's answer, and those that mark the parts of a prompt
+MAX_PATH_TOKENS = 48  # of a longer path the end is kept
+
+_BESIDE_WINDOW = 64 + MAX_PATH_TOKENS  # with a line's answer, and what marks the parts of a prompt
 
 MAX_WINDOW_TOKENS = 1 << 17  # more than most models' positions; bounds what a damaged manifest can ask for
 
@@ -52,6 +54,8 @@ class PromptFormat:
     # Training of Language Models to Fill in the Middle, 2022, as StarCoder and Code Llama write it). While one types
     # the prompt only grows at its end, and the KV cache keeps everything before.
     suffix_first: bool = False
+    # The path of the file stands in front, behind the base's token for a file (Hui et al., Qwen2.5-Coder, 2024).
+    path_first: bool = False
 
     max_prefix_tokens: int = 1024
     prefix_step_tokens: int = 256  # the window's start moves in steps, so that the KV cache survives typing
@@ -75,6 +79,14 @@ class PromptFormat:
         known = [pair for pair in _REPOSITORY_TOKENS if pair[1] in self.stop_tokens]
         repository, file = known[0] if known else (None, None)
         return (repository if repository in self.stop_tokens else None), file
+
+    def as_taught(self, *, keeps_order: bool = False) -> PromptFormat:
+        """The same format, as fine-tuning teaches it: the path in front, the suffix first unless it `keeps_order`."""
+        return replace(
+            self,
+            suffix_first=self.suffix_first if keeps_order else self.is_fim,
+            path_first=self.is_fim and self.repository_tokens[1] is not None,
+        )
 
     def with_window(self, prefix: int, suffix: int) -> PromptFormat:
         """The same format with a window of at most `prefix` tokens before the cursor and `suffix` behind it."""
@@ -105,6 +117,9 @@ class PromptFormat:
             stops = document.get("stop_tokens", ())
             if not isinstance(stops, (list, tuple)):
                 raise TypeError(f"stop_tokens is {stops!r}")
+            if unknown := document.keys() - cls.__dataclass_fields__.keys():
+                name = str(min(unknown, key=str))[:40]
+                raise BuildError(f"The prompt format in the manifest can't be read (it has {name!r}); update submodel.")
             values = {**document, "stop_tokens": tuple(stops)}
             for name, value in values.items():
                 _check_kind(name, value)
@@ -303,9 +318,21 @@ class PromptEncoder:
         change is computed anew.
         """
         ids = self.left_to_right("")
-        if context:
-            ids += self._context_ids(context, repository, path)
+        ids += self._context_ids(context, repository, path) if context else self.path_ids(path)
         return [*ids, *(one for part in self.parts(window) for one in part.ids)]
+
+    def path_ids(self, path: str) -> list[int]:
+        """What stands in front of the window for a file's path, relative to the repository.
+
+        Nothing if the format has none, or nobody knows it. Of a long path its end.
+        """
+        file_token = self.prompt_format.repository_tokens[1]
+        if not (self.prompt_format.path_first and path and file_token):
+            return []
+        return [self._id(file_token), *self._path_line(path)]
+
+    def _path_line(self, path: str) -> list[int]:
+        return self.text_ids(f"{path}\n")[-MAX_PATH_TOKENS:]
 
     def parts(self, window: Window) -> list[PromptPart]:
         """The parts of a prompt behind `left_to_right("")` and the context."""
@@ -329,7 +356,7 @@ class PromptEncoder:
         ids = [self._id(repository_token), *self.text_ids(f"{repository}\n")] if repository_token and repository else []
         for snippet in context:
             ids += [self._id(file_token), *self.text_ids(f"{snippet.path}\n{snippet.text.rstrip()}\n")]
-        return [*ids, self._id(file_token), *self.text_ids(f"{path}\n")]
+        return [*ids, self._id(file_token), *self._path_line(path)]
 
     def left_to_right(self, text: str) -> list[int]:
         """Text to be continued, without fill-in-the-middle tokens."""

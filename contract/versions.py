@@ -6,7 +6,7 @@ import importlib.metadata
 from typing import Final
 
 # Raised when the same inputs give another model, so that stages of older versions are not kept.
-PIPELINE_VERSION: Final = 20
+PIPELINE_VERSION: Final = 22
 # Likewise for the bundle; 2: rotated int8, 3: int8 weights without MatMulNBits, 4: drafts, 5: confidence threshold,
 # 6: one quantization step for all rows behind a norm, 7: threshold on two places a line, 8: the key "threshold",
 # 9: threshold from short prompts, 10: threshold with the last token healed, 11: threshold with unfinished lines.

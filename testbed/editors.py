@@ -21,10 +21,8 @@ DOCUMENTATION = Path(__file__).parents[1] / "docs" / "editors.md"
 UNSTABLE = Path(platformdirs.user_cache_dir("submodel")) / "tools" / "unstable"
 # `submodel`, which gives an answer the time that it takes, however busy the machine is.
 PATIENT = """
-import functools
-from lsp_server import options
-trigger = options.TriggerOptions(budget_ms=60_000, cold_ms=60_000)
-options.ServerOptions = functools.partial(options.ServerOptions, trigger=trigger)
+from lsp_server.options import TriggerOptions
+TriggerOptions.__init__.__kwdefaults__.update(budget_ms=60_000, cold_ms=60_000)
 from submodel.app import main
 main()
 """

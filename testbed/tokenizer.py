@@ -20,6 +20,7 @@ FILE = Path(__file__).with_name("tokenizer.json")
 BYTES = 256  # a vocabulary of these alone has no merges
 END_TOKEN = "<|endoftext|>"
 FIM_TOKENS = ("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>")
+FILE_TOKEN = "<|file_sep|>"
 FIM = PromptFormat(prefix_token=FIM_TOKENS[0], suffix_token=FIM_TOKENS[1], middle_token=FIM_TOKENS[2])
 
 

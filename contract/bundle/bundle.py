@@ -244,7 +244,7 @@ def replace_bundle(target: Path, *, is_version: bool = True) -> Iterator[Path]:
 
     It is on the list of trusted bundles (`contract.bundle.trusted_builds`) before it takes that place, so that a server
     never finds it untrusted. The bundle that a workspace had before is kept (`contract.bundle.previous`), so that the
-    server can go back to it; not if the new one is the same version with other drafts or graphs. Raises
+    server can go back to it; not if the new one has the same graph. Raises
     StateFolderError where the list can't be used, before the block runs, and ExportError where `target` is something
     else than a bundle, or can't be written.
     """

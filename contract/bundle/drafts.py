@@ -11,6 +11,7 @@ The drafts are the repository's code: who gives a bundle away gives it away too.
 from __future__ import annotations
 
 import sys
+import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,8 +110,10 @@ def _open(path: Path) -> Tokens:
     try:
         # Windows moves no folder that holds a mapped file, so that no update could replace a bundle that is served.
         array: Tokens = np.load(path, mmap_mode=None if sys.platform == "win32" else "r", allow_pickle=False)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise BundleError(f"{path} can't be read ({error}); run `submodel build` again.") from error
+    if not isinstance(array, np.ndarray):  # numpy opens archives, too
+        raise BundleError(f"{path} is no array; run `submodel build` again.")
     if array.dtype != np.uint32 or array.ndim != 1:
         raise BundleError(f"{path} holds {array.ndim}-dimensional {array.dtype}, not a list of uint32; build again.")
     return array

@@ -12,6 +12,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
+from contract.files.file_names import is_link
 from contract.files.removal import remove_tree
 
 PREVIOUS = "previous"
@@ -58,6 +59,9 @@ def forget_older(bundle: Path) -> None:
     newest = previous_bundles(bundle)[:MOST_KEPT]
     for folder in (bundle.parent / PREVIOUS).glob("*"):
         if folder not in newest:
+            if not is_link(folder):
+                with suppress(OSError):  # without it what a kill leaves is no bundle to go back to
+                    (folder / _MANIFEST_FILE).unlink()
             remove_tree(folder)
 
 

@@ -25,6 +25,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from contract.errors import BuildError, SubmodelError
+from contract.files.file_names import is_link
 from contract.files.removal import remove_tree
 from contract.files.untrusted_json import read_bytes, read_json
 
@@ -87,6 +88,16 @@ def replace_file(path: Path, *, mode: int = OPEN) -> Iterator[Path]:
         if isinstance(error, (OSError, SubmodelError)) or not is_disk_full(error):
             raise
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
+
+
+def check_no_device(path: Path, option: str, error_type: type[SubmodelError] = BuildError) -> None:
+    """Raise `error_type` if the user named a device or a pipe, such as /dev/null or /dev/stdout, with an option.
+
+    `replace_file` would put a file in its place.
+    """
+    leads_to_proc = is_link(path) and path.readlink().is_relative_to("/proc")  # /dev/stdout, whatever it is now
+    if leads_to_proc or (path.exists() and not path.is_file() and not path.is_dir()):
+        raise error_type(f"{path} is a device or a pipe; name a file with {option}.")
 
 
 def _remove_partial_files(path: Path) -> None:

@@ -18,8 +18,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from contract.files.folders import rename
-from contract.files.state_folder import StateFolderError, check_private, state_folder
+from contract.files.folders import rename, sync
+from contract.files.state_folder import ANOTHER, StateFolderError, check_private, state_folder
 from contract.files.untrusted_json import parse_json
 
 KEY_FILE: Final = "seal.key"
@@ -39,7 +39,12 @@ def private_key(name: str, make: Callable[[], bytes]) -> bytes:
     """
     path = state_folder() / name
     try:
-        _keep_key(path, make)
+        keep_key(path, make)
+    except OSError as error:
+        raise StateFolderError(
+            f"The key {path} can't be written ({error.strerror or error}); free space, or {ANOTHER}."
+        ) from error
+    try:
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0))
         with os.fdopen(descriptor, "rb") as file:
             status = os.fstat(descriptor)
@@ -54,8 +59,11 @@ def private_key(name: str, make: Callable[[], bytes]) -> bytes:
     return key
 
 
-def _keep_key(path: Path, make: Callable[[], bytes]) -> None:
-    """Make the key if there is none: whole under another name first, so that nobody reads half of it."""
+def keep_key(path: Path, make: Callable[[], bytes]) -> None:
+    """Make the key if there is none: whole under another name first, so that nobody reads half of it.
+
+    Raises OSError.
+    """
     if os.path.lexists(path):
         return
     fresh = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
@@ -63,13 +71,14 @@ def _keep_key(path: Path, make: Callable[[], bytes]) -> None:
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(make())
-            file.flush()
-            os.fsync(file.fileno())
-        os.link(fresh, path)  # fails where another process was faster, whose key then holds
-    except FileExistsError:
-        pass
-    except OSError:  # a file system without hard links
-        rename(fresh, path)
+        sync(fresh)
+        try:
+            os.link(fresh, path)
+        except FileExistsError:
+            pass  # another process was faster, and its key holds
+        except OSError:  # a file system without hard links
+            rename(fresh, path)
+        sync(path.parent)  # a power cut must not lose a key that was signed with
     finally:
         fresh.unlink(missing_ok=True)
 

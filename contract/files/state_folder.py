@@ -18,7 +18,7 @@ from contract.errors import SubmodelError
 from contract.files.home import holds_home
 
 VARIABLE: Final = "SUBMODEL_STATE_DIR"
-_ANOTHER: Final = f"name another folder, by an absolute path, with {VARIABLE}"
+ANOTHER: Final = f"name another folder, by an absolute path, with {VARIABLE}"
 
 
 class StateFolderError(SubmodelError):
@@ -35,26 +35,27 @@ def state_folder() -> Path:
     try:
         folder = Path(chosen).expanduser() if chosen else Path(platformdirs.user_state_dir("submodel", appauthor=False))
     except RuntimeError as error:  # a home folder that nobody knows
-        raise StateFolderError(f"The state folder {chosen!r} can't be used ({error}); {_ANOTHER}.") from error
+        folder_named = f"folder {chosen!r} can't be used" if chosen else "folder of this account is unknown"
+        raise StateFolderError(f"The state {folder_named} ({error}); {ANOTHER}.") from error
     if not folder.is_absolute():
         raise StateFolderError(
-            f"The state folder {str(folder)!r} is no absolute path, so it may be a stranger's; {_ANOTHER}."
+            f"The state folder {str(folder)!r} is no absolute path, so it may be a stranger's; {ANOTHER}."
         )
     try:
         root = _work_tree(folder)
         if root is not None:
             raise StateFolderError(
-                f"The state folder {folder} lies in the git work tree {root}, so it may be a stranger's; {_ANOTHER}."
+                f"The state folder {folder} lies in the git work tree {root}, so it may be a stranger's; {ANOTHER}."
             )
         folder.parent.mkdir(parents=True, exist_ok=True)
         folder.mkdir(mode=0o700, exist_ok=True)
         status = folder.lstat()
     except OSError as error:
         raise StateFolderError(
-            f"The state folder {folder} can't be used ({error.strerror or error}); {_ANOTHER}."
+            f"The state folder {folder} can't be used ({error.strerror or error}); {ANOTHER}."
         ) from error
     if not stat.S_ISDIR(status.st_mode):
-        raise StateFolderError(f"{folder} is not a folder; remove it, or {_ANOTHER}.")
+        raise StateFolderError(f"{folder} is not a folder; remove it, or {ANOTHER}.")
     check_private(folder, status)
     return folder
 
@@ -66,12 +67,12 @@ def check_private(path: Path, status: os.stat_result) -> None:
     """
     if sys.platform != "win32":
         if status.st_uid != os.geteuid():
-            raise StateFolderError(f"{path} belongs to another user; {_ANOTHER}.")
+            raise StateFolderError(f"{path} belongs to another user; {ANOTHER}.")
         if stat.S_IMODE(status.st_mode) & 0o077:
             mode = "700" if stat.S_ISDIR(status.st_mode) else "600"
             raise StateFolderError(
                 f"{path} is open to other users; run `chmod {mode} {shlex.quote(str(path))}` if submodel made it, else "
-                f"{_ANOTHER}."
+                f"{ANOTHER}."
             )
 
 

@@ -14,8 +14,8 @@ import pytest
 
 from contract.repository import listing
 from contract.repository.git import run_git
-from lsp_server import server
 from lsp_server.repositories import is_of
+from lsp_server.request import path_in
 from testbed.git import git
 
 
@@ -62,7 +62,7 @@ def test_a_repository_of_the_workspace_is_known_in_another_case(root: str, folde
 
 @pytest.mark.usefixtures("no_cases")
 def test_a_file_has_its_path_in_the_repository(tmp_path: Path) -> None:
-    assert server._path_in(Path("/Users/Ada/app"), Path("/users/ada/app/src/A.py")) == "src/A.py"
+    assert path_in(Path("/Users/Ada/app"), Path("/users/ada/app/src/A.py")) == "src/A.py"
 
 
 @pytest.mark.skipif(not Path("/proc").exists(), reason="a file system that tells cases apart")

@@ -98,8 +98,8 @@ def test_an_editor_s_message_and_log_move_no_cursor(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(server, "window_show_message", lambda params: sent.append(params.message))
     monkeypatch.setattr(server, "window_log_message", lambda params: sent.append(params.message))
     try:
-        server.warn(f"{HOSTILE} is no bundle.")
-        server.note_once(f"{HOSTILE} has no bundle.")
+        server.notices.warn(f"{HOSTILE} is no bundle.")
+        server.notices.note_once(f"{HOSTILE} has no bundle.")
     finally:
         server.close()
     assert len(sent) == 2

@@ -8,6 +8,7 @@ import re
 import stat
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -253,6 +254,38 @@ def test_older_bundles_come_in_the_order_in_which_they_were_replaced(
     assert [(folder / MANIFEST_FILE).read_text() for folder in kept] == [marked("2"), marked("1")]
     assert sorted(path.name for path in kept) == sorted(path.name for path in (target.parent / "previous").iterdir())
     assert (kept[0] / MANIFEST_FILE).stat().st_mtime == 1e9 - 20, "it says when the bundle was built"
+
+
+def test_an_older_bundle_whose_removal_was_stopped_is_none_to_go_back_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / ".submodel" / "bundle"
+
+    def stop(folder: Path) -> None:
+        raise KeyboardInterrupt
+
+    for number in range(MOST_KEPT + 1):
+        with replace_bundle(target) as fresh:
+            (fresh / MANIFEST_FILE).write_text(marked(str(number)))
+    whole = previous_bundles(target)
+    monkeypatch.setattr(previous, "remove_tree", stop)
+    with pytest.raises(KeyboardInterrupt), replace_bundle(target) as fresh:
+        (fresh / MANIFEST_FILE).write_text(marked("last"))
+    assert [(folder / MANIFEST_FILE).read_text() for folder in previous_bundles(target)] == [marked("2"), marked("1")]
+    assert whole[-1] not in previous_bundles(target)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need a privilege on Windows")
+def test_older_bundles_are_removed_through_no_link(tmp_path: Path) -> None:
+    elsewhere = [tmp_path / str(number) for number in range(MOST_KEPT + 1)]
+    (tmp_path / ".submodel" / "previous").mkdir(parents=True)
+    for folder in elsewhere:
+        folder.mkdir()
+        (folder / MANIFEST_FILE).write_text(marked("another repository's"))
+        (tmp_path / ".submodel" / "previous" / folder.name).symlink_to(folder)
+    with suppress(OSError):  # rmtree refuses a link
+        previous.forget_older(tmp_path / ".submodel" / "bundle")
+    assert all((folder / MANIFEST_FILE).is_file() for folder in elsewhere)
 
 
 def test_a_bundle_elsewhere_is_not_kept(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The index against a naive search, and what it refuses."""
 
+import zipfile
 from collections import Counter
 
 import numpy as np
@@ -64,9 +65,12 @@ def test_no_index_and_broken_ones(tmp_path):
     np.save(tmp_path / "places-4.npy", np.zeros(4, np.float32))
     with pytest.raises(BundleError, match="float32"):
         open_index(tmp_path)
-    (tmp_path / "places-4.npy").write_bytes(b"no array")
-    with pytest.raises(BundleError, match=r"places-4\.npy"):
-        open_index(tmp_path)
+    with zipfile.ZipFile(tmp_path / "archive.zip", "w"):  # numpy opens archives, too
+        pass
+    for content in (b"no array", b"", b"PK\x03\x04", (tmp_path / "archive.zip").read_bytes()):
+        (tmp_path / "places-4.npy").write_bytes(content)
+        with pytest.raises(BundleError, match=r"places-4\.npy"):
+            open_index(tmp_path)
 
 
 def test_places_outside_the_tokens_are_no_match(tmp_path):

@@ -29,6 +29,16 @@ def test_threads_are_physical_cores(monkeypatch: pytest.MonkeyPatch, siblings: d
     assert processor.default_threads() == expected
 
 
+def test_a_process_that_has_some_of_the_cores_alone_uses_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(64)), raising=False)
+    monkeypatch.setattr(processor, "_siblings", str)
+    monkeypatch.setattr(processor, "fast_processors", lambda allowed: set())
+    for count, expected in ((2, 2), (99, processor.MAX_DEFAULT_THREADS)):
+        with processor.limited_threads(count):
+            assert processor.default_threads() == expected
+    assert processor.default_threads() == processor.MAX_DEFAULT_THREADS
+
+
 @pytest.mark.parametrize(
     ("text", "expected"), [("200000 100000", 2), ("50000 100000", 1), ("max 100000", 8), ("", 8), (None, 8)]
 )

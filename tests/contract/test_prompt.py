@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from contract.errors import BuildError
 from contract.prompt import (
     COUNTED_CHARS,
+    MAX_PATH_TOKENS,
     ContextSnippet,
     PromptEncoder,
     PromptFormat,
@@ -16,7 +17,7 @@ from contract.prompt import (
     cut_window,
     shared_prefix,
 )
-from testbed.tokenizer import FIM, make_tokenizer
+from testbed.tokenizer import FILE_TOKEN, FIM, FIM_TOKENS, make_tokenizer
 
 SMALL = PromptFormat(
     prefix_token="a",
@@ -87,6 +88,25 @@ def test_the_suffix_may_come_before_the_prefix():
     ]  # fmt: skip
 
 
+def test_the_path_of_the_file_may_stand_in_front():
+    tokenizer = make_tokenizer(control_tokens=(*FIM_TOKENS, FILE_TOKEN))
+    base = replace(FIM, stop_tokens=(FILE_TOKEN,))
+    encoder = PromptEncoder(tokenizer, base.as_taught())
+    window = Window(prefix="def ", suffix="\n")
+    head = [tokenizer.token_to_id(FILE_TOKEN), *encoder.text_ids("app/store.py\n")]
+    assert encoder.encode(window, path="app/store.py") == [*head, *encoder.encode(window)]
+    assert encoder.encode(window) == PromptEncoder(tokenizer, replace(FIM, suffix_first=True)).encode(window)
+    assert PromptEncoder(tokenizer, base).encode(window, path="a.py") == PromptEncoder(tokenizer, base).encode(window)
+    assert FIM.as_taught() == replace(FIM, suffix_first=True), "this base has no token for a file"
+    name = "folder/" * 100 + "store.py"
+    long = encoder.path_ids(name)
+    assert len(long) == 1 + MAX_PATH_TOKENS
+    behind_others = encoder.encode(window, [ContextSnippet(path="a.py", text="a = 1\n", source="client")], path=name)
+    assert behind_others[-len([*long, *encoder.encode(window)]) :] == [*long, *encoder.encode(window)]
+    assert encoder.tokenizer.decode(long[1:]).endswith("store.py\n")
+    assert base.as_taught(keeps_order=True) == replace(base, path_first=True)
+
+
 def test_fim_order_is_prefix_suffix_middle():
     encoder = PromptEncoder(make_tokenizer(), FIM)
     ids = encoder.encode(Window(prefix="def ", suffix="\n"))
@@ -115,12 +135,12 @@ def test_without_fim_the_prompt_is_the_prefix():
 
 def test_format_survives_json_and_refuses_unknown_keys():
     assert PromptFormat.from_json(FIM.to_json()) == FIM
-    with pytest.raises(BuildError, match="can't be read"):
+    with pytest.raises(BuildError, match="update submodel"):
         PromptFormat.from_json({"prefix": "x"})
 
 
 @pytest.mark.parametrize(
-    ("positions", "window"), [(8192, (1024, 256)), (1344, (1024, 256)), (512, (256, 64)), (1, (1, 0))]
+    ("positions", "window"), [(8192, (1024, 256)), (1392, (1024, 256)), (512, (256, 64)), (1, (1, 0))]
 )
 def test_a_window_leaves_room_for_an_answer(positions, window):
     fitting = PromptFormat().fitting(positions)

@@ -1,8 +1,10 @@
+import errno
 import os
 import stat
 
 import pytest
 
+from contract.files.seals import KEY_BYTES, seal_key
 from contract.files.state_folder import StateFolderError, state_folder
 
 posix = pytest.mark.skipif(os.name != "posix", reason="modes and owners are POSIX's")
@@ -64,3 +66,16 @@ def test_the_default_lies_in_the_users_home(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     assert state_folder().is_relative_to(tmp_path)
+
+
+def test_a_full_disk_leaves_no_key_that_cannot_be_read(tmp_path, monkeypatch):
+    def fill(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setenv("SUBMODEL_STATE_DIR", str(tmp_path / "state"))
+    with monkeypatch.context() as full:
+        full.setattr(os, "fsync", fill)
+        with pytest.raises(StateFolderError, match=r"No space left on device.*; free space"):
+            seal_key()
+    assert not list((tmp_path / "state").iterdir())
+    assert len(seal_key()) == KEY_BYTES
