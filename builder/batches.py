@@ -1,4 +1,4 @@
-"""Sequences in batches of about, or at most, so many tokens, for training, validation and scoring."""
+"""Sequences in batches of about so many tokens, for validation and scoring."""
 
 from __future__ import annotations
 
@@ -18,19 +18,5 @@ def in_batches(sequences: Iterable[T], tokens: int, length: Callable[[T], int]) 
         if count >= tokens:
             yield group
             group, count = [], 0
-    if group:
-        yield group
-
-
-def in_limited_batches(sequences: Sequence[T], most: int, length: Callable[[T], int]) -> Iterator[Sequence[T]]:
-    """The sequences in their order, in groups of at most `most` tokens; a longer sequence is a group of its own."""
-    group: list[T] = []
-    count = 0
-    for sequence in sequences:
-        if group and count + length(sequence) > most:
-            yield group
-            group, count = [], 0
-        group.append(sequence)
-        count += length(sequence)
     if group:
         yield group

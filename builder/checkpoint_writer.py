@@ -14,7 +14,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from builder.artifact import MANIFEST, PARITY_PROMPTS, SCHEMA_VERSION, SubModel
 from builder.corpus.corpus import SourceFile
-from builder.fim_examples import FimExample, draw_fim_examples, parity_windows
+from builder.fim_examples import FimExample, draw_fim_examples, parity_prompts
 from builder.pruning.structured_pruning import Pruned
 from contract.files.folders import replace_folder, write_json
 from contract.prompt import PromptEncoder
@@ -75,10 +75,7 @@ def save_reweighted(
 
 def write_prompts(folder: Path, encoder: PromptEncoder, fim_examples: Sequence[FimExample]) -> None:
     """As `SubModel.parity_prompts` reads them."""
-    prompts = [
-        {"prompt_ids": encoder.encode(window), "truth_ids": encoder.text_ids(example.middle)}
-        for example, window in zip(fim_examples, parity_windows(fim_examples, encoder), strict=True)
-    ]
+    prompts = [{"prompt_ids": prompt, "truth_ids": truth} for prompt, truth in parity_prompts(fim_examples, encoder)]
     (folder / PARITY_PROMPTS).write_text(json.dumps(prompts), "utf-8")
 
 

@@ -1,7 +1,7 @@
 """The order of an update's examples: those come first whose windows show the most new lines.
 
-Two minutes read some thirty windows. A greedy cover (Nemhauser, Wolsey and Fisher, An analysis of approximations for
-maximizing submodular set functions, 1978) shows more of what is new in them than windows at random new lines do.
+Two minutes read thirty to sixty windows. A greedy cover (Nemhauser, Wolsey and Fisher, An analysis of approximations
+for maximizing submodular set functions, 1978) shows more of what is new in them than windows at random new lines do.
 """
 
 from __future__ import annotations

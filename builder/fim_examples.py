@@ -68,6 +68,10 @@ class FimExample:
         """
         return encoder.window(self.text, self.offset, prompt_format or encoder.prompt_format)
 
+    def prompt(self, encoder: PromptEncoder) -> list[int]:
+        """Return the token ids that the server would send before the user typed the middle."""
+        return encoder.encode(self.window(encoder), path=self.file.path)
+
 
 def parity_windows(fim_examples: Sequence[FimExample], encoder: PromptEncoder) -> list[Window]:
     """Windows for comparing two forms of one model: a few whole ones, the rest small.
@@ -80,6 +84,15 @@ def parity_windows(fim_examples: Sequence[FimExample], encoder: PromptEncoder) -
     )
     return [
         example.window(encoder, small if index % WHOLE_EVERY else None) for index, example in enumerate(fim_examples)
+    ]
+
+
+def parity_prompts(fim_examples: Sequence[FimExample], encoder: PromptEncoder) -> list[tuple[list[int], list[int]]]:
+    """Return for each of `parity_windows` the token ids of the prompt that the server sends, and of the middle."""
+    windows = parity_windows(fim_examples, encoder)
+    return [
+        (encoder.encode(window, path=example.file.path), encoder.text_ids(example.middle))
+        for example, window in zip(fim_examples, windows, strict=True)
     ]
 
 

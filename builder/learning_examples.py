@@ -107,10 +107,13 @@ def make_examples(
                 PromptPart(ids=encoder.text_ids(example.middle), text=example.middle, cut_line=0),
                 PromptPart(ids=encoder.end_ids(), cut_line=0),
             ]
-        parts.insert(0, PromptPart(ids=encoder.left_to_right("")))
+        head = [*encoder.left_to_right(""), *encoder.path_ids(example.file.path)]
+        parts.insert(0, PromptPart(ids=head))
         ids = tuple(one for part in (*parts, *answer) for one in part.ids)
         prompt_tokens = sum(len(part.ids) for part in parts) if encoder.prompt_format.is_fim else len(ids)
         new = () if is_new is None else _new_tokens(encoder, (*parts, *answer), chosen, is_new)
+        if len(ids) < 2:  # nothing stands before its token
+            continue
         yield Example(ids=ids, prompt_tokens=prompt_tokens, path=chosen.file.path, new=new)
         made, count = made + 1, count + len(ids)
 

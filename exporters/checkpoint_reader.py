@@ -26,6 +26,7 @@ from contract.files.untrusted_json import read_json
 from contract.tokenizer_file import TokenizerError, read_tokenizer_file
 
 MAX_POSITIONS = 8192  # the rotary tables' length: 2 MB at 8,192; editors' prompts are far shorter
+HEAD_STEP = 16  # of head sizes that GroupQueryAttention takes when it rotates
 SINGLE_FILE = "model.safetensors"
 INDEX_FILE = "model.safetensors.index.json"
 
@@ -125,6 +126,11 @@ def read_shape(config: Mapping[str, Any], folder: Path) -> DecoderShape:
         raise ExportError(
             f"{folder / 'config.json'} has {shape.heads} heads of {shape.head_dim} on {shape.kv_heads} key-value "
             "heads, which does not divide; the file is damaged or of another architecture."
+        )
+    if shape.head_dim % HEAD_STEP:
+        raise ExportError(
+            f"The model in {folder} has heads of {shape.head_dim}, and ONNX Runtime attends with multiples of "
+            f"{HEAD_STEP} only; name another base."
         )
     return shape
 

@@ -24,13 +24,16 @@ from builder.gguf.reader import open_gguf
 from builder.gguf.tokenizer import read_tokenizer
 from builder.gguf.weights import LAYER_TENSORS, OUTER_TENSORS
 from contract.errors import ExportError
-from contract.files.folders import replace_file
+from contract.files.folders import check_no_device, replace_file
+from contract.prompt import PromptFormat
 from contract.tokenizer_file import read_tokenizer_file
 from exporters.checkpoint_reader import Checkpoint, DecoderShape, FloatArray, read_config
 from exporters.gguf_tokenizer import PROBE, GgufVocabulary, read_vocabulary
 
 QUANTIZATION_VERSION: Final = gguf.GGML_QUANT_VERSION
-SUFFIX_FIRST: Final = "submodel.prompt.suffix_first"  # as PromptFormat has it; llama.cpp shows it and does not use it
+# As PromptFormat has them; llama.cpp shows them and does not use them.
+SUFFIX_FIRST: Final = "submodel.prompt.suffix_first"
+PATH_FIRST: Final = "submodel.prompt.path_first"
 
 
 class GgufPrecision(StrEnum):
@@ -111,6 +114,7 @@ def export_gguf(
 
 
 def _refuse_foreign(path: Path) -> None:
+    check_no_device(path, "-o", ExportError)
     if path.is_dir():
         raise ExportError(f"{path} is a folder; name a file with -o, such as {path / 'model.gguf'}.")
     if path.exists() and path.stat().st_size:
@@ -161,7 +165,7 @@ def _metadata(
     base = (source.manifest or {}).get("base")
     name = base.get("name") if isinstance(base, dict) else None
     licence = (source.manifest or {}).get("licence")
-    suffix_first = source.manifest is not None and source.prompt.suffix_first
+    prompt = PromptFormat() if source.manifest is None else source.prompt
 
     def add(writer: GGUFWriter) -> None:
         writer.add_name(f"submodel of {name}" if name else source.folder.name)
@@ -191,8 +195,9 @@ def _metadata(
         writer.add_add_bos_token(vocabulary.adds_bos)
         if vocabulary.chat_template is not None:
             writer.add_chat_template(vocabulary.chat_template)
-        if suffix_first:
-            writer.add_bool(SUFFIX_FIRST, True)
+        for key, is_set in ((SUFFIX_FIRST, prompt.suffix_first), (PATH_FIRST, prompt.path_first)):
+            if is_set:
+                writer.add_bool(key, True)
 
     return add
 

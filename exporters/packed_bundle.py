@@ -24,7 +24,9 @@ from contract.bundle.bundle import (
     MANIFEST_FILE,
     MAX_FILES,
     MAX_MANIFEST_BYTES,
+    MODEL_FILE,
     check_manifest,
+    graph_of,
     read_bundle,
     read_manifest,
     replace_bundle,
@@ -33,7 +35,7 @@ from contract.bundle.bundle import (
 from contract.bundle.drafts import FOLDER as DRAFTS
 from contract.documents import FileFacts, Manifest
 from contract.errors import BundleError, ExportError
-from contract.files.folders import replace_file
+from contract.files.folders import check_no_device, replace_file
 from contract.files.untrusted_json import parse_json
 
 SUFFIX = ".submodel"
@@ -96,7 +98,8 @@ def unpack_bundle(archive: Path, folder: Path) -> PackedBundle:
             content = _first_entry(source, archive)
             manifest = _manifest_of(content, archive)
             files = _check_entries(source, manifest, archive, size)
-            with replace_bundle(folder) as fresh:
+            is_version = graph_of(folder) != manifest["files"][MODEL_FILE]  # else there is nothing to go back to
+            with replace_bundle(folder, is_version=is_version) as fresh:
                 total = sum(facts["bytes"] for facts in files.values())
                 free = shutil.disk_usage(fresh).free
                 if total > free:
@@ -111,7 +114,7 @@ def unpack_bundle(archive: Path, folder: Path) -> PackedBundle:
                         _copy(entry, file, f"{name} in {archive}", facts)
                 (fresh / MANIFEST_FILE).write_bytes(content)
                 read_bundle(fresh, verify=False, layout=manifest.get("layout", DECODE_GRAPH_LAYOUT))
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, struct.error) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, struct.error, ValueError) as error:
         raise _broken(archive, str(error)) from error
     return _packed(folder, size, files)
 
@@ -177,6 +180,7 @@ def _copy(source: IO[bytes], target: IO[bytes], what: object, facts: FileFacts) 
 
 def _refuse_foreign(archive: Path) -> None:
     """Raise ExportError unless `archive` is new or a packed bundle, so that `-o thesis.zip` replaces no other file."""
+    check_no_device(archive, "-o", ExportError)
     if archive.is_dir():
         raise ExportError(f"{archive} is a folder; name a file with -o, such as {archive / ('bundle' + SUFFIX)}.")
     if not archive.exists() or archive.stat().st_size == 0:

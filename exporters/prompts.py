@@ -15,7 +15,7 @@ import contract
 import exporters
 from builder.artifact import SubModel
 from builder.corpus.corpus import SourceFile
-from builder.fim_examples import draw_fim_examples, parity_windows
+from builder.fim_examples import draw_fim_examples, parity_prompts
 from contract.errors import ExportError
 from contract.prompt import PromptEncoder
 from exporters.parity import ParitySettings
@@ -56,11 +56,7 @@ def _package_prompts(encoder: PromptEncoder, count: int) -> list[ParityPrompt]:
         _source_file(path) for package in (contract, builder, exporters) for path in _python_files(package.__path__)
     ]
     fim_examples = draw_fim_examples(files, count, seed=0)
-    windows = parity_windows(fim_examples, encoder)
-    prompts = [
-        _prompt(encoder.encode(window), encoder.text_ids(example.middle))
-        for example, window in zip(fim_examples, windows, strict=True)
-    ]
+    prompts = [_prompt(*ids) for ids in parity_prompts(fim_examples, encoder)]
     return [prompt for prompt in prompts if prompt.prompt_ids]
 
 

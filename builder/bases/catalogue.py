@@ -14,7 +14,7 @@ from typing import Final
 
 import platformdirs
 
-from contract.files.home import expand_home
+from contract.errors import BaseModelError
 
 CACHE_VARIABLE: Final = "SUBMODEL_CACHE"
 
@@ -144,9 +144,18 @@ AUTO_ORDER: Final = (QWEN_CODER_SMALL, SMOLLM2_SMALL)  # best first; the medium 
 
 
 def cache_folder() -> Path:
-    """Where base models are kept: SUBMODEL_CACHE, or the user's cache folder. It need not exist."""
+    """Where base models are kept: SUBMODEL_CACHE, or the user's cache folder. It need not exist.
+
+    Raises BaseModelError if it lies in a home folder that nobody knows: a folder named `~` is nobody's wish.
+    """
     chosen = os.environ.get(CACHE_VARIABLE)
-    return expand_home(Path(chosen)) if chosen else Path(platformdirs.user_cache_dir("submodel", appauthor=False))
+    try:
+        return Path(chosen or platformdirs.user_cache_dir("submodel", appauthor=False)).expanduser()
+    except RuntimeError as error:
+        raise BaseModelError(
+            f"submodel's cache folder{f' {chosen}' if chosen else ''} can't be used, since no home folder is known "
+            f"for it; name another one, by an absolute path, with {CACHE_VARIABLE}."
+        ) from error
 
 
 def gguf_path(packaged: PackagedFile, cache_dir: Path) -> Path:

@@ -12,6 +12,7 @@ import queue
 import re
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -32,10 +33,9 @@ from builder.bases.catalogue import MODEL_TYPES, BaseModel, gguf_path
 from builder.bases.download import disk_refusal
 from builder.bases.wheels import check_space
 from contract.errors import BaseModelError
-from contract.files.folders import DISK_ERRORS, SPARE_BYTES, is_disk_full
+from contract.files.folders import DISK_ERRORS, SPARE_BYTES, is_disk_full, write_text
 from contract.files.untrusted_json import read_json
 
-HUB_WEIGHTS: Final = ("model.safetensors", "model.safetensors.index.json")  # either means that the weights were fetched
 PATIENCE_S: Final = 5.0  # for the hub's first answer
 POLL_S: Final = 0.2
 TRIES: Final = 2  # of a download, which resumes: a laptop may have slept, or changed its network
@@ -67,17 +67,20 @@ def is_cached(entry: BaseModel, cache_dir: Path) -> bool:
         path = gguf_path(entry.packaged, cache_dir)
         if path.is_file() and path.stat().st_size == entry.packaged.size:
             return True
-    return any(isinstance(huggingface_hub.try_to_load_from_cache(entry.hub_id, name), str) for name in HUB_WEIGHTS)
+    return cached_snapshot(entry.hub_id) is not None
 
 
 def cached_snapshot(hub_id: str) -> Snapshot | None:
-    """The newest snapshot in the hub's cache if it is whole; never touches the network."""
+    """What the hub's cache has as the newest snapshot, if it is whole; never touches the network."""
     try:
         found = huggingface_hub.snapshot_download(hub_id, allow_patterns=list(WANTED_FILES), local_files_only=True)
-    except (LocalEntryNotFoundError, HFValidationError):
+        folders = [Path(found)]
+    except LocalEntryNotFoundError:  # it has no `main`: a program that names a commit writes none
+        folders = _unnamed_snapshots(_cache_of(hub_id))
+    except HFValidationError:
         return None
-    folder = Path(found)
-    if not is_whole(folder):
+    folder = next((one for one in folders if is_whole(one)), None)
+    if folder is None:
         return None
     # The cache keeps each large file under its SHA-256 and links to it.
     blobs = {path.name: path.resolve().name for path in folder.glob("model*.safetensors")}
@@ -100,10 +103,10 @@ def fetch_snapshot(hub_id: str, on_progress: Callable[[int, int], None] = lambda
             f"The hub's {hub_id} is a model of the type {kind!r}; only {' and '.join(MODEL_TYPES)} can be read."
         )
     total = sum(file.size or 0 for file in files)
-    folder_name = huggingface_hub.file_download.repo_folder_name(repo_id=hub_id, repo_type="model")
-    blobs = Path(constants.HF_HUB_CACHE) / folder_name / "blobs"
+    blobs = _cache_of(hub_id) / "blobs"
     check_space(blobs, total - _bytes_in(blobs) + SPARE_BYTES, "HF_HOME")  # huggingface_hub only warns
     disable_progress_bars()  # ours is shown instead
+    failure: Exception = ConnectionError()
     for tries_left in reversed(range(TRIES)):
         try:
             folder = _in_background(
@@ -120,13 +123,30 @@ def fetch_snapshot(hub_id: str, on_progress: Callable[[int, int], None] = lambda
                 raise disk_refusal(error, blobs, total, "HF_HOME") from error
             if not tries_left:
                 raise _refusal(hub_id, error) from error
+            failure = error
+    if not all((Path(folder) / file.rfilename).is_file() for file in files):
+        raise _refusal(hub_id, failure) from failure  # without the hub huggingface_hub returns what it has
     on_progress(total, total)
     if not is_whole(Path(folder)):
         raise BaseModelError(
             f"The hub's {hub_id} lacks a configuration, tokenizer.json or weights; take another model."
         )
+    with suppress(OSError):  # huggingface_hub notes no newest revision where a commit is named
+        write_text(_cache_of(hub_id) / "refs" / "main", str(info.sha))
     published = {file.rfilename: file.lfs.sha256 for file in files if file.lfs is not None}
     return Snapshot(folder=Path(folder), revision=str(info.sha), sha256=published)
+
+
+def _cache_of(hub_id: str) -> Path:
+    name = huggingface_hub.file_download.repo_folder_name(repo_id=hub_id, repo_type="model")
+    return Path(constants.HF_HUB_CACHE, name)
+
+
+def _unnamed_snapshots(cache: Path) -> list[Path]:
+    """A model's cached snapshots that are no named branch's, tag's or pull request's, the newest first."""
+    named = {path.read_text("utf-8", "replace").strip() for path in (cache / "refs").rglob("*") if path.is_file()}
+    found = [folder for folder in (cache / "snapshots").glob("*") if folder.name not in named]
+    return sorted(found, key=lambda folder: folder.stat().st_mtime, reverse=True)
 
 
 def is_whole(folder: Path) -> bool:

@@ -37,9 +37,6 @@ class LoadedBase:
     prompt: PromptFormat
     is_sub_model: bool  # pruned already, and asked as its manifest says
     provenance: BaseFacts  # name, source, sha256, licence, why, parameters; revision where it has one
-    bos_token: str | None  # names only: prompts start with it only where `prompt.bos_token` says so
-    eos_token: str | None
-    pad_token: str | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,9 +102,6 @@ def load_resolved(
         prompt=_prompt_format(base, tokenizer, vocabulary, getattr(model.config, "max_position_embeddings", None)),
         is_sub_model=base.is_sub_model,
         provenance={**base.to_json(), "licence": licence, "parameters": model.num_parameters()},
-        bos_token=vocabulary.bos_token,
-        eos_token=vocabulary.eos_token,
-        pad_token=vocabulary.pad_token,
     )
 
 

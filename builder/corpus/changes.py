@@ -44,20 +44,24 @@ def renames_since(root: Path, commit: str | None) -> dict[str, str] | None:
     return {new: old for status, old, new in zip(*(fields[start::3] for start in range(3)), strict=False) if status}
 
 
-def texts_at(root: Path, commit: str | None, paths: Iterable[str]) -> dict[str, str]:
-    """The texts that files had at `commit`, as a build reads them; what git can't give is left out."""
-    found: dict[str, str] = {}
-    wanted = list(paths)
-    if not wanted or commit is None or not _COMMIT.fullmatch(commit):
-        return found
-    try:  # most of the paths that are asked for may have gone long ago, and each costs a process
+def paths_at(root: Path, commit: str | None) -> frozenset[str]:
+    """The paths of the files that `commit` has; none where git can't say."""
+    if commit is None or not _COMMIT.fullmatch(commit):
+        return frozenset()
+    try:
         listed = run_git(root, "ls-tree", "-r", "--name-only", "-z", commit)
     except GitError:
-        return found
-    there = frozenset(decode_name(name) for name in listed.split(b"\0"))
-    for path in wanted:
-        if path not in there:
-            continue
+        return frozenset()
+    return frozenset(decode_name(name) for name in listed.split(b"\0") if name)
+
+
+def texts_at(root: Path, commit: str, paths: Iterable[str]) -> dict[str, str]:
+    """The texts that files had at `commit`, as a build reads them; what git can't give is left out.
+
+    Each costs a process, so ask only for what `paths_at` names.
+    """
+    found: dict[str, str] = {}
+    for path in paths:
         try:
             content = run_git(root, "cat-file", "blob", f"{commit}:./{path}")  # runs no filter
         except GitError:

@@ -65,7 +65,7 @@ def score(predictor: Predictor, held_out: HeldOut, *, on_progress: Callable[[int
     def ask(fim_examples: Sequence[FimExample], lines: int) -> tuple[ScoredAnswer, ...]:
         asked = [example if encoder.drops_indentation else example.as_served(encoder) for example in fim_examples]
         starts = [one.text[served.offset : one.offset] for one, served in zip(fim_examples, asked, strict=True)]
-        prompts = [encoder.encode(example.window(encoder)) for example in asked]
+        prompts = [example.prompt(encoder) for example in asked]
         answers = predictor.complete(prompts, step, lines=lines, starts=starts) if prompts else []
         return tuple(
             ScoredAnswer(

@@ -18,7 +18,6 @@ class FinetuneSettings:
     scale: float = 2.0  # alpha / rank: what the product of the two factors is multiplied with
     learning_rate: float = 5e-4
     warmup_steps: int = 8  # short; the rate of training is measured on them, too
-    tokens_a_step: int = 900  # or a few more: a step takes whole sequences, at least one
     # Middles are what completions are made of, and one token in fifty. Counted more, they are more probable (LOG.md).
     middle_weight: float = 5.0
     max_passes: int = 4  # over the calibration files; more repeat what is known by heart

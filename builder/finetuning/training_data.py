@@ -8,13 +8,11 @@ from typing import TypeVar
 
 import torch
 
-from builder.batches import in_batches
 from builder.corpus.corpus import SourceFile
 from builder.finetuning.finetune_settings import FinetuneSettings
 from builder.learning_examples import Example, IsNew, make_examples
 from contract.prompt import PromptEncoder
 
-Step = Sequence[Example]
 T = TypeVar("T")
 
 # Of an update's tokens, from files that are known already: against forgetting them. Not fitted to anything.
@@ -26,19 +24,19 @@ MOST_TOKENS = 1_000_000
 
 
 class Pass:
-    """The steps of one pass, each made when it is asked for: all of a large repository take many seconds."""
+    """The examples of one pass, each made when it is asked for: all of a large repository take many seconds."""
 
-    def __init__(self, steps: Iterator[Step]) -> None:
-        self._made: list[Step] = []
-        self._rest = steps
+    def __init__(self, examples: Iterator[Example]) -> None:
+        self._made: list[Example] = []
+        self._rest = examples
 
-    def find(self, place: int) -> Step | None:
-        """Return the step at a place; None beyond the last one."""
+    def find(self, place: int) -> Example | None:
+        """Return the example at a place; None beyond the last one."""
         self._made += islice(self._rest, max(0, place + 1 - len(self._made)))
         return self._made[place] if place < len(self._made) else None
 
-    def all(self) -> Sequence[Step]:
-        """Return all steps."""
+    def all(self) -> Sequence[Example]:
+        """Return all examples."""
         self._made += self._rest
         return self._made
 
@@ -84,8 +82,7 @@ class Material:
     def _pass(self, number: int) -> Pass:
         while len(self._passes) <= number:
             seed = self._settings.seed + 1000 * (len(self._passes) + 1)
-            steps = in_batches(self._examples(seed), self._settings.tokens_a_step, lambda one: len(one.ids))
-            self._passes.append(Pass(steps))
+            self._passes.append(Pass(self._examples(seed)))
         return self._passes[number]
 
     def _examples(self, seed: int) -> Iterator[Example]:
@@ -104,8 +101,8 @@ class Material:
         """The numbers of the steps that `max_passes` have, from `first` on."""
         return takewhile(self.has_step, count(first))
 
-    def batch(self, step: int) -> Step:
-        """What one step learns from."""
+    def example(self, step: int) -> Example:
+        """What one step learns from: of so few tokens more steps teach more than larger ones (docs/LOG.md)."""
         if (found := self._pass(0).find(step)) is not None:
             return found
         number, place = divmod(step, len(self._pass(0).all()))
@@ -114,10 +111,10 @@ class Material:
 
     def paths_before(self, step: int) -> frozenset[str]:
         """The files that the steps before this one have read from."""
-        return frozenset(example.path for number in range(step) for example in self.batch(number))
+        return frozenset(self.example(number).path for number in range(step))
 
     def weights(self, batch: Sequence[Example]) -> torch.Tensor:
-        """What each token of a step counts but the first of each sequence, one sequence behind the other, (tokens,)."""
+        """What each token counts but the first of each sequence, one sequence behind the other, (tokens,)."""
         return torch.cat([token_weights(example, self._settings.middle_weight) for example in batch])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import itertools
 import time
 from collections.abc import Callable, Mapping
@@ -11,7 +12,7 @@ from typing import Any
 
 import torch
 
-from builder.batches import in_batches, in_limited_batches
+from builder.batches import in_batches
 from builder.finetuning.finetune_settings import FinetuneSettings
 from builder.finetuning.packed import packed_nats
 from builder.finetuning.schedule import learning_rate_at, steps_within, validation_steps
@@ -20,8 +21,8 @@ from builder.finetuning.training_state import StateFile, Tensors, TrainingProgre
 from contract.documents import FineTuningFacts
 
 SAVE_EVERY_S = 30.0  # between two states of some 100 MB; a kill before the first costs all steps so far
-STEPS_A_VALIDATION = 20  # at least; a step takes three to eight seconds on two cores
-PASS_TOKENS = 1_400  # of a step that are in memory at once; more are not faster
+STEPS_A_VALIDATION = 40  # at least; a step takes one to four seconds on two cores
+PASS_TOKENS = 900  # of validation, or a few more, that are in memory at once
 TIMING_SHARE, LEAST_TIMED = 0.2, 2  # the plan is made after so much of the minutes, or after the warm-up's steps
 MOMENTS = ("exp_avg", "exp_avg_sq", "step")  # what AdamW keeps of each factor
 
@@ -47,10 +48,10 @@ class TrainingRun:
         dtype = str(model.dtype).removeprefix("torch.")
         self.progress = TrainingProgress(device=self._device.type, dtype=dtype, is_int8=is_int8)
         self._best = self._copy()
-        # What the plan is made of: seconds a pass of the first validation, seconds a token of each step.
+        # What the plan is made of: seconds a pass of the first validation, seconds a token and tokens of each step.
         self._pass_seconds: list[float] = []
         self._last_validation_s = 0.0
-        self._step_paces: list[float] = []
+        self._step_paces: list[tuple[float, int]] = []
         self._stood_still_s = 0.0
         self._saved_at = 0.0
 
@@ -115,14 +116,15 @@ class TrainingRun:
             self._check_if_due()
             if self._is_finished():
                 break
-            started, tokens = self._now(), progress.tokens
+            started, before = self._now(), progress.tokens
             if progress.total is not None and progress.step and started - self._saved_at >= SAVE_EVERY_S:
                 self._save()
             progress.losses.append(self._step())
             progress.step += 1
             seconds = self._now() - started
             progress.seconds += seconds
-            self._step_paces.append(seconds / max(progress.tokens - tokens, 1))
+            tokens = progress.tokens - before
+            self._step_paces.append((seconds / max(tokens, 1), tokens))
             if progress.total is None and self._is_timed():
                 self._plan()
                 self._save()
@@ -195,7 +197,7 @@ class TrainingRun:
     def _steps_beside(self, validations: int) -> int:
         """How many steps fit into the minutes beside so many validations, those that are done among them."""
         progress, settings = self.progress, self._settings
-        pace = median(self._step_paces)
+        pace = self._pace()
         a_validation = self._validation_s()
         done, budget = len(progress.curve), settings.minutes * 60  # the first validation is that before all steps
         to_come = (validations + 1 - done) * a_validation
@@ -205,16 +207,22 @@ class TrainingRun:
         least = max(0, settings.warmup_steps - progress.step)
         return progress.step + steps_within(budget - used - to_come, steps, least=least)
 
+    def _pace(self) -> float:
+        """Seconds a token: the median by tokens, since those of a short window take longer."""
+        paces = sorted(self._step_paces)
+        tokens = list(itertools.accumulate(tokens for _, tokens in paces))
+        return paces[bisect.bisect_left(tokens, tokens[-1] / 2)][0]
+
     def _validation_s(self) -> float:
         """The time of a validation: that of the last one, if it was not the first."""
         return self._last_validation_s or median(self._pass_seconds) * len(self._pass_seconds)
 
     def _tokens_of(self, step: int) -> int:
-        return sum(len(example.ids) - 1 for example in self._material.batch(step))
+        return len(self._material.example(step).ids) - 1
 
     def _announce(self) -> None:
         """Say how many steps are planned, and how long they are expected to take."""
-        progress, pace = self.progress, median(self._step_paces)
+        progress, pace = self.progress, self._pace()
         assert progress.total is not None
         tokens = sum(map(self._tokens_of, range(progress.step, progress.total)))
         validations = self._validations * self._validation_s()
@@ -225,8 +233,7 @@ class TrainingRun:
 
     def _step(self) -> float:
         """One optimizer step; the mean loss of its tokens by their weights."""
-        batch = self._material.batch(self.progress.step)
-        total = float(self._material.weights(batch).sum())
+        example = self._material.example(self.progress.step)
         rate = learning_rate_at(
             self.progress.step,
             self.progress.total or 10**9,
@@ -236,18 +243,15 @@ class TrainingRun:
         for group in self._optimizer.param_groups:
             group["lr"] = rate
         self._model.train()
-        loss, count = 0.0, 0
-        for part in in_limited_batches(batch, PASS_TOKENS, lambda example: len(example.ids)):
-            weights = self._material.weights(part).to(self._device)
-            nats = packed_nats(self._model, [example.ids for example in part], self._device)
-            part_loss = (nats * weights).sum() / total
-            part_loss.backward()  # type: ignore[no-untyped-call]
-            loss, count = loss + float(part_loss.detach()), count + len(nats)
+        weights = self._material.weights([example]).to(self._device)
+        nats = packed_nats(self._model, [example.ids], self._device)
+        loss = (nats * weights).sum() / weights.sum()
+        loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self._factors.values(), 1.0)
         self._optimizer.step()
         self._optimizer.zero_grad(set_to_none=True)
-        self.progress.tokens += count
-        return loss
+        self.progress.tokens += len(nats)
+        return float(loss.detach())
 
     def _validate(self) -> float:
         self._model.eval()
@@ -260,7 +264,7 @@ class TrainingRun:
             self._report()
             started = self._now()
 
-        return validation_loss(self._model, self._material, self._settings, on_pass=note_pass)
+        return validation_loss(self._model, self._material, on_pass=note_pass)
 
     def _report(self) -> None:
         """Say how far it is; before the plan is made nobody knows. Whoever listens may keep the run waiting."""
@@ -328,15 +332,13 @@ class TrainingRun:
 
 
 @torch.no_grad()
-def validation_loss(
-    model: Any, material: Material, settings: FinetuneSettings, *, on_pass: Callable[[], None] = lambda: None
-) -> float:
+def validation_loss(model: Any, material: Material, *, on_pass: Callable[[], None] = lambda: None) -> float:
     """The mean loss of the validation's tokens, each weighted as training weighs it: in nats.
 
-    `model` attends as `packed_nats` asks. on_pass is called after each batch of some `tokens_a_step` tokens.
+    `model` attends as `packed_nats` asks. on_pass is called after each batch of some PASS_TOKENS tokens.
     """
     total, weight = 0.0, 0.0
-    for batch in in_batches(material.validation, settings.tokens_a_step, lambda one: len(one.ids)):
+    for batch in in_batches(material.validation, PASS_TOKENS, lambda one: len(one.ids)):
         nats = packed_nats(model, [example.ids for example in batch], model.device).cpu()  # waits for a GPU
         on_pass()
         weights = material.weights(batch)

@@ -90,6 +90,7 @@ def _apt_options(folder: Path) -> list[str]:
 
     Where the lists can't be fetched, what asks for a package says so.
     """
+    folder = folder.absolute()  # apt has its own folders for relative ones
     parts, lists = folder / "sources", folder / "lists"
     options = [f"Dir::Etc::SourceParts={parts}", f"Dir::State::Lists={lists}", "Dir::Etc::SourceList=/dev/null"]
     flags = [flag for option in options for flag in ("-o", option)]
@@ -152,7 +153,9 @@ def _run(command: list[str], folder: Path, distribution: Distribution) -> None:
         raise CorpusError(f"{distribution} did not come within {_TIMEOUT_S} s; try again.") from error
     if done.returncode:
         words = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()] or ["it gave no reason"]
-        raise CorpusError(f"{client} can't fetch {distribution}: {words[-1].strip()[:300]}")
+        is_listed = distribution.index == "debian" and distribution.sha256
+        advice = "; the listed packages are Debian 13's, name others with --source" if is_listed else ""
+        raise CorpusError(f"{client} can't fetch {distribution}: {words[-1].strip()[:300]}{advice}")
 
 
 def _downloaded(folder: Path, distribution: Distribution) -> Path:

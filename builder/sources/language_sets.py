@@ -1,7 +1,8 @@
 """Code of one language at a time, and documentation as its control: listed packages with licence and hash.
 
 Each archive was downloaded and hashed once. Small, permissively licensed, written by hand, and none of the repositories
-that the recipe was tuned on or that our other figures are measured on (`benchmarks/measured_repositories.py`).
+that the recipe was tuned on or that our other figures are measured on (`benchmarks/measured_repositories.py`), but for
+cobra, which is held out, and fmt. Packages of Debian are those of its version 13.
 """
 
 from __future__ import annotations

@@ -9,12 +9,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from builder.bases import resolve
 from builder.bases.catalogue import CATALOGUE
 from builder.bases.hub import Snapshot
 from builder.bases.resolve import resolve_base
 from contract.errors import BaseModelError
+from laboratory.experiments import sweep_run
+from laboratory.experiments.sweep_run import SweepSettings
+from submodel.app import app
 from testbed.models import save_base
 
 
@@ -40,6 +44,21 @@ def test_a_hub_id_is_not_taken_from_the_working_folder(
     base = resolve_base(spec)
     assert base.path == snapshot.folder
     assert base.source == "model hub owner/name"
+
+
+@pytest.mark.parametrize("spec", ["owner/name", "auto"])
+def test_a_sweep_takes_no_folder_of_that_name(spec: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Succeeds on 77f0145."""
+    asked: list[str] = []
+
+    def stop(settings: SweepSettings, *_: object) -> None:
+        asked.append(settings.base)
+        raise BaseModelError("Enough.")
+
+    save_base(Path("auto"))
+    monkeypatch.setattr(sweep_run, "run_sweep", stop)
+    CliRunner().invoke(app, ["sweep", ".", "-o", "out", "--base", spec])
+    assert asked == [spec]
 
 
 def test_without_the_hub_it_is_said_how_to_name_the_folder(monkeypatch: pytest.MonkeyPatch) -> None:

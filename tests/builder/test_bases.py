@@ -7,6 +7,7 @@ import shutil
 import sys
 import threading
 import zipfile
+from pathlib import Path
 from types import SimpleNamespace
 from unittest.mock import Mock
 
@@ -47,6 +48,17 @@ def test_the_cache_folder_can_be_chosen(tmp_path, monkeypatch):
     assert cache_folder() == tmp_path / "here"
     monkeypatch.delenv("SUBMODEL_CACHE")
     assert cache_folder().name == "submodel"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows asks the registry for the folder")
+def test_an_account_without_a_home_folder_makes_no_folder_named_tilde(tmp_path, monkeypatch):
+    for name in ("SUBMODEL_CACHE", "XDG_CACHE_HOME", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)  # as it answers there
+    with pytest.raises(BaseModelError, match="no home folder is known for it; name another one, by an absolute"):
+        cache_folder()
+    monkeypatch.setenv("SUBMODEL_CACHE", ".")
+    assert cache_folder() == Path()
 
 
 @pytest.mark.slow

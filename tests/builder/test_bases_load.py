@@ -35,7 +35,7 @@ def test_a_folder_is_loaded(tmp_path, kind):
     ids = torch.tensor([[1, 2, 3]])
     torch.testing.assert_close(base.model(ids).logits, expected(ids).logits)
     assert base.prompt.is_fim
-    assert (base.eos_token, base.bos_token, base.prompt.bos_token) == ("<|endoftext|>", None, None)
+    assert base.prompt.bos_token is None
     assert base.model.config.eos_token_id == base.tokenizer.token_to_id("<|endoftext|>")
     digest = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
     assert base.provenance == {
@@ -60,7 +60,6 @@ def test_the_end_is_that_of_config_json_if_no_file_of_the_tokenizer_names_it(tmp
     (folder / "config.json").write_text(json.dumps(config | {"eos_token_id": ids}))
     base = load_base(str(folder))
     assert base.model.config.eos_token_id == name
-    assert base.eos_token == (None if name is None else base.tokenizer.id_to_token(name))
 
 
 @pytest.mark.parametrize(

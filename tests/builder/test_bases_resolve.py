@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import huggingface_hub
 import pytest
+from huggingface_hub import constants
 from huggingface_hub.errors import LocalEntryNotFoundError, OfflineModeIsEnabled
 
 from builder.bases import hub, resolve, wheels
@@ -21,6 +22,8 @@ from contract.errors import BaseModelError
 from contract.files.folders import SPARE_BYTES
 from testbed.models import save_base
 from tests.builder.tiny_bases import make_entry
+
+LIBRARY_S_OWN = huggingface_hub.snapshot_download
 
 
 @pytest.fixture
@@ -50,6 +53,7 @@ def played_hub(tmp_path, monkeypatch):
 
     monkeypatch.setattr(huggingface_hub.HfApi, "model_info", model_info)
     monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))  # nothing is cached yet
     return stage
 
 
@@ -132,6 +136,33 @@ def test_a_download_that_breaks_once_goes_on(played_hub, monkeypatch):
     monkeypatch.setattr(huggingface_hub, "snapshot_download", broken_once)
     assert fetch_snapshot("owner/tiny").revision == "abc123"
     assert breaks == []
+
+
+def test_a_download_that_breaks_in_the_middle_is_no_fault_of_the_model(played_hub, monkeypatch):
+    """On its second try, still without a network, huggingface_hub returns the folder that it has begun."""
+    breaks = [ConnectionError("asleep")]
+
+    def broken(*arguments, **options):
+        if breaks:
+            raise breaks.pop()
+        (played_hub.folder / "model.safetensors").unlink()
+        return str(played_hub.folder)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", broken)
+    with pytest.raises(BaseModelError, match="the hub can't be reached"):
+        fetch_snapshot("owner/tiny")
+
+
+def test_what_was_fetched_is_found_again_without_a_network(played_hub, monkeypatch):
+    cache = played_hub.folder.parents[1]
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(cache.parent))
+    fetch_snapshot("owner/tiny")
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", LIBRARY_S_OWN)
+    assert cached_snapshot("owner/tiny") == hub.Snapshot(folder=played_hub.folder, revision="abc123")
+    shutil.rmtree(cache / "refs")  # as our version of November 2026 left it
+    assert cached_snapshot("owner/tiny") == hub.Snapshot(folder=played_hub.folder, revision="abc123")
+    (played_hub.folder / "model.safetensors").unlink()
+    assert cached_snapshot("owner/tiny") is None
 
 
 def test_another_kind_of_model_is_refused_before_it_is_downloaded(played_hub, monkeypatch):

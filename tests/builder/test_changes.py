@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from builder.corpus.changes import head_commit, renames_since, texts_at
+from builder.corpus.changes import head_commit, paths_at, renames_since, texts_at
+from submodel.build import new_lines
+from submodel.build.new_lines import OldTexts
 from testbed.git import git
 
 LINES = [f"first_{number} = second_{number}" for number in range(12)]
@@ -40,9 +42,19 @@ def test_texts_as_they_were_at_a_commit(tmp_path):
     before = commit(tmp_path)
     (tmp_path / "inner" / "a b.py").unlink()
     commit(tmp_path)
+    assert paths_at(tmp_path / "inner", before) == {"a b.py", "picture.py"}
+    assert paths_at(tmp_path / "inner", None) == paths_at(tmp_path / "inner", "HEAD") == frozenset()
     asked = ["a b.py", "picture.py", "never.py", "../inner/a b.py\0", "-x"]
     assert texts_at(tmp_path / "inner", before, asked) == {"a b.py": "x = 1\n"}
-    assert texts_at(tmp_path / "inner", None, asked) == texts_at(tmp_path / "inner", "HEAD", asked) == {}
+
+
+def test_paths_that_went_long_ago_take_no_old_text_s_place(tmp_path, monkeypatch):
+    git(tmp_path, "init")
+    (tmp_path / "a.py").write_text("x = 1\n")
+    before = commit(tmp_path)
+    monkeypatch.setattr(new_lines, "MOST_OLD_TEXTS", 1)
+    assert OldTexts(tmp_path, before).of(["gone.py", "a.py"]) == {"a.py": "x = 1\n"}
+    assert OldTexts(tmp_path, None).of(["a.py"]) == {}
 
 
 def test_no_git_no_commit_and_a_commit_that_is_gone(tmp_path):

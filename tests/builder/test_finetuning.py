@@ -11,7 +11,6 @@ import pytest
 import torch
 from safetensors import SafetensorError
 
-from builder.batches import in_limited_batches
 from builder.corpus.corpus import SourceFile
 from builder.corpus.split import Split
 from builder.finetuning import finetune as tuning
@@ -19,7 +18,7 @@ from builder.finetuning import packed, training_run, training_state
 from builder.finetuning import training_data as material
 from builder.finetuning.finetune import TARGETS, finetune
 from builder.finetuning.finetune_settings import FinetuneSettings
-from builder.finetuning.packed import BY_TORCH, choose_attention, packed_nats
+from builder.finetuning.packed import BY_TORCH, choose_attention
 from builder.finetuning.schedule import learning_rate_at, steps_within, validation_steps
 from builder.finetuning.training_data import NEW_WEIGHT, Material, token_weights
 from builder.finetuning.training_state import StateFile, Tensors, TrainingProgress
@@ -38,7 +37,6 @@ SETTINGS = FinetuneSettings(
     rank=4,
     learning_rate=5e-3,
     warmup_steps=2,
-    tokens_a_step=1,
     max_passes=8,
     validation_tokens=200,
     least_validations=4,
@@ -73,14 +71,13 @@ def many_files():
     ]
 
 
-def shares(encoder, steps, paths):
-    """The share of the tokens of training sequences that comes from files of these paths, told by their names."""
+def shares(encoder, examples, paths):
+    """The share of the tokens of training sequences that comes from files of these paths, known by their names."""
     fresh = whole = 0
-    for step in steps:
-        for example in step:
-            text = encoder.tokenizer.decode(list(example.ids), skip_special_tokens=False)
-            whole += len(example.ids)
-            fresh += len(example.ids) * any(path.removesuffix(".py") in text for path in paths)
+    for example in examples:
+        text = encoder.tokenizer.decode(list(example.ids), skip_special_tokens=False)
+        whole += len(example.ids)
+        fresh += len(example.ids) * any(path.removesuffix(".py") in text for path in paths)
     return fresh / whole
 
 
@@ -110,7 +107,7 @@ def test_an_update_learns_and_validates_on_new_lines_first():
     settings = replace(SETTINGS, validation_tokens=600)
     fresh = frozenset({"calibration_1.py", "validation_4.py"})
     update = Material(files, encoder, settings, fresh, lambda file, line: line[-3:] >= "150")
-    learned = [encoder.tokenizer.decode(list(example.ids)) for step in update._pass(0).all() for example in step]
+    learned = [encoder.tokenizer.decode(list(example.ids)) for example in update._pass(0).all()]
     of_fresh = [text for text in learned if "calibration_1" in text][:10]
     validated = [encoder.tokenizer.decode(list(example.ids)) for example in update.validation[:10]]
     assert all(re.search(r"1[4-9]\d", text) for text in of_fresh + validated)
@@ -121,7 +118,7 @@ def test_a_pass_over_much_code_is_limited_and_the_next_one_draws_other_lines(mon
     encoder, _ = encoder_and_model()
     encoder = PromptEncoder(encoder.tokenizer, encoder.prompt_format.with_window(60, 20))
     limited = Material(many_files(), encoder, SETTINGS)
-    passes = [[one.ids for step in limited._pass(number).all() for one in step] for number in (0, 1)]
+    passes = [[one.ids for one in limited._pass(number).all()] for number in (0, 1)]
     one_file = 12 * len(encoder.text_ids(TEXT))
     assert all(one_file <= sum(map(len, one)) < 2 * one_file for one in passes)
     assert set(passes[0]) != set(passes[1])
@@ -143,12 +140,12 @@ def test_only_the_steps_that_are_asked_for_are_made_and_they_are_those_of_whole_
     monkeypatch.setattr(PromptEncoder, "parts", parts)
     material = Material(many_files(), encoder, settings)
     made.clear()  # those of the validation
-    assert material.batch(3) == passes[0][3]
+    assert material.example(3) == passes[0][3]
     assert material.has_step(7)
     assert 0 < len(made) <= 4
     length = len(passes[0])
     assert list(material.steps_from(length)) == list(range(length, 2 * length))
-    steps = [material.batch(step) for step in range(3 * length)]
+    steps = [material.example(step) for step in range(3 * length)]
     assert steps == [passes[number][place % len(passes[number])] for number in range(3) for place in range(length)]
 
 
@@ -161,7 +158,7 @@ def test_a_small_update_shows_each_new_line_once_and_ends():
     files, new = [replace(fresh, text="\n".join(lines) + "\n"), *others], lines[150:153]
     settings = replace(SETTINGS, max_passes=1)
     update = Material(files, encoder, settings, frozenset({fresh.path}), lambda file, line: line in new)
-    examples = [example for step in map(update.batch, update.steps_from(0)) for example in step]
+    examples = [*map(update.example, update.steps_from(0))]
     of_fresh = [example for example in examples if example.path == fresh.path]
     assert 1 <= len(of_fresh) <= len(new)
     assert len(examples) <= len(of_fresh) + 2, "three tenths of the tokens"
@@ -176,7 +173,7 @@ def test_an_update_shows_all_of_new_files(monkeypatch):
     lines = [f"value_{number} = compute(first, {number})" for number in range(200)]
     files = [replace(fresh, text="\n".join(lines) + "\n"), *others]
     update = Material(files, encoder, replace(SETTINGS, max_passes=1), frozenset({fresh.path}), lambda file, line: True)
-    examples = [example for step in map(update.batch, update.steps_from(0)) for example in step]
+    examples = [*map(update.example, update.steps_from(0))]
     text = " ".join(encoder.tokenizer.decode(example.ids) for example in examples if example.path == fresh.path)
     shown = [number for number in range(200) if f"value_{number} =" in text]
     assert len(shown) > 190, "but for lines that a window cuts"
@@ -190,7 +187,7 @@ def test_an_update_reads_a_file_of_which_nobody_knows_what_is_new():
     known, unknown = files[0].path, files[1].path
     settings = replace(SETTINGS, max_passes=1)
     update = Material(files, encoder, settings, frozenset({known, unknown}), lambda file, line: file.path == known)
-    paths = [example.path for step in map(update.batch, update.steps_from(0)) for example in step]
+    paths = [example.path for example in map(update.example, update.steps_from(0))]
     assert {known, unknown} <= set(paths)
 
 
@@ -223,30 +220,6 @@ def test_it_learns_and_leaves_a_plain_model(tmp_path):
     assert total / weight == pytest.approx(losses["after"], rel=1e-3)
 
 
-def test_a_step_in_parts_is_the_same_step(tmp_path, monkeypatch):
-    settings = replace(SETTINGS, tokens_a_step=300, steps=3)
-    passes = []
-
-    def counted(model, batch, device):
-        passes.append(sum(map(len, batch)))
-        return packed_nats(model, batch, device)
-
-    monkeypatch.setattr(training_run, "packed_nats", counted)
-    whole = run(tmp_path, "whole", settings=settings).summary
-    in_one = len(passes)
-    passes.clear()
-    monkeypatch.setattr(training_run, "PASS_TOKENS", 200)
-    parted = run(tmp_path, "parted", settings=settings).summary
-    assert parted["tokens"] == whole["tokens"]
-    assert parted["validation_loss"]["after"] == pytest.approx(whole["validation_loss"]["after"], rel=1e-4)
-    assert len(passes) > in_one
-
-
-def test_groups_of_at_most_so_many_tokens():
-    groups = [list(group) for group in in_limited_batches(["aaa", "bb", "c", "dddddd", "e"], 5, len)]
-    assert groups == [["aaa", "bb"], ["c"], ["dddddd"], ["e"]]
-
-
 @pytest.mark.parametrize("is_faster", [False, True])
 def test_it_learns_in_bf16(tmp_path, monkeypatch, is_faster):
     """By torch's attention and by ours."""
@@ -270,6 +243,7 @@ def test_the_minutes_are_used_up_though_what_runs_first_takes_longer(tmp_path, m
         seen.add(model.training)
         return real(model, sequences, device)
 
+    monkeypatch.setattr(training_run, "PASS_TOKENS", 1)  # several passes a validation, as of whole windows
     monkeypatch.setattr(training_run, "packed_nats", packed_nats)
     monkeypatch.setattr(training_run, "time", SimpleNamespace(perf_counter=lambda: now[0]))
     first, *others = corpus()
@@ -317,6 +291,7 @@ def test_a_run_may_stand_still_after_any_layer_and_no_minute_is_lost(tmp_path, m
         way[0] = "forwards"
 
     monkeypatch.setattr(torch.Tensor, "backward", noted_backward)
+    monkeypatch.setattr(training_run, "PASS_TOKENS", 1)  # several passes a validation, as of whole windows
     monkeypatch.setattr(training_run, "packed_nats", packed_nats)
     monkeypatch.setattr(training_run, "time", SimpleNamespace(perf_counter=lambda: now[0]))
     finetuned = run(tmp_path, settings=replace(SETTINGS, minutes=3, warmup_steps=4), on_progress=stand_still)

@@ -8,7 +8,7 @@ import pytest
 from builder.corpus.corpus import SourceFile
 from builder.learning_examples import SPREAD_CHARS, make_examples, make_sequences
 from contract.prompt import PromptEncoder, PromptFormat
-from testbed.tokenizer import FIM, make_tokenizer
+from testbed.tokenizer import FILE_TOKEN, FIM, FIM_TOKENS, make_tokenizer
 from tests.builder.test_calibration import decode
 
 
@@ -22,6 +22,20 @@ def test_windows_that_do_not_overlap_come_first():
     assert len(ends) > 10
     gaps = [right - left for left, right in itertools.pairwise(ends)]
     assert sum(gap >= SPREAD_CHARS - 100 for gap in gaps) >= 8  # the middles move the ends by up to a line
+
+
+def test_each_example_begins_with_the_path_of_its_file():
+    """As the server's prompt does, plain text, too; the path is no part of what is new."""
+    tokenizer = make_tokenizer(control_tokens=(*FIM_TOKENS, FILE_TOKEN))
+    encoder = PromptEncoder(tokenizer, replace(FIM, stop_tokens=(FILE_TOKEN,)).as_taught().with_window(60, 30))
+    text = "".join(f"item_{number} = compute(first, {number})\n" for number in range(60))
+    file = SourceFile(path="app/store.py", language="Python", text=text, sha256="0", split="calibration")
+    head = encoder.path_ids("app/store.py")
+    examples = tuple(make_examples([file], encoder, 4000, 0, is_new=lambda file, line: True))
+    assert len(head) > 1 and len(examples) > 20
+    for example in examples:
+        assert example.ids[: len(head)] == tuple(head)
+        assert example.prompt_tokens > len(head) and not any(example.new[: len(head)])
 
 
 @pytest.mark.parametrize("prompt_format", [FIM, replace(FIM, suffix_first=True)], ids=["prefix first", "suffix first"])

@@ -70,6 +70,7 @@ def test_reads_any_float_type_from_shards(
         ({"attention_bias": True}, "attention_bias"),
         ({"mlp_bias": True}, "mlp_bias"),
         ({"num_key_value_heads": 3}, "does not divide"),
+        ({"head_dim": 24}, "heads of 24, and ONNX Runtime attends with multiples of 16"),
         ({"num_hidden_layers": 3}, "lacks 9 tensors, first model.layers.2"),
         ({"num_hidden_layers": 1}, "does not know, first model.layers.1"),
         ({"intermediate_size": 64}, r"has the shape \(128, 64\), config.json wants \(64, 64\)"),

@@ -22,13 +22,12 @@ from builder.gguf.reader import open_gguf
 from builder.gguf.tokenizer import PRE_TOKENIZERS, read_tokenizer
 from builder.gguf.weights import read_model
 from contract.errors import ExportError
-from contract.prompt import PromptFormat
-from exporters.gguf_export import SUFFIX_FIRST, GgufPrecision, export_gguf, parse_gguf_precision
+from exporters.gguf_export import PATH_FIRST, SUFFIX_FIRST, GgufPrecision, export_gguf, parse_gguf_precision
 from exporters.gguf_tokenizer import find_pre
 from laboratory.bench import llama_cpp_worker
 from submodel.app import app
 from testbed.models import make_export_model, save_model
-from testbed.tokenizer import BYTES, END_TOKEN, FIM_TOKENS, make_tokenizer
+from testbed.tokenizer import BYTES, END_TOKEN, FIM, FIM_TOKENS, make_tokenizer
 
 NEW_TOKENS = 12
 NEAR_TIE = 0.02  # of logits that are several units apart
@@ -110,16 +109,15 @@ def test_a_gguf_file_is_not_taken_for_the_folder_of_a_bundle(folders: Callable[[
 
 
 def test_the_layout_that_was_taught_is_reported(folders: Callable[[str], Path], tmp_path: Path) -> None:
-    assert llama_cpp_worker.SUFFIX_FIRST == SUFFIX_FIRST, "the bench's worker imports nothing of ours"
-    prompt = PromptFormat(
-        prefix_token=FIM_TOKENS[0], suffix_token=FIM_TOKENS[1], middle_token=FIM_TOKENS[2], suffix_first=True
-    )
-    for prompt_format in (prompt, replace(prompt, suffix_first=False)):
+    its_own = llama_cpp_worker.SUFFIX_FIRST, llama_cpp_worker.PATH_FIRST
+    assert its_own == (SUFFIX_FIRST, PATH_FIRST), "the bench's worker imports nothing of ours"
+    for prompt_format in (FIM, replace(FIM, suffix_first=True, path_first=True)):
         folder = tmp_path / f"model {prompt_format.suffix_first}"
         shutil.copytree(folders("llama-tied"), folder)
         (folder / MANIFEST).write_text(json.dumps({"schema": SCHEMA_VERSION, "prompt": prompt_format.to_json()}))
         with open_gguf(export_gguf(folder, tmp_path / f"{prompt_format.suffix_first}.gguf")) as gguf:
-            assert gguf.metadata.get(SUFFIX_FIRST) is (True if prompt_format.suffix_first else None)
+            said = [gguf.metadata.get(key) for key in (SUFFIX_FIRST, PATH_FIRST)]
+            assert said == [prompt_format.suffix_first or None, prompt_format.path_first or None]
 
 
 @pytest.mark.parametrize("pre", ["qwen2", "smollm", "gpt-2", "default", "llama-bpe"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import stat
 import struct
@@ -28,6 +29,7 @@ from contract.bundle.bundle import (
     sealed_manifest,
     write_bundle_manifest,
 )
+from contract.bundle.previous import previous_bundles
 from contract.bundle.trusted_builds import trust_build
 from contract.errors import BundleError, ExportError
 from exporters import packed_bundle
@@ -159,6 +161,17 @@ def test_only_archives_of_ours_are_replaced(bundle: Path, archive: Path, tmp_pat
     assert (tmp_path / "thesis.zip").read_bytes() == b"PK\x03\x04 precious"
 
 
+@pytest.mark.skipif(os.name != "posix", reason="pipes have names on POSIX")
+def test_a_pipe_or_a_device_is_not_replaced(bundle: Path, tmp_path: Path) -> None:
+    pipe, link = tmp_path / "pipe", tmp_path / "stdout"
+    os.mkfifo(pipe)
+    link.symlink_to("/proc/self/fd/1")
+    for target in (pipe, link):
+        with pytest.raises(ExportError, match="is a device or a pipe; name a file with -o"):
+            pack_bundle(bundle, target)
+    assert pipe.is_fifo() and link.is_symlink()
+
+
 def test_a_bundle_that_was_there_stays_where_the_new_one_is_broken(bundle: Path, archive: Path, tmp_path: Path) -> None:
     unpack_bundle(archive, tmp_path / "out")
 
@@ -214,6 +227,22 @@ def test_a_file_that_the_manifest_does_not_know(archive: Path, tmp_path: Path, n
     rewrite(archive, lambda entries: [*entries, (zipfile.ZipInfo(name), b"x")])
     with pytest.raises(BundleError, match="disagree"):
         unpack_bundle(archive, tmp_path / "out")
+
+
+def test_a_name_that_is_no_text(archive: Path, tmp_path: Path) -> None:
+    rewrite(archive, lambda entries: [*entries, (zipfile.ZipInfo("é"), b"x")])
+    archive.write_bytes(archive.read_bytes().replace("é".encode(), b"\xff\xff"))
+    with pytest.raises(BundleError, match="no packed bundle that can be trusted"):
+        unpack_bundle(archive, tmp_path / "out")
+
+
+def test_other_drafts_of_the_same_graph_leave_what_a_user_can_go_back_to(
+    bundle: Path, archive: Path, tmp_path: Path
+) -> None:
+    target = tmp_path / "laptop" / ".submodel" / "bundle"
+    unpack_bundle(archive, target)
+    unpack_bundle(pack_bundle(bundle, tmp_path / "slim.submodel", drafts=False).path, target)
+    assert previous_bundles(target) == []
 
 
 def test_a_name_that_comes_twice(archive: Path, tmp_path: Path) -> None:
