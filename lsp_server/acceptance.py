@@ -1,8 +1,8 @@
 """Infers from later edits what became of a suggestion, so that editors need not report it.
 
 A suggestion is accepted if one edit puts the rest of its text in its place. It is partly accepted if an edit puts more
-than one character of it there. A suggestion that is typed character by character is neither. An accepted text is
-checked again later: it survived if nine tenths of it still stand in its place.
+than one character of it there. A suggestion that is typed character by character is neither, unless the editor reports
+it right after. An accepted text is checked again later: it survived if nine tenths of it still stand in its place.
 """
 
 from __future__ import annotations
@@ -95,6 +95,11 @@ class _Shown:
     is_counted: bool = False
     is_partly_accepted: bool = False
 
+    @property
+    def counts_as_rejected(self) -> bool:
+        """Whether it counts so if it is not accepted as a whole."""
+        return self.is_counted and not self.is_partly_accepted
+
 
 @dataclass(kw_only=True)
 class _Accepted:
@@ -113,6 +118,7 @@ class AcceptanceTracker:
         self.statistics = Statistics()
         self._now = now
         self._shown: _Shown | None = None
+        self._typed_out: _Shown | None = None  # the last edit was its last character
         self._accepted: list[_Accepted] = []
         self._last_end: tuple[str, int] | None = None
         self._client_reports = False
@@ -125,6 +131,7 @@ class AcceptanceTracker:
         if self._shown is not None and self._shown.id == id:
             return
         self._close()
+        self._typed_out = None
         self._shown = _Shown(
             id=id, uri=uri, offset=offset, text=text, language=language or "unknown", is_whole=is_whole
         )
@@ -138,9 +145,16 @@ class AcceptanceTracker:
             self._count(self._shown)
 
     def accepted(self, id: int) -> None:
-        """Note that the client reports a suggestion as accepted. The edit that inserts it is not counted again."""
+        """Note that the client reports a suggestion as accepted. The edit that inserts it is not counted again.
+
+        An edit of one character looks like typing. If it was the last one, this report makes it an acceptance.
+        """
+        typed_out, self._typed_out = self._typed_out, None
         if self._shown is not None and self._shown.id == id:
             self._accept(self._shown)
+        elif typed_out is not None and typed_out.id == id:
+            self.statistics.rejected -= typed_out.counts_as_rejected
+            self._accept(typed_out)
 
     def partly_accepted(self, id: int) -> None:
         """Note that the client reports a suggestion as partly accepted."""
@@ -151,8 +165,10 @@ class AcceptanceTracker:
         """Follow the edits of a document; `text` is what they made of it."""
         for edit in edits:
             self._move(uri, edit)
-        if edits:
+        if edits and self._last_end is not None and self._last_end[0] == uri:
             self._last_end = None
+        if edits:
+            self._typed_out = None
         shown = self._shown
         if shown is None or shown.uri != uri or not edits:
             return
@@ -164,6 +180,7 @@ class AcceptanceTracker:
             self._accept(shown)
         elif typed == len(shown.text):
             self._close()
+            self._typed_out = shown
         elif gained > 1:
             shown.typed = typed
             self._accept_partly(shown)
@@ -225,8 +242,8 @@ class AcceptanceTracker:
 
     def _close(self) -> None:
         """End a suggestion that was not accepted as a whole."""
-        if self._shown is not None and self._shown.is_counted and not self._shown.is_partly_accepted:
-            self.statistics.rejected += 1
+        if self._shown is not None:
+            self.statistics.rejected += self._shown.counts_as_rejected
         self._shown = None
 
     def _move(self, uri: str, edit: Edit) -> None:

@@ -5,43 +5,61 @@ The first keystroke after a pause does not wait. The others wait a little if the
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass
+from math import inf
 
 from lsp_server.options import TriggerOptions
 
 PAUSE_S = 0.6  # a longer gap between two keystrokes is a pause, which does not count for the speed
 _WEIGHT = 0.3  # of the newest gap in the running mean
+_DOCUMENTS = 64  # whose times are kept
 _SAFETY = 1.3  # a wait of 1.3 mean gaps outlasts most gaps of a burst
 
 
+@dataclass(kw_only=True)
+class _Typing:
+    """In one document."""
+
+    at_s: float  # of its last edit
+    is_first: bool = True  # that one came after a pause
+    gap_s: float | None = None  # running mean within bursts
+
+
 class Debounce:
-    """Learns the user's speed from the times of the edits. `now` is a monotonic clock in seconds."""
+    """Learns the user's speed from the times of the edits. `now` is a monotonic clock in seconds.
+
+    Each document has its own: another one may change by itself, as a log does.
+    """
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
-        self._last: float | None = None
-        self._gap_s: float | None = None  # running mean within bursts
-        self._is_first = False  # whether the last keystroke came after a pause
+        self._documents: OrderedDict[str, _Typing] = OrderedDict()  # the last edited comes last
 
-    def note_edit(self) -> None:
+    def note_edit(self, uri: str) -> None:
         """Note the time of an edit."""
         now = self._now()
-        self._is_first = self._last is None or now - self._last >= PAUSE_S
-        if self._last is not None:
-            gap = now - self._last
-            if gap < PAUSE_S:
-                self._gap_s = gap if self._gap_s is None else (1 - _WEIGHT) * self._gap_s + _WEIGHT * gap
-        self._last = now
+        typing = self._documents.pop(uri, None) or _Typing(at_s=-inf)
+        gap, typing.at_s = now - typing.at_s, now
+        typing.is_first = gap >= PAUSE_S
+        if not typing.is_first:
+            typing.gap_s = gap if typing.gap_s is None else (1 - _WEIGHT) * typing.gap_s + _WEIGHT * gap
+        self._documents[uri] = typing
+        if len(self._documents) > _DOCUMENTS:
+            self._documents.popitem(last=False)
 
-    def wait_s(self, options: TriggerOptions, *, factor: float = 1.0) -> float:
-        """Seconds to wait from now on. `factor` lengthens the wait, as on battery."""
-        if self._is_first and factor == 1.0:  # the place was read ahead; the next keystroke would end the request
+    def wait_s(self, uri: str, options: TriggerOptions, *, factor: float = 1.0) -> float:
+        """Seconds to wait from now on in a document. `factor` lengthens the wait, as on battery."""
+        typing = self._documents.get(uri)
+        # The place was read ahead; the next keystroke would end the request.
+        if typing is not None and typing.is_first and factor == 1.0:
             return 0.0
         low, high = options.debounce_min_ms / 1000, max(options.debounce_min_ms, options.debounce_max_ms) / 1000
-        if self._last is None or self._gap_s is None:
+        if typing is None or typing.gap_s is None:
             return low * factor
-        since = self._now() - self._last
+        since = self._now() - typing.at_s
         if since >= PAUSE_S:
             return low * factor
-        wanted = min(high, max(low, _SAFETY * self._gap_s)) * factor
+        wanted = min(high, max(low, _SAFETY * typing.gap_s)) * factor
         return max(0.0, wanted - since)

@@ -22,6 +22,7 @@ def register_handlers(server: CompletionServer) -> None:
 
     @server.feature(types.INITIALIZE)
     def initialize(ls: CompletionServer, params: types.InitializeParams) -> None:
+        ls.is_neovim = params.client_info is not None and params.client_info.name == "Neovim"
         ls.set_initial_options(params.initialization_options)
         if not _has_inline_completion(params.capabilities):
             options = types.CompletionOptions(trigger_characters=TRIGGER_CHARACTERS)
@@ -30,7 +31,7 @@ def register_handlers(server: CompletionServer) -> None:
     @server.feature(types.INITIALIZED)
     async def initialized(ls: CompletionServer, params: types.InitializedParams) -> None:
         for problem in ls.problems:
-            ls.warn(problem)
+            ls.notices.warn(problem)
         await ls.load_bundles()
 
     @server.feature(types.WORKSPACE_DID_CHANGE_CONFIGURATION)
@@ -40,10 +41,12 @@ def register_handlers(server: CompletionServer) -> None:
         settings = _own_settings(params.settings)
         if settings is None:  # the client wants to be asked
             settings = await _ask_for_settings(ls)
+        known = ls.problems
         is_changed = ls.set_options(settings)
         ls.note_use()  # a timer runs that the old options have set
         for problem in ls.problems:
-            ls.warn(problem)
+            if problem not in known:  # Helix sends its options twice, others all of them at each change of one
+                ls.notices.warn(problem)
         if is_changed:
             await ls.reload()
         ls.send_status()
@@ -61,7 +64,7 @@ def register_handlers(server: CompletionServer) -> None:
 
     @server.feature(types.TEXT_DOCUMENT_DID_OPEN)
     def text_document_did_open(ls: CompletionServer, params: types.DidOpenTextDocumentParams) -> None:
-        ls.open_document(Document(params.text_document, ls.encoding))
+        ls.open_document(Document(params.text_document, ls.encoding, is_neovims=ls.is_neovim))
 
     @server.feature(types.TEXT_DOCUMENT_DID_CHANGE)
     def text_document_did_change(ls: CompletionServer, params: types.DidChangeTextDocumentParams) -> None:
@@ -89,7 +92,7 @@ def register_handlers(server: CompletionServer) -> None:
         start, end = (cursor, cursor) if info is None else (info.range.start, info.range.end)
 
         def item(candidate: Completion) -> types.InlineCompletionItem:
-            text = request.client.with_line_ends(candidate.text)
+            text = request.client.to_insert(candidate.text)
             return types.InlineCompletionItem(
                 insert_text=text if info is None else info.text + text,
                 range=types.Range(start=start, end=_behind(request, candidate, end, ls)),
@@ -123,7 +126,7 @@ async def text_document_completion(ls: CompletionServer, params: types.Completio
         filter_text=text.partition("\n")[0],
         insert_text_format=types.InsertTextFormat.PlainText,
         insert_text_mode=types.InsertTextMode.AsIs,
-        text_edit=types.TextEdit(range=where, new_text=request.client.with_line_ends(text)),
+        text_edit=types.TextEdit(range=where, new_text=request.client.to_insert(text)),
         command=_accepted(completion),
     )
     return types.CompletionList(is_incomplete=True, items=[item])

@@ -129,7 +129,7 @@ class LoadedBundles:
             self._states.set(folder, BundleStatus(state=BundleState.UNLOADED))
             return f"{reported}; it is loaded again."
         del self._crashes[folder]
-        reported = f"{reported} {MAX_CRASHES} times in a row; build it again, then run the command submodel.reload."
+        reported = f"{reported} {MAX_CRASHES} times in a row; build it again."
         self._states.set(folder, BundleStatus(state=BundleState.FAILED, error=reported))
         return reported
 

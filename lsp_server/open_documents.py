@@ -7,6 +7,7 @@ first. A document whose text is not kept gets no completion until it is opened a
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from urllib.parse import unquote
 
@@ -37,7 +38,7 @@ class Document(TextDocument):
     clamps a character past the end of the last line to the one before the end.
     """
 
-    def __init__(self, item: types.TextDocumentItem, encoding: Encoding) -> None:
+    def __init__(self, item: types.TextDocumentItem, encoding: Encoding, *, is_neovims: bool = False) -> None:
         super().__init__(
             uri=item.uri,
             source=item.text if len(item.text) <= MAX_DOCUMENT_CHARS else "",
@@ -46,7 +47,8 @@ class Document(TextDocument):
             position_codec=PositionCodec(types.PositionEncodingKind(encoding.value)),
         )
         self._encoding = encoding
-        self._lines = LineStarts()
+        self._is_neovims = is_neovims
+        self._lines = self._new_lines()
         self._edits: list[Edit] = []
         self._copied = 0  # characters, by the edits of this message
         self.is_too_long = len(item.text) > MAX_DOCUMENT_CHARS
@@ -60,7 +62,7 @@ class Document(TextDocument):
     def drop(self) -> None:
         """Drop the text."""
         self._source, self._edits, self.is_kept = "", [], False
-        self._lines = LineStarts()
+        self._lines = self._new_lines()
 
     def apply_change(self, change: types.TextDocumentContentChangeEvent) -> None:
         """Replace the range, or the whole text if the change has no range."""
@@ -80,7 +82,7 @@ class Document(TextDocument):
         else:
             self._edits.append(Edit(start=0, removed=len(self.source), inserted=change.text))
             self._source, self.is_kept, self.is_too_long = change.text, True, False
-            self._lines = LineStarts()
+            self._lines = self._new_lines()
         if self.size > MAX_DOCUMENT_CHARS:
             self.is_too_long = True
             self.drop()
@@ -99,6 +101,9 @@ class Document(TextDocument):
         offset, *within = clamp(self.source, position.line, position.character, self._encoding, self._lines)
         return offset, types.Position(*within)
 
+    def _new_lines(self) -> LineStarts:
+        return LineStarts.of_neovim(self.source) if self._is_neovims else LineStarts()
+
 
 class OpenDocuments:
     """A client's documents. They stand in pygls' dictionary of the workspace, the least recently used first."""
@@ -113,6 +118,9 @@ class OpenDocuments:
         """Return an open document, None if no document of that name is open."""
         document = self._documents.get(unquote(uri))
         return document if isinstance(document, Document) else None
+
+    def __iter__(self) -> Iterator[Document]:
+        return (one for one in list(self._documents.values()) if isinstance(one, Document))
 
     def put(self, document: Document) -> None:
         """Add a document, in the place of an older one of its name."""

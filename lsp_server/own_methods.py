@@ -102,7 +102,7 @@ def register_own_methods(server: CompletionServer) -> None:
         try:
             await ls.roll_back(older)
         except BundleError as error:
-            ls.warn(str(error))
+            ls.notices.warn(str(error))
         return ls.describe()
 
 

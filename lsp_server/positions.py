@@ -1,9 +1,9 @@
 """Converts positions of the language server protocol to offsets into a text.
 
 Lines end at LF, CRLF or CR and nowhere else. `str.splitlines`, which pygls uses, also splits at form feeds and seven
-more characters, so that it numbers the lines of some files otherwise than editors do. Characters are counted in the
-code units that client and server agreed on. The command line refuses a position outside the file; the protocol demands
-that it is clamped.
+more characters, so that it numbers the lines of some files otherwise than editors do. Neovim knows one line end a
+file, and counts any other CR as a character. Characters are counted in the code units that client and server agreed
+on. The command line refuses a position outside the file; the protocol demands that it is clamped.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from enum import StrEnum
 from lsp_server.serve_errors import ServeError
 
 _LINE_END = re.compile(r"\r\n|\n|\r")
+_LF, _CR = re.compile(r"\n"), re.compile(r"\r")
 
 
 class Encoding(StrEnum):
@@ -31,19 +32,25 @@ class LineStarts:
     Thousands of edits in one message, or a keystroke at the end of a long file, thus cost no pass over the text each.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, line_end: re.Pattern[str] = _LINE_END) -> None:
         self._starts = [0]
+        self._line_end = line_end
+
+    @classmethod
+    def of_neovim(cls, text: str) -> LineStarts:
+        """Return those of a text that Neovim has sent, which ends lines at LF, or at CR if there is no LF."""
+        return cls(_CR if "\r" in text and "\n" not in text else _LF)
 
     def find(self, text: str, line: int) -> tuple[int, int, int]:
         """Return number, start and end of a line, without its line end; of the last line if there is no such line."""
         starts = self._starts
         if not 0 <= line < len(starts):
-            for match in _LINE_END.finditer(text, starts[-1]):
+            for match in self._line_end.finditer(text, starts[-1]):
                 starts.append(match.end())
                 if len(starts) == line + 1:
                     break
         number = line if 0 <= line < len(starts) else len(starts) - 1
-        end = _LINE_END.search(text, starts[number])
+        end = self._line_end.search(text, starts[number])
         return number, starts[number], end.start() if end else len(text)
 
     def note_edit(self, offset: int) -> None:

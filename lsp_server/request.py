@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
+from contract.files.file_names import path_below
 from contract.prompt import ContextSnippet
 from lsp_server.options import WHEN_ASKED, ServerOptions
 from lsp_server.suggestion.steps import Step
@@ -13,8 +14,16 @@ from lsp_server.syntax.grammars import Grammar, find_grammar
 
 
 def line_end_of(text: str) -> str:
-    r"""Return what most lines of a text end with, "\r\n" or "\n"."""
+    r"""Return what most lines of a text end with: "\r\n" or "\n", or "\r" if there is none of these."""
+    if "\n" not in text:
+        return "\r" if "\r" in text else "\n"
     return "\r\n" if 2 * text.count("\r\n") > text.count("\n") else "\n"
+
+
+def path_in(root: Path | None, file: Path) -> str:
+    """Return a file's path relative to `root`, with slashes, as fine-tuning saw it; its name if it lies elsewhere."""
+    below = None if root is None else path_below(file, root)
+    return file.name if below is None else below.as_posix()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,11 +34,16 @@ class ClientCursor:
     line: int = 0
     character: int = 0
     offset: int = 0  # into the client's text, in code points
-    line_end: str = "\n"
+    line_end: str = "\n"  # as the document has it
+    inserted_line_end: str = "\n"  # as the client takes it in what it inserts
 
     def with_line_ends(self, text: str) -> str:
         """Return a text as the client's document has it."""
         return text.replace("\n", self.line_end)
+
+    def to_insert(self, text: str) -> str:
+        """Return a text as the client takes it."""
+        return text.replace("\n", self.inserted_line_end)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,20 +20,20 @@ from pygls.lsp.server import LanguageServer
 from pygls.uris import to_fs_path
 
 from contract.bundle.bundle import MANIFEST_FILE, find_bundle
+from contract.bundle.trusted_builds import UntrustedError
 from contract.documents import ServerStatus
 from contract.errors import BundleError, SubmodelError
-from contract.files.file_names import path_below
-from contract.plain_text import plain
 from lsp_server.bundle_finder import BundleFinder, working_folder, workspace_of
 from lsp_server.bundle_states import BundleState
 from lsp_server.decoding.providers import Provider
 from lsp_server.loaded_bundles import MAX_LOADED
+from lsp_server.notices import Notices
 from lsp_server.open_documents import MAX_DOCUMENT_CHARS, Document, Edit, OpenDocuments
 from lsp_server.options import ServerOptions, read_options
 from lsp_server.positions import Encoding
 from lsp_server.power import Policy
 from lsp_server.repositories import REREAD_S, Drift, Repositories, is_of
-from lsp_server.request import ClientCursor, Completion, CompletionRequest, line_end_of
+from lsp_server.request import ClientCursor, Completion, CompletionRequest, line_end_of, path_in
 from lsp_server.service import QUIET_S, CompletionService
 from lsp_server.session import Session
 from lsp_server.status import describe_status
@@ -64,17 +64,18 @@ class CompletionServer(LanguageServer):
         self.repositories = Repositories(self._on_drift, self._may_reread, self._quiet_in_s)
         self._used_s = time.monotonic()
         self.session = Session(self.service, options)
+        self.notices = Notices(self)
+        self.is_neovim = False  # the client; it has line ends of its own
         self.is_started = False  # bundles were looked for
         self._changing_bundles = asyncio.Lock()  # else the status between two changes would be of neither
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._warned: set[str] = set()
         self._sent: tuple[object, ...] = ()  # what the status that was sent last said
         self._conditions: object = None  # what changes by itself, as that status said
         self._survival: asyncio.TimerHandle | None = None
         self._snooze: asyncio.TimerHandle | None = None
         self._rest: asyncio.TimerHandle | None = None
         self._follows: dict[Path, asyncio.TimerHandle] = {}  # by bundle
-        self._was_edited = False  # a document, since the last request
+        self._edited: set[str] = set()  # documents, since the last request
         self._cursor: tuple[str, types.Position] | None = None  # where the cursor rests, until the text there is read
 
     @property
@@ -148,8 +149,10 @@ class CompletionServer(LanguageServer):
 
     def note_edits(self, document: Document, edits: Sequence[Edit]) -> None:
         """Note how the user has changed a document."""
-        self._cursor, self._was_edited = None, True  # a request will follow
-        self.session.debounce.note_edit()
+        if self._cursor is not None and self.document(self._cursor[0]) is document:
+            self._cursor = None  # a request will follow
+        self._edited.add(document.uri)
+        self.session.debounce.note_edit(document.uri)
         self.session.tracker.edited(document.uri, document.source, edits)
         self.look_at_accepted()
         self.documents.note_use(document)
@@ -202,12 +205,15 @@ class CompletionServer(LanguageServer):
             start = document.offset_at_position(info.range.start)
             end = max(start, document.offset_at_position(info.range.end))
             text, offset, within = text[:start] + info.text + text[end:], start + len(info.text), position
+        line_end = line_end_of(text)
         cursor = ClientCursor(
             uri=document.uri,
             line=within.line,
             character=within.character,
             offset=offset,
-            line_end=line_end_of(text),
+            line_end=line_end,
+            # Neovim splits what it inserts at LF alone, and gives each line the end of its file.
+            inserted_line_end="\n" if self.is_neovim else line_end,
         )
         file, folders = _file_of(document), self.folders
         bundle = self.finder.for_file(file, folders)
@@ -215,7 +221,7 @@ class CompletionServer(LanguageServer):
         return CompletionRequest(
             text=text,
             offset=offset,
-            path=_path_in(root, file) if file and root else Path(document.path or document.uri).name,
+            path="" if file is None else path_in(root, file),
             language_id=document.language_id,
             root=root,
             bundle=bundle,
@@ -230,7 +236,8 @@ class CompletionServer(LanguageServer):
 
     async def ask(self, request: CompletionRequest) -> Completion | None:
         """Return what to show for a request, None if there is nothing."""
-        was_edited, self._was_edited = self._was_edited, False
+        was_edited = request.client.uri in self._edited
+        self._edited.clear()
         self._prepare(request)
         is_on = self.session.may_ask(request)
         if is_on:  # else the model would never be freed while somebody types
@@ -266,12 +273,14 @@ class CompletionServer(LanguageServer):
         self._follows.pop(bundle, None)
         if self.service.follow_build(bundle, self.session.threads()):
             self.service.free_when_idle(self.options.care.idle_unload_minutes)  # nobody need have asked
-            self._warned.discard(f"the drift of {root}")  # an editor may be open for weeks
+            self.notices.forget_drift(root)
             self.repositories.forget_readings()
             self.read_repositories()
 
     async def load_bundles(self) -> None:
-        """Find the workspace's bundles, load those that are not loaded, with progress, and forget those that are gone.
+        """Find the workspace's bundles, load those that are not loaded, with progress.
+
+        Those that serve neither a folder nor an opened file are forgotten.
 
         Problems are reported to the user.
         """
@@ -284,14 +293,17 @@ class CompletionServer(LanguageServer):
         if not self.options.enabled:
             return
         found = self.finder.served(self.folders)
-        for gone in set(self.service.bundles) - set(found):
-            self.service.unload(gone, forget=True)
+        gone = set(self.service.bundles) - set(found)
+        if gone:  # else no opened file need be looked at
+            gone -= {self.finder.for_file(_file_of(one), self.folders) for one in self.documents}
+        for bundle in gone:
+            self.service.unload(bundle, forget=True)
         self._tell_refused()
         if not found and not self.finder.refused:
             try:
                 find_bundle(self.folders[0])
             except SubmodelError as error:
-                self.note_once(f"{error} Until then submodel completes nothing.")
+                self.notices.note_once(f"{error} Until then submodel completes nothing.")
         self.is_started = True
         for bundle in found[:MAX_LOADED]:  # more would take the place of these
             status = self.service.bundles.get(bundle)
@@ -305,7 +317,7 @@ class CompletionServer(LanguageServer):
 
     async def reload(self) -> None:
         """Forget what was found and loaded, and begin anew."""
-        self._warned.clear()
+        self.notices.forget()
         self.repositories.forget_readings()
         self.finder.forget()
         async with self._loading_anew():
@@ -336,29 +348,6 @@ class CompletionServer(LanguageServer):
         if due_s is not None:
             self._survival = asyncio.get_running_loop().call_later(max(0.0, due_s), self.look_at_accepted)
 
-    def warn(self, message: str) -> None:
-        """Show a warning to the user, and log it."""
-        log.warning(message)
-        notice = types.ShowMessageParams(type=types.MessageType.Warning, message=f"submodel: {plain(message)}")
-        self.window_show_message(notice)
-
-    def warn_once(self, message: str, about: str | None = None) -> None:
-        """Show a warning, unless one with the same `about`, by default the message, was shown before."""
-        if self._is_first(about or message):
-            self.warn(message)
-
-    def note_once(self, message: str) -> None:
-        """Write to the client's log, once: editors start the server in each project, also where none was built."""
-        if self._is_first(message):
-            log.info(message)
-            self.window_log_message(types.LogMessageParams(type=types.MessageType.Info, message=plain(message)))
-
-    def _is_first(self, about: str) -> bool:
-        """Whether nothing was said of it before; from now on it was."""
-        is_first = about not in self._warned
-        self._warned.add(about)
-        return is_first
-
     def describe(self) -> ServerStatus:
         """Return the status object (docs/protocol.md)."""
         return describe_status(
@@ -369,10 +358,9 @@ class CompletionServer(LanguageServer):
         """Warn the user of bundles that have failed. Notify a client that wants the status if it reads otherwise."""
         for bundle, status in self.service.bundles.items():
             if status.state is BundleState.FAILED and status.error:
-                hint = "Then run the command submodel.reload, or restart the language server."
-                self.warn_once(f"{status.error} {hint}" if str(bundle) in status.error else f"{bundle}: {status.error}")
+                self.notices.warn_of_failure(bundle, status.error)
             elif status.state is BundleState.UNTRUSTED and status.error:
-                self.warn_once(status.error, about=f"the trust in {bundle}")
+                self.notices.warn_of_untrusted(bundle, status.error, status.build)
         document = self.describe()
         self._conditions = self._read_conditions()
         said = (document["state"], document["power"]["policy"], document["message"])
@@ -412,7 +400,8 @@ class CompletionServer(LanguageServer):
     def _tell_refused(self) -> None:
         """Warn the user of each bundle that was found but is not served."""
         for bundle, why in self.finder.refused.items():
-            self.warn_once(str(why), about=f"the trust in {bundle}")
+            build = why.build if isinstance(why, UntrustedError) else None
+            self.notices.warn_of_untrusted(bundle, str(why), build)
 
     def _read_at_cursor(self) -> None:
         self._rest = None
@@ -434,13 +423,7 @@ class CompletionServer(LanguageServer):
 
     def _on_drift(self, root: Path, drift: Drift) -> None:
         if drift.is_stale:
-            # A message of over 80 columns stops people in Neovim.
-            where = "" if root == self._started_in else f" in {root}"
-            self.warn_once(
-                f"{drift.changed + drift.added} of {drift.files} files{where} have changed; "
-                f"run `{drift.command(root if where else None)}`.",
-                about=f"the drift of {root}",
-            )
+            self.notices.warn_of_drift(root, drift, is_named=root != self._started_in)
 
     async def _load(self, bundle: Path, threads: int | None) -> None:
         loading = self.service.load(bundle, threads)
@@ -483,11 +466,6 @@ class CompletionServer(LanguageServer):
 def _file_of(document: Document) -> Path | None:
     path = to_fs_path(document.uri) if document.uri.startswith("file:") else None
     return Path(path) if path else None
-
-
-def _path_in(root: Path, file: Path) -> str:
-    """Return a file's path relative to `root`, with slashes."""
-    return (path_below(file, root) or file).as_posix()
 
 
 def _wants_status(experimental: object) -> bool:

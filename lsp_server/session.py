@@ -62,9 +62,15 @@ class Session:
         self._background: set[asyncio.Task[None]] = set()  # held here, since the event loop has only weak references
 
     @property
+    def snooze_end(self) -> datetime | None:
+        """When the snooze ends, by the clock here; None if there is none or it has ended."""
+        until = self.snoozed_until
+        return until.astimezone() if until is not None and datetime.now(UTC) < until else None
+
+    @property
     def is_snoozed(self) -> bool:
         """Whether a snooze has not ended yet."""
-        return self.snoozed_until is not None and datetime.now(UTC) < self.snoozed_until
+        return self.snooze_end is not None
 
     def set_options(self, options: ServerOptions) -> None:
         """Take a client's options; if they are others, drop the answers that were cached with the old ones."""
@@ -223,7 +229,7 @@ class Session:
             trace.cache = "miss"
             if not request.is_invoked:
                 factor = SAVING_WAIT if policy is Policy.SAVING else 1.0
-                wait_s = self.debounce.wait_s(request.options.trigger, factor=factor)
+                wait_s = self.debounce.wait_s(request.client.uri, request.options.trigger, factor=factor)
                 if not await self._wait(trace, unwanted, wait_s):
                     return None
             completion = await self.service.complete(request, unwanted)
@@ -350,8 +356,8 @@ class Session:
             return refuse("disabled", "submodel is switched off (option enabled)")
         if self.is_paused:
             return refuse("paused", "submodel is paused")
-        if self.is_snoozed and not request.is_invoked:
-            return refuse("snoozed", f"submodel is snoozed until {self.snoozed_until:%H:%M} UTC")
+        if (end := self.snooze_end) is not None and not request.is_invoked:
+            return refuse("snoozed", f"submodel is snoozed until {end:%H:%M}")
         return None
 
     def _find_refusal(self, request: CompletionRequest) -> Step | None:

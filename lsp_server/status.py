@@ -65,8 +65,8 @@ def _state(session: Session, bundles: dict[Path, BundleStatus], *, is_started: b
         return "disabled", "submodel is switched off (option enabled)."
     if session.is_paused:
         return "paused", "submodel is paused; resume it with submodel.resume."
-    if session.is_snoozed:
-        return "snoozed", f"submodel is snoozed until {session.snoozed_until:%H:%M} UTC."
+    if (end := session.snooze_end) is not None:
+        return "snoozed", f"submodel is snoozed until {end:%H:%M}."
     if not states:
         return ("failed", "No bundle; run `submodel build` in the repository.") if is_started else ("starting", "")
     if states <= {BundleState.FAILED, BundleState.UNTRUSTED}:

@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from contract.bundle.bundle import find_bundle
+from contract.bundle.bundle import MANIFEST_FILE, find_bundle
 from contract.errors import SubmodelError
 from contract.prompt import ContextSnippet
 from lsp_server.bundle_finder import BundleFinder, workspace_of
@@ -27,7 +27,7 @@ from lsp_server.http.connection import Request
 from lsp_server.http.messages import Found, Refusal, Reply, Wanted
 from lsp_server.options import ServerOptions
 from lsp_server.power import BURST_S, Policy, PowerMeter, choose_policy, choose_threads, options_on
-from lsp_server.request import Completion, CompletionRequest, line_end_of
+from lsp_server.request import Completion, CompletionRequest, line_end_of, path_in
 from lsp_server.service import CompletionService
 
 log = logging.getLogger(__name__)
@@ -63,10 +63,13 @@ class Endpoint:
     def start(self) -> str | None:
         """Begin to load the folder's bundle, so that the first request need not wait; return what is wrong, if any."""
         try:
-            self.service.load(self._bundle(), self._threads())
+            bundle = self._bundle()
         except Refusal as refusal:
             return str(refusal)
+        self.service.load(bundle, self._threads())
         self._note_use()
+        if not (bundle / MANIFEST_FILE).is_file():  # it was named; a build may put it there
+            return f"{bundle} holds no bundle yet; name another folder with --bundle, or run `submodel build`."
         return None
 
     def close(self) -> None:
@@ -161,18 +164,19 @@ class Endpoint:
                 del self._newest[client]
 
     def _completion_request(self, wanted: Wanted, policy: Policy) -> CompletionRequest:
-        bundle = self._bundle()
+        bundle, file = self._bundle(), Path(wanted.path)
+        root = workspace_of(bundle)
         self.service.follow_build(bundle, self._threads())
         request = CompletionRequest(
             text=wanted.text,
             offset=wanted.offset,
             bundle=bundle,
-            path=wanted.path,
+            path=path_in(root, file) if file.is_absolute() else file.as_posix() if wanted.path else "",
             language_id=wanted.language,
             threads=self._threads(),
             context=_newest_snippets(wanted.context),
             max_tokens=wanted.max_tokens,
-            root=workspace_of(bundle),
+            root=root,
             options=options_on(policy, self.options),
         )
         return replace(request, window_from=self._window_from(request))

@@ -34,24 +34,37 @@ def read_token() -> tuple[str, Path]:
 
 @dataclass(frozen=True, kw_only=True)
 class Guard:
-    """What a request must have. `token` None: none is asked for. `host`: what the user named on the command line."""
+    """What a request must have. `token` None: none is asked for. `host`, `port`: what the command line names."""
 
     token: str | None
     host: str
+    port: int
     is_any_address: bool = False  # other machines may reach the server, by whatever address it has
 
     def check(self, path: str, headers: Mapping[str, str]) -> None:
         """Raise Refusal unless the request may be answered; `headers` by their names in lower case."""
         if not self._is_own_name(headers.get("host", "")):
-            raise Refusal(
-                403, f"The Host header names another machine; ask http://{self.host} or an address of this machine."
-            )
+            raise Refusal(403, f"The server does not go by the name in the Host header; {self._known_names()}.")
         if "origin" in headers or headers.get("sec-fetch-site", "none") != "none":
-            raise Refusal(403, "Web pages are not answered; this server is for editors on this machine.")
+            raise Refusal(
+                403,
+                "Web pages are not answered; ask from a program that sends no Origin and no Sec-Fetch-Site header.",
+            )
         if self.token is not None and path != HEALTH and not self._has_token(headers.get("authorization", "")):
-            raise Refusal(401, "Send `Authorization: Bearer TOKEN`; the server has printed which file holds the token.")
+            fault = "The token is not this server's" if "authorization" in headers else "A token is missing"
+            raise Refusal(
+                401,
+                f"{fault}; send `Authorization: Bearer TOKEN` with the text of the file {TOKEN_FILE}, whose path the "
+                "server prints when it starts.",
+            )
         if path == HEALTH and ("transfer-encoding" in headers or headers.get("content-length", "0") != "0"):
             raise Refusal(413, f"A request for {HEALTH} has no body; send none.")
+
+    def _known_names(self) -> str:
+        """What to ask instead of a name that is not known."""
+        if self.is_any_address:
+            return f"ask it by an IP address of its machine, or start it with `--http NAME:{self.port}`"
+        return f"ask http://{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}"
 
     def _is_own_name(self, host: str) -> bool:
         name, colon, port = host.rpartition(":")

@@ -40,7 +40,7 @@ def serve_http(
     try:
         addresses = find_addresses(host, port, is_any_allowed=is_any_allowed, option="--http")
         token, file = (None, None) if is_open else read_token()
-        guard = Guard(token=token, host=host, is_any_address=is_any_allowed)
+        guard = Guard(token=token, host=host, port=port, is_any_address=is_any_allowed)
         if file is None:
             tell("Every program on this machine can ask, since --http-no-token was given.")
         else:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Container, Iterator, Sequence
 
 from contract.repository.secrets import KEY_BLOCK_LINES, UNSEEN, blank_secrets, kind_of_secret
 from lsp_server.request import Completion, CompletionRequest
-from lsp_server.suggestion.brackets import open_at_end
+from lsp_server.suggestion.brackets import QUOTES, open_at_end
 from lsp_server.suggestion.indentation import indent_unit, reindent, strip_typed
 from lsp_server.suggestion.right_side import doubled_closers
 from lsp_server.suggestion.steps import Change, Rejection
@@ -43,6 +43,7 @@ _BRACED_ENDS = (
 # What is searched for secrets before an answer: its line's end, and a key of KEY_BLOCK_LINES above it.
 _SECRET_LINE_CHARS = 4_000
 _SECRET_ABOVE_CHARS = 20_000
+_NAME_ABOVE_LINES = 8  # more than a value's name stands above it; a key is found without its closing quote
 _MAX_CUTS = 24  # last words that are tried, and as many last lines; each costs some parses
 _CUT_CHARS = 1_000_000  # of all texts that are parsed to try them, some: fewer places in a long file
 
@@ -104,19 +105,33 @@ def secret(completion: Completion, request: CompletionRequest) -> Change | Rejec
     No option switches this filter off: editors relay a repository's own settings.
     """
     line_before = request.line_before[-_SECRET_LINE_CHARS:]
-    lines = (line_before + completion.text).split("\n")
-    for line in lines:
-        kind = kind_of_secret(line)
-        if kind is not None and (line != lines[0] or kind_of_secret(line_before) is None):
-            return Rejection(detail=f"it looks like a secret ({kind})")
-    # Secrets that show only with the lines above: the body of a private key, a value below its name.
     above_start = max(0, request.line_start - _SECRET_ABOVE_CHARS)
     above = request.text[above_start : request.line_start].split("\n")[:-1][-KEY_BLOCK_LINES:]
+    was_there = kind_of_secret(line_before) is not None
+    *lines, last = (line_before + completion.text).split("\n")
+    detail = _find_secret([*lines, last], above, was_there=was_there)
+    # A string that goes on right of the cursor, or was cut off, lacks its closing quote.
+    for quote in sorted(QUOTES):
+        if detail is None and quote in last:
+            detail = _find_secret([*lines, f"{last}{quote}"], above[-_NAME_ABOVE_LINES:], was_there=was_there)
+    return None if detail is None else Rejection(detail=detail)
+
+
+def _find_secret(lines: Sequence[str], above: Sequence[str], *, was_there: bool) -> str | None:
+    """Return what looks like a secret in the lines of an answer, None if nothing does.
+
+    The first line begins with what is typed. above: the lines above it. was_there: what is typed holds a secret.
+    """
+    for number, line in enumerate(lines):
+        kind = kind_of_secret(line)
+        if kind is not None and not (number == 0 and was_there):
+            return f"it looks like a secret ({kind})"
+    # Secrets that show only with the lines above: the body of a private key, a value below its name.
     reported = blank_secrets("\n".join([*above, *lines])).split("\n")[len(above) :]
     if any(line.strip() and not clean for line, clean in zip(lines[1:], reported[1:], strict=False)) or (
-        lines[0].strip() and not reported[0] and kind_of_secret(line_before) is None
+        lines[0].strip() and not reported[0] and not was_there
     ):
-        return Rejection(detail="it looks like a part of a secret")
+        return "it looks like a part of a secret"
     return None
 
 
@@ -127,7 +142,8 @@ def syntax(completion: Completion, request: CompletionRequest) -> Change | Rejec
     a language with macros has errors without the cursor's line, too, the grammar does not know what is written here,
     and the text is left as it is.
     """
-    if request.grammar is None:
+    is_cython = request.path.endswith((".pyx", ".pxd"))  # Python's grammar does not know `cdef`
+    if request.grammar is None or is_cython:
         return None
     try:
         return _parsed_part(completion, request, request.grammar)

@@ -116,11 +116,12 @@ def next_line(text: str, request: CompletionRequest, is_final: bool) -> Cut | No
         if end < 0 and not is_final:
             return None
         line = text[position : end if end >= 0 else len(text)]
-        whole = (request.line_before if position == 0 else "") + line
+        whole, closed = _in_document(line, request, is_first=position == 0, is_last=end < 0)
         if is_closer:
             is_there = whole.rstrip() == request.next_line.rstrip() and not _waits_for(below, text[:position])
         else:
-            is_same = _is_same(_as_compared(whole), _as_compared(request.next_line))
+            line_below = _as_compared(request.next_line)
+            is_same = any(_is_same(_as_compared(one), line_below) for one in {whole, closed})
             is_there = is_same and not _leaves_deeper(whole, request)
         if is_there:
             return Cut(at=max(0, position - 1), detail=f"the next line says so already: {shorten(below)}")
@@ -128,6 +129,15 @@ def next_line(text: str, request: CompletionRequest, is_final: bool) -> Cut | No
             return None
         position = end + 1
     return None
+
+
+def _in_document(line: str, request: CompletionRequest, *, is_first: bool, is_last: bool) -> tuple[str, str]:
+    """Return a line of the answer behind what is typed; and the same with what stands right of the cursor.
+
+    That may be the closing quote and comma which the answer lacks. It counts for the answer's only line.
+    """
+    whole = f"{request.line_before}{line}" if is_first else line
+    return whole, f"{whole}{request.line_after}" if is_first and is_last else whole
 
 
 def _waits_for(closers: str, text: str) -> bool:
@@ -162,8 +172,10 @@ def repetition(text: str, request: CompletionRequest, is_final: bool) -> Cut | N
         if end < 0 and not is_final:
             return None
         line = text[position : end if end >= 0 else len(text)]
-        whole = _as_compared((request.line_before if position == 0 else "") + line)
-        is_there = whole == previous or (_IMPORT.match(whole) is not None and whole in _imports_above(request))
+        forms = [_as_compared(one) for one in _in_document(line, request, is_first=position == 0, is_last=end < 0)]
+        whole = forms[0]
+        is_import = _IMPORT.match(whole) is not None
+        is_there = previous in forms or (is_import and any(one in forms for one in _imports_above(request)))
         is_equal = len(whole) >= _MIN_WORD_CHARS and is_there and any(map(str.isalnum, whole))
         if is_equal and not _TAGS.fullmatch(whole.strip()):
             return Cut(at=max(0, position - 1), detail=f"a line repeats one above it: {shorten(whole)}")

@@ -54,7 +54,7 @@ def parse_whole(text: str, source: bytes, grammar: Grammar) -> Tree:
         tree = parser.parse(source)
         is_slow = time.thread_time() - began_s > _WHOLE_S
     if verdict is not None:
-        with suppress(ValueError):  # another thread has moved it
+        with suppress(ValueError, IndexError):  # another thread has removed it, or changes the list now
             _verdicts.remove(verdict)
     # A slow text is looked at again once it has changed enough. Of another, today's is the one to compare with.
     if verdict is None or not verdict.is_slow:

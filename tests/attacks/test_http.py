@@ -102,16 +102,27 @@ def test_web_pages_and_foreign_names_are_refused(server: HttpServer, headers: di
     "host", ["localhost", "LOCALHOST:80", "127.0.0.1", "127.1.2.3:9", "[::1]:8012", "[::1]", "my.host"]
 )
 def test_own_names(host: str) -> None:
-    Guard(token=None, host="my.host").check("/infill", {"host": host})
+    Guard(token=None, host="my.host", port=8012).check("/infill", {"host": host})
 
 
 def test_other_addresses_are_names_only_of_servers_that_others_reach() -> None:
-    with pytest.raises(Refusal):
-        Guard(token=None, host="localhost").check("/infill", {"host": "192.168.1.2"})
-    guard = Guard(token=None, host="0.0.0.0", is_any_address=True)
+    with pytest.raises(Refusal, match=r"ask http://localhost:8012\."):
+        Guard(token=None, host="localhost", port=8012).check("/infill", {"host": "192.168.1.2"})
+    with pytest.raises(Refusal, match=r"ask http://\[::1\]:8012\."):
+        Guard(token=None, host="::1", port=8012).check("/infill", {"host": "192.168.1.2"})
+    guard = Guard(token=None, host="0.0.0.0", port=8012, is_any_address=True)
     guard.check("/infill", {"host": "192.168.1.2"})
-    with pytest.raises(Refusal):
+    with pytest.raises(Refusal, match=r"by an IP address of its machine, or start it with `--http NAME:8012`"):
         guard.check("/infill", {"host": "evil.example"})
+
+
+@pytest.mark.parametrize(
+    ("headers", "fault"), [({}, "missing"), ({"authorization": "Bearer old"}, "not this server's")]
+)
+def test_a_refusal_says_what_is_wrong_with_the_token_and_where_it_is(headers: dict[str, str], fault: str) -> None:
+    guard = Guard(token="new", host="localhost", port=8012)
+    with pytest.raises(Refusal, match=f"{fault}; .*the file http-token"):
+        guard.check("/infill", {"host": "localhost", **headers})
 
 
 def test_a_body_of_100_megabytes_is_refused_unread(server: HttpServer) -> None:

@@ -103,7 +103,11 @@ def test_a_played_session_gets_the_completer_s_answer(name: str, tiny_bundle: Bu
     recorded = (SESSIONS / f"{name}.json").read_text("utf-8")
     session = json.loads(recorded.replace("ROOT_URI", tmp_path.as_uri()).replace("ROOT_PATH", tmp_path.as_posix()))
     command = [sys.executable, "-c", PATIENT, "serve", "--threads", "1"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=tmp_path) as server:
+    pipe, log = subprocess.PIPE, tmp_path / "log.txt"
+    with (
+        log.open("wb") as stderr,
+        subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=stderr, cwd=tmp_path) as server,
+    ):
         try:
             answers, notices = play(session, server)
             server.wait(60)
@@ -118,3 +122,5 @@ def test_a_played_session_gets_the_completer_s_answer(name: str, tiny_bundle: Bu
     assert edit.get("insertText", edit.get("newText")) == expected
     assert edit["range"] == {"start": asked["params"]["position"], "end": asked["params"]["position"]}
     assert [one for one in notices if one["method"] == "window/showMessage"] == []
+    wrong = [one for one in session["messages"] if one["method"] == "shutdown" and "id" not in one]  # Kate's
+    assert log.read_text("utf-8").count("was passed over") == len(wrong)

@@ -96,6 +96,8 @@ def test_two_folders_have_a_bundle_each(workspace: Path, tiny_bundle: Bundle, tm
                 (str(workspace), "ready"),
                 (str(other), "ready"),
             ]
+            identifier = types.TextDocumentIdentifier(editor.uri)  # the bundle of an opened file would stay
+            editor.text_document_did_close(types.DidCloseTextDocumentParams(identifier))
             event = types.WorkspaceFoldersChangeEvent([], [added])
             editor.workspace_did_change_workspace_folders(types.DidChangeWorkspaceFoldersParams(event))
             while len(bundles) > 1:

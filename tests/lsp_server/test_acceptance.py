@@ -78,12 +78,36 @@ def test_a_client_that_reports_is_believed() -> None:
     assert typist.counts() == (2, 1, 0, 1)
 
 
+@pytest.mark.parametrize(("text", "typed"), [(":", ""), ("return", "retur")])
+def test_a_suggestion_whose_last_character_is_accepted_is_accepted(text: str, typed: str) -> None:
+    typist = Typist()
+    typist.send(text)
+    for key in [*typed, text[-1]]:
+        typist.insert(key)
+    typist.tracker.accepted(1)
+    assert typist.counts() == (1, 1, 0, 0)
+    assert typist.tracker.is_at_accepted_end(URI, len(typist.text))
+    typist.tracker.accepted(1)
+    assert typist.counts() == (1, 1, 0, 0)
+
+
+def test_a_report_that_comes_after_another_edit_is_of_something_else() -> None:
+    typist = Typist()
+    typist.send(":")
+    typist.insert(":")
+    typist.insert("\n")
+    typist.tracker.accepted(1)
+    assert typist.counts() == (1, 0, 0, 1)
+
+
 def test_acceptance_with_a_replaced_range() -> None:
     typist = Typist("print()")
     typist.tracker.sent(1, URI, 6, "name)", "Python")
     typist.insert("name)", at=6, removed=1)
     assert typist.counts() == (1, 1, 0, 0)
     assert typist.tracker.is_at_accepted_end(URI, len("print(name)"))
+    typist.tracker.edited("file:///app.log", "ready", [Edit(start=0, removed=0, inserted="ready")])
+    assert typist.tracker.is_at_accepted_end(URI, len("print(name)")), "another document has changed"
     typist.insert("\n")
     assert not typist.tracker.is_at_accepted_end(URI, len("print(name)"))
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import math
 import shutil
 import time
@@ -15,6 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from builder.artifact import PARITY_PROMPTS
+from builder.checkpoint_writer import write_prompts
+from builder.fim_examples import FimExample
+from builder.learning_examples import make_examples
 from contract.bundle.bundle import Bundle, read_bundle, write_bundle_manifest
 from contract.errors import BundleError
 from contract.prompt import PromptEncoder, shared_prefix
@@ -24,6 +29,7 @@ from lsp_server.decoding.speculation import StepCosts
 from lsp_server.options import PATIENT, WHEN_ASKED, FilterOptions, ServerOptions, TriggerOptions
 from lsp_server.request import CompletionRequest
 from lsp_server.suggestion.refine import refine
+from testbed.tokenizer import FILE_TOKEN, FIM, FIM_TOKENS, make_tokenizer
 
 PARTS = ("prefix", "suffix", "middle")
 # No stall of the machine cuts an answer of a real engine, or makes its prompt short.
@@ -78,6 +84,25 @@ def at(text: str, offset: int, **fields: Any) -> CompletionRequest:
 def fixed(engine: Engine, text: str = "x", **options: int) -> tuple[Completer, FixedEngine]:
     double = FixedEngine(engine.encoder, text, **options)
     return Completer(double), double  # type: ignore[arg-type]
+
+
+def test_the_server_asks_as_fine_tuning_taught_and_as_the_builder_scores(tmp_path: Path) -> None:
+    """With the file's path in front, wherever a prompt is made."""
+    taught = replace(FIM, stop_tokens=(FILE_TOKEN,)).as_taught()
+    encoder = PromptEncoder(make_tokenizer(control_tokens=(*FIM_TOKENS, FILE_TOKEN)), taught)
+    before, middle, behind = f"{CODE}self.", "width + self.height", "\n\n\ndef scale(self, factor):\n"
+    double = FixedEngine(encoder, middle)
+    request = at(before + behind, len(before), path="app/shapes.py", options=UNTIMED)
+    Completer(double).complete(request)  # type: ignore[arg-type]
+    example = FimExample.of_parts(before, middle, behind, path="app/shapes.py", language="Python").as_served(encoder)
+    write_prompts(tmp_path, encoder, [example])
+    parity = json.loads((tmp_path / PARITY_PROMPTS).read_text())[0]["prompt_ids"]
+    assert double.prompts == [example.prompt(encoder)] == [parity]
+    learned = next(iter(make_examples([example.file], encoder, 1, 0))).ids
+    head = encoder.path_ids("app/shapes.py")
+    assert len(head) > 1 and parity[: len(head)] == head == list(learned[: len(head)])
+    Completer(double).complete(replace(request, path=""))  # type: ignore[arg-type]
+    assert double.prompts[1] == parity[len(head) :]
 
 
 def computed_after(engine: Engine, before: str, typed: str, behind: str) -> int:

@@ -210,7 +210,7 @@ def test_a_warm_up_is_read_and_ends_nothing() -> None:
 def test_a_client_that_hangs_up_ends_its_request() -> None:
     async def run() -> None:
         endpoint, completer = slow_endpoint()
-        guard = Guard(token=None, host="localhost")
+        guard = Guard(token=None, host="localhost", port=8012)
         server = await asyncio.start_server(
             lambda reader, writer: Connection(reader, writer, guard, endpoint.answer).serve(), "127.0.0.1", 0
         )
@@ -236,7 +236,7 @@ def test_requests_of_one_connection_follow_each_other() -> None:
     async def run() -> bytes:
         endpoint, completer = slow_endpoint()
         completer.release.set()
-        guard = Guard(token=None, host="localhost")
+        guard = Guard(token=None, host="localhost", port=8012)
         server = await asyncio.start_server(
             lambda reader, writer: Connection(reader, writer, guard, endpoint.answer).serve(), "127.0.0.1", 0
         )
@@ -337,6 +337,15 @@ def test_without_a_bundle_the_client_learns_what_to_do(tmp_path: Path) -> None:
         assert caught.value.status == 503
         with pytest.raises(Refusal, match="no bundle"):
             await endpoint.answer(Request(method="GET", path="/health", headers={}, body=b""))
+        endpoint.close()
+
+    asyncio.run(run())
+
+
+def test_a_named_folder_without_a_bundle_is_reported_at_the_start(tmp_path: Path) -> None:
+    async def run() -> None:
+        endpoint = Endpoint(ServerOptions(bundle=tmp_path / "nope"), tmp_path)
+        assert "nope holds no bundle yet" in str(endpoint.start())
         endpoint.close()
 
     asyncio.run(run())

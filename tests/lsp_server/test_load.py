@@ -79,12 +79,16 @@ def edit(line: int, character: int, text: str, end: tuple[int, int] | None = Non
 
 
 def talk(
-    test: Callable[[Client], Any], options: ServerOptions | None = None, capabilities: dict[str, Any] | None = None
+    test: Callable[[Client], Any],
+    options: ServerOptions | None = None,
+    capabilities: dict[str, Any] | None = None,
+    name: str = "test",
 ) -> None:
     async def run() -> None:
         client = Client(options)
         try:
             params = {"capabilities": capabilities or {}, "processId": None, "rootUri": None}
+            params["clientInfo"] = {"name": name}
             await client.ask("initialize", params, 1)
             await asyncio.wait_for(test(client), 120)
         finally:

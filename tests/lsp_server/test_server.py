@@ -14,8 +14,11 @@ import pytest
 from lsprotocol import types
 from pygls.exceptions import JsonRpcException
 
+from contract.bundle.trusted_builds import UntrustedError
 from lsp_server.bundle_states import BundleState, BundleStatus
+from lsp_server.open_documents import Document
 from lsp_server.options import CareOptions, ServerOptions, TriggerOptions
+from lsp_server.positions import Encoding
 from lsp_server.power import BURST_S, PLACE_S, RATE, READ_EVERY_S, Power, PowerMeter
 from lsp_server.repositories import Drift
 from lsp_server.request import Completion, CompletionRequest
@@ -147,6 +150,10 @@ def test_the_settings_of_other_servers_are_none_of_ours(settings: object, warnin
         assert len(shown) == warnings, shown
         wants_quiet = isinstance(settings, dict) and "eagerness" in str(settings)
         assert client.server.options.eagerness == ("quiet" if wants_quiet else "normal")
+        client.send("workspace/didChangeConfiguration", {"settings": settings})
+        await rest()
+        shown = [one for one in client.written if one.get("method") == "window/showMessage"]
+        assert len(shown) == warnings, "it is known"
 
     talk(test)
 
@@ -317,7 +324,7 @@ def test_a_server_whose_folder_is_removed_goes_on(tmp_path: Path, monkeypatch: p
 def test_a_repository_that_goes_on_and_on_is_reported_once(monkeypatch: pytest.MonkeyPatch) -> None:
     server = create_server(ServerOptions(), "1")
     reported: list[Any] = []
-    monkeypatch.setattr(server, "warn", reported.append)
+    monkeypatch.setattr(server.notices, "warn", reported.append)
     for changed in (20, 21, 22):
         server._on_drift(Path("/repo"), Drift(files=100, changed=changed, added=0, removed=0))
     server._on_drift(Path("/other"), Drift(files=100, changed=30, added=0, removed=0))
@@ -326,10 +333,48 @@ def test_a_repository_that_goes_on_and_on_is_reported_once(monkeypatch: pytest.M
     assert reported[0] == "20 of 100 files in /repo have changed; run `submodel build /repo`."
 
 
+def test_each_build_that_is_not_trusted_is_reported_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = create_server(ServerOptions(), "1")
+    reported: list[Any] = []
+    monkeypatch.setattr(server.notices, "warn", reported.append)
+    for build in ("a", "a", "b"):
+        monkeypatch.setattr(
+            type(server.finder), "refused", {Path("/bundle"): UntrustedError("It is not this account's.", build)}
+        )
+        server._tell_refused()
+    server.close()
+    assert len(reported) == 2, "another account has replaced the first"
+
+
+def test_edits_of_another_document_are_none_of_the_one_that_is_completed(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def nothing(request: CompletionRequest) -> None:
+        return None
+
+    async def test(client: Client) -> None:
+        server, freed = client.server, []
+        monkeypatch.setattr(server.finder, "for_file", lambda *_: Path("/bundle"))
+        monkeypatch.setattr(server.session, "suggest", nothing)
+        monkeypatch.setattr(server, "_load_freed", freed.append)
+        client.open("file:///a.py", "x = 1\n")
+        client.open("file:///app.log", "")
+        client.send("submodel/cursor", cursor(0))
+        client.change("file:///app.log", edit(0, 0, "ready"))
+        rests: list[bool] = [server._cursor is not None]
+        await client.complete("file:///a.py", 0, 5, 2)
+        assert freed == [], "nobody has typed here"
+        client.change("file:///a.py", edit(0, 5, "0"))
+        assert [*rests, server._cursor is not None] == [True, False], "an edit elsewhere lets it rest"
+        client.change("file:///app.log", edit(0, 0, "ready"))
+        await client.complete("file:///a.py", 0, 6, 3)
+        assert freed == [Path("/bundle")]
+
+    talk(test)
+
+
 def test_a_message_about_the_own_folder_fits_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
     server = create_server(ServerOptions(), "1")
     reported: list[Any] = []
-    monkeypatch.setattr(server, "warn", reported.append)
+    monkeypatch.setattr(server.notices, "warn", reported.append)
     server._on_drift(Path.cwd(), Drift(files=12_345, changed=2_500, added=0, removed=0, can_update=True))
     server.close()
     assert reported == ["2500 of 12345 files have changed; run `submodel update`."]
@@ -340,10 +385,11 @@ def test_a_project_without_a_bundle_gets_no_window(tmp_path: Path, monkeypatch: 
     monkeypatch.chdir(tmp_path)
     server = create_server(ServerOptions(), "1")
     logged: list[Any] = []
-    monkeypatch.setattr(server, "warn", lambda message: pytest.fail(message))
+    monkeypatch.setattr(server.notices, "warn", lambda message: pytest.fail(message))
     monkeypatch.setattr(server, "window_log_message", lambda params: logged.append(params.message))
     monkeypatch.setattr(server, "send_status", lambda: None)
     monkeypatch.setattr(type(server), "folders", [tmp_path])
+    monkeypatch.setattr(type(server), "documents", [])
     for _ in range(2):
         asyncio.run(server.load_bundles())
     server.close()
@@ -351,6 +397,26 @@ def test_a_project_without_a_bundle_gets_no_window(tmp_path: Path, monkeypatch: 
     assert message.endswith(
         "run `submodel build` in the repository, or name the folder of one. Until then submodel completes nothing."
     )
+
+
+def test_the_bundle_of_an_opened_file_is_not_freed_as_another_folder_comes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = create_server(ServerOptions(), "1")
+    below, gone = tmp_path / "below" / "bundle", tmp_path / "gone"
+    file = types.TextDocumentItem((tmp_path / "below" / "a.py").as_uri(), "python", 1, "")
+    freed: list[Path] = []
+    ready = BundleStatus(state=BundleState.READY)
+    monkeypatch.setattr(type(server), "folders", [tmp_path])
+    monkeypatch.setattr(type(server), "documents", [Document(file, Encoding.UTF16)])
+    monkeypatch.setattr(type(server.service), "bundles", {below: ready, gone: ready})
+    monkeypatch.setattr(server.service, "unload", lambda bundle, *, forget: freed.append(bundle))
+    monkeypatch.setattr(server.finder, "for_file", lambda path, folders: below if path is not None else None)
+    monkeypatch.setattr(server.finder, "served", lambda folders: [])
+    monkeypatch.setattr(server, "send_status", lambda: None)
+    asyncio.run(server.load_bundles())
+    server.close()
+    assert freed == [gone]
 
 
 def test_switched_off_nothing_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -421,6 +487,34 @@ def test_a_block_has_the_line_ends_of_its_document(monkeypatch: pytest.MonkeyPat
         assert listed["result"]["items"][0]["textEdit"]["newText"] == "a\r\n    b"
 
     talk(test)
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "character", "edited"),
+    [
+        ("def f():\r\n    \r\n", 1, 4, "def f():\r\n    x\r\n"),  # fileformat=dos
+        ("def f():\r    \r", 1, 4, "def f():\r    x\r"),  # fileformat=mac
+        ("a = '\r'\ndef f():\n    \n", 2, 4, "a = '\r'\ndef f():\n    x\n"),  # unix, with a CR within a line
+        ("a = 1\ndef f():\r\n", 1, 9, "a = 1\ndef f():\rx\n"),  # unix, behind a CR that ends a line elsewhere
+    ],
+)
+def test_neovim_counts_its_own_lines_and_inserts_line_feeds(
+    text: str, line: int, character: int, edited: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def test(client: Client) -> None:
+        answering(monkeypatch, client, Completion(text="a\n    b"))
+        client.open("file:///a.py", text)
+        [item] = (await client.complete("file:///a.py", line, character, 2))["result"]["items"]
+        assert item["insertText"] == "a\n    b"
+        assert item["range"]["start"] == {"line": line, "character": character}
+        listed = await client.ask("textDocument/completion", cursor(line, character), 3)
+        assert listed["result"]["items"][0]["textEdit"]["newText"] == "a\n    b"
+        client.change("file:///a.py", edit(line, character, "x"))
+        document = client.server.document("file:///a.py")
+        assert document is not None
+        assert document.source == edited
+
+    talk(test, name="Neovim")
 
 
 @pytest.mark.parametrize(("is_paused", "texts"), [(False, ["area"]), (True, [])])

@@ -4,6 +4,7 @@ import asyncio
 import os
 import shutil
 import threading
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -537,6 +538,22 @@ def test_longest_snooze_is_a_week() -> None:
     assert session.is_snoozed
     assert session.snoozed_until is not None
     assert session.snoozed_until - datetime.now(UTC) <= timedelta(days=7)
+
+
+@pytest.mark.skipif(not hasattr(time, "tzset"), reason="Windows takes no time zone from the environment")
+def test_the_end_of_a_snooze_is_shown_in_local_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    session, _ = make()
+    session.snoozed_until = datetime(2100, 1, 1, 8, 0, tzinfo=UTC)
+    try:
+        with monkeypatch.context() as patch:
+            patch.setenv("TZ", "IST-5:30")
+            time.tzset()
+            assert ask(session, at("x = ‸\n")) == [None]
+            status = describe_status(session, BundleFinder(), Repositories(), version="1", is_started=True)
+    finally:
+        time.tzset()
+    assert session.traces.newest()[0].reason == "Submodel is snoozed until 13:30."
+    assert status["message"] == "submodel is snoozed until 13:30."
 
 
 def read_ahead(session: Session, *requests: CompletionRequest) -> list[bool]:

@@ -1,0 +1,79 @@
+"""What the user is shown, and what the client's log says: of each thing once."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from lsprotocol import types
+from pygls.lsp.server import LanguageServer
+
+from contract.plain_text import plain
+from lsp_server.repositories import Drift
+
+log = logging.getLogger(__name__)
+
+_RELOAD = "Then run the command submodel.reload, or restart the language server."
+
+
+class Notices:
+    """Messages to one client. Names in them may be a stranger's, so they are sent as plain text."""
+
+    def __init__(self, client: LanguageServer) -> None:
+        self._client = client
+        self._said: set[str] = set()  # what each message was about
+
+    def warn(self, message: str) -> None:
+        """Show a warning to the user, and log it."""
+        log.warning(message)
+        notice = types.ShowMessageParams(type=types.MessageType.Warning, message=f"submodel: {plain(message)}")
+        self._client.window_show_message(notice)
+
+    def warn_once(self, message: str, about: str | None = None) -> None:
+        """Show a warning, unless one with the same `about`, by default the message, was shown before."""
+        if self._is_first(about or message):
+            self.warn(message)
+
+    def note_once(self, message: str) -> None:
+        """Write to the client's log, once: editors start the server in each project, also where none was built."""
+        if self._is_first(message):
+            log.info(message)
+            self._client.window_log_message(types.LogMessageParams(type=types.MessageType.Info, message=plain(message)))
+
+    def warn_of_failure(self, bundle: Path, why: str) -> None:
+        """Warn of a bundle that can't be loaded."""
+        self.warn_once(f"{why} {_RELOAD}" if str(bundle) in why else f"{bundle}: {why}")
+
+    def warn_of_untrusted(self, bundle: Path, why: str, build: str | None) -> None:
+        """Warn once of each build: the next one in the same place is another's, or another change."""
+        self.warn_once(why, about=f"the trust in {bundle}, {build or why}")
+
+    def warn_of_drift(self, root: Path, drift: Drift, *, is_named: bool) -> None:
+        """Warn once of a repository whose files have changed since its build. `is_named`: with the folder's name.
+
+        A message of over 80 columns stops people in Neovim.
+        """
+        where = f" in {root}" if is_named else ""
+        self.warn_once(
+            f"{drift.changed + drift.added} of {drift.files} files{where} have changed; "
+            f"run `{drift.command(root if is_named else None)}`.",
+            about=_drift_of(root),
+        )
+
+    def forget_drift(self, root: Path | None) -> None:
+        """Warn of a repository's drift again, as after its next build: an editor may be open for weeks."""
+        self._said.discard(_drift_of(root))
+
+    def forget(self) -> None:
+        """Say everything again."""
+        self._said.clear()
+
+    def _is_first(self, about: str) -> bool:
+        """Whether nothing was said of it before; from now on it was."""
+        is_first = about not in self._said
+        self._said.add(about)
+        return is_first
+
+
+def _drift_of(root: Path | None) -> str:
+    return f"the drift of {root}"
