@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -100,6 +101,7 @@ def main() -> None:
     Anything else is a defect and keeps its trace.
     """
     try:
+        _check_surroundings()
         app()
     except SubmodelError as error:
         _tell(str(error))
@@ -113,6 +115,16 @@ def main() -> None:
         if ended.code == INTERRUPTED:  # typer's, in place of a KeyboardInterrupt
             _tell(f"stopped{_again()}.")
         raise
+
+
+def _check_surroundings() -> None:
+    """Raise SubmodelError where no command could work: without a current folder, or without a stdout."""
+    try:
+        Path.cwd()
+    except FileNotFoundError as error:
+        raise SubmodelError("The current folder was removed; change to another one.") from error
+    if sys.stdout is None:  # `>&-`
+        raise SubmodelError("The standard output is closed; leave it open, or send it to /dev/null.")
 
 
 def _again() -> str:

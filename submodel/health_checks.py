@@ -27,7 +27,8 @@ from builder.bases.catalogue import CATALOGUE, SMOLLM2_SMALL, cache_folder
 from contract.bundle.bundle import find_bundle, read_bundle, verify_bundle
 from contract.bundle.trusted_builds import UntrustedError, check_trusted, trusted_folder
 from contract.children import child_environment, find_program, python_module
-from contract.errors import BundleError
+from contract.errors import BaseModelError, BundleError
+from contract.files.home import expand_home
 from contract.files.state_folder import StateFolderError
 from contract.processor import CGROUPS, default_threads, is_x86, processor_flags, saturates
 from contract.versions import installed_versions
@@ -77,7 +78,7 @@ def run_checks(folder: Path, *, is_offline: bool) -> list[CheckResult]:
         check_processor,
         check_memory,
         lambda: check_disk("disk, .submodel", folder, BUILD_DISK_BYTES),
-        lambda: check_disk("disk, base models", cache_folder(), CACHE_DISK_BYTES),
+        check_cache,
         check_state_folder,
         check_runtime,
         check_build_extra,
@@ -180,6 +181,15 @@ def check_disk(name: str, folder: Path, needed: int) -> CheckResult:
         advice = f"A build takes about {_gigabytes(needed)} there; free space."
         return CheckResult(name=name, status="warn", found=found, advice=advice)
     return CheckResult(name=name, status="ok", found=found)
+
+
+def check_cache() -> CheckResult:
+    """Room for base models."""
+    name = "disk, base models"
+    try:
+        return check_disk(name, cache_folder(), CACHE_DISK_BYTES)
+    except BaseModelError as error:
+        return CheckResult(name=name, status="warn", found="no folder for them", advice=str(error))
 
 
 def check_state_folder() -> CheckResult:
@@ -290,7 +300,7 @@ def check_editors() -> CheckResult:
         advice = "submodel's docs/editors.md says how to set one up; VS Code's palette can put `code` into PATH."
         return CheckResult(name="editor", status="warn", found="none in PATH that we know", advice=advice)
     reported = ", ".join(found)
-    if "VS Code" in found and not _has_extension(Path.home()):
+    if "VS Code" in found and not _has_extension(expand_home(Path("~"))):
         advice = (
             "For VS Code run `make vsix` in submodel's clone, then Install from VSIX; docs/editors.md has the others."
         )

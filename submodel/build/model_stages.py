@@ -33,7 +33,7 @@ from contract.documents import FineTuningFacts, PlanFacts, ThresholdFacts
 from contract.errors import BundleError
 from contract.files.state_folder import StateFolderError
 from contract.progress import part_of
-from contract.prompt import PromptEncoder
+from contract.prompt import PromptEncoder, PromptFormat
 from contract.repository.texts import cut_order
 from contract.versions import EXPORT_VERSION, PIPELINE_VERSION
 from exporters.adapter_export import SharedModel
@@ -113,31 +113,32 @@ class ModelStages:
         return self._found_base
 
     def _model_at(
-        self, size: float, paths: BuildPaths, suffix: str = "", *, keeps_format: bool = False
+        self, size: float, paths: BuildPaths, suffix: str = "", *, keeps_order: bool = False
     ) -> tuple[StageRecord, StageRecord, str]:
         """The stages that make the sub-model of one size in `paths`: pruned, fine-tuned, and the result's stage hash.
 
-        A fine-tuned model learns to be asked with the suffix first, unless it `keeps_format`, the base's own.
+        A fine-tuned model learns to be asked otherwise than the base (`PromptFormat.as_taught`).
         """
-        suffix_first = self._settings.minutes > 0 and not keeps_format
-        pruned_hash, stage_hash = self._hashes_at(size, suffix_first)
-        make = partial(self._prune, size, paths, suffix_first)
+        pruned_hash, stage_hash = self._hashes_at(size, keeps_order)
+        make = partial(self._prune, size, paths, keeps_order)
         pruned = self._stages.run(f"prune{suffix}", pruned_hash, make, [paths.pruned])
-        tune = partial(self._finetune, stage_hash, paths, suffix_first)
+        taught = partial(PromptFormat.as_taught, keeps_order=keeps_order)
+        tune = partial(self._finetune, stage_hash, paths, taught)
         finetuned = self._run_finetuning(f"finetune{suffix}", stage_hash, tune, paths)
         return pruned, finetuned, stage_hash
 
-    def _hashes_at(self, size: float, suffix_first: bool) -> tuple[str, str]:
+    def _hashes_at(self, size: float, keeps_order: bool) -> tuple[str, str]:
         """The stage hashes of the pruned and of the fine-tuned model of one size."""
         prune = self._settings.prune_to(size).to_json()
-        pruned_hash = hash_of(**self._inputs, prune=prune, suffix_first=suffix_first)
+        taught = {"is_taught": self._settings.minutes > 0, "keeps_order": keeps_order}
+        pruned_hash = hash_of(**self._inputs, prune=prune, **taught)
         return pruned_hash, hash_of(pruned=pruned_hash, finetuning=self._settings.finetuning.to_json())
 
-    def _prune(self, size: float, paths: BuildPaths, suffix_first: bool, advance: Advance) -> dict[str, Any]:
+    def _prune(self, size: float, paths: BuildPaths, keeps_order: bool, advance: Advance) -> dict[str, Any]:
         base, settings = self._load_base(), self._settings.prune_to(size)
         started = time.perf_counter()
         prompt = base.prompt
-        to_be = replace(prompt, suffix_first=suffix_first and prompt.is_fim)
+        to_be = prompt.as_taught(keeps_order=keeps_order) if self._settings.minutes > 0 else prompt
         is_int8 = self._settings.dtype is None and self._is_int8  # a fleet's builds are to prune alike on all machines
         pruned = prune(base.model, base.tokenizer, to_be, self._corpus, settings, is_int8=is_int8, on_layer=advance)
         pruned = replace(pruned, prompt=prompt)  # nothing has taught it the other prompt format yet
@@ -177,15 +178,17 @@ class ModelStages:
     def _parity_examples(self) -> tuple[FimExample, ...]:
         return parity_examples(self._corpus.files, self._settings.seed)
 
-    def _finetune(self, stage_hash: str, paths: BuildPaths, suffix_first: bool, advance: Advance) -> FineTuningFacts:
+    def _finetune(
+        self, stage_hash: str, paths: BuildPaths, taught: Callable[[PromptFormat], PromptFormat], advance: Advance
+    ) -> FineTuningFacts:
+        """Fine-tune the model of `paths.start` and save it. `taught` makes the format to teach of the model's own."""
         settings, source = self._settings.finetuning, read_artifact(paths.start)
         self._loaded = None  # the base of a kept stage: it would stay in memory beside the model
         state = self._state_of(stage_hash, paths)
         dtype, is_int8 = self._format_of(state)
         predictor = open_checkpoint("pruned", source, dtype)
         model, before = predictor.model, predictor.encoder
-        prompt_format = replace(before.prompt_format, suffix_first=suffix_first and before.prompt_format.is_fim)
-        encoder = PromptEncoder(before.tokenizer, prompt_format)
+        encoder = PromptEncoder(before.tokenizer, taught(before.prompt_format))
         started = time.perf_counter()
         summary: FineTuningFacts = {"minutes": 0.0}
         if settings.minutes > 0:

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 
-from builder.corpus.changes import texts_at
+from builder.corpus.changes import paths_at, texts_at
 from builder.corpus.corpus import Corpus, SourceFile
 from builder.corpus.following import PastText, changed_since
 from builder.fim_examples import FimExample, worthwhile_lines
@@ -27,9 +27,15 @@ class OldTexts:
         self._root, self._commit = root, commit
         self._texts: dict[str, str | None] = {}
 
+    @cached_property
+    def _there(self) -> frozenset[str]:
+        return paths_at(self._root, self._commit)
+
     def of(self, paths: Iterable[str]) -> dict[str, str]:
-        """The texts of the first MOST_OLD_TEXTS of these paths; without what git can't give."""
-        wanted = list(dict.fromkeys(paths))[:MOST_OLD_TEXTS]
+        """The texts of the first MOST_OLD_TEXTS of these paths that the commit has; without what git can't give."""
+        if self._commit is None:
+            return {}
+        wanted = [path for path in dict.fromkeys(paths) if path in self._there][:MOST_OLD_TEXTS]
         asked = [path for path in wanted if path not in self._texts]
         self._texts |= dict.fromkeys(asked) | texts_at(self._root, self._commit, asked)
         return {path: text for path in wanted if (text := self._texts.get(path)) is not None}
@@ -38,7 +44,7 @@ class OldTexts:
 def past_texts(found: Corpus, history: History, old: OldTexts) -> list[PastText]:
     """Code as it was learned from or held out, which has changed or is gone since."""
     there = {file.path for file in found.files}
-    # Files that are gone come last: those that went before the last version are not in its commit either.
+    # Files that are gone come last; those that went before the last version are not in its commit either.
     paths = sorted(filter(_is_code, changed_since(found, history.known)), key=lambda path: path not in there)
     past = []
     for path, text in old.of(paths).items():

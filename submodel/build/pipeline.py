@@ -219,7 +219,7 @@ class Build(ModelStages):
     def _compete(self, held_out: HeldOut, ours: Scores, bundle_hash: str) -> dict[str, Any]:
         """The dense base, fine-tuned for as long on the same files: what pruning costs against it, and what it buys."""
         own, paths, stages = self._paths, self._paths.dense_baseline, self._stages
-        _, finetuned, stage_hash = self._model_at(1.0, paths, " (dense baseline)", keeps_format=True)
+        _, finetuned, stage_hash = self._model_at(1.0, paths, " (dense baseline)", keeps_order=True)
         baseline_hash = self._bundle_hash(stage_hash, paths)
         stages.run("export (dense baseline)", baseline_hash, partial(self._export, paths), [paths.bundle])
         dense_baseline = scores_of(
@@ -293,7 +293,7 @@ class Build(ModelStages):
 
         def passes(size: float) -> bool:
             name, model = f"validate at {size:g}", self._open_model(self._paths.trial(size))
-            _, model_hash = self._hashes_at(size, self._settings.minutes > 0)
+            _, model_hash = self._hashes_at(size, keeps_order=False)
             if not self._stages.has(name, self._score_hash(model_hash, validation)):
                 make(size)
             figures = compare(scores_of(self._score(name, model_hash, model, validation)), base)
@@ -304,6 +304,7 @@ class Build(ModelStages):
         loaded = self._load_base()
         least = least_size_for(loaded.model, loaded.tokenizer, self._corpus, self._settings.prune_to(1.0))
         del loaded
+        self._loaded = None  # where each stage below was kept, nothing else would let the dense base go
         size = smallest_size([size for size in SIZES if size >= least], passes)
         if size not in made:
             make(size)

@@ -49,7 +49,7 @@ from submodel.build.update_start import finish_swap, history_to_update, precisio
 from submodel.health_checks import has_free_memory
 from submodel.report.render import read_saved, render_beside_evaluation
 
-UPDATE_VERSION = 9  # raised when the same inputs give another model
+UPDATE_VERSION = 11  # raised when the same inputs give another model
 LEARNING_RATE = 2.5e-4  # half of a build's: the model is tuned already (docs/LOG.md)
 # What an update of a model of so many parameters takes at most: 4.9 GB were measured with 296 million (docs/LOG.md).
 LARGE_PARAMETERS, BYTES_A_PARAMETER = 200_000_000, 17
@@ -75,7 +75,7 @@ class UpdateSettings(BuildSettings):
             minutes=self.minutes,
             seed=self.seed + self.number,
             learning_rate=LEARNING_RATE,
-            warmup_steps=3,  # a small change is three or four steps
+            warmup_steps=6,  # a small change is six to eight steps
             max_passes=1,  # each new line is shown once
         )
         object.__setattr__(self, "finetuning", tuning)
@@ -227,10 +227,9 @@ class _Update(Build):
             if self._settings.is_paced:
                 raise BuildError(f"{sentence}; close other programs, then run `submodel update`.")
             self._display.say(f"{sentence}; close other programs.")
-        is_suffix_first = source.prompt.suffix_first
 
         def make(advance: Advance) -> dict[str, Any]:
-            summary = self._finetune(stage_hash, self._paths, is_suffix_first, advance)
+            summary = self._finetune(stage_hash, self._paths, lambda known: known, advance)
             untried = self._to_learn.keys() - self._waiting - self._tried
             return {**summary, UNREAD: sorted(self._not_reached()), UNTRIED: sorted(untried)}
 
@@ -241,7 +240,7 @@ class _Update(Build):
             self._display.say("The old model stays: the new one is not better on the validation files")
         if left := self._untried if summary["kept_step"] == 0 else self._unread:
             self._display.say(
-                f"{summary['minutes']:g} minutes were not enough for {len(left)} of these files; the next update goes "
+                f"{len(left)} of these files were not learned in {summary['minutes']:g} minutes; the next update goes "
                 "on there"
             )
         return summary

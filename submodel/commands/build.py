@@ -71,7 +71,7 @@ def build(
             help="Fine-tune the dense base for as long, too: it shows what pruning costs.",
         ),
     ] = False,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of all sampling.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Seed of all sampling.")] = 0,
     force: Annotated[bool, typer.Option("--force", help="Repeat the stages that an earlier build finished.")] = False,
     progress: Annotated[ProgressForm, typer.Option(help=PROGRESS_HELP)] = ProgressForm.AUTO,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,

@@ -24,11 +24,13 @@ def compare(
 
     prepare_to_build("compare")
     from contract.console import StageDisplay, console, print_json, print_table
-    from contract.files.folders import write_text
+    from contract.files.folders import check_no_device, write_text
     from laboratory.experiments.compare_run import run_compare
     from laboratory.experiments.pictures import draw_regions
     from laboratory.experiments.tables import regions_table
 
+    if picture is not None:
+        check_no_device(picture, "--picture")
     with StageDisplay() as display, display.stage("compare") as advance:
         document = run_compare(models, seed=seed, on_progress=advance)
     for table in regions_table(document):

@@ -31,16 +31,18 @@ def complete(
     """
     from contract.bundle.bundle import find_trusted_bundle
     from contract.console import print_json
+    from lsp_server.bundle_finder import workspace_of
     from lsp_server.completion import open_completer
     from lsp_server.options import UNHURRIED
     from lsp_server.positions import offset_at
-    from lsp_server.request import CompletionRequest
+    from lsp_server.request import CompletionRequest, path_in
 
     text = read_text(file)
     offset = offset_at(text, line, character)
     found = bundle or find_trusted_bundle(file)
     completer = open_completer(found, provider=provider, is_named=bundle is not None)
-    completion = completer.complete(CompletionRequest(text=text, offset=offset, path=str(file), options=UNHURRIED))
+    path = path_in(workspace_of(found.absolute()), file.absolute())
+    completion = completer.complete(CompletionRequest(text=text, offset=offset, path=path, options=UNHURRIED))
     if not as_json:
         typer.echo(completion.text)
         return

@@ -43,7 +43,7 @@ def evaluate(
         str | None, typer.Option(help="With --functional: the interpreter that has what the tests need.")
     ] = None,
     test_command: Annotated[
-        str | None, typer.Option(help="With --functional: another command than `python -m pytest -x -q`.")
+        str | None, typer.Option(help="With --functional: another command than `python -m pytest -x`.")
     ] = None,
     unsafe_programs: Annotated[
         bool,
@@ -58,8 +58,14 @@ def evaluate(
     """Score models on files that no build learned from; the first is what the others are compared with."""
     if (python is not None or test_command is not None) and not functional:
         raise EvaluationError("--python and --test-command belong to --functional; give it too.")
+    if python is not None and test_command is not None:
+        raise EvaluationError("--python runs pytest, and --test-command is another command; leave one of them out.")
     if unsafe_programs and not (functional or humaneval):
         raise EvaluationError("--unsafe-programs belongs to --functional and --humaneval; give one of them too.")
+    try:
+        words = tuple(shlex.split(test_command or ""))
+    except ValueError as error:
+        raise EvaluationError(f"--test-command {test_command!r} can't be read ({error}); close its quotes.") from error
 
     from submodel.extras import prepare_to_build
 
@@ -79,11 +85,7 @@ def evaluate(
         seed=seed,
         humaneval=humaneval,
         unsafe_programs=unsafe_programs,
-        functional=FunctionalSettings(
-            python=python or sys.executable, test_command=tuple(shlex.split(test_command or ""))
-        )
-        if functional
-        else None,
+        functional=FunctionalSettings(python=python or sys.executable, test_command=words) if functional else None,
     )
     with StageDisplay() as display:
         document = run_evaluation(settings, display)

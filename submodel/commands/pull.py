@@ -45,7 +45,7 @@ def pull(
     """Fetch this repository's bundle from a registry, check it, and serve it from now on.
 
     It is trusted if its signature is right, as if this account had built it. What was there stays until the new bundle
-    is whole, and is kept as the previous one.
+    is whole. It is kept as the previous one if its model is another.
     """
     from dataclasses import asdict
 

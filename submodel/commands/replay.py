@@ -59,3 +59,5 @@ def replay(
     print_replay(document)
     if as_json:
         print_json(document)
+    if "failed" in document:
+        raise typer.Exit(1)

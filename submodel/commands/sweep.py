@@ -68,6 +68,7 @@ def sweep(
     from submodel.extras import prepare_to_build
 
     prepare_to_build("sweep")
+    from builder.bases.resolve import AUTO, is_hub_id
     from builder.datasets import LANGUAGE_PREFIX
     from contract.console import StageDisplay, console, print_json, print_table
     from laboratory.experiments.method import MethodSettings
@@ -99,7 +100,7 @@ def sweep(
         methods=make_methods(methods or ["wanda"], parse_ratios(sparsity), seeds or [0], like),
         calibrations=tuple(mixtures),
         measured_on=dataset_specs(measured_on) if measured_on else specs,
-        base=absolute(base),
+        base=base if base == AUTO or is_hub_id(base) else absolute(base),  # names go before folders, as everywhere
         quality=QualitySettings(excerpts=excerpts, middles=middles, positions=positions),
         dtype=dtype,
         jobs=jobs,

@@ -25,7 +25,7 @@ from contract.files.folders import PRIVATE, write_text
 from contract.files.seals import seal_key, sealed_json
 from contract.plain_text import plain
 from laboratory.programs.completer import ProgramCompleter
-from laboratory.programs.functional import FunctionalSettings, score_functions
+from laboratory.programs.functional import FunctionalSettings, copied_repository, score_functions
 from laboratory.programs.humaneval import (
     PROGRAM_LIMITS,
     Problem,
@@ -100,6 +100,12 @@ class _Evaluation:
             run = run_python("", self._may_lack_namespaces(Limits()))  # before hours of scoring
             if not run.is_passed:
                 raise EvaluationError(f"The sandbox can't run an empty program ({run.outcome}); try again.")
+        functional = settings.functional and replace(
+            settings.functional, limits=self._may_lack_namespaces(settings.functional.limits)
+        )
+        if functional:
+            with self._display.stage("try the repository's tests"), copied_repository(settings.repository, functional):
+                pass  # tests that do not pass as they are say so before the hours, too
         with self._display.stage("read the repository") as advance:
             corpus = self._read_corpus(advance)
             files, changed = still_held_out(corpus.files, files_held_out_from(self._candidates, corpus.files))
@@ -127,8 +133,11 @@ class _Evaluation:
         }
         if general:
             document["humaneval"] = general
-        if settings.functional:
-            document["functional"] = self._score_functional(settings.functional, files)
+        if functional:
+            try:
+                document["functional"] = self._score_functional(functional, files)
+            except EvaluationError as error:  # hours of scoring are printed all the same
+                self._display.say(f"The functions were not scored: {error}")
         document |= {"stages": self._stages, "seconds": round(time.perf_counter() - started, 1)}
         self._keep(document)
         return document
@@ -172,7 +181,7 @@ class _Evaluation:
                 self._settings.repository,
                 paths,
                 (PredictorCompleter(self._open(candidate)) for candidate in self._candidates),
-                replace(settings, limits=self._may_lack_namespaces(settings.limits)),
+                settings,
                 on_progress=lambda what, done, total: advance(done, total),
             )
         self._note("run the repository's tests", began)

@@ -29,16 +29,12 @@ def line_times(
     predictors = {name: BundlePredictor(bundle) for name, bundle in opened.items()}
     room = min(bundle.architecture.max_positions for bundle in opened.values()) - LINE_TOKENS
     encoders = [predictor.encoder for predictor in predictors.values()]
-    fitting = (
-        example
-        for example in fim_examples
-        if all(len(encoder.encode(example.window(encoder))) <= room for encoder in encoders)
-    )
+    fitting = (example for example in fim_examples if all(len(example.prompt(encoder)) <= room for encoder in encoders))
     chosen = list(islice(fitting, POSITIONS))
     times: dict[str, list[float]] = {name: [] for name in predictors}
     for number, example in enumerate(chosen, start=1):
         for name, predictor in predictors.items():
-            predictor.complete([predictor.encoder.encode(example.window(predictor.encoder))], lambda count: None)
+            predictor.complete([example.prompt(predictor.encoder)], lambda count: None)
             times[name] += predictor.milliseconds
         on_progress(number, len(chosen))
     return {

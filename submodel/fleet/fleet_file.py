@@ -56,7 +56,7 @@ class BuildPart(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     steps: Annotated[int, msgspec.Meta(ge=1)] | None = None  # not a command's: a fleet's models can be made again
     quantize: str = BuildSettings.quantize
     positions: Annotated[int, msgspec.Meta(ge=0)] = ScoringSettings.positions
-    seed: Annotated[int, msgspec.Meta(ge=0)] = 0
+    seed: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)] = 0
 
     def settings(self, repository: Path, output: Path) -> BuildSettings:
         """The settings of one build; raises SubmodelError if one of them is not possible."""

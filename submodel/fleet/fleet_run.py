@@ -7,7 +7,6 @@ import uuid
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,8 +17,9 @@ import msgspec
 from builder.bases.resolve import AUTO, ResolvedBase, resolve_base
 from builder.number_format import fastest_dtype
 from contract.bundle.bundle import build_of
+from contract.bundle.trusted_builds import check_trusted
 from contract.console import StageDisplay
-from contract.errors import BundleError, SubmodelError
+from contract.errors import SubmodelError
 from contract.files.folders import make_folder, write_text
 from contract.files.seals import seal_key
 from contract.versions import PROGRAM
@@ -112,8 +112,14 @@ class Fleet:
                     continue
                 found[spec] = base
                 if base.is_sub_model:
-                    with suppress(BundleError):  # without one each repository gets a whole graph
-                        self._shared[spec] = build_of(base.path.parent / "bundle")
+                    shared = base.path.parent / "bundle"
+                    try:
+                        build = build_of(shared)
+                        check_trusted(shared, build)
+                    except SubmodelError as error:
+                        self._display.say(f"The results with the base {spec} get a whole graph each: {error}")
+                    else:
+                        self._shared[spec] = build
         return found
 
     def _key(self, repository: Repository, fingerprint: str, bases: Mapping[str, ResolvedBase]) -> str:

@@ -96,13 +96,14 @@ def _build(task: Task, folder: Path) -> str:
 
     from builder.bases.resolve import resolve_base
     from contract.console import StageDisplay
+    from contract.processor import limited_threads
     from contract.versions import PROGRAM
     from submodel.build.pipeline import run_build
 
     torch.set_num_threads(task.cores)  # other numbers of threads add in another order
     if task.program != PROGRAM:
         raise BuildError(f"{platform.node()} has another version of submodel; install one version on all machines.")
-    with StageDisplay(as_json=True) as display:
+    with limited_threads(task.cores), StageDisplay(as_json=True) as display:
         with display.stage("find the base") as advance:
             found = resolve_base(task.base, on_event=display.say, on_progress=advance).sha256
         if found != task.base_sha256:

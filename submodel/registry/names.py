@@ -2,7 +2,8 @@
 
 The https and ssh forms of a remote give the same name. User names, passwords, ports, a `.git` at the end and the case
 of letters are left out. What it does not cover: hosts whose ssh and https forms have different paths (Azure DevOps,
-Bitbucket Server); there the name is given by hand.
+Bitbucket Server); there the name is given by hand. In a name that is given by hand, a number behind a host with a dot
+is a port.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ MAX_REMOTES: Final = 8  # of a repository that are looked up
 _SCHEMES: Final = frozenset({"https", "http", "ssh", "git", "git+ssh", "ssh+git", "git+https", "git+http"})
 # As `git@host:path`. A single letter before the colon is a drive of Windows.
 _SHORT_FORM: Final = re.compile(r"(?:[^@/\s]+@)?(\[[0-9A-Fa-f:.]+\]|[^@:/\s]{2,}):(?!:|//)(.+)")
+_WITH_PORT: Final = re.compile(r"^[^@/:\s.]++\.[^@/:\s]++:[0-9]++/.+")  # as `host.name:8443/path`
 _FETCHED: Final = re.compile(r"(.*) \(fetch\)(?: \[[^\[]+\])?")  # of a partial clone git names the filter, too
 _HOST: Final = re.compile(r"[\w.:-]+")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
@@ -87,7 +89,10 @@ def names_of(root: Path) -> list[str]:
 
 def given_name(text: str) -> str:
     """Return the name that a user gave, as an address or as a name; raises RegistryError if it is neither."""
-    name = repository_name(text) or (None if "://" in text else repository_name(f"https://{text}"))
+    has_port = _WITH_PORT.fullmatch(text) is not None  # else git's short form, HOST:PATH
+    name = (None if has_port else repository_name(text)) or (
+        None if "://" in text else repository_name(f"https://{text}")
+    )
     if name is None:
         raise RegistryError(
             f"{text!r} is no repository's name; give a git address, or host and path such as github.com/acme/app."

@@ -38,8 +38,8 @@ from contract.bundle.bundle import (
 from contract.bundle.trusted_builds import check_trusted
 from contract.documents import FileFacts, Manifest
 from contract.errors import RegistryError, SubmodelError, first_line
-from contract.files.folders import sync
 from contract.files.lock_file import hold_lock
+from contract.files.seals import keep_key
 from contract.files.untrusted_json import parse_json, read_bytes, read_json
 from exporters.packed_bundle import has_drafts, without_drafts
 from submodel.registry.index import (
@@ -113,6 +113,7 @@ def run_publish(
     names: set[str | None] = set()
     shared: set[str] = set()  # hashes of the shared graphs that were found here: each is read once a run
     with hold_lock(settings.registry / ".lock", on_event):
+        _check_registry(settings)  # again: another publisher may have begun it meanwhile
         index = SignedIndex(settings.registry, signer, is_new=settings.is_new)
         store = FileStore(settings.registry / FILES)
         for number, (bundle, is_named) in enumerate(bundles):
@@ -155,14 +156,8 @@ def _open_key(settings: PublishSettings) -> CryptoSigner:
     if path.resolve().is_relative_to(settings.registry.resolve()):
         raise RegistryError(f"The key {path} would lie in the registry, which everybody reads; keep it elsewhere.")
     if settings.is_new and not os.path.lexists(path):
-        signer = CryptoSigner.generate_ed25519()
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_BINARY", 0), 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(signer.private_bytes)
-        sync(path)
-        sync(path.absolute().parent)
-        return signer
+        keep_key(path, lambda: CryptoSigner.generate_ed25519().private_bytes)
     try:
         with path.open("rb") as file:  # a pipe too: CI gives secrets so
             key = load_pem_private_key(file.read(MAX_FILE_BYTES), None)
@@ -186,7 +181,7 @@ def _find_bundles(folder: Path) -> list[tuple[Path, bool]]:
     within = sorted(one for one in folder.iterdir() if not one.name.startswith(".")) if folder.is_dir() else ()
     for one in (folder, *within):
         for place in (one / WORKSPACE_BUNDLE, one / "bundle", *((folder,) if one == folder else ())):
-            if (place / MANIFEST_FILE).is_file():
+            if os.path.isfile(place / MANIFEST_FILE):  # noqa: PTH113 - pathlib raises where a folder may not be entered
                 found.append((place.absolute(), False))
                 break
         if found and one == folder:  # a repository

@@ -26,6 +26,7 @@ from contract.bundle.bundle import (
     WORKSPACE_BUNDLE,
     build_of,
     check_manifest,
+    graph_of,
     read_bundle,
     replace_bundle,
 )
@@ -94,11 +95,10 @@ def run_pull(
     started_s = time.monotonic()
     address, key = _find_registry(settings)
     folder = settings.folder or Path()
-    if settings.folder is not None and settings.name is not None:  # it may be a package of a larger repository
-        real_folder(folder)  # a typing error would become a folder
-        root = folder.absolute()
-    else:
-        root = repository_root(folder)
+    if settings.folder is not None:
+        real_folder(folder)  # a typing error would become a folder, or stand for the repository around it
+    is_part = settings.folder is not None and settings.name is not None  # it may be a package of a larger repository
+    root = folder.absolute() if is_part else repository_root(folder)
     names = [given_name(settings.name)] if settings.name is not None else names_of(root)
     store = FileStore(cache_folder() / "registry")
     target = root / WORKSPACE_BUNDLE
@@ -109,7 +109,8 @@ def run_pull(
         is_new = not _is_there(target, facts)
         if is_new:
             files = _fetch(store, fetcher, address, facts, find_artifact(document, SHARED), on_bytes)
-            with bundle_lock(target), replace_bundle(target) as fresh:
+            is_version = graph_of(target) != files[MODEL_FILE]  # else there is nothing to go back to
+            with bundle_lock(target), replace_bundle(target, is_version=is_version) as fresh:
                 for relative, file in {**files, MANIFEST_FILE: facts}.items():
                     store.put(file, fresh / relative)
                 read_bundle(fresh)

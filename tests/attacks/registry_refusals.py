@@ -8,12 +8,17 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from securesystemslib.signer import CryptoSigner
+from tuf.api.metadata import SuccinctRoles
 
 from contract.bundle.trusted_builds import trusted_folder
 from contract.errors import RegistryError, SubmodelError
-from submodel.registry.index import METADATA
+from submodel.registry.index import BIN_BITS, BIN_PREFIX, METADATA, target_path
 from submodel.registry.pull_run import PullSettings, run_pull
 from submodel.registry.signed_index import SignedIndex
+from testbed.registries import NAME
+
+# The one file of 256 that a pull of `NAME` reads. Others can have the same version, which is a time in seconds.
+BIN = SuccinctRoles(["any"], 1, BIN_BITS, BIN_PREFIX).get_role_for_target(target_path(NAME))
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -33,7 +33,7 @@ from submodel.registry.publish_run import PublishSettings, run_publish
 from submodel.registry.pull_run import PullSettings, run_pull
 from submodel.registry.signed_index import SignedIndex
 from testbed.registries import NAME, publish
-from tests.attacks.registry_refusals import flip, newest, refuse, signed_anew
+from tests.attacks.registry_refusals import BIN, flip, newest, refuse, signed_anew
 
 
 def test_the_newer_bundle_is_pulled_if_nothing_is_wrong(served: Path, newer: Path) -> None:
@@ -56,7 +56,7 @@ def test_a_flipped_byte_in_the_model(registry: Path, repository: Path, tiny_bund
     assert not (repository / ".submodel").exists()
 
 
-@pytest.mark.parametrize("role", ["timestamp", "snapshot", "repositories-??"])
+@pytest.mark.parametrize("role", ["timestamp", "snapshot", BIN])
 def test_a_flipped_byte_in_the_index(served: Path, registry: Path, role: str) -> None:
     path = registry / METADATA / "timestamp.json" if role == "timestamp" else newest(registry, role)
     for at in (0, path.stat().st_size // 2, path.read_bytes().index(b'"version"') + 12, -2):
@@ -194,7 +194,7 @@ def test_an_older_document_under_a_newer_index(served: Path, registry: Path, pub
     (old,) = (published[0] / "repositories").iterdir()
     shutil.copy(old, registry / "repositories")
     refuse(served, "half copied")
-    newest_bin = newest(registry, "repositories-??")
+    newest_bin = newest(registry, BIN)
     role = newest_bin.name.split(".", 1)[1]
     shutil.copy(next((published[0] / METADATA).glob(f"*.{role}")), newest_bin)
     for path in Path(os.environ["SUBMODEL_STATE_DIR"]).rglob(role):
@@ -207,9 +207,7 @@ def test_an_index_that_nobody_renewed(repository: Path, registry: Path, newer: P
     refuse(repository, "was not renewed in time", registry, key)
 
 
-@pytest.mark.parametrize(
-    "missing", ["timestamp", "snapshot", "metadata", "repositories-??", "1.root", "file", "document"]
-)
+@pytest.mark.parametrize("missing", ["timestamp", "snapshot", "metadata", BIN, "1.root", "file", "document"])
 def test_a_half_written_folder(served: Path, registry: Path, newer: Path, missing: str) -> None:
     if missing == "file":
         digest = build_of(newer)
@@ -241,9 +239,9 @@ def test_cut_files(served: Path, registry: Path, newer: Path) -> None:
     assert run_pull(PullSettings(folder=served)).build == digest
 
 
-@pytest.mark.parametrize("role", ["timestamp", "snapshot", "repositories-??", "1.root"])
+@pytest.mark.parametrize("role", ["timestamp", "snapshot", BIN, "1.root"])
 def test_an_index_of_100_megabytes(served: Path, registry: Path, key: str, role: str) -> None:
-    path = newest(registry, role) if role in ("snapshot", "repositories-??") else registry / METADATA / f"{role}.json"
+    path = newest(registry, role) if role in ("snapshot", BIN) else registry / METADATA / f"{role}.json"
     with path.open("r+b") as file:
         file.truncate(100 << 20)
     refuse(served, "larger than an index may be")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -26,6 +27,13 @@ Done = subprocess.CompletedProcess[str]
 def in_a_process(*command: object) -> Done:
     words = [sys.executable, *map(str, command)]
     return subprocess.run(words, capture_output=True, text=True, timeout=120, check=False, cwd=ROOT)
+
+
+def in_a_process_of_shell(command: str) -> Done:
+    words = ["sh", "-c", command, sys.executable]
+    return subprocess.run(
+        words, capture_output=True, text=True, timeout=120, check=False, env={**os.environ, "PYTHONPATH": str(ROOT)}
+    )
 
 
 @pytest.fixture
@@ -65,7 +73,20 @@ def repository(tmp_path):
     return folder
 
 
-@pytest.mark.parametrize("arguments", [["complete"], ["build", "--no-such-option"]])
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows keeps a folder that is in use")
+@pytest.mark.parametrize(
+    ("shell", "words"),
+    [
+        ('cd "$(mktemp -d)" && rmdir "$PWD" && exec "$0" -m submodel trust', "current folder was removed"),
+        ('exec "$0" -m submodel bases --json >&-', "standard output is closed"),
+    ],
+)
+def test_without_a_folder_or_an_output_no_command_runs(shell, words):
+    done = in_a_process_of_shell(shell)
+    assert_one_sentence(done, words)
+
+
+@pytest.mark.parametrize("arguments", [["complete"], ["build", "--no-such-option"], ["build", "--seed", 2**63]])
 def test_a_missing_or_unknown_option_gets_the_usage_and_2(submodel, arguments):
     done = submodel(*arguments)
     assert (done.returncode, done.stdout) == (2, "")

@@ -237,6 +237,11 @@ def test_disks(tmp_path, monkeypatch):
     assert f"{tmp_path}, which can't be written" in check.found
 
 
+def test_base_models_without_a_home_folder(monkeypatch):
+    monkeypatch.setenv("SUBMODEL_CACHE", "~nobody-of-this-name/cache")
+    assert looked(doctor.check_cache()) == "warn"
+
+
 def test_a_state_folder_that_is_a_file_fails(tmp_path, monkeypatch):
     assert looked(doctor.check_state_folder()) == "ok"
     monkeypatch.setenv("SUBMODEL_STATE_DIR", str(tmp_path / "file"))

@@ -154,10 +154,14 @@ def test_a_base_of_other_weights_than_the_sub_model_was_made_from_is_named(tmp_p
     [
         (["--python", "python3"], "--python and --test-command belong to --functional; give it too."),
         (["--humaneval", "--test-command", "make"], "--python and --test-command belong to --functional; give it too."),
+        (
+            ["--functional", "--test-command", "make a'"],
+            "--test-command \"make a'\" can't be read (No closing quotation); close its quotes.",
+        ),
         (["--unsafe-programs"], "--unsafe-programs belongs to --functional and --humaneval; give one of them too."),
     ],
 )
-def test_an_option_that_would_have_no_effect_is_refused(words, sentence):
+def test_options_that_make_no_sense_are_refused_before_anything_heavy(words, sentence):
     done = CliRunner().invoke(app, ["eval", *words])
     assert done.exit_code == 1
     assert str(done.exception) == sentence

@@ -67,6 +67,7 @@ def test_sizes_are_those_of_the_command_line(tmp_path: Path) -> None:
         ("repositories = []", "length >= 1 - at `repositories`"),
         ('repositories = ["a"]\n[build]\nminuets = 3', r"\[build\]: Object contains unknown field `minuets`"),
         ('repositories = ["a"]\n[build]\nminutes = "3"', r"\[build\]: Expected `float`, got `str` - at `minutes`"),
+        (f'repositories = ["a"]\n[build]\nseed = {2**63}', r"\[build\]: .*`seed`"),
         ('repositories = ["a"]\n[task]\ncores = 0', r"\[task\]: Expected `int` >= 1 - at `cores`"),
         ('repositories = ["a"]\n[task]\ngpus = 1.5', r"\[task\]: gpus is 1.5, but must be a whole number"),
         ('repositories = ["a"]\n[task]\ngpus = 0.00001', r"\[task\]: gpus is 1e-05, but must be"),

@@ -47,6 +47,7 @@ from contract.bundle.trusted_builds import forget_build, trust_build
 from contract.errors import CorpusError, RegistryError
 from contract.files.state_folder import VARIABLE, state_folder
 from submodel.app import app
+from submodel.registry import publish_run
 from submodel.registry.index import FILES
 from submodel.registry.names import given_name, names_of, repository_name, repository_root
 from submodel.registry.publish_run import PublishedRow, PublishSettings, _find_bundles, run_publish
@@ -97,7 +98,9 @@ def test_what_is_on_this_machine_or_odd_has_no_name(remote: str) -> None:
 
 
 def test_a_name_is_given_as_it_stands_in_the_registry_or_as_an_address() -> None:
-    assert given_name("GitHub.com/acme/app") == given_name(SAME[0]) == "github.com/acme/app"
+    for text in ("GitHub.com/acme/app", "github.com:8443/acme/app", "git@github.com:acme/app", SAME[0]):
+        assert given_name(text) == "github.com/acme/app"
+    assert given_name("git@example.com:8443/app") == "example.com/8443/app", "git's short form has no port"
     for text in ("app", "../app", "file:///srv/git/app.git"):
         with pytest.raises(RegistryError, match="no repository's name"):
             given_name(text)
@@ -142,7 +145,7 @@ def test_each_file_is_fetched_once(
     assert (second.state, second.build) == ("pulled", build_of(newer))
     model = (newer / MODEL_FILE).stat().st_size
     assert second.fetched_bytes < model < first.fetched_bytes  # the index, and bundle.json
-    assert [build_of(folder) for folder in previous_bundles(second.bundle)] == [first.build]
+    assert previous_bundles(second.bundle) == [], "the graph is the same, so there is nothing to go back to"
     publish(newer, registry, name="example.com/acme/other")
     other = make_repository(tmp_path / "other", "https://example.com/acme/other")
     third = run_pull(PullSettings(folder=other))  # address and key of the run before
@@ -168,6 +171,11 @@ def test_of_an_adapted_bundle_the_adapter_is_fetched_and_the_shared_graph_once(
     beside = run_pull(PullSettings(folder=other, address=str(registry), key=published[1]))
     assert (beside.state, beside.build) == ("pulled", adapted.build)
     assert beside.fetched_bytes < graph["bytes"] / 10
+
+    publish(adapted.folder, registry)
+    changed = run_pull(PullSettings(folder=repository))
+    assert (changed.state, changed.build) == ("pulled", adapted.build)
+    assert [build_of(folder) for folder in previous_bundles(changed.bundle)] == [tiny_bundle.build]
 
 
 def test_an_adapted_bundle_is_published_whole_where_the_shared_one_is_not(
@@ -452,6 +460,22 @@ def test_an_archive_s_own_bundle_json_does_not_hide_what_was_built_of_it(newer: 
     assert _find_bundles(archive) == [(archive, True)]
 
 
+def test_a_folder_that_may_not_be_entered_does_not_stop_the_others(
+    newer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(newer, tmp_path / "all" / "app" / WORKSPACE_BUNDLE)
+    (tmp_path / "all" / "lost+found").mkdir()
+    look = os.stat
+
+    def refuse(path: object, *arguments: object, **options: object) -> os.stat_result:
+        if "lost+found/" in str(path).replace(os.sep, "/"):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return look(path, *arguments, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("os.stat", refuse)
+    assert _find_bundles(tmp_path / "all") == [(tmp_path / "all" / "app" / WORKSPACE_BUNDLE, False)]
+
+
 def test_a_part_of_a_repository_is_not_published_under_the_name_of_the_whole(newer: Path, tmp_path: Path) -> None:
     whole = make_repository(tmp_path / "mono", "https://example.com/acme/mono")
     shutil.copytree(newer, whole / "services" / "billing" / WORKSPACE_BUNDLE)
@@ -473,8 +497,9 @@ def test_a_package_of_a_larger_repository_has_its_own_bundle(
     publish(newer, registry, name=f"{NAME}/billing")
     package = repository / "services" / "billing"
     settings = PullSettings(folder=package, address=str(registry), key=published[1], name=f"{NAME}/billing")
-    with pytest.raises(CorpusError, match="no folder"):
-        run_pull(settings)
+    for wrong in (settings, replace(settings, name=None)):  # by its remotes it would be the repository's
+        with pytest.raises(CorpusError, match="no folder"):
+            run_pull(wrong)
     package.mkdir(parents=True)
     assert run_pull(settings).bundle == package / WORKSPACE_BUNDLE
     assert find_trusted_bundle(package) == package / WORKSPACE_BUNDLE
@@ -524,6 +549,23 @@ def test_a_disk_error_is_one_bundle_s_row(tiny_bundle: Bundle, tmp_path: Path, m
     )
     _, [row] = run_publish(settings)
     assert row.state == "failed" and row.error is not None and "Input/output error" in row.error
+
+
+def test_a_full_disk_leaves_no_private_key(
+    tiny_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fill(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    key = tmp_path / "key.pem"
+    settings = PublishSettings(folder=tiny_bundle.folder, registry=tmp_path / "r", key_file=key, is_new=True, name=NAME)
+    with monkeypatch.context() as full:
+        full.setattr(os, "fsync", fill)
+        with pytest.raises(OSError, match="No space left"):
+            run_publish(settings)
+    assert not key.exists()
+    run_publish(settings)
+    assert key.stat().st_mode & 0o077 == 0 or os.name == "nt"
 
 
 def test_the_private_key_is_not_kept_where_everybody_reads(tiny_bundle: Bundle, tmp_path: Path) -> None:
@@ -584,6 +626,19 @@ def test_files_that_no_bundle_uses_are_forgotten(tmp_path: Path) -> None:
     assert all(store.has({"bytes": 3, "sha256": digest}) for digest in digests)
     store.forget_unused(came_s + (UNUSED_DAYS + 1) * 86400)
     assert [store.has({"bytes": 3, "sha256": digest}) for digest in digests] == [True, False]
+
+
+def test_a_registry_that_another_publisher_has_begun_meanwhile_is_not_begun_again(
+    registry: Path, tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = [lambda settings: None, publish_run._check_registry]  # the first one came too early
+    monkeypatch.setattr(publish_run, "_check_registry", lambda settings: looks.pop(0)(settings))
+    key, index = registry.with_suffix(".pem"), registry / "metadata" / "timestamp.json"
+    settings = PublishSettings(folder=tiny_bundle.folder, registry=registry, key_file=key, is_new=True, name=NAME)
+    before = index.read_bytes()
+    with pytest.raises(RegistryError, match="a registry already"):
+        run_publish(settings)
+    assert index.read_bytes() == before
 
 
 def test_a_key_and_a_registry_are_begun_only_when_asked(tiny_bundle: Bundle, registry: Path, tmp_path: Path) -> None:

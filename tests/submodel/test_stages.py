@@ -330,7 +330,7 @@ def test_a_search_for_the_size_leaves_the_chosen_model_alone_and_makes_no_other_
         def _score_base(self, name, held_out):
             return cast(Any, None)
 
-        def _model_at(self, size, paths, suffix="", *, keeps_format=False):
+        def _model_at(self, size, paths, suffix="", *, keeps_order=False):
             asked.append(size)
             for name, folder in ((f"prune{suffix}", paths.pruned), (f"finetune{suffix}", paths.model)):
                 self._stages.run(name, "k", partial(write_model, folder), [folder])

@@ -52,6 +52,7 @@ def test_engines(capsys, lead):
     names = ["submodel", "submodel, no drafts", "llama.cpp Q8_0", "llama.cpp Q4_0, sub-model"]
     speeds = [
         "prompt_tokens_per_s",
+        "prompt_characters_per_s",
         "decode_tokens_per_s",
         "completion_ms_p50",
         "completion_ms_p95",

@@ -89,13 +89,13 @@ def built(tmp_path_factory) -> Path:
     return room
 
 
-def build(root: Path, size: float = 0.8, force: bool = False):
+def build(root: Path, size: float = 0.8, force: bool = False, minutes: float = MINUTES):
     settings = BuildSettings(
         repository=root,
         output=root / ".submodel",
         base=str(root.parent / "base"),
         size=size,
-        minutes=MINUTES,
+        minutes=minutes,
         quantize="fp32",
         positions=4,
         force=force,
@@ -869,6 +869,18 @@ def test_an_update_draws_by_the_seed_of_its_build(repository, monkeypatch):
     with pytest.raises(Killed):
         follow(repository)
     assert (seen[0].seed, seen[0].finetuning.seed, seen[0].scoring.seed) == (7, 7, 8)
+
+
+def test_an_update_of_a_build_that_was_not_fine_tuned_asks_as_its_base_does(repository, monkeypatch):
+    bundle = repository / ".submodel" / "bundle"
+    taught = read_bundle(bundle).prompt
+    build(repository, minutes=0.0)
+    asked = read_bundle(bundle).prompt
+    assert asked != taught
+    change(repository)
+    always_better(monkeypatch)
+    assert follow(repository)["kept"] == "new"
+    assert read_bundle(bundle).prompt == asked
 
 
 def test_a_build_that_was_stopped_while_it_exported_a_model_made_again_exports_it(repository, monkeypatch):
