@@ -133,8 +133,8 @@ def own_environment(environment: Mapping[str, str]) -> dict[str, str]:
 def run_bench(settings: BenchSettings, display: StageDisplay) -> dict[str, Any]:
     """Measure; return the document that `--json` prints. Raises SubmodelError."""
     with display.stage("read the repository"):
-        manifest = read_bundle(settings.bundle, verify=False).manifest
-        replay = make_workload(settings.repository, settings.replay, manifest.get("held_out_sha256", ()))
+        measured, peers = read_bundle(settings.bundle), describe_peers(settings.peers)
+        replay = make_workload(settings.repository, settings.replay, measured.manifest.get("held_out_sha256", ()))
         others = [file for _, file in settings.peers if file.is_dir()]
         check_unlearned([settings.bundle, *others], replay, settings.replay.since)
         if len(replay.passages) < 2:
@@ -145,6 +145,8 @@ def run_bench(settings: BenchSettings, display: StageDisplay) -> dict[str, Any]:
             raise BenchError(f"{settings.repository} has no held-out text for prompts; take a larger repository.")
     with display.stage("load the engines"), ExitStack() as stack:
         workers = list(_open_workers(settings, stack))
+        if read_bundle(settings.bundle, verify=False).build != measured.build:
+            raise BenchError(f"{settings.bundle} was replaced while it was loaded; run it again.")
         speeds = _measure_speeds(settings, replay, workers, display)
         typed = _type_passages(replay, workers, display)
         engines = [
@@ -166,8 +168,8 @@ def run_bench(settings: BenchSettings, display: StageDisplay) -> dict[str, Any]:
         "ratios": ratios(engines[0], engines[1:]),
         "leads": leads({name: notes.exact for name, notes in typed.items()}, clusters),
         "exact": {name: "".join("01"[is_right] for is_right in notes.exact) for name, notes in typed.items()},
-        "bundle_build": read_bundle(settings.bundle, verify=False).build,
-        "peers": describe_peers(settings.peers),
+        "bundle_build": measured.build,
+        "peers": peers,
         "source": replay.source,
         "passages": len(replay.passages),
         "lines": len(typed[workers[0].name].exact),
@@ -198,21 +200,26 @@ def check_unlearned(bundles: Sequence[Path], asked: Workload, since: str | None)
 
 
 def describe_peers(peers: Sequence[tuple[str, Path]]) -> dict[str, dict[str, str]]:
-    """Return the file's name of each peer, and its SHA-256: of a bundle that of its manifest."""
-    return {
-        name: {
-            "file": peer.name,
-            "sha256": read_bundle(peer, verify=False).build if peer.is_dir() else sha256_of(peer),
-        }
-        for name, peer in peers
-    }
+    """Return the file's name of each peer, and its SHA-256: of a bundle, whose files are checked, its manifest's.
+
+    Raises BenchError or BundleError if one can't be read.
+    """
+    described = {}
+    for name, peer in peers:
+        try:
+            digest = read_bundle(peer).build if peer.is_dir() else sha256_of(peer)
+        except OSError as error:
+            raise BenchError(f"{peer} can't be read ({error.strerror or error}); name another file.") from error
+        described[name] = {"file": peer.name, "sha256": digest}
+    return described
 
 
 def ratios(ours: dict[str, Any], peers: Sequence[dict[str, Any]]) -> dict[str, dict[str, float]]:
     """Return how many times as fast as each peer our engine is, and its share of the peer's memory."""
     return {
         peer["name"]: {
-            "prompt": ours["prompt_tokens_per_s"] / peer["prompt_tokens_per_s"],
+            # Of characters: a vocabulary that was cut to a repository needs more tokens for a text.
+            "prompt": ours["prompt_characters_per_s"] / peer["prompt_characters_per_s"],
             "decode": ours["decode_tokens_per_s"] / peer["decode_tokens_per_s"],
             "completion_p50": peer["completion_ms_p50"] / ours["completion_ms_p50"],
             "completion_p95": peer["completion_ms_p95"] / ours["completion_ms_p95"],

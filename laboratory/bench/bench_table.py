@@ -12,7 +12,7 @@ from contract.console import print_table
 from laboratory.replay.figures import NO_INTERVAL
 
 SPEED = {
-    "prompt tokens/s": ("prompt_tokens_per_s", "prompt"),
+    "prompt characters/s": ("prompt_characters_per_s", "prompt"),
     "decode tokens/s": ("decode_tokens_per_s", "decode"),
 }
 TYPING = {
@@ -32,7 +32,8 @@ def print_bench(document: Mapping[str, Any]) -> None:
     speed = _table([*SPEED, "memory"])
     typing = _table([*TYPING, "exact match", "same answers"])
     typing.caption = (
-        f"Typed: {', '.join(counts)} of {document['source']}; in brackets submodel's speed or memory as a multiple"
+        f"Typed: {', '.join(counts)} of {document['source']}; in brackets submodel's speed or memory as a multiple; "
+        "a decode token of a cut vocabulary may be shorter"
     )
     if any("low" not in lead for lead in document["leads"].values()):
         typing.caption += f"; {NO_INTERVAL}"

@@ -12,8 +12,8 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-SUFFIX_FIRST = "submodel.prompt.suffix_first"  # our exporter says so in the file
-LINE_TOKENS = 32
+SUFFIX_FIRST, PATH_FIRST = "submodel.prompt.suffix_first", "submodel.prompt.path_first"  # of our exporter
+LINE_TOKENS, MAX_PATH_TOKENS = 32, 48  # as `lsp_server` and `contract.prompt` have them
 
 # What llama.vscode sends, and what llama.cpp's server keeps of it. `builder.evaluation.infill` asks torch the same.
 PREFIX_LINES, SUFFIX_LINES, BATCH_TOKENS = 256, 64, 1024
@@ -48,6 +48,7 @@ class Peer:
         features = llama_cpp.llama_print_system_info().decode("utf-8", "replace").strip()
         self.versions = {"llama-cpp-python": llama_cpp.__version__, "llama.cpp features": features}
         self.suffix_first = self.llm.metadata.get(SUFFIX_FIRST) == "true"
+        self.path_first = self.llm.metadata.get(PATH_FIRST) == "true"
         # By their meaning, as llama.cpp's server finds them: the families of bases spell them differently.
         words = llama_cpp.llama_model_get_vocab(self.llm.model)
         self.fim_ids = [getattr(llama_cpp, f"llama_vocab_fim_{part}")(words) for part in ("pre", "suf", "mid")]
@@ -68,7 +69,7 @@ class Peer:
         prefix = [*self._text(lines)[-(BATCH_TOKENS // 4 * 3) :], *typed]
         lines = "\n".join(behind.split("\n")[: SUFFIX_LINES + 1]) + "\n"
         suffix = self._text(lines)[: max(0, BATCH_TOKENS // 4 - 2 - len(typed))]
-        prompt = self.prompt(prefix, suffix)
+        prompt = self.prompt(prefix, suffix, path)
         answer, count = b"", 0
         steps = self.llm.generate(prompt, top_k=1, temp=0.0, repeat_penalty=1.0, reset=True) if prompt else ()
         for token in steps:
@@ -83,13 +84,14 @@ class Peer:
         text = text[min(blanks, len(indentation)) :].removeprefix(taken)
         return {"text": text, "tokens": count, "milliseconds": (time.perf_counter() - started) * 1000}
 
-    def prompt(self, prefix: list[int], suffix: list[int]) -> list[int]:
+    def prompt(self, prefix: list[int], suffix: list[int], path: str = "") -> list[int]:
         """Return the tokens that are asked; the prefix alone if the model has no tokens for fill-in-the-middle."""
         pre, suf, mid = self.fim_ids
         if not self.reads_suffix:
             return [*self.start_ids, *prefix]
         if self.suffix_first:
-            return [*self.start_ids, pre, suf, *suffix, mid, *prefix]
+            head = [self.head_ids[1], *self._text(f"{path}\n")[-MAX_PATH_TOKENS:]] if self.path_first and path else []
+            return [*self.start_ids, *head, pre, suf, *suffix, mid, *prefix]
         named = zip(self.head_ids, HEAD, strict=True)
         head = [i for token, text in named if token >= 0 for i in (token, *self._text(text))]
         return [*head, *self.start_ids, pre, *prefix, suf, *suffix, mid]

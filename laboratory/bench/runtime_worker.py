@@ -144,7 +144,7 @@ class RuntimeWorker:
         started = time.perf_counter()
         taken = self._encoder.taken_back(before)
         before = before.removesuffix(taken) if len(taken) < len(before) else before
-        ids = self._encoder.encode(self._encoder.window(before + behind, len(before)))
+        ids = self._encoder.encode(self._encoder.window(before + behind, len(before)), path=path)
         detokenizer, tokens, text = Detokenizer(self._encoder.tokenizer, ids), list[int](), ""
         for token in self._runtime.continued(ids) if ids else ():
             if token in self._ends:

@@ -14,7 +14,7 @@ from builder.evaluation.held_out import ScoringSettings, make_held_out
 from builder.fim_examples import FimExample, draw_column, is_worthwhile, worthwhile_lines
 from contract.errors import SubmodelError
 from contract.repository.languages import get_language
-from laboratory.replay.passages import Passage, describe_history, passages_of_history
+from laboratory.replay.passages import Passage, added_since, describe_history, draw
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +48,7 @@ class Workload:
     passages: tuple[tuple[Keystroke, ...], ...]
     text: str
     source: str  # of the passages, in words
-    added: tuple[Passage, ...] = ()  # that later commits have added, for `check_later`
+    added: tuple[Passage, ...] = ()  # all that later commits have added, without their texts, for `check_later`
 
     @property
     def strokes(self) -> list[Keystroke]:
@@ -89,7 +89,8 @@ def make_workload(repository: Path, settings: WorkloadSettings, held_out_sha256:
         ]
     else:
         rng = random.Random(settings.seed)
-        added = passages_of_history(repository, settings.since, settings.passages, settings.seed)
+        found = added_since(repository, settings.since, settings.seed)
+        added = tuple(replace(one, before="", truth="", after="", later="") for one in found)
         typed = [
             _type(
                 one.before + one.truth + one.after,
@@ -99,7 +100,7 @@ def make_workload(repository: Path, settings: WorkloadSettings, held_out_sha256:
                 one.commit,
                 one.after,
             )
-            for one in added
+            for one in draw(found, settings.passages, settings.seed)
         ]
     source = "held-out files" if settings.since is None else describe_history(repository, settings.since)
     return Workload(passages=tuple(map(tuple, typed)), text=text, source=source, added=added)

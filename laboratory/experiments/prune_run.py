@@ -14,7 +14,7 @@ from builder.datasets import open_dataset
 from builder.memory import keep_to_machine, peak_rss_bytes
 from contract.console import StageDisplay
 from contract.errors import BuildError
-from contract.files.folders import check_replaceable
+from contract.files.folders import check_replaceable, make_folder
 from laboratory.experiments.method import MethodSettings, apply_method
 from laboratory.experiments.study_options import choose_dtype
 from laboratory.sparsity.sparse_checkpoint import NOTE, save_sparse
@@ -41,6 +41,7 @@ def run_prune(settings: PruneRunSettings, display: StageDisplay) -> dict[str, An
     started = time.perf_counter()
     method = settings.method
     check_replaceable(settings.output, marker=MANIFEST)
+    make_folder(settings.output.absolute().parent)  # the new folder is made beside the old one
     keep_to_machine()
     with display.stage("read the datasets"):
         datasets = [open_dataset(spec, on_event=display.say) for spec in settings.calibration]

@@ -74,7 +74,7 @@ def _middles(predictor: TorchPredictor, dataset: Dataset, settings: QualitySetti
     nats, sizes, exact, paths = [], [], [], []
     for drawn in draw_fim_examples(dataset.select("held-out"), settings.middles, settings.seed + 1, kind=dataset.kind):
         example = drawn if encoder.drops_indentation else drawn.as_served(encoder)
-        prompt, middle = encoder.encode(example.window(encoder)), encoder.text_ids(example.middle)
+        prompt, middle = example.prompt(encoder), encoder.text_ids(example.middle)
         read_nats, is_exact = predictor.read_truth(prompt, middle)
         nats.append(read_nats)
         exact.append(is_exact)

@@ -23,6 +23,7 @@ class ProgramRequest:
     the benchmark cuts every answer itself.
     """
     max_new_tokens: int
+    path: str = ""  # of the file, relative to its repository; "": it is none
 
 
 class ProgramCompleter(Protocol):

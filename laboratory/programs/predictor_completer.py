@@ -45,7 +45,7 @@ class PredictorCompleter:
         if request.suffix is None:
             return encoder.left_to_right(request.prefix)
         prefix = request.prefix.removesuffix(taken)
-        return encoder.encode(encoder.window(prefix + request.suffix, len(prefix)))
+        return encoder.encode(encoder.window(prefix + request.suffix, len(prefix)), path=request.path)
 
     def _mend(self, request: ProgramRequest, taken: str, text: str) -> str:
         """Return a text from the cursor on, "" if it does not begin with what was taken back, as scoring has it."""

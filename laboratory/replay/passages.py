@@ -11,6 +11,7 @@ from pathlib import Path
 
 from builder.corpus.corpus import SourceFile
 from builder.fim_examples import MAX_LINE_CHARS, is_worthwhile
+from contract.bundle.bundle import read_bundle
 from contract.errors import SubmodelError
 from contract.repository.file_filters import decode_text, reason_by_path, reason_by_text
 from contract.repository.git import DIFF_OPTIONS, GitError, run_git
@@ -57,8 +58,23 @@ def passages_of_files(files: Sequence[SourceFile], count: int, seed: int) -> tup
     return tuple(_cut(file.path, file.language, file.text.split("\n"), number) for file, number in chosen)
 
 
-def passages_of_history(root: Path, since: str, count: int, seed: int) -> tuple[Passage, ...]:
-    """Return up to `count` passages that commits after `since` have added to code files, one of each run of lines.
+def passages_later_than(bundle: Path, root: Path, since: str, count: int, seed: int) -> tuple[Passage, ...]:
+    """Return up to `count` of the passages that `added_since` returns, drawn by `seed`.
+
+    Raises SubmodelError if the bundle learned any that was added.
+    """
+    added = added_since(root, since, seed)
+    check_later(added, read_bundle(bundle, verify=False).manifest.get("learned_sha256", ()), since, bundle)
+    return draw(added, count, seed)
+
+
+def draw(passages: Sequence[Passage], count: int, seed: int) -> tuple[Passage, ...]:
+    """Return up to `count` of these passages; the same for the same seed and passages."""
+    return tuple(random.Random(seed).sample(passages, min(count, len(passages))))
+
+
+def added_since(root: Path, since: str, seed: int) -> list[Passage]:
+    """Return passages that commits after `since` have added to code files, one of each run of lines.
 
     A passage begins at a random line of its run. The file is as in its commit, but without the later lines of the run,
     as if they were still to be written. Files are those below `root` that a corpus would have read. A renamed file adds
@@ -69,14 +85,14 @@ def passages_of_history(root: Path, since: str, count: int, seed: int) -> tuple[
     listed = _git(root, *_COMMITS, f"--max-count={_MAX_COMMITS}", "--end-of-options", f"{since}..HEAD")
     commits = listed.decode("ascii").split()
     before = _blobs_at(root, since)
-    found = [passage for commit in commits for passage in _added_by(root, commit, before, seed)]
-    return tuple(random.Random(seed).sample(found, min(count, len(found))))
+    return [passage for commit in commits for passage in _added_by(root, commit, before, seed)]
 
 
 def check_later(passages: Sequence[Passage], learned_sha256: Collection[str], since: str, bundle: Path) -> None:
     """Raise SubmodelError if a bundle learned a file with the lines that are said to be later.
 
-    learned_sha256: of the texts that the bundle's build has learned.
+    passages: all that were added, and not those alone that were drawn: of a file that changed again before the build
+    nothing else says that the build has read it. learned_sha256: of the texts that the bundle's build has learned.
     """
     learned = frozenset(learned_sha256)
     known = next((one for one in passages if one.file_sha256 in learned), None)
@@ -88,7 +104,7 @@ def check_later(passages: Sequence[Passage], learned_sha256: Collection[str], si
 
 
 def describe_history(root: Path, since: str) -> str:
-    """Return where `passages_of_history` takes its lines from, in words; raises SubmodelError as it does."""
+    """Return where `added_since` takes its lines from, in words; raises SubmodelError as it does."""
     count = int(_git(root, *_COMMITS, "--count", "--end-of-options", f"{since}..HEAD"))
     of_them = f", by the latest {_MAX_COMMITS} of {count:,} commits" if count > _MAX_COMMITS else ""
     return f"lines added since {since}{of_them}"
@@ -96,8 +112,8 @@ def describe_history(root: Path, since: str) -> str:
 
 def _blobs_at(root: Path, since: str) -> frozenset[str]:
     """Return the ids of all files' contents at a revision."""
-    listed = _git(root, "ls-tree", "-r", "--full-tree", "--end-of-options", since).decode("utf-8", "replace")
-    return frozenset(line.split(maxsplit=3)[2] for line in listed.splitlines())
+    listed = _git(root, "ls-tree", "-r", "-z", "--full-tree", "--end-of-options", since).decode("utf-8", "replace")
+    return frozenset(line.split(maxsplit=3)[2] for line in listed.split("\0") if line)
 
 
 def _added_by(root: Path, commit: str, before: Collection[str], seed: int) -> Iterator[Passage]:

@@ -11,10 +11,10 @@ from typing import Any
 from builder.corpus.corpus import read_corpus
 from contract.bundle.bundle import find_trusted_bundle, read_bundle
 from contract.console import StageDisplay
-from contract.errors import BuildError
+from contract.errors import BuildError, SubmodelError
 from laboratory.replay.baseline import replay_baseline
 from laboratory.replay.figures import summarize
-from laboratory.replay.passages import Passage, check_later, describe_history, passages_of_files, passages_of_history
+from laboratory.replay.passages import Passage, describe_history, passages_later_than, passages_of_files
 from laboratory.replay.server_session import merge_options, replay
 from lsp_server.options import EXPERIMENTAL, FilterOptions, ServerOptions, StopOptions, read_options, wire_name
 
@@ -54,27 +54,34 @@ def run_replay(settings: ReplaySettings, display: StageDisplay) -> dict[str, Any
     started = time.perf_counter()
     clusters = [one.commit or one.path for one in passages]
     rows = [summarize("similar line", replay_baseline(passages), clusters)]
+    failed: list[str] = []
     runs: dict[str, dict[str, Any]] = {"server": {}, **{name: SWITCHES[name] for name in settings.switches}}
     for name, switched in runs.items():
-        with display.stage(name) as advance:
-            replayed = replay(
-                root, bundle, passages, merge_options(settings.options, {EXPERIMENTAL: switched}), advance
-            )
+        try:
+            with display.stage(name) as advance:
+                options = merge_options(settings.options, {EXPERIMENTAL: switched})
+                replayed = replay(root, bundle, passages, options, advance)
+        except SubmodelError as error:
+            if name == "server":
+                raise
+            failed.append(name)  # the runs before it are not lost
+            display.say(f"The run {name} has no figures: {error}")
+            continue
         rows.append({**summarize(name, replayed, clusters), "options": switched})
     return {
         "repository": str(root),
         "bundle": str(bundle),
         "source": describe_history(root, settings.since) if settings.since else "held-out files",
         "runs": rows,
+        **({"failed": failed} if failed else {}),
         "seconds": round(time.perf_counter() - started, 1),
     }
 
 
 def _passages(settings: ReplaySettings, root: Path, bundle: Path) -> Sequence[Passage]:
     if settings.since is not None:
-        passages = passages_of_history(root, settings.since, settings.passages, settings.seed)
-        check_later(
-            passages, read_bundle(bundle, verify=False).manifest.get("learned_sha256", ()), settings.since, bundle
+        passages: Sequence[Passage] = passages_later_than(
+            bundle, root, settings.since, settings.passages, settings.seed
         )
         where = f"No code was added to {root} since {settings.since}"
     else:

@@ -2,20 +2,23 @@
 
 import itertools
 import json
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
 
 from builder.evaluation.infill import InfillEncoder
+from contract.bundle.bundle import MODEL_FILE
 from contract.console import StageDisplay
-from contract.errors import SubmodelError
+from contract.errors import BundleError, SubmodelError
 from contract.prompt import PromptEncoder, PromptFormat, begun_text
 from laboratory.bench import bench_run
 from laboratory.bench.bench_run import BenchError, BenchSettings, leads, own_environment, ratios, run_bench
 from laboratory.bench.bundle_worker import BundleWorker
-from laboratory.bench.llama_cpp_worker import SUFFIX_FIRST, Peer
+from laboratory.bench.llama_cpp_worker import PATH_FIRST, SUFFIX_FIRST, Peer
 from laboratory.bench.runtime_worker import RuntimeWorker
 from laboratory.bench.workload import Workload, WorkloadSettings, make_workload
 from laboratory.replay.passages import Passage
@@ -28,6 +31,7 @@ def engine(**changes):
     figures = {
         "name": "ours",
         "prompt_tokens_per_s": 900.0,
+        "prompt_characters_per_s": 3000.0,
         "decode_tokens_per_s": 120.0,
         "completion_ms_p50": 50.0,
         "completion_ms_p95": 200.0,
@@ -41,7 +45,8 @@ def engine(**changes):
 def test_a_ratio_above_one_is_better_but_for_memory():
     peer = engine(
         name="peer",
-        prompt_tokens_per_s=300.0,
+        prompt_tokens_per_s=9.0,  # of longer tokens
+        prompt_characters_per_s=1000.0,
         decode_tokens_per_s=40.0,
         completion_ms_p50=150.0,
         completion_ms_p95=500.0,
@@ -152,6 +157,17 @@ def test_without_held_out_text_there_are_no_prompts(tmp_path, tiny_bundle, monke
         run_bench(settings, display)
 
 
+@pytest.mark.parametrize("is_peer", [False, True])
+def test_a_damaged_bundle_is_not_measured(tmp_path, tiny_bundle, is_peer):
+    damaged = Path(shutil.copytree(tiny_bundle.folder, tmp_path / "damaged"))
+    content = bytearray((damaged / MODEL_FILE).read_bytes())
+    content[-1] ^= 1
+    (damaged / MODEL_FILE).write_bytes(content)
+    ours, peers = (tiny_bundle.folder, (("other", damaged),)) if is_peer else (damaged, ())
+    with StageDisplay() as display, pytest.raises(BundleError, match="SHA-256 differs"):
+        run_bench(BenchSettings(bundle=ours, repository=tmp_path, peers=peers), display)
+
+
 @pytest.mark.parametrize("since", [None, "HEAD~1"])
 def test_a_bundle_that_learned_what_is_asked_is_no_peer(tmp_path, monkeypatch, since):
     learned = {"ours": ["other"], "fair": ["other"], "unfair": ["other", "asked"]}
@@ -160,8 +176,8 @@ def test_a_bundle_that_learned_what_is_asked_is_no_peer(tmp_path, monkeypatch, s
     later = Passage(path="a.py", language="Python", before="", truth="a", after="", file_sha256="asked")
     workload = Workload(passages=((), ()), text="text", source="", added=(later,) if since else ())
 
-    def read(folder, verify):
-        return Mock(manifest={"held_out_sha256": ["asked"], "learned_sha256": learned[folder.name]})
+    def read(folder, verify=True):
+        return Mock(build=folder.name, manifest={"held_out_sha256": ["asked"], "learned_sha256": learned[folder.name]})
 
     monkeypatch.setattr("laboratory.bench.bench_run.read_bundle", read)
     monkeypatch.setattr("laboratory.bench.bench_run.make_workload", lambda *_: workload)
@@ -269,6 +285,9 @@ def test_a_peer_is_asked_with_the_special_tokens_of_its_family(make_peer, bos):
     pre, suf, mid, repository, file = (peer.llm.tokenizer.token_to_id(token) for token in FAMILY.values())
     head = [repository, *peer._text("myproject\n"), file, *peer._text("filename\n")]
     assert peer.prompt([1, 2], [3]) == [*head, *bos, pre, 1, 2, suf, 3, mid]
+    peer = make_peer(*FAMILY, adds_bos=bool(bos), metadata={SUFFIX_FIRST: "true", PATH_FIRST: "true"})
+    head = [file, *peer._text("app/store.py\n")]
+    assert peer.prompt([1, 2], [3], "app/store.py") == [*bos, *head, pre, suf, 3, mid, 1, 2]
 
 
 LINES = [f"value_{number} = compute({number})\n" for number in range(600)]

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from contextlib import nullcontext
 from dataclasses import replace
 
 import pytest
@@ -148,6 +149,16 @@ def test_functions_are_drawn_by_seed(repository):
     drawn = [draw(seed) for seed in range(5)]
     assert set(drawn) == {"add", "never_called"}
     assert draw(0) == drawn[0]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("options", "is_counted"), [("-q", True), ("-qq", False)])
+def test_pytest_says_how_many_tests_have_passed(repository, options, is_counted):
+    """Else a body that skips the tests would pass."""
+    (repository / "pytest.ini").write_text(f"[pytest]\naddopts = {options}\n")
+    refusal = nullcontext() if is_counted else pytest.raises(EvaluationError, match="does not say how many tests")
+    with refusal, copied_repository(repository, FunctionalSettings(limits=LIMITS)):
+        pass
 
 
 @pytest.mark.slow

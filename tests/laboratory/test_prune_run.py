@@ -137,6 +137,13 @@ def test_a_folder_with_other_files_is_reported_before_anything_is_loaded(tmp_pat
         run_prune(settings, display)
 
 
+def test_a_place_that_cannot_be_written_is_reported_before_anything_is_loaded(tmp_path):
+    (tmp_path / "file").write_text("")
+    settings = PruneRunSettings(output=tmp_path / "file" / "model", calibration=("nowhere",))
+    with pytest.raises(BuildError, match="can't be written"), StageDisplay() as display:
+        run_prune(settings, display)
+
+
 def test_structured_models_have_no_masks(tmp_path):
     with pytest.raises(BuildError, match="--masks-only"):
         PruneRunSettings(

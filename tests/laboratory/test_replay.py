@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
 from builder.corpus.corpus import SourceFile
 from builder.fim_examples import FimExample
@@ -20,17 +22,23 @@ from laboratory.replay.figures import Replayed, summarize
 from laboratory.replay.passages import (
     MAX_LINES,
     Passage,
+    added_since,
     check_later,
     describe_history,
+    draw,
     passages_of_files,
-    passages_of_history,
 )
 from laboratory.replay.replay_run import SWITCHES, ReplaySettings, run_replay
 from laboratory.replay.server_session import merge_options
 from laboratory.replay.typist import Offer, Typist, keys_alone
 from lsp_server.options import EXPERIMENTAL
+from submodel.app import app
 from submodel.commands.replay import replay
 from testbed.git import git
+
+
+def passages_of_history(root: Path, since: str, count: int, seed: int) -> tuple[Passage, ...]:
+    return draw(added_since(root, since, seed), count, seed)
 
 
 def passage(truth: str, before: str = "x = 1\n", after: str = "\ny = 2\n") -> Passage:
@@ -155,6 +163,21 @@ def test_a_run_for_each_switch_stands_beside_the_baseline(tmp_path: Path, monkey
     ]
 
 
+def test_a_run_that_fails_takes_no_figures_of_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def played(root: Path, bundle: Path, passages: Any, options: dict[str, Any], advance: Any) -> list[Replayed]:
+        if options[EXPERIMENTAL]:
+            raise SubmodelError("The server ended.")
+        return replay_baseline(passages)
+
+    monkeypatch.setattr(replay_run, "replay", played)
+    monkeypatch.setattr(replay_run, "_passages", lambda *_: [passage("f(a)")])
+    switches = ["--switch", "without syntax"]
+    done = CliRunner().invoke(app, ["replay", str(tmp_path), "--bundle", str(tmp_path), "--json", *switches])
+    document = json.loads(done.stdout)
+    assert [row["name"] for row in document["runs"]] == ["similar line", "server"]
+    assert (document["failed"], done.exit_code) == (["without syntax"], 1)
+
+
 @pytest.mark.parametrize(
     ("options", "error"),
     [("{threads", "--options is no JSON .*; give an object"), ("[1]", "--options must be an object")],
@@ -225,6 +248,7 @@ def test_lines_that_commits_added(tmp_path: Path) -> None:
     git(tmp_path, "init", "-q")
     file = tmp_path / "a.py"
     file.write_text("one = 1\nthree = 3\n")
+    (tmp_path / "two\u2028lines.txt").touch()  # str.splitlines divides here, git does not
     git(tmp_path, "add", ".")
     git(tmp_path, "commit", "-qm", "first")
     since = git(tmp_path, "rev-parse", "HEAD")
@@ -330,6 +354,8 @@ def test_lines_that_were_learned_are_not_later(tmp_path: Path) -> None:
     found = passages_of_history(tmp_path, "HEAD~2", 10, seed=0)
 
     assert [one.truth for one in found] == ["two = 2"]
+    assert passages_of_history(tmp_path, "HEAD~2", 0, seed=0) == ()
+    assert added_since(tmp_path, "HEAD~2", 0) == list(found), "those that are not drawn are looked at, too"
     check_later(found, ["another"], "HEAD~2", Path("bundle"))
     with pytest.raises(SubmodelError, match=r"bundle learned a\.py as commit .* with --since"):
         check_later(found, learned, "HEAD~2", Path("bundle"))
