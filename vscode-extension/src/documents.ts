@@ -186,6 +186,7 @@ export interface PromptFacts {
   max_prefix_tokens?: number;
   max_suffix_tokens?: number;
   middle_token?: string | null;
+  path_first?: boolean;
   prefix_step_tokens?: number;
   prefix_token?: string | null;
   stop_tokens?: string[];

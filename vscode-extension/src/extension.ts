@@ -79,11 +79,7 @@ export function activate(context: vscode.ExtensionContext): void {
     controller.onGaveUp(() => void offers.tellOfCrashes()),
     watchBundles(bundles, () => void controller.restartForNewBundle('the bundle on disk has changed')),
     vscode.workspace.onDidOpenTextDocument((document) => void bundles.lookFrom(document)),
-    bundles.onDidFindBelow(() => {
-      if (status.snapshot.phase === 'no-bundle') {
-        void controller.restartForNewBundle('an opened file has a bundle'); // a running server finds it by itself
-      }
-    }),
+    bundles.onDidFindBelow(() => void controller.noteOpened()),
     vscode.window.onDidChangeWindowState(({ focused }) => {
       const { phase } = status.snapshot;
       if (focused && (phase === 'no-bundle' || phase === 'failed')) {

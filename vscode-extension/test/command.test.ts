@@ -152,6 +152,25 @@ test('an update that began by itself and is stopped by the user is left for a da
   expect(around.told).toEqual([expect.stringMatching(/^The update was stopped/)]);
 });
 
+test('an update that is asked for while the automatic one ends begins after it', async () => {
+  const ending = makeTerminal(undefined) as { stop: () => void };
+  const stop = ending.stop;
+  ending.stop = () => undefined; // its process takes a while to end
+  around.terminal = ending;
+  const byItself = builds.updateByItself(BUILT);
+  await vi.waitFor(() => {
+    expect(around.opened).toHaveLength(1);
+  }, BUSY);
+  const stopping = builds.stop();
+  around.terminal = makeTerminal(0);
+  const asked = builds.run('update');
+  await new Promise((resolve) => setTimeout(resolve, 20)); // it has picked the repository, and waits
+  expect(around.told).toEqual([]);
+  stop();
+  await Promise.all([byItself, stopping, asked]);
+  expect(around.opened).toHaveLength(2);
+});
+
 test('a build that is stopped from the menu ends', async () => {
   around.terminal = makeTerminal(undefined);
   const running = builds.run('build');

@@ -13,8 +13,11 @@ interface Around {
   launched: unknown[];
   mayActivate: unknown[];
   status: object;
+  isEnding: boolean; // the server answers no more
+  isStill: boolean; // it never answers, as one that is stopped
   notified: unknown[];
   end: (how: string) => void; // of the newest server
+  tell: (status: ServerStatus) => void; // of the newest server
 }
 
 const around = vi.hoisted((): Around => ({
@@ -24,8 +27,15 @@ const around = vi.hoisted((): Around => ({
   launched: [],
   mayActivate: [],
   status: {},
+  isEnding: false,
+  isStill: false,
   notified: [],
   end: () => undefined,
+  tell: () => undefined,
+}));
+vi.mock('../src/bundle/trust', async (original) => ({
+  ...(await original<object>()),
+  trustBundle: () => Promise.resolve(),
 }));
 
 vi.mock('vscode', async () => ({
@@ -51,8 +61,16 @@ vi.mock('../src/server/launch.js', () => ({
     readonly isRunning = true;
     readonly kill = (): void => undefined;
     readonly client = {
-      onNotification: () => undefined,
-      sendRequest: () => Promise.resolve(around.status),
+      onNotification: (_method: string, listener: Around['tell']) => {
+        around.tell = listener;
+      },
+      initializeResult: { capabilities: { executeCommandProvider: { commands: ['submodel.snooze'] } } },
+      sendRequest: () =>
+        around.isStill
+          ? new Promise(() => undefined)
+          : around.isEnding
+            ? Promise.reject(new Error('closed'))
+            : Promise.resolve(around.status),
       sendNotification: (...message: unknown[]) => Promise.resolve(void around.notified.push(message)),
     };
     readonly onDidEnd = (listener: (how: string) => void): void => {
@@ -99,6 +117,8 @@ beforeEach(() => {
     launched: [],
     mayActivate: [],
     status: STATUS,
+    isEnding: false,
+    isStill: false,
     notified: [],
   });
   served = [{ folder: '/a/.submodel/bundle', builtAt: new Date(0) }];
@@ -156,6 +176,35 @@ test('a message is shown once, and again after a restart by the user', async () 
   expect(around.warnings).toHaveLength(2);
 });
 
+test('a message about a bundle is news once that bundle was trusted', async () => {
+  const text = 'The bundle /a/.submodel/bundle was not built by this account.';
+  await controller.restart('a');
+  await say(text);
+  status.update({ untrusted: { folder: '/a/.submodel/bundle', build: 'b0' } });
+  await controller.trustUntrusted();
+  await say(text); // another account has replaced it
+  expect(around.warnings).toEqual([text, text]);
+});
+
+test('what a server has sent before it died changes nothing', async () => {
+  await controller.restart('a');
+  around.tell({ state: 'ready' });
+  expect(status.snapshot.phase).toBe('ready');
+  around.end('exit code 1');
+  around.tell({ state: 'ready' });
+  expect(status.snapshot.phase).toBe('recovering');
+  await controller.stop();
+});
+
+test('a snooze that a server no longer hears of holds', async () => {
+  await controller.restart('a');
+  around.isEnding = true;
+  const until = new Date(Date.now() + 60_000);
+  await controller.snooze(until);
+  expect(status.snapshot.snoozedUntil).toBe(until);
+  await controller.stop();
+});
+
 test('with automatic updates, drift is a message once such an update has failed', async () => {
   around.settings = { 'update.automatic': true };
   await controller.restart('a');
@@ -194,6 +243,31 @@ test('a folder that is added restarts no server that runs', async () => {
   await controller.noteAddedFolders();
   await controller.restartForNewBundle('the files have changed');
   expect(around.launched).toHaveLength(1);
+});
+
+test('a file whose bundle is below is opened: a server that runs or starts is not started again for it', async () => {
+  const starting = controller.restart('a');
+  served = [...served, { folder: '/a/packages/p/.submodel/bundle', builtAt: new Date(0) }];
+  await Promise.all([starting, controller.noteOpened()]);
+  await controller.restartForNewBundle('the bundle on disk has changed');
+  expect(around.launched).toHaveLength(1);
+});
+
+test('a server that stands still holds up no restart', async () => {
+  vi.useFakeTimers();
+  try {
+    around.isStill = true;
+    await controller.snooze(new Date(Date.now() + 3_600_000));
+    const starting = controller.restart('a');
+    await vi.advanceTimersByTimeAsync(1); // it is at work
+    const restarting = controller.restartAsAsked();
+    await vi.advanceTimersByTimeAsync(60_000);
+    await Promise.all([starting, restarting]);
+    expect(around.launched).toHaveLength(2);
+    await controller.stop();
+  } finally {
+    vi.useRealTimers();
+  }
 });
 
 test('a folder that is added starts the server if none runs', async () => {

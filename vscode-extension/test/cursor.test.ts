@@ -3,13 +3,20 @@ import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { followCursor } from '../src/completion/cursor';
 import { type CursorPlace, RestingCursor } from '../src/completion/restingCursor';
 
-const around = vi.hoisted(() => ({ moved: undefined as ((editor: object) => void) | undefined }));
+const around = vi.hoisted(() => ({
+  moved: undefined as ((editor: object) => void) | undefined,
+  selected: undefined as ((event: { readonly textEditor: object }) => void) | undefined,
+  active: undefined as object | undefined,
+}));
 vi.mock('vscode', () => ({
   Disposable: { from: () => undefined },
   languages: { match: () => 10 },
   window: {
     onDidChangeActiveTextEditor: (listener: (editor: object) => void) => (around.moved = listener),
-    onDidChangeTextEditorSelection: () => undefined,
+    onDidChangeTextEditorSelection: (listener: typeof around.selected) => (around.selected = listener),
+    get activeTextEditor() {
+      return around.active;
+    },
   },
   workspace: { getConfiguration: () => ({ get: (_: string, standard: unknown) => standard }) },
 }));
@@ -67,15 +74,33 @@ test('nothing is sent after the end', () => {
   expect(sent).toEqual([]);
 });
 
-test('the server gets the place, and no version, which it never reads', () => {
+const document = { uri: 'file:///a.py', version: 3, languageId: 'python' };
+
+/** What the server is sent from now on. */
+function followEditors(): unknown[] {
   const params: unknown[] = [];
   const client = {
     code2ProtocolConverter: { asUri: String },
     sendNotification: (_method: string, value: unknown) => Promise.resolve(void params.push(value)),
   };
   followCursor({ client } as never, { snapshot: {}, onDidChange: () => undefined } as never);
-  const document = { uri: 'file:///a.py', version: 3, languageId: 'python' };
+  return params;
+}
+
+test('the server gets the place, and no version, which it never reads', () => {
+  const params = followEditors();
   around.moved?.({ document, selection: { active: { line: 1, character: 2 } } });
   vi.advanceTimersByTime(1000);
   expect(params).toEqual([{ textDocument: { uri: 'file:///a.py' }, position: { line: 1, character: 2 } }]);
+});
+
+test('the cursor of the other half of a split editor is not where the user is', () => {
+  const params = followEditors();
+  const [half, other] = [1, 9].map((line) => ({ document, selection: { active: { line, character: 0 } } }));
+  around.active = half;
+  for (const textEditor of [half, other]) {
+    around.selected?.({ textEditor: textEditor ?? {} });
+  }
+  vi.advanceTimersByTime(1000);
+  expect(params).toEqual([{ textDocument: { uri: 'file:///a.py' }, position: { line: 1, character: 0 } }]);
 });

@@ -8,14 +8,20 @@ interface Around {
   isActive: boolean;
   activated: number;
   namedAfterMs: number;
+  broken: string; // the folder whose environment the Python extension can't name
 }
 
-const around = vi.hoisted((): Around => ({ works: [], isActive: false, activated: 0, namedAfterMs: 0 }));
+const around = vi.hoisted((): Around => ({ works: [], isActive: false, activated: 0, namedAfterMs: 0, broken: '' }));
 
 vi.mock('vscode', async () => {
   const api = {
     environments: {
-      getActiveEnvironmentPath: () => ({ path: 'selected' }),
+      getActiveEnvironmentPath: ({ fsPath }: { fsPath: string }) => {
+        if (fsPath === around.broken) {
+          throw new Error('no such folder');
+        }
+        return { path: 'selected' };
+      },
       resolveEnvironment: async () => {
         await new Promise((resolve) => setTimeout(resolve, around.namedAfterMs));
         return { executable: { uri: { fsPath: '/envs/app/bin/python' } } };
@@ -43,7 +49,10 @@ vi.mock('vscode', async () => {
         },
       }),
     },
-    workspace: { isTrusted: true, workspaceFolders: [{ uri: { scheme: 'file', fsPath: '/work/app' } }] },
+    workspace: {
+      isTrusted: true,
+      workspaceFolders: ['/work/gone', '/work/app'].map((fsPath) => ({ uri: { scheme: 'file', fsPath } })),
+    },
   };
 });
 vi.mock('../src/executable/probe', () => ({
@@ -62,7 +71,7 @@ beforeEach(() => {
   vi.useFakeTimers();
   vi.stubEnv('PATH', '');
   vi.stubEnv('SUBMODEL_PATH', '');
-  Object.assign(around, { works: [], isActive: false, activated: 0, namedAfterMs: 0 });
+  Object.assign(around, { works: [], isActive: false, activated: 0, namedAfterMs: 0, broken: '' });
 });
 afterEach(() => {
   vi.useRealTimers();
@@ -94,6 +103,11 @@ test('the program in .venv comes first, so the Python extension is not asked', a
 test('the selected environment goes before PATH if it is named in time', async () => {
   Object.assign(around, { works: [SELECTED, ON_PATH], namedAfterMs: 400 });
   expect((await find()).slice(0, 2)).toEqual([SELECTED, 400]);
+});
+
+test('a folder whose environment fails takes nothing from the others', async () => {
+  Object.assign(around, { works: [SELECTED], broken: '/work/gone' });
+  expect((await find())[0]).toBe(SELECTED);
 });
 
 test('PATH is taken after half a second, and the late environment is heard of', async () => {

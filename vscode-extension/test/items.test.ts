@@ -7,12 +7,14 @@ interface Around {
   language: { text: string; detail: string };
   document: object | undefined;
   moved: () => void;
+  opened: () => void;
 }
 
 const around = vi.hoisted((): Around => ({
   language: { text: '', detail: '' },
   document: undefined,
   moved: () => undefined,
+  opened: () => undefined,
 }));
 vi.mock('vscode', async () => ({
   Disposable: { from: () => ({}) },
@@ -38,6 +40,9 @@ vi.mock('vscode', async () => ({
       get: (name: string, standard: unknown) => (name === 'languages' ? { '*': true, log: false } : standard),
     }),
     onDidChangeConfiguration: () => undefined,
+    onDidOpenTextDocument: (listener: () => void) => {
+      around.opened = listener;
+    },
   },
 }));
 
@@ -54,4 +59,7 @@ test("the language's item says why its document gets nothing", () => {
   around.document = { uri: { scheme: 'file' }, languageId: 'python' };
   status.update({ phase: 'ready' });
   expect(around.language.detail).toBe('ready');
+  around.document = { uri: { scheme: 'file' }, languageId: 'log' }; // the user has picked another language
+  around.opened();
+  expect(around.language.text).toBe('submodel: off here');
 });

@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 
 import { findOtherExtensions } from '../src/onboarding/extensionNames';
 import { readServerLine } from '../src/server/serverLog';
-import { arrangeDecision, toMarkdown } from '../src/views/outline';
+import { arrangeDecision, arrangeStatistics, toMarkdown } from '../src/views/outline';
 import { withPolicy } from '../src/views/policy';
 
 test('lines of the server keep their level', () => {
@@ -35,6 +35,12 @@ test('a decision begins with its reason, and the place and the time are those of
     reason: 'why',
     place: 'untitled:Untitled-1',
   });
+});
+
+test('statistics begin at a time of the clock here', () => {
+  const since = '2026-11-27T18:00:00+00:00';
+  expect(arrangeStatistics({ since, shown: 3 })).toEqual({ since: new Date(since).toLocaleString(), shown: 3 });
+  expect(arrangeStatistics({ shown: 3 })).toEqual({ shown: 3 });
 });
 
 test('what the server tells becomes Markdown, and its text can not', () => {

@@ -5,16 +5,13 @@ import * as vscode from 'vscode';
 
 import type { Logger } from '../logger';
 import type { ServerController } from '../server/controller';
-import type { ServerStatus } from '../server/protocol';
 import { isOnBattery } from '../server/serverStatus';
 import { isEnabledFor, readSettings, SECTION } from '../settings';
-import { within } from '../timeLimit';
 import type { BuildCommand } from './command';
 import { type Conditions, type FailedUpdates, findDue, mayBegin, mustEnd } from './due';
 import { Pace } from './pace';
 
 const LOOK_MS = 5_000;
-const ANSWER_MS = 10_000;
 const ASK_AGAIN_MS = 600_000; // of a server that had no drift to tell of
 
 export class AutomaticUpdates implements vscode.Disposable {
@@ -100,7 +97,7 @@ export class AutomaticUpdates implements vscode.Disposable {
       if (mustEnd(this.conditions(), this.pace.isStillTooLong())) {
         await this.builds.stopByItself();
       } else if (this.pace.mayGoOn()) {
-        const status = await this.readStatus();
+        const status = await this.controller.readStatus();
         if (status) {
           this.standStill(isOnBattery(status) || !this.pace.mayGoOn());
         }
@@ -112,18 +109,13 @@ export class AutomaticUpdates implements vscode.Disposable {
       return;
     }
     this.askAtMs = Date.now() + ASK_AGAIN_MS;
-    const status = await this.readStatus();
+    const status = await this.controller.readStatus();
     const isEnabled = (repository: string): boolean => isEnabledFor(vscode.Uri.file(repository));
     const due = findDue(this.conditions(), status, this.failures, isEnabled);
     if (due) {
       this.log.info(`${due.repository} has changed, and nobody types: an update begins`);
       void this.builds.updateByItself(due);
     }
-  }
-
-  /** Undefined if the server hangs, too: the next look comes all the same. */
-  private readStatus(): Promise<ServerStatus | undefined> {
-    return within(this.controller.readStatus(), ANSWER_MS);
   }
 
   private conditions(): Conditions {

@@ -29,17 +29,23 @@ const WORDS = {
   },
 } as const satisfies Record<TaskName, object>;
 
+const NEVER_BEGUN = Promise.resolve(undefined);
 const BUSY = 'Another submodel command'; // of its lock's refusal: another window updates the same repository
 
+/** A task from its beginning to its end. */
+interface Run {
+  readonly task: TaskName;
+  readonly target: Target;
+  isByItself: boolean; // nobody has asked for it, so no message says how it ended
+  isStill: boolean;
+  isToStop: boolean;
+  isUnwanted: boolean; // the user has stopped it
+  terminal?: BuildTerminal; // once there is one
+  ended: Promise<string | undefined>; // why it failed; undefined if it did not
+}
+
 export class BuildCommand implements vscode.Disposable {
-  private isRunning = false;
-  private isByItself = false; // nobody has asked for what runs, so no message says how it ended
-  private isStill = false;
-  private target: Target | undefined; // of what runs
-  private terminal: BuildTerminal | undefined;
-  private ended: Promise<unknown> = Promise.resolve();
-  private isToStop = false;
-  private isUnwanted = false; // the user has stopped what runs
+  private running: Run | undefined;
 
   constructor(
     private readonly bundles: Bundles,
@@ -52,7 +58,7 @@ export class BuildCommand implements vscode.Disposable {
 
   /** `named`: the repository, if it has a bundle; any other value lets the user pick one if there are several. */
   async run(task: TaskName, named?: unknown): Promise<void> {
-    if (this.isRunning && !this.isByItself) {
+    if (this.running?.isByItself === false) {
       tellRunning();
       return;
     }
@@ -67,13 +73,14 @@ export class BuildCommand implements vscode.Disposable {
   }
 
   private async runOf(task: TaskName, target: Target): Promise<void> {
-    if (this.isRunning && !this.isByItself) {
+    const { running } = this;
+    if (running?.isByItself === false) {
       tellRunning(); // it has begun while the user picked the repository
       return;
     }
-    if (this.runsByItself && task === 'update' && this.target?.repository === target.repository) {
+    if (running && !running.isToStop && task === 'update' && running.target.repository === target.repository) {
       this.standStill(false);
-      this.isByItself = false;
+      running.isByItself = false;
       void vscode.window.showInformationMessage('An automatic update is running. It no longer waits while you type.');
       return;
     }
@@ -82,28 +89,29 @@ export class BuildCommand implements vscode.Disposable {
       tellRunning();
       return;
     }
-    await this.runAlone(task, target, false);
+    await this.begin(task, target, false)?.ended;
   }
 
   /** Update a repository that nobody has asked to update. Its failure is shown once. */
   async updateByItself(built: Built): Promise<void> {
-    const target = this.isRunning ? undefined : await findBuilt(built.repository);
-    if (!target || isTaskRunning(target.folder)) {
+    const target = this.running ? undefined : await findBuilt(built.repository);
+    const run = target && !isTaskRunning(target.folder) ? this.begin('update', target, true) : undefined;
+    if (!run) {
       return;
     }
-    const problem = await this.runAlone('update', target, true);
-    if (this.isUnwanted) {
+    const problem = await run.ended;
+    if (run.isUnwanted) {
       await this.failures.note(built, 'You have stopped it.'); // or it would begin again in minutes
     } else if (problem === undefined) {
       await this.failures.forget(built.repository);
-    } else if ((await this.failures.note(built, problem)) && this.isByItself) {
+    } else if ((await this.failures.note(built, problem)) && run.isByItself) {
       // Nobody has asked meanwhile, and so nobody has seen it.
-      await this.tellFailure('update', target, `An automatic update has failed. ${problem}`);
+      await this.tellFailure('update', run.target, `An automatic update has failed. ${problem}`);
     }
   }
 
   get runsByItself(): boolean {
-    return this.isRunning && this.isByItself;
+    return this.running?.isByItself === true;
   }
 
   /** Stop an update that runs by itself; the next one goes on from what it has done. */
@@ -115,83 +123,91 @@ export class BuildCommand implements vscode.Disposable {
 
   /** Stop what runs, as the user has asked. An update that began by itself does not begin again for a day. */
   async stop(): Promise<void> {
-    if (this.isRunning) {
-      this.isUnwanted = true;
+    if (this.running) {
+      this.running.isUnwanted = true;
       await this.end();
     }
   }
 
   private async end(): Promise<void> {
-    this.isToStop = true; // its terminal may not be there yet
-    this.terminal?.stop();
-    await this.ended;
+    const { running } = this;
+    if (running) {
+      running.isToStop = true; // its terminal may not be there yet
+      running.terminal?.stop();
+      await running.ended.catch(() => undefined);
+    }
   }
 
   /** Let an update that runs by itself stand still, or go on. */
   standStill(isStill: boolean): void {
-    if (this.runsByItself && isStill !== this.isStill) {
-      this.isStill = isStill;
-      this.terminal?.standStill(isStill);
+    const { running } = this;
+    if (running?.isByItself && isStill !== running.isStill) {
+      running.isStill = isStill;
+      running.terminal?.standStill(isStill);
       this.status.update({ building: isStill ? 'waiting' : 'update' });
     }
   }
 
-  private async runAlone(task: TaskName, target: Target, isByItself: boolean): Promise<string | undefined> {
-    if (this.isRunning) {
-      return undefined; // another one has begun while the user picked the repository
+  /** Undefined if another one has begun while the user picked the repository. */
+  private begin(task: TaskName, target: Target, isByItself: boolean): Run | undefined {
+    if (this.running) {
+      return undefined;
     }
-    this.isRunning = true;
-    this.isByItself = isByItself;
-    this.isStill = false;
-    this.isToStop = false;
-    this.isUnwanted = false;
-    this.target = target;
-    const running = this.runTask(task, target).finally(() => {
-      this.isRunning = false;
-      this.terminal = undefined;
+    const run: Run = {
+      task,
+      target,
+      isByItself,
+      isStill: false,
+      isToStop: false,
+      isUnwanted: false,
+      ended: NEVER_BEGUN,
+    };
+    this.running = run;
+    run.ended = this.runTask(run).finally(() => {
+      this.running = undefined;
       this.status.update({ building: undefined });
     });
-    this.ended = running.catch(() => undefined);
-    return running;
+    return run;
   }
 
   /** Stop the build as the window closes: it would keep the machine busy unseen. Its finished stages stay. */
   dispose(): void {
-    this.terminal?.stop();
+    this.running?.terminal?.stop();
   }
 
   /** Resolves to why it failed; undefined if it did not. */
-  private async runTask(task: TaskName, target: Target): Promise<string | undefined> {
+  private async runTask(run: Run): Promise<string | undefined> {
+    const { task, target } = run;
     const building = task === 'build' ? 'building' : task;
-    this.status.update({ building, isUpdate: task === 'update', isTask: !this.isByItself });
+    this.status.update({ building, isUpdate: task === 'update', isTask: !run.isByItself });
     let terminal: BuildTerminal;
     try {
-      terminal = await openBuildTerminal(target.repository, taskDefinition(task), this.log, this.isByItself);
+      terminal = await openBuildTerminal(target.repository, taskDefinition(task), this.log, run.isByItself);
     } catch (error) {
-      if (!this.isByItself) {
+      if (!run.isByItself) {
         this.onNoExecutable(messageOf(error));
       }
       return messageOf(error);
     }
-    if (this.isToStop) {
+    if (run.isToStop) {
       return undefined;
     }
-    this.terminal = terminal;
-    terminal.standStill(this.isStill); // somebody may have typed meanwhile
+    run.terminal = terminal;
+    terminal.standStill(run.isStill); // somebody may have typed meanwhile
     const own = path.join(target.repository, OWN_BUNDLE);
     const before = await readBundle(own);
-    const code = await this.follow(task, target, terminal);
+    const code = await this.follow(run, terminal);
     this.log.info(`submodel ${task} in ${target.repository} ended with ${code}`);
     if (code === 0) {
       const isNew = task === 'build' || (await readBundle(own))?.graphs !== before?.graphs;
-      if (isNew && !this.isByItself) {
+      if (isNew && !run.isByItself) {
         await this.bundles.forgetPick(); // nothing else takes away what the user has picked
       }
       this.status.update({ building: undefined });
       await this.controller.restartForNewBundle(`a sub-model was ${task === 'build' ? 'built' : 'updated'}`);
       const text = task === 'build' ? await describeBuilt(target.repository) : terminal.lastMessage;
       this.log.info(text ?? 'It is updated.');
-      if (!this.isByItself) {
+      if (!run.isByItself) {
         const isWorse = task === 'build' && (await isWorseThanBase(target.repository));
         tellSuccess(text ?? 'It is updated.', isWorse, target.repository);
       }
@@ -199,22 +215,23 @@ export class BuildCommand implements vscode.Disposable {
     }
     if (terminal.wasStopped) {
       this.log.info(WORDS[task].stopped);
-      if (!this.isByItself || this.isUnwanted) {
+      if (!run.isByItself || run.isUnwanted) {
         void vscode.window.showInformationMessage(plain(WORDS[task].stopped));
       }
       return undefined;
     }
     const problem = describeFailure(task, { code, signal: terminal.signal, tail: terminal.tail });
     this.log.warn(`The ${task} failed: ${problem}\n${terminal.tail.trimEnd()}`);
-    if (!this.isByItself) {
+    if (!run.isByItself) {
       void this.tellFailure(task, target, problem);
     }
     return problem.includes(BUSY) ? undefined : problem;
   }
 
-  private async follow(task: TaskName, target: Target, terminal: BuildTerminal): Promise<number> {
+  private async follow(run: Run, terminal: BuildTerminal): Promise<number> {
+    const { task, target } = run;
     const title = plain(`${WORDS[task].title} of ${nameOf(target)}`);
-    const location = this.isByItself ? vscode.ProgressLocation.Window : vscode.ProgressLocation.Notification;
+    const location = run.isByItself ? vscode.ProgressLocation.Window : vscode.ProgressLocation.Notification;
     return vscode.window.withProgress({ location, title, cancellable: true }, async (progress, token) => {
       let done = 0; // per cent
       const listening = vscode.Disposable.from(
@@ -226,14 +243,14 @@ export class BuildCommand implements vscode.Disposable {
             const increment = 100 * (now.total_share ?? 0) - done;
             progress.report({ message: plain(describeProgress(now)), ...(increment > 0 ? { increment } : {}) });
             done += Math.max(0, increment);
-            if (!this.isStill && now.stage !== this.status.snapshot.building) {
+            if (!run.isStill && now.stage !== this.status.snapshot.building) {
               this.status.update({ building: now.stage });
             }
           }
         }),
       );
       try {
-        if (this.isByItself) {
+        if (run.isByItself) {
           terminal.open(undefined); // not as a task: VS Code saves all files before it runs one
         } else {
           await vscode.tasks.executeTask(

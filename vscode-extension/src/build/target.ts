@@ -6,6 +6,8 @@ import * as vscode from 'vscode';
 import { findRepository, isAtOrBelow, listBuildable, OWN_BUNDLE, readBundle } from '../bundle/bundles';
 import type { TaskName } from './progress';
 
+const WHICH_TO_BUILD = { placeHolder: 'The repository to build a sub-model of' };
+
 export interface Target {
   readonly repository: string;
   readonly folder: vscode.WorkspaceFolder; // whose task it is: the repository, or a folder in it
@@ -76,10 +78,9 @@ async function builtIn(folders: readonly vscode.WorkspaceFolder[]): Promise<Map<
 }
 
 async function pickFolder(folders: readonly vscode.WorkspaceFolder[]): Promise<Target | undefined> {
-  const folder =
-    folders.length > 1
-      ? await vscode.window.showWorkspaceFolderPick({ placeHolder: 'The repository to build a sub-model of' })
-      : folders[0];
+  const items = folders.map((one) => ({ label: one.name, description: one.uri.fsPath, folder: one }));
+  const picked = items.length > 1 ? await vscode.window.showQuickPick(items, WHICH_TO_BUILD) : items[0];
+  const folder = picked?.folder;
   if (!folder) {
     return undefined;
   }
@@ -93,8 +94,7 @@ async function pickRepository(served: string, others: readonly string[]): Promis
     { label: served, description: 'whose sub-model is served here' },
     ...others.map((label) => ({ label, description: 'a sub-model of this folder alone' })),
   ];
-  const placeHolder = 'The repository to build a sub-model of';
-  return (await vscode.window.showQuickPick(items, { placeHolder }))?.label;
+  return (await vscode.window.showQuickPick(items, WHICH_TO_BUILD))?.label;
 }
 
 async function pickBuilt(built: ReadonlyMap<string, vscode.WorkspaceFolder>): Promise<Target | undefined> {

@@ -129,7 +129,7 @@ export class BuildTerminal implements vscode.Pseudoterminal {
 
   stop(): void {
     const { child } = this;
-    if (this.isStopped || (child && child.exitCode !== null)) {
+    if (this.isStopped || (child && (child.exitCode ?? child.signalCode) !== null)) {
       return;
     }
     this.isStopped = true;

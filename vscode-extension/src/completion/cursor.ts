@@ -25,7 +25,10 @@ export function followCursor(controller: ServerController, status: StatusModel):
     cursor,
     vscode.window.onDidChangeActiveTextEditor(note),
     vscode.window.onDidChangeTextEditorSelection(({ textEditor }) => {
-      note(textEditor);
+      // Typing in one half of a split editor moves the cursor of the other.
+      if (textEditor === vscode.window.activeTextEditor) {
+        note(textEditor);
+      }
     }),
     status.onDidChange((snapshot) => {
       // A file that was opened before the server is ready fires no further event.

@@ -39,29 +39,19 @@ export async function askInterpreters(
   mayActivate: boolean,
   log: Logger,
 ): Promise<string[]> {
-  try {
-    return await readInterpreters(folders, mayActivate);
-  } catch (error) {
-    log.warn(`The Python extension can't be asked for its environment: ${messageOf(error)}`);
-    return [];
-  }
+  const attempt = <T>(asking: Promise<T>): Promise<T | undefined> =>
+    asking.catch((error: unknown) => {
+      log.warn(`The Python extension can't be asked for its environment: ${messageOf(error)}`);
+      return undefined;
+    });
+  const api = await attempt(pythonApi(mayActivate));
+  const found = api ? await Promise.all(folders.map((folder) => attempt(interpreterOf(api, folder)))) : [];
+  return found.filter((path) => path !== undefined);
 }
 
-async function readInterpreters(folders: readonly vscode.WorkspaceFolder[], mayActivate: boolean): Promise<string[]> {
-  const api = await pythonApi(mayActivate);
-  if (!api) {
-    return [];
-  }
-  const paths: string[] = [];
-  for (const folder of folders) {
-    const environment = await api.environments.resolveEnvironment(
-      api.environments.getActiveEnvironmentPath(folder.uri),
-    );
-    if (environment?.executable.uri) {
-      paths.push(environment.executable.uri.fsPath);
-    }
-  }
-  return paths;
+async function interpreterOf({ environments }: PythonApi, folder: vscode.WorkspaceFolder): Promise<string | undefined> {
+  const environment = await environments.resolveEnvironment(environments.getActiveEnvironmentPath(folder.uri));
+  return environment?.executable.uri?.fsPath;
 }
 
 /** Once a window: an extension that is always late would be asked again and again. */

@@ -15,6 +15,7 @@ import { plain } from '../plainText';
 import { JobQueue } from '../queue';
 import { isEnabledFor, isEnabledSomewhere, readServerOptions, readSettings } from '../settings';
 import type { StatusModel } from '../status/model';
+import { within } from '../timeLimit';
 import { CrashPolicy } from './crashes';
 import type { LaunchSettings, RunningServer } from './launch';
 import { toInitializationOptions } from './options';
@@ -30,6 +31,7 @@ import {
 } from './protocol';
 import { type Drifted, driftedIn, toPaletteWords, toSnapshot } from './serverStatus';
 
+const ANSWER_MS = 10_000; // a server that stands still must not hold up the jobs behind, such as its restart
 const SHOWN_DRIFTS = 'shownDrifts'; // the builds whose drift was shown, by repository
 
 export class ServerController implements vscode.Disposable {
@@ -101,7 +103,8 @@ export class ServerController implements vscode.Disposable {
         uri: vscode.Uri.file(path.join(folder, MANIFEST)).toString(),
         type: FILE_CHANGED,
       }));
-      await client.sendNotification(CHANGED_FILES_METHOD, { changes }).catch(() => undefined); // it is just ending
+      const sending = client.sendNotification(CHANGED_FILES_METHOD, { changes }).catch(() => undefined); // it is just ending
+      await within(sending, ANSWER_MS);
     });
   }
 
@@ -123,10 +126,11 @@ export class ServerController implements vscode.Disposable {
       : this.bundles.olderOnDisk();
   }
 
-  /** The server's status as it is now; undefined without a server. */
+  /** The server's status as it is now; undefined without a server, and if it hangs. */
   async readStatus(): Promise<ServerStatus | undefined> {
     const { client } = this;
-    return client && (await requestIfKnown<ServerStatus>(client, STATUS_METHOD, {}).catch(() => undefined));
+    const asking = client && requestIfKnown<ServerStatus>(client, STATUS_METHOD, {}).catch(() => undefined);
+    return asking && within(asking, ANSWER_MS);
   }
 
   /** Let the server snooze until a time, or end its snooze. A server that starts later snoozes for the rest of it. */
@@ -138,10 +142,13 @@ export class ServerController implements vscode.Disposable {
       return;
     }
     const minutes = ((until?.getTime() ?? 0) - Date.now()) / 60_000;
-    const status = await (minutes > 0
-      ? executeIfKnown(client, SNOOZE_COMMAND, minutes)
-      : executeIfKnown(client, RESUME_COMMAND));
-    if (status !== undefined) {
+    const asking =
+      minutes > 0 ? executeIfKnown(client, SNOOZE_COMMAND, minutes) : executeIfKnown(client, RESUME_COMMAND);
+    const answer = asking.catch((error: unknown) => {
+      this.log.warn(`The server did not answer about the snooze: ${messageOf(error)}`); // it is just ending
+    });
+    const status = await within(answer, ANSWER_MS);
+    if (status !== undefined && client === this.client) {
       this.status.update(toSnapshot(status as ServerStatus));
     }
   }
@@ -218,13 +225,24 @@ export class ServerController implements vscode.Disposable {
 
   /** Note folders that were added to the workspace. A server that runs loads their bundles by itself. */
   noteAddedFolders(): Promise<void> {
-    return this.queue.pushOnce('added folders', async () => {
-      if (this.client) {
-        this.noteServed(await this.bundles.served());
-      } else {
-        await this.startAnew('a folder was added to the workspace');
+    return this.queue.pushOnce('added folders', () => this.noteOrStart('a folder was added to the workspace'));
+  }
+
+  /** Note that an opened file has a bundle. A server that runs finds it by itself. */
+  noteOpened(): Promise<void> {
+    return this.queue.pushOnce('opened', async () => {
+      if (this.client || this.status.snapshot.phase === 'no-bundle') {
+        await this.noteOrStart('an opened file has a bundle');
       }
     });
+  }
+
+  private async noteOrStart(reason: string): Promise<void> {
+    if (this.client) {
+      this.noteServed(await this.bundles.served());
+    } else {
+      await this.startAnew(reason);
+    }
   }
 
   private noteServed(bundles: readonly BundleInfo[]): void {
@@ -254,7 +272,9 @@ export class ServerController implements vscode.Disposable {
       }
     });
     server.client.onNotification(STATUS_METHOD, (status: ServerStatus) => {
-      this.status.update(toSnapshot(status));
+      if (isCurrent()) {
+        this.status.update(toSnapshot(status)); // else it was sent before the server died, and is read after that
+      }
     });
     try {
       await server.start();
@@ -269,9 +289,9 @@ export class ServerController implements vscode.Disposable {
     this.status.update({ phase: 'loading' });
     const { snoozedUntil } = this; // the new server does not know it
     if (snoozedUntil && snoozedUntil.getTime() > Date.now()) {
-      await this.snooze(snoozedUntil).catch(() => undefined); // it is just ending
+      await this.snooze(snoozedUntil);
     }
-    const status = await requestIfKnown<ServerStatus>(server.client, STATUS_METHOD, {}).catch(() => undefined);
+    const status = await this.readStatus();
     if (status && isCurrent()) {
       this.status.update(toSnapshot(status));
     }
@@ -353,6 +373,11 @@ export class ServerController implements vscode.Disposable {
     } catch (error) {
       void vscode.window.showErrorMessage(plain(messageOf(error)));
       return;
+    }
+    for (const text of this.reported) {
+      if (text.includes(bundle.folder)) {
+        this.reported.delete(text); // the same words about a later build are news
+      }
     }
     await this.restart(`the bundle ${bundle.folder} is trusted`);
   }

@@ -52,6 +52,7 @@ export function createStatusItems(model: StatusModel): vscode.Disposable {
     language,
     model.onDidChange(show),
     vscode.window.onDidChangeActiveTextEditor(showHere),
+    vscode.workspace.onDidOpenTextDocument(showHere), // fires when a document's language changes, too
     vscode.workspace.onDidChangeConfiguration(showHere),
   );
 }

@@ -10,7 +10,7 @@ import { executeIfKnown, EXPLAIN_METHOD, requestIfKnown, STATISTICS_COMMAND } fr
 import { findRemedy } from '../status/menu';
 import type { StatusModel } from '../status/model';
 import { describe, type Snapshot } from '../status/state';
-import { arrangeDecision, toMarkdown } from './outline';
+import { arrangeDecision, arrangeStatistics, toMarkdown } from './outline';
 import { type Pages, SCHEME } from './pages';
 
 const BESIDE = ['output', SCHEME]; // read beside a file, where nobody expects a suggestion
@@ -47,9 +47,10 @@ function findOwnRefusal(last: Suggestions['last']): { readonly uri: string; read
 }
 
 export async function showStatistics(controller: ServerController, status: StatusModel, pages: Pages): Promise<void> {
-  await show('Statistics', 'statistics', pages, controller, status, (client) =>
-    executeIfKnown(client, STATISTICS_COMMAND),
-  );
+  await show('Statistics', 'statistics', pages, controller, status, async (client) => {
+    const answer = (await executeIfKnown(client, STATISTICS_COMMAND)) as object | undefined;
+    return answer && arrangeStatistics(answer);
+  });
 }
 
 async function show(

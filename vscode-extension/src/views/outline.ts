@@ -14,6 +14,12 @@ export function arrangeDecision(decision: object): object {
   };
 }
 
+/** The statistics, whose first moment is given by the clock here. */
+export function arrangeStatistics(statistics: object): object {
+  const { since } = statistics as Readonly<Record<string, unknown>>;
+  return { ...statistics, ...(typeof since === 'string' ? { since: new Date(since).toLocaleString() } : {}) };
+}
+
 function toPath(uri: string): string {
   try {
     return fileURLToPath(uri);
