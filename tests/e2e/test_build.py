@@ -79,8 +79,11 @@ def test_eval_agrees_with_the_build(built, repository):
     done = submodel("eval", repository, "--model", "sub-model", "--positions", 24, "--blocks", 4, "--json")
     assert done.returncode == 0, done.stderr
     (scored,) = json.loads(done.stdout)["models"]
-    for figure in ("fim_exact_match", "fim_edit_similarity", "bits_per_byte", "positions"):
+    for figure in ("bits_per_byte", "positions"):
         assert scored[figure] == built["models"][1][figure], figure
+    # Measured times set the length of drafts, and sums over other numbers of rows round otherwise: one may change.
+    for figure in ("fim_exact_match", "fim_edit_similarity"):
+        assert scored[figure] == pytest.approx(built["models"][1][figure], abs=1 / 24), figure
     assert scored["multi_line_positions"] == 4
     assert sum(language["positions"] for language in scored["languages"].values()) == 24
 
