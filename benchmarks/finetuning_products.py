@@ -15,7 +15,6 @@ import json
 import subprocess
 import sys
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -74,14 +73,14 @@ def run(checkout: Path, is_int8: bool, minutes: float, seed: int) -> dict[str, A
     files = read_corpus(checkout).files
     predictor = open_checkpoint("pruned", read_artifact(checkout / ".submodel" / "pruned"), fastest_dtype())
     prompt = predictor.encoder.prompt_format
-    encoder = PromptEncoder(predictor.encoder.tokenizer, replace(prompt, suffix_first=prompt.is_fim))
+    encoder = PromptEncoder(predictor.encoder.tokenizer, prompt.as_taught())
     settings = FinetuneSettings(minutes=minutes, seed=seed)
     with tempfile.TemporaryDirectory() as folder:
         state = StateFile(path=Path(folder) / "state", stage_hash="")
         tuned = finetune(predictor.model, encoder, files, settings, state=state, is_int8=is_int8)
     peak = peak_rss_bytes()
     tuned.model.set_attn_implementation(BY_TORCH)
-    loss = validation_loss(tuned.model, Material(files, encoder, settings), settings)
+    loss = validation_loss(tuned.model, Material(files, encoder, settings))
     return {**tuned.summary, "loss_in_own_type": round(loss, 4), "peak_rss_bytes": peak}
 
 

@@ -263,7 +263,7 @@ def bits_of(engine: Engine, stroke: Keystroke) -> float:
     """Return the bits that a model needs for the rest of a line, asked as the server asks for it."""
     example = FimExample.of_parts(stroke.before, stroke.truth, stroke.behind, path=stroke.path)
     example = example.as_served(engine.encoder)
-    prompt = engine.encoder.encode(example.window(engine.encoder))
+    prompt = example.prompt(engine.encoder)
     truth = engine.encoder.text_ids(example.middle)
     return nats_of(engine.logits_behind(prompt, truth), truth) / math.log(2)
 

@@ -113,7 +113,7 @@ def _type(engine: Engine, repositories: list[dict[str, Any]], repository: Path, 
             before = psutil.Process().memory_info().rss
             for stroke in line:
                 text = stroke.before + stroke.behind
-                request = CompletionRequest(text=text, offset=len(stroke.before), options=PATIENT)
+                request = CompletionRequest(text=text, offset=len(stroke.before), path=stroke.path, options=PATIENT)
                 started = time.perf_counter()
                 completer.complete(request)
                 times[number].append((time.perf_counter() - started) * 1000)

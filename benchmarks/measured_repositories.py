@@ -3,7 +3,8 @@
 Lists that never mix: on TUNING we choose settings, on REPORTED we measure what we tell. GENERIC is code that has
 nothing to do with the latter, for models that know code but not the repository. Lengths of the window were chosen on
 click in November 2026: it is no longer for what we tell. Clones with their history are named on the command line:
-starlette is for tuning; cobra, gson, hono, httpx, and for updates fmt, fzf, jsoup and llm, are for what we tell.
+starlette, Catch2 and fmt are for tuning; cobra, gson, hono, httpx, and for updates btop, fzf, jsoup and llm, are for
+what we tell.
 """
 
 from __future__ import annotations

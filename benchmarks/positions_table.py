@@ -1,6 +1,8 @@
 """What `benchmarks.beside_llama_cpp_positions` and `benchmarks.middle_bits` have written, as Markdown tables.
 
-python -m benchmarks.positions_table
+python -m benchmarks.positions_table [FOLDER]
+
+FOLDER is benchmarks/results if none is named; version-15 below it has the runs of that version.
 
 Each repository is compared with the peer that has more of its lines right, both kinds together. The share of each
 other peer has a row below. The tuned dense baseline and the model-free ones, which are no products, have rows of their
@@ -12,6 +14,7 @@ middles, drawn within each repository.
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -33,19 +36,19 @@ BETTER = "the better of each"
 KINDS = {"held-out": "held-out lines", "later": "lines added later"}
 
 
-def main() -> None:
+def main(folder: Path = RESULTS) -> None:
     """Print lines right by kind and repository, then the times of a cold place."""
-    paths = sorted(RESULTS.glob("positions-*.json"))
+    paths = sorted(folder.glob("positions-*.json"))
     if not paths:
         raise SystemExit(
-            f"{RESULTS} has no positions-*.json; run `python -m benchmarks.beside_llama_cpp_positions` first."
+            f"{folder} has no positions-*.json; run `python -m benchmarks.beside_llama_cpp_positions` first."
         )
     documents = {path.stem.removeprefix("positions-"): read(path) for path in paths}
     for kind in KINDS:
         for ours in OURS:
             print_lines(kind, ours, documents)
     _print_times(documents)
-    _print_bits({path.stem.removeprefix("middle-bits-"): read(path) for path in RESULTS.glob("middle-bits-*.json")})
+    _print_bits({path.stem.removeprefix("middle-bits-"): read(path) for path in folder.glob("middle-bits-*.json")})
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -153,6 +156,8 @@ def _print_times(documents: Mapping[str, Mapping[str, Any]]) -> None:
 
 
 def _print_bits(documents: Mapping[str, Mapping[str, Any]]) -> None:
+    if not documents:
+        return
     print_head("bits of missing middles", "middles", "model", "against", "difference (95 %)")
     for model, against in (("sub-model", "base"), (TUNED, "base"), ("sub-model", TUNED)):
         groups = {
@@ -168,4 +173,4 @@ def _print_bits(documents: Mapping[str, Mapping[str, Any]]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(*map(Path, sys.argv[1:]))

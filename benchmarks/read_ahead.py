@@ -35,9 +35,8 @@ from benchmarks.builds import run_program, write_result
 from benchmarks.machine import describe_machine, describe_versions
 from builder.corpus.corpus import read_corpus
 from builder.evaluation.metrics import is_exact
-from contract.bundle.bundle import read_bundle
 from laboratory.bench.bench_run import processor_s
-from laboratory.replay.passages import check_later, passages_of_history
+from laboratory.replay.passages import passages_later_than
 from laboratory.replay.server_session import server
 
 GOAL_MS = 150
@@ -87,8 +86,7 @@ def plan_edits(root: Path, bundle: Path, since: str, moves: int, seed: int) -> l
     """To where commits after `since` added lines, in a random order. Raises SubmodelError if the bundle knows them."""
     rng = random.Random(seed)
     walk = []
-    passages = passages_of_history(root, since, moves, seed)
-    check_later(passages, read_bundle(bundle, verify=False).manifest.get("learned_sha256", ()), since, bundle)
+    passages = passages_later_than(bundle, root, since, moves, seed)
     for passage in (one for one in passages if one.before):
         before = passage.before.removesuffix("\n")
         last, first = before.rpartition("\n")[2], passage.truth.split("\n", 1)[0]

@@ -8,9 +8,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from benchmarks import read_ahead
 from benchmarks.read_ahead import Walked, describe, describe_arm, judge, plan_edits, plan_walk
 from contract.errors import SubmodelError
+from laboratory.replay import passages
 from testbed.git import git
 
 
@@ -61,7 +61,7 @@ def test_an_added_line_is_asked_below_the_line_before_and_only_if_the_bundle_has
         git(tmp_path, "commit", "-qm", "more")
     learned: list[str] = []
     bundle = SimpleNamespace(manifest={"learned_sha256": learned})
-    monkeypatch.setattr(read_ahead, "read_bundle", lambda *_, **__: bundle)
+    monkeypatch.setattr(passages, "read_bundle", lambda *_, **__: bundle)
 
     [move] = plan_edits(tmp_path, tmp_path, "HEAD~1", 9, seed=0)
 

@@ -1,0 +1,173 @@
+"""The figures of README.md and docs/results.md are those of the JSON files in benchmarks/results/."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks import following_table, positions_table
+from benchmarks.builds import RESULTS
+from benchmarks.following_commits import UNITS, gains
+from benchmarks.positions_table import TUNED, read
+
+ROOT = Path(__file__).parents[2]
+FRONT = (ROOT / "README.md").read_text("utf-8")
+README = " ".join(FRONT.split())
+PAGE = (ROOT / "docs" / "results.md").read_text("utf-8")
+WORDS = " ".join(PAGE.split())
+Rows = list[list[str]]
+
+LATER, HELD_OUT = "lines added later", "held-out lines"
+WHOLE, FIRST = "submodel", "submodel, first answer"
+Q8, BETTER = "llama.cpp Q8_0", "the better of each"
+LANGUAGES = {"cobra": "Go", "gson": "Java", "hono": "TypeScript", "httpx": "Python"}
+# A row of the page: the heading of the printed table, its engine, the row's name, the peer.
+LEADS = {
+    **{f"{name} ({of}), held-out": (HELD_OUT, WHOLE, name, Q8) for name, of in LANGUAGES.items()},
+    **{f"{name} ({of}), added later": (LATER, WHOLE, name, Q8) for name, of in LANGUAGES.items()},
+    "all four, held-out": (HELD_OUT, WHOLE, "all", BETTER),
+    "first answers, all four, held-out": (HELD_OUT, FIRST, "all", BETTER),
+    "all four, added later": (LATER, WHOLE, "all", BETTER),
+    "of these, in files that the build learned": (LATER, WHOLE, "all, of files that were learned", BETTER),
+    "of these, in files that it held out": (LATER, WHOLE, "all, of held-out files", BETTER),
+    "of these, in files that are new since": (LATER, WHOLE, "all, of files that are new since", BETTER),
+    "of these, whose text stood in no code file": (LATER, WHOLE, "all, whose text stood in no file", BETTER),
+    "of these, whose text stood in one already": (LATER, WHOLE, "all, whose text stood in a file already", BETTER),
+    "first answers, all four, added later": (LATER, FIRST, "all", BETTER),
+}
+OLDER = RESULTS / "version-15"
+BESIDE = {"dense base, fine-tuned (same minutes)": TUNED, "n-gram": "n-gram", "similar line": "similar line"}
+
+
+def cells(line: str) -> list[str]:
+    """The cells of a row, without bold and with a plain minus."""
+    plain = line.replace("*", "").replace("−", "-")
+    return [cell.strip() for cell in plain.strip("| \n").split("|")]
+
+
+def table(head: str) -> Rows:
+    """The rows of the page's table that begins with `head`."""
+    rows = PAGE.partition(f"\n{head}")[2].partition("\n\n")[0]
+    return [cells(line) for line in rows.splitlines()[2:]]
+
+
+def printed_rows(printed: str) -> dict[tuple[str, ...], list[str]]:
+    """Rows by the heading and the engine of their table, their name and their peer."""
+    found: dict[tuple[str, ...], list[str]] = {}
+    for block in printed.strip().split("\n\n"):
+        head, _, *rows = map(cells, block.strip().splitlines())
+        found |= {(head[0], head[2], row[0], row[3]): row for row in rows if len(row) == 6}
+    return found
+
+
+@pytest.fixture
+def leads(capsys: pytest.CaptureFixture[str]) -> Mapping[tuple[str, ...], list[str]]:
+    positions_table.main()
+    return printed_rows(capsys.readouterr().out)
+
+
+@pytest.fixture
+def older(capsys: pytest.CaptureFixture[str]) -> Mapping[tuple[str, ...], list[str]]:
+    """What builds of version 15 had right, and the tuned dense baseline beside them."""
+    positions_table.main(OLDER)
+    return printed_rows(capsys.readouterr().out)
+
+
+def test_the_lines_right_beside_llama_cpp(leads: Mapping[tuple[str, ...], list[str]]) -> None:
+    rows = table("| repository | lines | sub-model |")
+    assert {row[0] for row in rows} == set(LEADS)
+    for name, *figures in rows:
+        _, lines, own, _, other, difference = leads[LEADS[name]]
+        assert figures == [lines, own, other, difference], name
+
+
+def test_the_lines_right_beside_the_baselines(older: Mapping[tuple[str, ...], list[str]]) -> None:
+    rows = {row[0]: row for row in table("| all four, 150 lines of each kind from each |")}
+    assert rows.keys() == {"sub-model", Q8, *BESIDE}
+    for name, peer in BESIDE.items():
+        held_out, later = (older[kind, WHOLE, "all that have it", peer][4:] for kind in (HELD_OUT, LATER))
+        assert rows[name][1:] == held_out + later, name
+
+
+def test_readme_has_the_lines_right(
+    leads: Mapping[tuple[str, ...], list[str]], older: Mapping[tuple[str, ...], list[str]]
+) -> None:
+    begins = {HELD_OUT: "lines of [held-out files]", LATER: "lines that the next 150 commits added"}
+    for kind, begin in begins.items():
+        _, _, own, _, other, difference = leads[kind, WHOLE, "all", BETTER]
+        ngram = leads[kind, WHOLE, "all that have it", "n-gram"][4]
+        found = [cells(line) for line in FRONT.splitlines() if line.startswith(f"| {begin}")]
+        assert [row[1:] for row in found] == [[own, other, difference, ngram]]
+    tuned = [older[kind, WHOLE, "all that have it", TUNED] for kind in (HELD_OUT, LATER)]
+    shares, points = ([row[place].split(" ")[0].removeprefix("+") for row in tuned] for place in (4, 5))
+    assert f"completes {shares[0]} % and {shares[1]} %." in README
+    assert f"completes {points[0]} and {points[1]} points more" in README
+    first = [leads[kind, FIRST, "all", BETTER][2] for kind in (HELD_OUT, LATER)]
+    assert f"{first[0]} of held-out lines and {first[1]} of later ones" in README
+
+
+def test_the_histories(capsys: pytest.CaptureFixture[str]) -> None:
+    following_table.main()
+    printed = [cells(line) for line in capsys.readouterr().out.partition("\n\n")[0].splitlines()[2:]]
+    rows = table("| | commits back | never updated |")
+    assert [row for row in rows if row[1]] == printed
+
+
+def test_what_updates_and_builds_gain() -> None:
+    points = [point for path in RESULTS.glob("following-*.json") for point in read(path)["points"][1:]]
+    with_bits = [one for one in points if all("bits" in model for model in one["models"].values())]
+    rows = {row[0]: row[3:] for row in table("| | commits back | never updated |") if not row[1]}
+    right, bits = gains(points, UNITS["lines right"]), gains(with_bits, UNITS["bits a line"])
+    assert right is not None
+    assert bits is not None
+    both = [interval(right[key], 100, 1) for key in ("update", "build")]
+    assert rows == {
+        f"gain in points, all {right['positions']:,} lines": both,
+        f"fewer bits a line, all but hono, {bits['positions']:,} lines": [
+            interval(bits[key], 1, 2) for key in ("update", "build")
+        ],
+    }
+    update, build = (one.removeprefix("+").replace("-", "−").partition(" ") for one in both)
+    assert f"a new build completes {build[0]} points more of the next lines {build[2]}" in README
+    assert f"an update of two minutes {update[0]} points more {update[2]}" in README
+    assert f"an update gains {update[0]} points {update[2]}, a whole build {build[0]} {build[2]}" in WORDS
+
+
+def interval(one: Mapping[str, float], scale: float, places: int) -> str:
+    """A value and its interval, as the pages write them, with a plain minus."""
+    value, low, high = (f"{scale * one[key]:+.{places}f}" for key in ("value", "low", "high"))
+    return f"{value} ({low} to {high})"
+
+
+def test_many_updates() -> None:
+    steps: list[dict[str, Any]] = read(RESULTS / "many-updates-httpx.json")["steps"]
+    measured = {"the build": steps[0], **{f"{n} updates": steps[n] for n in (10, 20, 30)}}
+    for name, middles, bits, change, size in table("| after | middles right |"):
+        step = measured.pop(name)
+        assert int(middles.split(" ")[0]) == sum(step["middle_exact"])
+        assert (bits, size) == (f"{step['fim_bits_per_byte']:.3f}", f"{step['bundle_bytes'] / 1e6:.1f} MB")
+        if change:
+            assert change == interval(step["bits_against_first"], 100, 1).replace(" ", " % ", 1)
+    assert measured == {}
+    last = interval(steps[30]["bits_against_first"], 100, 1).replace(" ", " % ", 1).replace("-", "−")
+    assert f"by {last}" in README
+
+
+def test_what_many_updates_keep_and_what_quantization_costs() -> None:
+    first, *updates = read(RESULTS / "many-updates-httpx.json")["steps"]
+    kept = [step for step in updates if step["kept"] == "new"]
+    refused = [step for step in updates if step["kept"] == "old" and "finetuning" in step]
+    idle = len(updates) - len(kept) - len(refused)
+    assert f"**{len(kept)} were kept, {len(refused)} refused, and {idle} had nothing to learn.**" in WORDS
+    assert f"Of thirty updates of httpx one after the other {len(kept)} were kept." in README
+    spans = [(min(s), max(s)) for s in ([step["seconds"] for step in some] for some in (kept, refused))]
+    (low, high), (least, most) = spans
+    assert f"A kept update took {low:.0f} to {high:.0f} s, a refused one {least:.0f} to {most:.0f} s." in WORDS
+
+    costs = [100 * step["parity"]["loss_increase"] for step in (first, *kept)]
+    spread = f"{min(costs):+.1f} to {max(costs):+.1f} %".replace("-", "−")
+    sentence = f"adds {costs[0]:.1f} % to the loss in the first build, and {costs[-1]:.1f} % in the last kept update"
+    assert f"{sentence} ({spread} in all kept ones" in WORDS
