@@ -3,7 +3,7 @@ r"""Single positions of a repository, asked of a bundle and of llama.cpp as its 
     python -m benchmarks.beside_llama_cpp_positions BUNDLE REPOSITORY --since REVISION --built CHECKOUT --name httpx \
         --peer "llama.cpp Q8_0=FILE" --llama-python PYTHON [--count 150]
     python -m benchmarks.beside_llama_cpp_positions BUNDLE REPOSITORY --since REVISION --built CHECKOUT --name httpx \
-        --again [--other-build] [--peer "dense base, fine-tuned=BUNDLE"]
+        --again [--other-build | --peers-alone] [--peer "dense base, fine-tuned=BUNDLE"]
     python -m benchmarks.beside_llama_cpp_positions BUNDLE REPOSITORY --since REVISION --built CHECKOUT --name httpx \
         --model-free
 
@@ -15,8 +15,9 @@ engine: a file for llama.cpp, or another bundle, whose whole window is read. Wri
 benchmarks/results/positions-NAME.json, with the file or commit that each line is of, since lines of one commit are
 alike, and with what the build did with its file. With --again the bundle is asked the same positions, and each bundle
 that --peer names, as after a change of the server. llama.cpp's answers, and all times, are kept from the first run. It
-takes the build whose answers are in the file, unless --other-build says that another one is meant. "origins" then says
-for each engine which build or file gave its answers, by which command; the rest of the file describes the first run.
+takes the build whose answers are in the file, unless --other-build says that another one is meant. With --peers-alone
+BUNDLE only says which files were held out, and its answers in the file stay. "origins" then says for each engine which
+build or file gave its answers, by which command; the rest of the file describes the first run.
 The model-free baselines know the files that the build learned; --model-free adds them alone to an earlier run.
 """
 
@@ -63,6 +64,7 @@ def main() -> None:
     parser.add_argument("--again", action="store_true", help="ask bundles alone, at the positions of NAME.json")
     parser.add_argument("--model-free", action="store_true", help="add the baselines to NAME.json, and ask no engine")
     parser.add_argument("--other-build", action="store_true", help="with --again: the bundle is of another build")
+    parser.add_argument("--peers-alone", action="store_true", help="with --again: ask the peers, and not the bundle")
     arguments = parser.parse_args()
     peers = tuple((name, Path(file)) for name, _, file in (text.partition("=") for text in arguments.peer))
     if arguments.again or arguments.model_free:
@@ -141,16 +143,20 @@ def origins_of(reported: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     return dict(reported["origins"]) if "origins" in reported else _origins_of_run(reported)
 
 
-def put_origins(reported: dict[str, Any], run: Mapping[str, Any], *, is_model_free: bool) -> None:
-    """Put what gave the engines' new answers into an earlier run's document. What it says of other engines stays."""
-    reported["origins"] = origins_of(reported) | _origins_of_run(run, is_model_free=is_model_free)
+def put_origins(reported: dict[str, Any], run: Mapping[str, Any], own: Sequence[str]) -> None:
+    """Put what gave the engines' new answers into an earlier run's document. What it says of other engines stays.
+
+    own: the names under which the run asked the bundle itself and the model-free baselines.
+    """
+    reported["origins"] = origins_of(reported) | _origins_of_run(run, own)
 
 
-def _origins_of_run(run: Mapping[str, Any], *, is_model_free: bool = False) -> dict[str, dict[str, Any]]:
+def _origins_of_run(
+    run: Mapping[str, Any], own: Sequence[str] = ("submodel", FIRST_ANSWER, *MODEL_FREE)
+) -> dict[str, dict[str, Any]]:
     names = {"bundle_build": "sha256", "command": "command", "machine": "machine", "versions": "versions"}
     origin = {name: run[key] for key, name in names.items() if key in run}
-    origins = dict.fromkeys((*(() if is_model_free else ("submodel", FIRST_ANSWER)), *MODEL_FREE), origin)
-    return origins | {name: origin | peer for name, peer in run.get("peers", {}).items()}
+    return dict.fromkeys(own, origin) | {name: origin | peer for name, peer in run.get("peers", {}).items()}
 
 
 def _sources(arguments: argparse.Namespace) -> tuple[tuple[str, Path, str | None], ...]:
@@ -223,7 +229,7 @@ def ask_again(arguments: argparse.Namespace, peers: Sequence[tuple[str, Path]]) 
     path = RESULTS / f"positions-{arguments.name}.json"
     reported = json.loads(path.read_text("utf-8"))
     build = read_bundle(arguments.bundle).build
-    if not arguments.other_build:
+    if not (arguments.other_build or arguments.peers_alone):
         check_build(reported, build, path)
     renames = find_renames(arguments.repository, arguments.since)
     asked: dict[str, list[Keystroke]] = {}
@@ -238,19 +244,22 @@ def ask_again(arguments: argparse.Namespace, peers: Sequence[tuple[str, Path]]) 
                 "build or the way to draw lines differs. Check out the commit of this program that the file names, or "
                 "measure all again without --again and --model-free."
             )
-        figures.update(described)
+        if not arguments.peers_alone:
+            figures.update(described)
     check_built(reported["kinds"]["later"]["files"], arguments.bundle, arguments.built)
     threads = reported["kinds"]["held-out"]["threads"]
     workers: dict[str, BundleWorker] = {}
+    own = () if arguments.model_free or arguments.peers_alone else (("submodel", False), (FIRST_ANSWER, True))
+    workers |= {
+        name: BundleWorker(str(arguments.bundle), threads, has_drafts=True, is_first_answer=is_first)
+        for name, is_first in own
+    }
     if not arguments.model_free:
-        workers |= {
-            name: BundleWorker(str(arguments.bundle), threads, has_drafts=True, is_first_answer=is_first)
-            for name, is_first in (("submodel", False), (FIRST_ANSWER, True))
-        }
         workers |= {name: BundleWorker(str(folder), threads, has_drafts=True) for name, folder in peers}
     for kind, strokes in asked.items():
         figures = reported["kinds"][kind]
-        figures["exact"] |= model_free(strokes, arguments.bundle, arguments.built)
+        if not arguments.peers_alone:
+            figures["exact"] |= model_free(strokes, arguments.bundle, arguments.built)
         for name, worker in workers.items():
             right = [is_exact(worker.complete(one.before, one.behind, one.path)["text"], one.truth) for one in strokes]
             figures["exact"][name] = "".join("01"[is_right] for is_right in right)
@@ -258,7 +267,7 @@ def ask_again(arguments: argparse.Namespace, peers: Sequence[tuple[str, Path]]) 
             bits = figures["exact"].get(engine["name"])
             if bits is not None:
                 engine["exact_match"] = bits.count("1") / len(bits)
-            if workers:
+            if own:
                 engine.pop("same_answers", None)  # as the bundle's earlier answers
         bits_of = {name: [bit == "1" for bit in bits] for name, bits in figures["exact"].items()}
         figures["leads"] = leads(bits_of, [one.commit or one.path for one in strokes])
@@ -267,13 +276,14 @@ def ask_again(arguments: argparse.Namespace, peers: Sequence[tuple[str, Path]]) 
         "command": f"python -m benchmarks.beside_llama_cpp_positions BUNDLE REPOSITORY --built CHECKOUT "
         f"--since {arguments.since} --name {arguments.name} --{way}"
         + " --other-build" * arguments.other_build
+        + " --peers-alone" * arguments.peers_alone
         + "".join(f' --peer "{name}=BUNDLE"' for name, _ in peers),
         "bundle_build": build,
         "peers": describe_peers(peers),
         "machine": describe_machine(),
         "versions": describe_versions(),
     }
-    put_origins(reported, run, is_model_free=arguments.model_free)
+    put_origins(reported, run, own=[*(name for name, _ in own), *(() if arguments.peers_alone else MODEL_FREE)])
     write_result(path.stem, reported)
     print(json.dumps({kind: figures["leads"] for kind, figures in reported["kinds"].items()}, indent=2))
 

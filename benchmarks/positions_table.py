@@ -5,10 +5,10 @@ python -m benchmarks.positions_table [FOLDER]
 FOLDER is benchmarks/results if none is named; version-15 below it has the runs of that version.
 
 Each repository is compared with the peer that has more of its lines right, both kinds together. The share of each
-other peer has a row below. The tuned dense baseline and the model-free ones, which are no products, have rows of their
-own. Differences are paired. Their intervals go by how files (held-out lines) or commits (lines added later) differ
-within a repository, since the lines of one are alike: see `benchmarks.clusters`. That of bits is a bootstrap over
-middles, drawn within each repository.
+other peer has a row below. The tuned dense baseline, the base in our engine and the model-free ones, which are no
+products, have rows of their own. Differences are paired. Their intervals go by how files (held-out lines) or commits
+(lines added later) differ within a repository, since the lines of one are alike: see `benchmarks.clusters`. That of
+bits is a bootstrap over middles, drawn within each repository.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ from laboratory.bench.bench_run import FIRST_ANSWER
 
 OURS = ("submodel", FIRST_ANSWER)
 TUNED = "dense base, fine-tuned"  # the tuned dense baseline's bundle, asked as another engine
-BASELINES = (TUNED, "n-gram", "similar line")
+UNTUNED = "base, our engine"  # the base as it is, in int8, asked as the sub-model is
+BASELINES = (TUNED, UNTUNED, "n-gram", "similar line")
 Pairs = list[tuple[int, int]]  # lines of a file or a commit: whether ours and the peer's are right
 FILES = {"l": "of files that were learned", "h": "of held-out files", "n": "of files that are new since"}
 TEXTS = {"k": "whose text stood in a file already", "n": "whose text stood in no file"}

@@ -14,6 +14,7 @@ import pytest
 
 from benchmarks import beside_llama_cpp_positions
 from benchmarks.beside_llama_cpp_positions import (
+    MODEL_FREE,
     ask_again,
     check_build,
     check_built,
@@ -57,8 +58,8 @@ def test_each_engine_keeps_what_gave_its_answers() -> None:
     tuned = {"tuned": {"file": "bundle", "sha256": "new"}}
     for command, build, asked in (("second", "b", tuned), ("third", "c", {})):
         run = {"bundle_build": build, "command": command, "peers": asked}
-        put_origins(reported, run, is_model_free=False)
-    put_origins(reported, {"bundle_build": "d", "command": "fourth"}, is_model_free=True)
+        put_origins(reported, run, ["submodel", FIRST_ANSWER, *MODEL_FREE])
+    put_origins(reported, {"bundle_build": "d", "command": "fourth"}, MODEL_FREE)
 
     found = {name: (one["sha256"], one["command"]) for name, one in origins_of(reported).items()}
     assert found == {
@@ -142,24 +143,71 @@ def test_no_bundle_is_asked_what_it_has_learned(since: str | None, why: str, mon
         draw_positions([first, same, later], Path(), settings)
 
 
+def patched(results: Path, monkeypatch: pytest.MonkeyPatch, **values: object) -> argparse.Namespace:
+    """What `ask_again` is called with, after what it reads and asks was replaced."""
+    doubles: dict[str, object] = {
+        "RESULTS": results,
+        "read_bundle": lambda _: SimpleNamespace(build="b" * 64),
+        "draw_positions": lambda *_: [stroke("", "a")],
+        "find_renames": lambda *_: {},
+    }
+    for name, value in (doubles | values).items():
+        monkeypatch.setattr(beside_llama_cpp_positions, name, value)
+    paths = dict.fromkeys(("bundle", "built", "repository"), results)
+    switches = {"again": True, "other_build": False, "model_free": False, "peers_alone": False}
+    return argparse.Namespace(name="x", since="HEAD", **paths, **switches)
+
+
 def test_no_engine_is_asked_unless_all_lines_are_those_of_the_document(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kinds = {kind: {"lines": 1, "lines_sha256": kind, "threads": 1} for kind in ("held-out", "later")}
     (tmp_path / "positions-x.json").write_text(json.dumps({"kinds": kinds}))
     lines = iter(("held-out", "others"))
-    for name, value in {
-        "RESULTS": tmp_path,
-        "read_bundle": lambda _: SimpleNamespace(build="b" * 64),
-        "draw_positions": lambda *_: [stroke("", "a")],
-        "find_renames": lambda *_: {},
-        "describe_lines": lambda *_: {"lines_sha256": next(lines)},
-        "BundleWorker": None,
-    }.items():
-        monkeypatch.setattr(beside_llama_cpp_positions, name, value)
-    arguments = argparse.Namespace(
-        name="x", bundle=tmp_path, built=tmp_path, repository=tmp_path, since="HEAD", other_build=True, model_free=False
-    )
+    describe = lambda *_: {"lines_sha256": next(lines)}  # noqa: E731
+    arguments = patched(tmp_path, monkeypatch, describe_lines=describe, BundleWorker=None)
 
     with pytest.raises(SystemExit, match=r"later lines are not those of .* without --again"):
         ask_again(arguments, ())
+
+
+def test_peers_alone_leave_what_the_bundle_of_another_build_answered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Worker:
+        def __init__(self, folder: str, threads: int, *, has_drafts: bool) -> None:
+            assert (Path(folder).name, threads, has_drafts) == ("base", 2, True)
+
+        def complete(self, *_: str) -> dict[str, str]:
+            return {"text": "a"}
+
+    figures = {
+        "lines": 1,
+        "lines_sha256": "same",
+        "threads": 2,
+        "files": "l",
+        "engines": [{"name": "submodel", "exact_match": 0.0, "same_answers": 1.0}],
+        "exact": {"submodel": "0", "n-gram": "0"},
+    }
+    reported = {"bundle_build": "a" * 64, "command": "first", "kinds": {"held-out": figures, "later": figures}}
+    (tmp_path / "positions-x.json").write_text(json.dumps(reported))
+    arguments = patched(
+        tmp_path,
+        monkeypatch,
+        describe_lines=lambda *_: {"lines_sha256": "same", "files": "n"},
+        describe_peers=lambda peers: {name: {"sha256": folder.name} for name, folder in peers},
+        write_result=lambda name, document: (tmp_path / f"{name}.json").write_text(json.dumps(document)),
+        BundleWorker=Worker,
+    )
+    arguments.peers_alone = True
+
+    ask_again(arguments, [("base, our engine", Path("base"))])
+
+    written = json.loads((tmp_path / "positions-x.json").read_text())
+    for kind in written["kinds"].values():
+        assert kind["exact"] == {"submodel": "0", "n-gram": "0", "base, our engine": "1"}
+        assert kind["engines"] == figures["engines"]
+        assert kind["files"] == "l"
+    origins = {name: one["sha256"] for name, one in written["origins"].items()}
+    assert origins == dict.fromkeys(("submodel", FIRST_ANSWER, *MODEL_FREE), "a" * 64) | {"base, our engine": "base"}
+    assert " --again --peers-alone " in written["origins"]["base, our engine"]["command"]
