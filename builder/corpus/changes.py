@@ -6,7 +6,7 @@ Two commits are compared, never the working tree: comparing that one would run t
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -55,13 +55,16 @@ def paths_at(root: Path, commit: str | None) -> frozenset[str]:
     return frozenset(decode_name(name) for name in listed.split(b"\0") if name)
 
 
-def texts_at(root: Path, commit: str, paths: Iterable[str]) -> dict[str, str]:
+def texts_at(
+    root: Path, commit: str, paths: Iterable[str], on_text: Callable[[], None] = lambda: None
+) -> dict[str, str]:
     """The texts that files had at `commit`, as a build reads them; what git can't give is left out.
 
-    Each costs a process, so ask only for what `paths_at` names.
+    Each costs a process, so ask only for what `paths_at` names. on_text: called before each.
     """
     found: dict[str, str] = {}
     for path in paths:
+        on_text()
         try:
             content = run_git(root, "cat-file", "blob", f"{commit}:./{path}")  # runs no filter
         except GitError:

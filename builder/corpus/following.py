@@ -41,12 +41,25 @@ class Known:
     def without(self, files: Iterable[SourceFile], earlier: Known) -> Known:
         """What is known if these files were not learned from after all; a new one is new still."""
         unread = tuple(files)
-        texts = {file.sha256 for file in unread} - earlier.texts.keys()
-        paths = {file.path for file in unread} - earlier.paths.keys()
         return Known(
-            paths={path: place for path, place in self.paths.items() if path not in paths},
-            texts={text: place for text, place in self.texts.items() if text not in texts},
+            paths=_as_before(self.paths, {file.path for file in unread}, earlier.paths),
+            texts=_as_before(self.texts, {file.sha256 for file in unread}, earlier.texts),
         )
+
+    def with_held_out(self, later: Known) -> Known:
+        """What is known, and what was held out later."""
+        return Known(
+            paths={**self.paths, **{path: place for path, place in later.paths.items() if place == "held-out"}},
+            texts={**self.texts, **{text: place for text, place in later.texts.items() if place == "held-out"}},
+        )
+
+
+def _as_before(now: Mapping[str, Place], keys: Collection[str], earlier: Mapping[str, Place]) -> dict[str, Place]:
+    """Return `now` with the places of these keys as they were earlier, and without those that were not known."""
+    return {
+        **{key: place for key, place in now.items() if key not in keys},
+        **{key: place for key, place in earlier.items() if key in keys},
+    }
 
 
 @dataclass(frozen=True, kw_only=True)

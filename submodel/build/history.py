@@ -12,7 +12,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-from builder.artifact import read_artifact
+from builder.artifact import MANIFEST, read_artifact
+from builder.bases.download import sha256_of
 from builder.corpus.corpus import Corpus
 from builder.corpus.following import Known, know
 from contract.documents import SUB_MODEL
@@ -32,8 +33,11 @@ class History:
     program: str  # the versions of pipeline and export: another one asks for a build
     model_hash: str  # of the stage that made the model
     commit: str | None  # that was checked out; None without git
+    # What was checked out when the last update ran, which may have been refused or have left files unread.
+    looked_at: str | None = None
     known: Known  # the files and texts of all versions
     shared: str | None = None  # the folder of the sub-model that the build began with
+    shared_made: str | None = None  # SHA-256 of that sub-model's manifest, as the build found it
     quantize: str | None = None  # what the build's export asked for; None where another version wrote the history
     seed: int = 0  # of the build: updates draw by it too, and score the same held-out lines
     made: str | None = None  # SHA-256 of the built model's manifest; None where another version wrote the history
@@ -76,6 +80,7 @@ def remember_build(
     """
     before = read_history(folder)
     folder_of_start = None if shared is None else str(shared)
+    made_of_start = sha256_of(shared / MANIFEST) if shared is not None and (shared / MANIFEST).is_file() else None
     rows = [row for row in document["models"] if row["name"] == SUB_MODEL and "positions" in row]
     scored = {"held_out": figures_of(rows[-1])} if rows else {}
     if (
@@ -87,7 +92,9 @@ def remember_build(
         for one in [one for one in known if one["kind"] == "build"][-1:]:
             # Stages that are kept take no time: the longest of its runs is the one that made it.
             one |= {**scored, "seconds": max(one["seconds"], document["seconds"])}
-        renewed = replace(before, quantize=quantize, seed=seed, shared=folder_of_start, made=made)
+        renewed = replace(
+            before, quantize=quantize, seed=seed, shared=folder_of_start, shared_made=made_of_start, made=made
+        )
         write_history(folder, replace(renewed, versions=tuple(known)))
         return known
     start = {} if shared is None else read_artifact(shared).manifest or {}
@@ -99,6 +106,7 @@ def remember_build(
         commit=commit,
         known=know(corpus, start.get("learned_sha256", ()), start.get("held_out_sha256", ())),
         shared=folder_of_start,
+        shared_made=made_of_start,
         quantize=quantize,
         seed=seed,
         made=made,
@@ -131,9 +139,11 @@ def write_history(folder: Path, history: History, name: str = FILE) -> None:
         "program": history.program,
         "model_hash": history.model_hash,
         "commit": history.commit,
+        "looked_at": history.looked_at,
         "paths": dict(history.known.paths),
         "texts": dict(history.known.texts),
         "shared": history.shared,
+        "shared_made": history.shared_made,
         "quantize": history.quantize,
         "seed": history.seed,
         "made": history.made,
@@ -171,8 +181,10 @@ def read_history(folder: Path, name: str = FILE) -> History | None:
             program=document["program"],
             model_hash=document["model_hash"],
             commit=document["commit"],
+            looked_at=document.get("looked_at"),
             known=Known(paths=document["paths"], texts=document["texts"]),
             shared=document.get("shared"),
+            shared_made=document.get("shared_made"),
             quantize=document.get("quantize"),
             seed=document.get("seed", 0),
             made=document.get("made"),

@@ -300,6 +300,11 @@ class ModelStages:
         return base.path.resolve() if base is not None and base.is_sub_model else None
 
     @property
+    def _shared_made(self) -> str | None:
+        """SHA-256 of its manifest, as this model began with it; None if it is read now, or is not known."""
+        return None
+
+    @property
     def _trainings(self) -> int:
         """How many fine-tunings there were since the shared start, with this one."""
         return 1
@@ -313,6 +318,9 @@ class ModelStages:
         whole = "so the bundle holds a whole graph, not an adapter"
         if not folder.is_dir():
             self._display.say(f"The shared start {folder} is gone, {whole}.")
+            return None
+        if self._shared_made not in (None, sha256_of(folder / CHECKPOINT_MANIFEST)):
+            self._display.say(f"The shared start {folder} is another one since this repository's build, {whole}.")
             return None
         beside = folder.parent / "bundle"
         try:

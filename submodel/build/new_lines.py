@@ -6,7 +6,7 @@ Work that is not committed counts, since the files are compared as they are now.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 
@@ -21,10 +21,10 @@ MOST_OLD_TEXTS = 500  # that are asked of git at a time; it takes some milliseco
 
 
 class OldTexts:
-    """Texts as a commit has them, by path; each is asked of git once."""
+    """Texts as a commit has them, by path; each is asked of git once. on_text: called before each."""
 
-    def __init__(self, root: Path, commit: str | None) -> None:
-        self._root, self._commit = root, commit
+    def __init__(self, root: Path, commit: str | None, on_text: Callable[[], None] = lambda: None) -> None:
+        self._root, self._commit, self._on_text = root, commit, on_text
         self._texts: dict[str, str | None] = {}
 
     @cached_property
@@ -37,15 +37,19 @@ class OldTexts:
             return {}
         wanted = [path for path in dict.fromkeys(paths) if path in self._there][:MOST_OLD_TEXTS]
         asked = [path for path in wanted if path not in self._texts]
-        self._texts |= dict.fromkeys(asked) | texts_at(self._root, self._commit, asked)
+        self._texts |= dict.fromkeys(asked) | texts_at(self._root, self._commit, asked, self._on_text)
         return {path: text for path in wanted if (text := self._texts.get(path)) is not None}
 
 
 def past_texts(found: Corpus, history: History, old: OldTexts) -> list[PastText]:
     """Code as it was learned from or held out, which has changed or is gone since."""
     there = {file.path for file in found.files}
-    # Files that are gone come last; those that went before the last version are not in its commit either.
-    paths = sorted(filter(_is_code, changed_since(found, history.known)), key=lambda path: path not in there)
+    places = history.known.paths
+    # Of too many, held-out ones first. Files that are gone come last; those that went before are not in the commit.
+    paths = sorted(
+        filter(_is_code, changed_since(found, history.known)),
+        key=lambda path: (places[path] != "held-out", path not in there),
+    )
     past = []
     for path, text in old.of(paths).items():
         language, place = find_language(path), history.known.texts.get(_sha256(text), "aside")

@@ -103,8 +103,8 @@ def run_update(settings: UpdateSettings, display: StageDisplay) -> dict[str, Any
         commit = head_commit(settings.repository)  # before its files are read
         with display.stage("read the repository") as advance:
             found = read_checkout(settings.repository, display, advance)
-        with display.stage("compare with the last version"):
-            update = _Update(settings, display, found, history, manifest)
+        with display.stage("compare with the last version") as advance:
+            update = _Update(settings, display, found, history, manifest, advance)
         return update.update(commit, started, has_swapped=has_swapped)
 
 
@@ -120,16 +120,23 @@ class _Update(Build):
         found: Corpus,
         history: History,
         served: Mapping[str, Any],  # the manifest of the bundle that is there
+        advance: Advance,
     ) -> None:
         renames = renames_since(found.root, history.commit)
         if renames is None and history.commit is not None:
             display.say(
                 f"Git can't tell what was renamed since the last version's commit, {history.commit[:10]}: such files "
-                "count as new"
+                "count as new, held-out ones too; in a shallow clone run `git fetch --unshallow`, or run `submodel "
+                "build` for figures that hold"
             )
-        renames, old = renames or {}, OldTexts(found.root, history.commit)
+        old = OldTexts(found.root, history.commit, lambda: advance(0, 0))
         past = past_texts(found, history, old)
-        followed = follow(found, history.known, renames, past)
+        renames = renames or {}
+        since_last: Mapping[str, str] = {}
+        if history.looked_at not in (None, history.commit):  # files that the last update saw first have moved since
+            since_last = renames_since(found.root, history.looked_at) or {}
+            past += past_texts(found, history, OldTexts(found.root, history.looked_at, lambda: advance(0, 0)))
+        followed = follow(found, history.known, {**since_last, **renames}, past)
         super().__init__(settings, display, followed.corpus, {}, None)
         self._paths = UpdatePaths(root=settings.output)
         self._history = history
@@ -200,9 +207,9 @@ class _Update(Build):
             if tuned.get("kept_step", 0) > 0 or self._untried:
                 version["stage_hash"] = hash_of(failed=stage_hash)
             self._run_drafts()
-            held_out = {path: place for path, place in self._followed.known.paths.items() if place == "held-out"}
-            known = replace(self._history.known, paths={**self._history.known.paths, **held_out})
-            self._history = replace(self._history, known=known)  # what was scored is never learned from
+            # What was scored is never learned from, also under another name.
+            known = self._history.known.with_held_out(self._followed.known)
+            self._history = replace(self._history, known=known, looked_at=commit)
             if tuned.get("kept_step") == 0:
                 read = [self._to_learn[path] for path in sorted(self._to_learn.keys() - self._untried)]
                 self._history = replace(self._history, tried=tuple(read) if self._untried else ())
@@ -247,7 +254,7 @@ class _Update(Build):
 
     def _not_reached(self) -> set[str]:
         """The paths to learn from that the kept steps of this run's fine-tuning have not read from."""
-        return self._to_learn.keys() - self._read
+        return self._to_learn.keys() - (self._read - self._waiting)
 
     @cached_property
     def _to_learn(self) -> dict[str, str]:
@@ -268,9 +275,12 @@ class _Update(Build):
         known = self._followed.known.without(
             (file for file in self._corpus.files if file.path in self._unread), self._history.known
         )
+        looked_at = commit
         if self._unread or commit is None:  # what is new in them, or after a run without git, is so beside the older
             commit = self._history.commit
-        following = replace(self._history, model_hash=stage_hash, commit=commit, known=known, tried=())
+        following = replace(
+            self._history, model_hash=stage_hash, commit=commit, looked_at=looked_at, known=known, tried=()
+        )
         following = _with_version(following, {**version, "kept": "new"})
         write_history(self._paths.stages, following, NEXT)
         try:
@@ -293,6 +303,10 @@ class _Update(Build):
     @property
     def _shared_folder(self) -> Path | None:
         return None if self._history.shared is None else Path(self._history.shared)
+
+    @property
+    def _shared_made(self) -> str | None:
+        return self._history.shared_made
 
     @property
     def _trainings(self) -> int:

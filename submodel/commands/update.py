@@ -86,13 +86,18 @@ def _outcome(document: Mapping[str, Any]) -> str:
         way = f" from {ends[0]} to {ends[1]}" if len(set(ends)) == 2 else ""
         return f"The model was updated{way}, and the new one is served. {took}"
     if document.get("finetuning", {}).get("kept_step", 0) > 0:
-        return f"The old model is still served: the new one's graph failed the parity check, as said above. {took}"
+        return (
+            "The old model is still served: the new one's graph failed the parity check. Update again after more "
+            f"changes, or run `submodel build`. {took}"
+        )
     if "finetuning" in document:
-        untried = document.get("files", {}).get("untried", 0)
+        files = document.get("files", {})
+        untried = files.get("untried", 0)
+        which = "validation files" if files.get("to_validate", 1) else "validation files, none of which has changed"
         again = f"to try the files that it did not reach ({untried})" if untried else "after more changes"
         return (
-            "The old model is still served, since the new one is not better on the validation files. Update again "
-            f"{again}, or run `submodel build`. {took}"
+            f"The old model is still served, since the new one is not better on the {which}. Update again {again}, or "
+            f"run `submodel build`. {took}"
         )
     if any(stage["name"] == "renew the drafts" for stage in document["stages"]):
         return f"The old model is still served, with new drafts. {took}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+from dataclasses import replace
 from pathlib import Path
 
 from hypothesis import given
@@ -178,6 +179,13 @@ def test_a_held_out_file_that_became_a_copy_of_a_learned_one_is_not_scored_and_n
     assert followed.known.paths["a.py"] == "held-out"
     apart = follow(corpus(BEFORE | {"a.py": text(9)}), followed.known, {})
     assert splits_of(apart)["a.py"] == "held-out"
+
+
+def test_what_was_set_aside_and_not_read_is_no_more_learned_than_before():
+    known = Known(paths={"d.py": "aside"}, texts={"d": "aside", "e": "held-out"})
+    later = Known(paths={"d.py": "calibration", "f.py": "calibration"}, texts={"d": "calibration", "f": "calibration"})
+    unread = [replace(corpus({f"{name}.py": ""}).files[0], sha256=name) for name in "df"]
+    assert later.without(unread, known) == Known(paths={"d.py": "aside"}, texts={"d": "aside"})
 
 
 def test_a_file_that_comes_back_is_known_still():

@@ -427,6 +427,24 @@ def test_refused_updates_leave_what_the_user_can_go_back_to_and_what_was_held_ou
     assert {splits(repository)[path] for path in later} == {"held-out"}
 
 
+def test_what_a_refused_update_held_out_stays_so_under_another_name_and_with_other_lines(repository, monkeypatch):
+    always_better(monkeypatch, is_better=False)
+    write(repository, range(400, 420), "later")
+    git(repository, "add", "--all")
+    git(repository, "commit", "-m", "later")
+    assert follow(repository, positions=0)["kept"] == "old"
+    held_out = [path for path, place in splits(repository).items() if path.startswith("later_")]
+    assert len(held_out) > 1
+    for number, path in enumerate(held_out):
+        lines = (repository / path).read_text().split("\n")
+        (repository / path).write_text("\n".join(lines[: len(lines) * 6 // 10]) + code(900 + number, 20))
+        git(repository, "mv", path, f"other_{number}.py")
+    git(repository, "commit", "--all", "-m", "other names")
+    follow(repository, positions=0)
+    places = {path: place for path, place in splits(repository).items() if path.startswith("other_")}
+    assert places == dict.fromkeys((f"other_{number}.py" for number in range(len(held_out))), "held-out")
+
+
 def test_what_only_drifted_is_noted_so_that_nobody_is_asked_again(repository, monkeypatch):
     """Documentation has changed, say. Nothing is to be learned, and the server's offer ends."""
 
@@ -541,7 +559,7 @@ def test_a_graph_in_another_precision_than_the_served_one_passes_the_whole_check
             repository=repository, output=repository / ".submodel", quantize=precision, served=Precision.FP32
         )
         with StageDisplay() as display:
-            update = update_run._Update(settings, display, read_corpus(repository), history, {})
+            update = update_run._Update(settings, display, read_corpus(repository), history, {}, lambda *_: None)
         assert (update._export_settings.parity != ParitySettings()) is is_short
 
 
@@ -716,7 +734,7 @@ def test_a_held_out_part_without_a_line_of_code_is_not_scored(repository):
     assert history is not None
     settings = UpdateSettings(repository=repository, output=repository / ".submodel")
     with StageDisplay() as display:
-        update = update_run._Update(settings, display, read_corpus(repository), history, {})
+        update = update_run._Update(settings, display, read_corpus(repository), history, {}, lambda *_: None)
     assert update._held_out is None
 
 
@@ -852,6 +870,25 @@ def test_a_shared_start_that_was_moved_is_found_by_the_updates_after_the_next_bu
         remember_build(tmp_path / "stages", corpus, "2.2", "hash", document, None, "int8", 0, shared, "made")
     history = read_history(tmp_path / "stages")
     assert history is not None and history.shared == str(tmp_path / "moved")
+
+
+def test_an_update_knows_whether_the_shared_start_is_that_of_its_build(tmp_path, monkeypatch):
+    monkeypatch.setenv("SUBMODEL_STATE_DIR", str(tmp_path / "state"))
+    corpus: Any = SimpleNamespace(files=())
+    document = {"finetuning": {"minutes": 1}, "seconds": 2.0, "models": []}
+    shared = tmp_path / "shared" / "model"
+    shared.mkdir(parents=True)
+    (shared / "manifest.json").write_text("{}")
+    remember_build(tmp_path / "stages", corpus, "2.2", "hash", document, None, "int8", 0, shared, "made")
+    history = read_history(tmp_path / "stages")
+    said: list[str] = []
+    stages: Any = SimpleNamespace(
+        _shared_folder=shared, _shared_made=history and history.shared_made, _display=SimpleNamespace(say=said.append)
+    )
+    for content, sentence in (("{}", "No bundle of the shared start"), ('{"made": "again"}', "another one since")):
+        (shared / "manifest.json").write_text(content)
+        assert model_stages.ModelStages.__dict__["_shared"].func(stages) is None
+        assert sentence in said.pop()
 
 
 def test_an_update_draws_by_the_seed_of_its_build(repository, monkeypatch):

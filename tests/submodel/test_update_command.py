@@ -131,7 +131,11 @@ def test_an_old_model_that_stays_is_explained_last(
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["update"], "stopped; run it again to go on. If a file changes first, it starts from the beginning."),
+        (
+            ["update"],
+            "stopped; run it again with the same options to go on. If a file changes first, "
+            "it starts from the beginning.",
+        ),
         (["fleet"], "stopped; run it again to go on."),
         (["bench"], "stopped."),
     ],
