@@ -18,7 +18,7 @@ from contract.bundle.bundle import read_manifest as bundle_manifest
 from contract.bundle.previous import MOST_KEPT, previous_bundles
 from contract.bundle.trusted_builds import UntrustedError, check_trusted
 from contract.errors import BundleError
-from contract.files.file_names import path_below
+from contract.files.file_names import is_file, path_below
 
 log = logging.getLogger(__name__)
 
@@ -106,23 +106,25 @@ class BundleFinder:
         older = self._instead.get(bundle)
         if older is None:
             return bundle
-        if (older / MANIFEST_FILE).is_file() and self._remembered(_look_at, older) is not None:
+        if is_file(older / MANIFEST_FILE) and self._remembered(_look_at, older) is not None:
             return older
         log.warning("The older bundle %s is gone, or not trusted any more: %s is served again", older, bundle)
         del self._instead[bundle]
         return bundle
 
     def roll_back(self, served: Sequence[Path], older: Path | None) -> tuple[Path, Path]:
-        """Serve an older bundle in the place of a `served` one: `older`, or by default the newest of the first.
+        """Serve an older bundle in the place of a `served` one: `older`, or by default the next older of the first.
 
         Return the bundle that is no longer served, and the older one. Raises BundleError if there is no older one.
         """
         for bundle in served:
             own = next((key for key, value in self._instead.items() if value == bundle), bundle)
             previous = older_bundles(own)
-            if previous and (older is None or older in previous):
-                self._instead[own] = older or previous[0]
-                return bundle, self._instead[own]
+            behind = previous[previous.index(bundle) + 1 :] if bundle in previous else previous
+            chosen = next(iter(behind), None) if older is None else older if older in previous else None
+            if chosen is not None:
+                self._instead[own] = chosen
+                return bundle, chosen
         beside = ", ".join(map(str, served))
         if older is None:
             raise BundleError(f"There is no older bundle beside {beside}; the next build keeps this one.")
@@ -175,7 +177,7 @@ def _look_above(start: Path) -> tuple[Path | None, tuple[Path, BundleError] | No
     """Return the nearest bundle, as refused if it is not served."""
     try:
         bundle = find_bundle(start)
-    except (BundleError, OSError):  # none, or on a drive that does not answer
+    except (BundleError, OSError, ValueError):  # none, or on a drive that does not answer, or a path with a NUL
         return None, None
     refusal = _refusal(bundle)
     return (bundle, None) if refusal is None else (None, (bundle, refusal))
@@ -197,7 +199,7 @@ def _refusal(bundle: Path) -> BundleError | None:
 
 def _is_still_refused(bundle: Path) -> bool:
     """Return whether a bundle that was refused is still there, and not trusted."""
-    return (bundle / MANIFEST_FILE).is_file() and _refusal(bundle) is not None
+    return is_file(bundle / MANIFEST_FILE) and _refusal(bundle) is not None
 
 
 def _is_served(bundle: Path | None) -> bool:

@@ -9,6 +9,7 @@ import asyncio
 import hashlib
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -111,23 +112,25 @@ def measure_drift(texts: Iterable[str], manifest: Mapping[str, Any]) -> Drift | 
     return Drift(files=len(now), changed=changed, added=fresh - changed, removed=gone - changed)
 
 
-def read_current_texts(root: Path) -> list[str]:
-    """Return the texts that a build of the repository would read.
+def read_current_texts(root: Path, rest: Callable[[], None] = lambda: None) -> list[str]:
+    """Return the texts that a build of the repository would read. rest: called after some files each.
 
     Raises CorpusError if it can't be read, holds the home folder, has too many files or takes too long.
     """
     if holds_home(root):
         raise CorpusError(f"{root} is the home folder or holds it, so it is not read as a repository; open one in it.")
     # Imported here: it loads numpy, and the answer to `initialize` need not wait for that.
-    from contract.repository.texts import ReadingSettings, read_texts
+    from contract.repository.texts import ReadingSettings, read_repository
 
     settings = ReadingSettings(max_entries=MAX_ENTRIES, max_seconds=MAX_SECONDS)
-    return [text for _, text in read_texts(root, settings).values()]
+    texts = read_repository(root, settings, on_progress=lambda done, total: rest()).texts
+    return [text for _, text in texts.values()]
 
 
 log = logging.getLogger(__name__)
 
 REREAD_S = 1800.0
+MAX_REST_S = MAX_SECONDS / 2  # that a reading stands still while somebody types
 
 
 def is_of(root: Path, folders: Sequence[Path]) -> bool:
@@ -189,12 +192,19 @@ class Repositories:
             return
         loop = asyncio.get_running_loop()
         generation = self._generations[root] = self._generations.get(root, 0) + 1
+        rested_s = 0.0
+
+        def rest() -> None:
+            nonlocal rested_s
+            while rested_s < MAX_REST_S and (wait_s := self._quiet_in_s()) > 0:
+                time.sleep(wait_s)
+                rested_s += wait_s
 
         def work() -> None:
             drift: Drift | None = None
             try:
                 manifest = read_manifest(bundle)
-                drift = measure_drift(read_current_texts(root), manifest)
+                drift = measure_drift(read_current_texts(root, rest), manifest)
                 if drift is not None:
                     drift = replace(drift, can_update=can_update(root, manifest))
             except SubmodelError as error:

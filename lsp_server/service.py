@@ -38,7 +38,7 @@ WATCH_S = 1.0  # between two looks at the worker while somebody waits for it
 # A look that is late by this much was held up with the whole process (SIGSTOP, Python's lock), so the worker gets its
 # time again.
 STANDSTILL_S = 5.0
-QUIET_S = 5.0  # without a request, until a bundle is loaded again for another number of threads
+QUIET_S = 5.0  # without a request, until a bundle is loaded again: for another build, or another number of threads
 
 T = TypeVar("T")
 

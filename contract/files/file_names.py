@@ -79,3 +79,11 @@ def is_link_status(status: os.stat_result) -> bool:
 
 def _flavour(folder: PurePath) -> type[PurePath]:
     return PureWindowsPath if isinstance(folder, PureWindowsPath) else PurePosixPath
+
+
+def is_file(path: Path) -> bool:
+    """Return whether a file is there; False on a drive that does not answer, where `Path.is_file` raises."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # the latter for a name that no file can have
+        return False

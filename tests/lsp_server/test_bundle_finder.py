@@ -126,6 +126,13 @@ def test_roll_back_serves_an_older_one_until_all_is_forgotten(tmp_path: Path) ->
     assert finder.for_file(tmp_path / "a.py", []) == old
     assert finder.roll_back([old], older) == (old, older)
     assert finder.for_file(tmp_path / "a.py", []) == older
+    with pytest.raises(BundleError, match="no older bundle"):
+        finder.roll_back([older], None)
+    newer = make_bundle(tmp_path, "previous/c", 5)  # an update kept it while the oldest one is served
+    assert previous_bundles(bundle)[0] == newer
+    finder.roll_back([older], old)
+    with pytest.raises(BundleError, match="no older bundle"):  # not to the newer one
+        finder.roll_back([old], None)
     finder.forget()
     assert finder.for_file(tmp_path / "a.py", []) == bundle
 

@@ -342,6 +342,29 @@ def test_without_a_bundle_the_client_learns_what_to_do(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
+def test_another_build_is_loaded_once_nobody_types(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the next keystroke would wait for it; where nothing answers yet it is loaded at once."""
+    monkeypatch.setattr(endpoint, "QUIET_S", 0.02)
+
+    async def run() -> None:
+        slow, completer = slow_endpoint()
+        completer.release.set()
+        followed: list[Path] = []
+        monkeypatch.setattr(slow.service, "follow_build", lambda bundle, threads: followed.append(bundle))
+        for number in range(3):
+            await slow.answer(request(f"a{number}"))
+        assert followed == []
+        await asyncio.sleep(0.2)
+        assert followed == [BUNDLE]
+        slow.service.states.set(BUNDLE, BundleStatus(state=BundleState.FAILED))
+        with pytest.raises(Refusal, match="can't be loaded"):
+            await slow.answer(Request(method="GET", path="/health", headers={}, body=b""))
+        assert followed == [BUNDLE, BUNDLE]
+        slow.close()
+
+    asyncio.run(run())
+
+
 def test_a_named_folder_without_a_bundle_is_reported_at_the_start(tmp_path: Path) -> None:
     async def run() -> None:
         endpoint = Endpoint(ServerOptions(bundle=tmp_path / "nope"), tmp_path)
@@ -351,7 +374,9 @@ def test_a_named_folder_without_a_bundle_is_reported_at_the_start(tmp_path: Path
     asyncio.run(run())
 
 
-def test_a_bundle_that_is_built_anew_is_loaded(tiny_bundle: Bundle) -> None:
+def test_a_bundle_that_is_built_anew_is_loaded(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lsp_server.http.endpoint.QUIET_S", 0.0)
+
     async def run() -> None:
         time_s = 0.0
         endpoint = Endpoint(ServerOptions(threads=1), tiny_bundle.folder.parents[1], now=lambda: time_s)
@@ -362,9 +387,12 @@ def test_a_bundle_that_is_built_anew_is_loaded(tiny_bundle: Bundle) -> None:
         # As if another build had been loaded before.
         endpoint.service.states.set(tiny_bundle.folder, replace(status, build="older"))
         await outcome(endpoint, request("b"))
+        await asyncio.sleep(0.01)
         assert endpoint.service.build_of(tiny_bundle.folder) == "older", "it is not looked for with each request"
         time_s = 60.0
         await outcome(endpoint, request("c"))
+        await asyncio.sleep(0.01)
+        await outcome(endpoint, request("d"))  # behind the loading
         assert endpoint.service.build_of(tiny_bundle.folder) == status.build
         endpoint.close()
 

@@ -191,7 +191,7 @@ def test_it_is_not_read_while_somebody_asks_the_model(root: Path, bundle: Path) 
     quiet_in_s = [0.003, 0.002, 0.001, 0.0]
 
     async def test() -> None:
-        repositories = Repositories(quiet_in_s=lambda: quiet_in_s.pop(0))
+        repositories = Repositories(quiet_in_s=lambda: quiet_in_s.pop(0) if quiet_in_s else 0.0)
         repositories.read(root, bundle)
         repositories.read(root, bundle)
         assert not repositories._is_reading
@@ -219,10 +219,33 @@ def test_it_is_not_read_again_while_nobody_uses_it(root: Path, bundle: Path, mon
     asyncio.run(test())
 
 
+def test_a_reading_stands_still_while_somebody_types(root: Path, bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    left = iter([0.0, 0.02, 0.01, 0.0])  # quiet at its begin, then a key, and quiet again
+    asked: list[float] = []
+
+    def quiet_in_s() -> float:
+        asked.append(next(left, 0.0))
+        return asked[-1]
+
+    async def test() -> None:
+        repositories = Repositories(quiet_in_s=quiet_in_s)
+        repositories.read(root, bundle)
+        await until_read(repositories, bundle)
+        repositories.close()
+
+    asyncio.run(test())
+    assert asked[:4] == [0.0, 0.02, 0.01, 0.0]
+    left = iter([0.0, *[0.02] * 100])
+    monkeypatch.setattr("lsp_server.repositories.MAX_REST_S", 0.03)
+    asked.clear()
+    asyncio.run(test())  # who never stops typing is told of drift all the same
+    assert len(asked) < 20
+
+
 def test_an_unexpected_error_is_logged(
     root: Path, bundle: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def fail(root: Path) -> list[str]:
+    def fail(root: Path, rest: Callable[[], None]) -> list[str]:
         raise RecursionError
 
     monkeypatch.setattr("lsp_server.repositories.read_current_texts", fail)
