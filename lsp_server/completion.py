@@ -95,6 +95,8 @@ class Completer:
         )
         if answer.finish is FinishReason.CANCELLED:
             return self._described(Completion(rule="cancelled"), request, answer)
+        if stop is not None and stop():  # what follows takes some parses, which a newer request would wait for
+            return self._described(Completion(rule="cancelled"), request, answer)
         is_unfinished = is_late or answer.finish in (FinishReason.LENGTH, FinishReason.BROKEN_TEXT)
         completion = refine(without_start(answer.text, prompt.start), request, is_unfinished=is_unfinished)
         completion = self._below_threshold(completion, prompt, answer)
@@ -132,8 +134,9 @@ class Completer:
                 break
             if first_key is None:
                 continue
-            if ids is prompt.ids and not self._engine.encoder.prompt_format.suffix_first:
-                computed += self._engine.read(self._prompt(first_key).ids, stop)  # its suffix is another
+            has_same_suffix = first_key.text[first_key.offset :] == request.text[request.offset :]
+            if ids is prompt.ids and not (has_same_suffix and self._engine.encoder.prompt_format.suffix_first):
+                computed += self._engine.read(self._prompt(first_key).ids, stop)  # it shares too little with this one
             answer = self.complete(first_key, stop)
             if answer.rule != "cancelled":
                 on_answer(answer)

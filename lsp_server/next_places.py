@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 from lsp_server.suggestion.brackets import OPENERS, open_at_end
 from lsp_server.suggestion.indentation import TAB_WIDTH, indent_unit, leaves_block
 from lsp_server.syntax.grammars import Grammar
+
+_CLOSED_BLOCK = re.compile(r"\}[)\]};,]*+")
 
 
 def place_of_first_key(text: str, offset: int, grammar: Grammar | None = None) -> tuple[str, int] | None:
@@ -28,7 +32,8 @@ def place_after_accepting(
 ) -> tuple[str, int] | None:
     """Return the text and the offset in it after a suggestion at `offset` was accepted and Enter was pressed.
 
-    `replaces` characters right of the cursor are removed. None if text is left there, since Enter would move it along.
+    `replaces` characters right of the cursor are removed. None if text is left there, since Enter would move it along;
+    between the braces of a block it opens that block.
     The new line is indented as most editors do it. In an editor that does otherwise the answer there is not used: what
     is worth showing depends on the indentation.
 
@@ -38,12 +43,14 @@ def place_after_accepting(
     accepted = text[:offset] + suggestion
     if not is_whole:
         return accepted + rest, len(accepted)
-    if rest.partition("\n")[0].strip():
-        return None
     line = accepted.rpartition("\n")[2]
     indent = line[: len(line) - len(line.lstrip(" \t"))]
+    if left := rest.partition("\n")[0].strip():
+        if not (line.endswith("{") and _CLOSED_BLOCK.fullmatch(left)):
+            return None
+        rest = f"\n{indent}{rest}"  # editors put the brace of a block on a line of its own
     if line.rstrip().endswith(tuple(OPENERS)) or (line.rstrip().endswith(":") and not _is_comment(line)):
-        indent += indent_unit(text, offset) or " " * TAB_WIDTH
+        indent += indent_unit(text, offset) or ("\t" if grammar is not None and grammar.has_tabs else " " * TAB_WIDTH)
     elif grammar is not None and grammar.is_indented and _ends_block(line):
         indent = indent.removesuffix(indent_unit(accepted, len(accepted)) or " " * TAB_WIDTH)
     accepted += f"\n{indent}"

@@ -168,6 +168,7 @@ class Completion:
 
     @property
     def is_line_whole(self) -> bool:
-        """Whether its last line is whole; else time or tokens ran out within it, and its last whole word is its end."""
-        cut = next((step for step in self.steps if step.name == "budget"), None)
-        return cut is None or (cut.before or "")[len(cut.after or "") :].startswith("\n")
+        """Whether its last line is whole; else it was cut within it: time ran out, say, or the rest did not parse."""
+        rules = ("budget", "syntax", "special-tokens")
+        cuts = [step for step in self.steps if step.name in rules and step.action == "cut"]
+        return all((cut.before or "")[len(cut.after or "") :].startswith("\n") for cut in cuts)

@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import Literal
 
 from lsp_server.request import Completion, CompletionRequest
-from lsp_server.suggestion.brackets import CLOSING, OPENERS
+from lsp_server.suggestion.brackets import CLOSERS, CLOSING, OPENERS
 from lsp_server.suggestion.right_side import closer_below, doubled_closers, suffix_duplicate
 from lsp_server.suggestion.steps import Rejection
 
@@ -26,7 +26,10 @@ _NEAR_CHARS = 48  # before the cursor, which are compared first: a key copies an
 _MAX_CLOSERS = 4  # that the editor has put in
 _CLOSING_TAG = re.compile(r"</[\w.:-]*+>")
 
+_CLOSER_BELOW = re.compile(r"\n[ \t]*+(?=[)\]}])")
+
 Hit = Literal["exact", "typed-through"]
+Way = Literal["same", "tag", "closers", "overtyped", "enter"]  # see _suffixes
 _CacheKey = tuple[str, str, str]
 
 
@@ -67,21 +70,27 @@ class SuggestionCache:
             start = offset - typed
             if text[max(0, start - _NEAR_CHARS) : start] not in near:
                 continue
-            for suffix, is_behind_tag in _suffixes(text, start, offset):
+            for way, suffix, count in _suffixes(text, start, offset):
                 key = _key(scope, text, start, suffix)
                 found = self._entries.get(key)
                 if found is None or not found.text.startswith(text[start:offset]):
                     continue
-                if typed and not found.text[typed:].strip():
+                left, replaces = found.text[typed:], found.replaces if way == "same" else 0
+                if way == "enter":  # the closer has its own line now
+                    left = left.rstrip().removesuffix(suffix[: found.replaces].strip()).rstrip()
+                if typed and not left.strip():
                     continue  # typed to its end: what comes next is a new request
-                if is_behind_tag and not (may_repeat_tag and "\n" not in found.text[typed:]):
+                if way == "tag" and not (may_repeat_tag and "\n" not in left):
                     continue
+                if way == "overtyped":
+                    replaces = found.replaces - count
+                    if replaces < 0:
+                        continue
                 self._entries.move_to_end(key)
                 if not found.text:
                     nothing = nothing or (found, "exact")
                     continue
-                replaces = found.replaces if suffix == text[offset : offset + _SUFFIX_CHARS] else 0
-                rest = replace(found, text=found.text[typed:], replaces=replaces)
+                rest = replace(found, text=left, replaces=replaces)
                 return rest, "typed-through" if typed else "exact"
         return nothing
 
@@ -119,18 +128,35 @@ def _key(scope: str, text: str, offset: int, suffix: str) -> _CacheKey:
     return scope, text[max(0, offset - _PREFIX_CHARS) : offset], suffix
 
 
-def _suffixes(text: str, start: int, offset: int) -> Iterator[tuple[str, bool]]:
-    """Yield what may have stood right of the cursor when it was at `start`: today's text, and that without closers.
+def _unopened(typed: str) -> str:
+    """Return the closing brackets of a text whose opening ones stand before it."""
+    opened, unopened = 0, ""
+    for character in typed:
+        if character in OPENERS:
+            opened += 1
+        elif character in CLOSERS:
+            opened, unopened = (opened - 1, unopened) if opened else (0, unopened + character)
+    return unopened
 
-    Editors insert a closer as soon as its opener is typed, and the end of a tag as soon as its `>` is. The second of
-    each pair says whether such a tag is left out.
+
+def _suffixes(text: str, start: int, offset: int) -> Iterator[tuple[Way, str, int]]:
+    """Yield what may have stood right of the cursor when it was at `start`, how it changed since, and by how many.
+
+    "same": today's text. "tag": the editor has put in the end of a tag, as soon as its `>` was typed. "closers": it has
+    put in so many closers, each as soon as its opener was typed. "overtyped": so many of the editor's closers were
+    typed over. "enter": Enter was pressed in front of a closer, which went to a line of its own.
     """
-    yield text[offset : offset + _SUFFIX_CHARS], False
-    tag = _CLOSING_TAG.match(text, offset) if ">" in text[start:offset] else None
+    yield "same", text[offset : offset + _SUFFIX_CHARS], 0
+    typed = text[start:offset]
+    tag = _CLOSING_TAG.match(text, offset) if ">" in typed else None
     if tag is not None:
-        yield text[tag.end() : tag.end() + _SUFFIX_CHARS], True
-    opened = sum(character in OPENERS or character in "\"'`" for character in text[start:offset])
+        yield "tag", text[tag.end() : tag.end() + _SUFFIX_CHARS], 1
+    if typed.startswith("\n") and (below := _CLOSER_BELOW.match(text, offset)):
+        yield "enter", text[below.end() : below.end() + _SUFFIX_CHARS], 1
+    if 0 < len(over := _unopened(typed)) <= _MAX_CLOSERS:
+        yield "overtyped", over + text[offset : offset + _SUFFIX_CHARS - len(over)], len(over)
+    opened = sum(character in OPENERS or character in "\"'`" for character in typed)
     for closed in range(1, min(opened, _MAX_CLOSERS) + 1):
         if text[offset + closed - 1 : offset + closed] not in CLOSING or offset + closed > len(text):
             return
-        yield text[offset + closed : offset + closed + _SUFFIX_CHARS], False
+        yield "closers", text[offset + closed : offset + closed + _SUFFIX_CHARS], closed

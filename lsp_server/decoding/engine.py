@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from contract.bundle.bundle import Bundle, lists_file
 from contract.bundle.drafts import FOLDER, open_index
-from contract.prompt import PromptEncoder
+from contract.prompt import PromptEncoder, PromptFormat
 from lsp_server.decoding.decoder import Decoder
 from lsp_server.decoding.detokenizer import Detokenizer, control_ids, load_tokenizer
 from lsp_server.decoding.external_data import check_external_data
@@ -35,6 +35,11 @@ log = logging.getLogger(__name__)
 
 LINE_TOKENS = 32  # nearly every line of code is shorter, from the cursor on
 KV_BYTES = 76 << 20  # two whole windows and a short one: half a billion parameters take 24 KB a token
+
+
+def most_kv_bytes(cache: KvCache, prompt_format: PromptFormat) -> int:
+    """Return KV_BYTES, or what a whole window and a short one of a larger model take: else one pushes the other out."""
+    return max(KV_BYTES, cache.bytes_for(min(cache.max_positions, 2 * prompt_format.max_prefix_tokens)))
 
 
 class FinishReason(StrEnum):
@@ -71,11 +76,12 @@ class Engine:
         *,
         threads: int | None = None,
         provider: Provider = Provider.CPU,
-        kv_bytes: int = KV_BYTES,
+        kv_bytes: int | None = None,
     ) -> None:
         """Load the bundle; raises ServeError, BundleError or BuildError if its model or tokenizer is not one to load.
 
-        `choice` then says where it runs, and why there. `kv_bytes` bounds the keys and values of all places together.
+        `choice` then says where it runs, and why there. `kv_bytes` bounds the keys and values of all places together
+        (`most_kv_bytes` if it is None).
         """
         shape = bundle.architecture
         self.max_positions = shape.max_positions
@@ -97,7 +103,9 @@ class Engine:
         (log.warning if self.choice.is_fallback else log.info)(
             "Running on %s: %s.", self.choice.provider, self.choice.why
         )
-        self.memory = KvMemory(cache, kv_bytes)
+        self.memory = KvMemory(
+            cache, most_kv_bytes(cache, self.encoder.prompt_format) if kv_bytes is None else kv_bytes
+        )
 
     def generate(
         self,

@@ -138,6 +138,9 @@ def _whole_words(text: str, request: CompletionRequest) -> str:
 
     A string that the line then leaves open goes too, unless it holds several words or nothing else would be left.
     """
+    ended = text.rstrip()
+    if "\n" in text[len(ended) :]:  # the last line is whole
+        return ended
     if "\n" in text.strip():
         return text[: text.rindex("\n")]
     kept = _LAST_WORD.sub("", text)

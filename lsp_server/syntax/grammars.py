@@ -29,6 +29,7 @@ class Grammar:
     strings: frozenset[str]
     is_indented: bool = False  # a header ends in a colon and its body is indented
     has_macros: bool = False  # so that right code may not parse
+    has_tabs: bool = False  # its formatter indents with tabs
 
 
 def _grammar(module: str, hole: str, blocks: str, strings: str, **more: str | bool) -> Grammar:
@@ -41,6 +42,7 @@ def _grammar(module: str, hole: str, blocks: str, strings: str, **more: str | bo
         function=str(more.get("function", "language")),
         is_indented=bool(more.get("is_indented", False)),
         has_macros=bool(more.get("has_macros", False)),
+        has_tabs=bool(more.get("has_tabs", False)),
         **names,
     )
 
@@ -85,7 +87,13 @@ _GRAMMARS = {
         "block",
         "string_literal character_literal verbatim_string_literal raw_string_literal interpolated_string_expression",
     ),
-    "Go": _grammar("tree_sitter_go", "hole()", "block", "interpreted_string_literal raw_string_literal rune_literal"),
+    "Go": _grammar(
+        "tree_sitter_go",
+        "hole()",
+        "block",
+        "interpreted_string_literal raw_string_literal rune_literal",
+        has_tabs=True,
+    ),
     "Rust": _grammar(
         "tree_sitter_rust", "hole();", "block", "string_literal raw_string_literal char_literal", comments=_TWO_COMMENTS
     ),

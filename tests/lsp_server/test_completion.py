@@ -403,6 +403,22 @@ def test_a_block_that_is_cut_behind_a_line_ends_that_line() -> None:
     block = at("def f():\n    ", 13, is_multi_line=True)
     assert refine("    a = 1\n    b = 2\n    c", block, is_unfinished=True).is_line_whole
     assert not refine("    a = f", block, is_unfinished=True).is_line_whole
+    line = refine("    return self.value\n", block, is_unfinished=True)
+    assert (line.text, line.is_line_whole) == ("return self.value", True)
+
+
+def test_a_line_whose_rest_does_not_parse_is_not_whole() -> None:
+    request = at("x = f(1)\ny = \n", 13, path="a.py")
+    completion = refine("g(2) + ]", request)
+    assert (completion.text, completion.is_line_whole) == ("g(2)", False)
+
+
+def test_what_is_not_wanted_any_more_is_not_parsed(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key was pressed with the last token: it would wait for the filters."""
+    text = "def f():\n    return "
+    completer, _ = fixed(engine, "1\n")
+    monkeypatch.setattr("lsp_server.completion.refine", lambda *_, **__: pytest.fail("it is refined"))
+    assert completer.complete(at(text, len(text)), stop=lambda: True).rule == "cancelled"
 
 
 def test_time_budget_ends_the_answer(engine: Engine) -> None:

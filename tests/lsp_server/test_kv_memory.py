@@ -12,7 +12,7 @@ from contract.bundle.bundle import Bundle
 from contract.prompt import PromptFormat, shared_prefix
 from contract.runtime_errors import RUNTIME_ERRORS
 from lsp_server.completion import SHORT_WINDOWS
-from lsp_server.decoding.engine import KV_BYTES, Engine, Generation
+from lsp_server.decoding.engine import KV_BYTES, Engine, Generation, most_kv_bytes
 from lsp_server.decoding.kv_cache import GROWTH_POSITIONS, MAX_CACHES, KvCache, KvMemory
 from lsp_server.decoding.prompt_chunks import AHEAD_S, CHUNK_S, MIN_AHEAD, PROMPT_CHUNK, ChunkSize
 from lsp_server.serve_errors import ServeError
@@ -159,6 +159,11 @@ def test_going_to_another_place_and_back_finds_what_was_read_there() -> None:
         hold(memory, [100 + place] * short)
         hold(memory, [200 + place] * whole)
     assert memory.known([200] * whole) == whole
+    larger = KvCache(layers=28, kv_heads=2, head_dim=128, max_positions=8192)  # one and a half billion parameters
+    memory = KvMemory(larger, most_kv_bytes(larger, window))
+    hold(memory, [100] * short)
+    hold(memory, [200] * whole)
+    assert (memory.known([100] * short), memory.known([200] * whole)) == (short, whole)
 
 
 PROMPTS = st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=12), min_size=1, max_size=30)

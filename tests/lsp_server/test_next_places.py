@@ -15,6 +15,11 @@ from lsp_server.syntax.grammars import find_grammar
         ("f(‸)  \n", "a", 0, None),
         ("def f():‸\n", "\n    return 1", 0, "def f():\n    return 1\n    ‸\n"),
         ("func f() {‸}\n", "\n\ta := 1\n", 0, None),
+        ("  f() {‸}\n", "", 0, "  f() {\n    ‸\n  }\n"),
+        ("g(() => ‸);\n", "{", 0, None),
+        ("g(() => {‸});\n  x\n", "", 0, "g(() => {\n  ‸\n});\n  x\n"),
+        ("  a = {‸} + b\n", "", 0, None),
+        ("f(‸)\n", "", 0, None),
         ("def ‸\n", "f(w, h):", 0, "def f(w, h):\n    ‸\n"),
         ("if x:\n  y\nif ‸\n", "z:", 0, "if x:\n  y\nif z:\n  ‸\n"),
         ("func f() {\n\treturn\n}\n\nfunc g() ‸", "{", 0, "func f() {\n\treturn\n}\n\nfunc g() {\n\t‸"),
@@ -43,6 +48,7 @@ def test_a_suggestion_that_ends_within_its_line_is_followed_by_its_rest() -> Non
         ("a.py", "def f():\n    return a + \\‸\n", "def f():\n    return a + \\\n    ‸\n"),
         ("a.py", "def f():\n    returned = 1‸\n", "def f():\n    returned = 1\n    ‸\n"),
         ("a.rb", "def f\n  return 1‸\n", "def f\n  return 1\n  ‸\n"),
+        ("a.go", "func f() {‸\n", "func f() {\n\t‸\n"),
     ],
 )
 def test_where_indentation_ends_a_block_its_last_line_is_followed_by_an_outer_one(

@@ -148,6 +148,33 @@ def test_a_block_that_is_typed_up_to_its_brace_leaves_the_brace_a_line() -> None
     assert found is not None and (found[0].text, found[0].replaces) == ("\n    a();\n    b();\n  ", 0)
 
 
+@pytest.mark.parametrize(("text", "replaces"), [("\n    a();\n    b();\n", 0), ("\n    a();\n    b();\n  }", 1)])
+@pytest.mark.parametrize(("typed", "left"), [("", "a();\n    b();"), ("a();\n    ", "b();")])
+def test_a_block_goes_on_after_enter_has_put_the_brace_on_a_line_of_its_own(
+    text: str, replaces: int, typed: str, left: str
+) -> None:
+    cache = SuggestionCache()
+    cache.put("s", "  f() {}\n\nx\n", 7, Completion(text=text, replaces=replaces))
+    document = f"  f() {{\n    {typed}\n  }}\n\nx\n"
+    found = cache.find("s", CompletionRequest(text=document, offset=12 + len(typed)))
+    assert found is not None and (found[0].text, found[0].replaces) == (left, 0)
+
+
+def test_a_suggestion_goes_on_behind_closers_that_are_typed_over() -> None:
+    cache = SuggestionCache()
+    cache.put("s", "x = f()\n", 6, Completion(text="a, g(b)).h();", replaces=1))
+    for typed, after, left, replaces in (
+        ("a, g(b)", ")\n", ").h();", 1),
+        ("a, g(b))", "\n", ".h();", 0),
+        ("a, g(b)).h", "\n", "();", 0),
+    ):
+        found = cache.find("s", CompletionRequest(text=f"x = f({typed}{after}", offset=6 + len(typed)))
+        assert found is not None and (found[0].text, found[0].replaces) == (left, replaces), typed
+    assert cache.find("s", CompletionRequest(text="x = f(a, g(b)))\n", offset=14)) is not None, "the editor's stands"
+    cache.put("s", "y()\n", 2, Completion(text="a).b"))
+    assert cache.find("s", CompletionRequest(text="y(a)\n", offset=4)) is None, "no closer was to be replaced"
+
+
 def test_the_line_of_a_brace_is_added_once() -> None:
     cache = SuggestionCache()
     cache.put("s", "f() {}", 5, Completion(text="\n  a();\n"))
