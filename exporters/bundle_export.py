@@ -17,6 +17,7 @@ from builder.artifact import SubModel, read_artifact
 from builder.bases.catalogue import MODEL_TYPES
 from builder.bases.load import LoadedBase, load_base, load_resolved
 from builder.bases.resolve import find_on_disk
+from builder.memory import give_back_memory
 from contract.bundle.bundle import (
     DECODE_GRAPH_LAYOUT,
     MODEL_FILE,
@@ -132,6 +133,7 @@ def export_bundle(
         end_ids = PromptEncoder(loaded.tokenizer, loaded.prompt).end_ids()
         _write_tokenizer(fresh, source, loaded)
         del loaded  # the float32 model makes room for the sessions
+        give_back_memory()
 
         writer = GraphWriter(checkpoint=checkpoint, references=references, settings=settings, on_event=on_event)
         float32 = report = writer.write_float32(fresh, on_float32)

@@ -13,9 +13,8 @@ INT4_MIN_AGREEMENT, INT4_MAX_LOSS_INCREASE = 0.65, 0.15
 
 
 # For new weights with the graph, tokenizer and precision of an export that passed the whole check. Over so few tokens
-# the agreement may be three points lower by chance; the loss is the sharper measure. In one batch as a rule, since each
-# batch makes its own continuations.
-SHORT_PARITY = ParitySettings(prompts=12, whole_prompts=0, logit_prompts=0, batch_size=12, min_agreement=0.92)
+# the agreement may be three points lower by chance; the loss is the sharper measure.
+SHORT_PARITY = ParitySettings(prompts=12, whole_prompts=0, logit_prompts=0, min_agreement=0.92)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -110,7 +110,7 @@ class _ReferenceBatch:
         texts = [self._prompt_part(row, hidden[row], kept[row]) for row in range(len(self.prompts))]
         truths = self._truth_parts(last)
         self.cache.crop(self.length)
-        continuations = self._continue(last.argmax(-1), tokens)
+        continuations = self._continue(last.argmax(-1), tokens, stop_ids)
         return [
             Reference(
                 prompt=prompt,
@@ -158,12 +158,20 @@ class _ReferenceBatch:
             parts.append(token_log_probabilities(logits[: len(truth)], torch.tensor(truth, dtype=torch.long)))
         return parts
 
-    def _continue(self, first: torch.Tensor, tokens: int) -> list[list[int]]:
-        """Return greedy continuations (prompts, tokens), whose first token is known."""
+    def _continue(self, first: torch.Tensor, tokens: int, stop_ids: Collection[int]) -> list[list[int]]:
+        """Return greedy continuations (prompts, tokens at most), whose first token is known.
+
+        They end together, once each has a stop id.
+        """
         chosen = [first]
+        stops = torch.tensor(sorted(stop_ids), dtype=first.dtype)
+        has_ended = torch.isin(first, stops)
         for step in range(tokens - 1):
+            if has_ended.all():
+                break
             hidden = self._forward(chosen[-1][:, None], self.lengths + step)
             chosen.append(self._logits(hidden[:, -1]).argmax(-1))
+            has_ended |= torch.isin(chosen[-1], stops)
         continuations: list[list[int]] = torch.stack(chosen, dim=1).tolist()
         return continuations
 

@@ -70,7 +70,8 @@ GROUPS: dict[str, dict[str, Callable[..., None]]] = {
 # What is said to a user who stopped a command. What is not named here starts from the beginning.
 AGAIN = {
     **dict.fromkeys(
-        ("build", "update"), "; run it again to go on. If a file changes first, it starts from the beginning"
+        ("build", "update"),
+        "; run it again with the same options to go on. If a file changes first, it starts from the beginning",
     ),
     **dict.fromkeys(("fleet", "sweep"), "; run it again to go on"),
     "pull": "; files that were fetched whole are kept",

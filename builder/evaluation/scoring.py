@@ -14,6 +14,8 @@ from builder.evaluation.scores import ExcerptScore, ScoredAnswer, Scores
 from builder.fim_examples import MAX_BLOCK_LINES, FimExample
 from contract.prompt import PromptEncoder
 
+EXAMPLE_WORK, EXCERPT_WORK = 7, 3  # an example has a whole window, an excerpt some four hundred tokens
+
 
 class Predictor(Protocol):
     """A model that can be scored."""
@@ -46,14 +48,14 @@ class Predictor(Protocol):
 
 
 def score(predictor: Predictor, held_out: HeldOut, *, on_progress: Callable[[int, int], None] | None = None) -> Scores:
-    """Score one model. on_progress(done, total) counts examples and excerpts together."""
+    """Score one model. on_progress(done, total) counts examples and excerpts together, by how long they take."""
     encoder = predictor.encoder
-    total = len(held_out.fim_examples) + len(held_out.blocks) + len(held_out.excerpts)
+    total = EXAMPLE_WORK * (len(held_out.fim_examples) + len(held_out.blocks)) + EXCERPT_WORK * len(held_out.excerpts)
     done = 0
 
-    def step(count: int) -> None:
+    def step(count: int, work: int = EXAMPLE_WORK) -> None:
         nonlocal done
-        done += count
+        done += count * work
         if on_progress is not None:
             on_progress(done, total)
 
@@ -82,7 +84,7 @@ def score(predictor: Predictor, held_out: HeldOut, *, on_progress: Callable[[int
         nats = predictor.nats(encoder.snippet_ids(excerpt.text))  # its first token is not scored
         size = len(excerpt.text.encode())
         excerpts.append(ExcerptScore(nats=nats, bytes=size, language=excerpt.language, file=excerpt.path))
-        step(1)
+        step(1, EXCERPT_WORK)
     return Scores(
         name=predictor.name,
         parameters=predictor.parameters,

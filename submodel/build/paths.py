@@ -71,6 +71,11 @@ class BuildPaths:
         return self.root / "stages"
 
     @property
+    def base_answers(self) -> Path:
+        """What the base has answered in this build and in those before."""
+        return self.stages / "base-answers.json"
+
+    @property
     def finetuning_state(self) -> Path:
         """The state of a fine-tuning that has not ended."""
         return self.stages / "finetuning.safetensors"

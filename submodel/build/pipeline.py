@@ -24,6 +24,7 @@ from builder.evaluation.infill import base_encoder
 from builder.evaluation.scores import Scores, compare
 from builder.evaluation.scoring import Predictor, score
 from builder.evaluation.torch_predictor import TorchPredictor
+from builder.memory import give_back_memory
 from builder.pruning.structured_pruning import least_size_for
 from contract.bundle.bundle import build_of, graph_of, read_bundle
 from contract.bundle.trusted_builds import trust_build
@@ -38,6 +39,7 @@ from exporters.precision import Precision
 from submodel.build.build_settings import BuildSettings
 from submodel.build.document import base_facts, score_part, scores_of, stage_rows, unscored
 from submodel.build.history import remember_build
+from submodel.build.kept_answers import KeptAnswers
 from submodel.build.lock import build_lock
 from submodel.build.model_stages import ModelStages
 from submodel.build.paths import BuildPaths, prepare_output
@@ -150,6 +152,11 @@ class Build(ModelStages):
             search = self._choose_size()
             size = float(search["size"])
         pruned, finetuned, model_hash = self._model_at(size, paths)
+        if finetuned.result.get("kept_step") == 0:
+            display.say(
+                "Fine-tuning made the model no better on its validation files, so the pruned model is exported; give "
+                "it more --minutes, or another --seed"
+            )
         bundle_hash = self._bundle_hash(model_hash, paths)
         exported = stages.run("export", bundle_hash, partial(self._export_served, paths), [paths.bundle])
         trust_build(build_of(paths.bundle))  # a bundle that is kept may be older than the list, or the list lost
@@ -177,6 +184,7 @@ class Build(ModelStages):
             display.say(f"The bundle is ready: editors can use {paths.bundle} now, and the build goes on to measure it")
             base = self._score_base("score the base", held_out)
             self._loaded = None  # before the sub-model is scored
+            give_back_memory()
             ours = self._score_bundle("score the sub-model", model_hash, held_out)
             with display.stage("score the baselines"):
                 baselines = score_baselines(self._corpus, held_out.fim_examples)
@@ -248,13 +256,18 @@ class Build(ModelStages):
         return self._score(name, bundle_hash, self._open_bundle(self._paths), held_out)
 
     def _score_base(self, name: str, held_out: HeldOut) -> StageRecord:
-        """Kept as long as the base and the files that it is asked about stay the same, whatever happens to others."""
+        """Kept as long as the base and the files that it is asked about stay the same, whatever happens to others.
+
+        Of other files only those prompts are asked that no build here has asked before.
+        """
         return self._score(name, hash_of(base=self._base.identity), self._open_base, held_out)
 
     def _score(self, name: str, model_hash: str, open_model: Callable[[], Predictor], held_out: HeldOut) -> StageRecord:
         def make(advance: Advance) -> dict[str, Any]:
             predictor = open_model()
             record = score(predictor, held_out, on_progress=advance).to_record()
+            if isinstance(predictor, KeptAnswers):
+                predictor.save()
             return record | ({"milliseconds": predictor.milliseconds} if isinstance(predictor, BundlePredictor) else {})
 
         return self._stages.run(name, self._score_hash(model_hash, held_out), make)
@@ -266,7 +279,9 @@ class Build(ModelStages):
     def _open_base(self) -> Predictor:
         base = self._load_base()
         encoder = base_encoder(base.tokenizer, base.prompt, is_sub_model=base.is_sub_model)
-        return TorchPredictor("base", base.model, encoder)
+        predictor = TorchPredictor("base", base.model, encoder)
+        model_hash = hash_of(version=SCORING_VERSION, base=self._base.identity)
+        return KeptAnswers(predictor, self._paths.base_answers, model_hash)
 
     def _open_model(self, paths: BuildPaths) -> Callable[[], Predictor]:
         return lambda: open_checkpoint(SUB_MODEL, read_artifact(paths.model), self._dtype)

@@ -65,7 +65,7 @@ def expected_stages(settings: BuildSettings, base: ResolvedBase) -> dict[str, fl
         name: _units(name, settings, base) * (median(known[kind]) if known.get(kind) else SECONDS[kind])
         + (fixed_s if kind == FIXED else 0)
         for name in names
-        for kind in [_kind(name)]
+        for kind in [_kind(name, settings.size)]
     }
 
 
@@ -83,7 +83,7 @@ def _remember(settings: BuildSettings, base: ResolvedBase, records: Sequence[Sta
     paces = bases.setdefault(base.name, {})
     expected = expected_stages(settings, base)
     for record in records:
-        kind = _kind(record.name)
+        kind = _kind(record.name, settings.size)
         if record.is_fresh and record.name in expected:
             seconds = record.seconds - (settings.minutes * 60 if kind == FIXED else 0)
             pace = max(seconds, 0.0) / _units(record.name, settings, base)
@@ -91,8 +91,10 @@ def _remember(settings: BuildSettings, base: ResolvedBase, records: Sequence[Sta
     write_json(_path(), bases, mode=PRIVATE)
 
 
-def _kind(stage: str) -> str:
-    """Stages of a kind take as long for a unit of work."""
+def _kind(stage: str, size: float | None = None) -> str:
+    """Stages of a kind take as long for a unit of work. size: of the sub-model; at 1 nothing is pruned."""
+    if stage == "prune" and size == 1.0:
+        return "prune (dense baseline)"
     if stage in ("score the sub-model", "score the dense baseline"):
         return ANSWER
     return stage if stage in SECONDS else stage.split()[0]

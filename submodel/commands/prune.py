@@ -46,7 +46,7 @@ def prune(
     seed: Annotated[int, typer.Option(min=0, help="Seed of the sampling.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
-    """Prune a base by a method of the literature. Sparse models are neither smaller nor faster on a CPU."""
+    """Prune a base by a method of the literature. Most CPU runtimes run sparse models no faster."""
     from submodel.extras import prepare_to_build
 
     prepare_to_build("prune")
