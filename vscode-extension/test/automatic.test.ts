@@ -4,11 +4,21 @@ import { AutomaticUpdates } from '../src/build/automatic';
 
 interface Around {
   isAutomatic: boolean;
+  isActive: boolean;
   keyListeners: number;
   tellOfChange: () => void;
+  tellOfUse: () => void;
 }
 
-const around = vi.hoisted((): Around => ({ isAutomatic: false, keyListeners: 0, tellOfChange: () => undefined }));
+const around = vi.hoisted(
+  (): Around => ({
+    isAutomatic: false,
+    isActive: false,
+    keyListeners: 0,
+    tellOfChange: () => undefined,
+    tellOfUse: () => undefined,
+  }),
+);
 
 vi.mock('vscode', () => {
   class Disposable {
@@ -23,6 +33,17 @@ vi.mock('vscode', () => {
   }
   return {
     Disposable,
+    window: {
+      get state() {
+        return { active: around.isActive };
+      },
+      onDidChangeWindowState: (listener: (state: object) => void) => {
+        around.tellOfUse = () => {
+          listener({ active: true });
+        };
+        return new Disposable(() => undefined);
+      },
+    },
     workspace: {
       isTrusted: true,
       getConfiguration: () => ({
@@ -53,7 +74,7 @@ const builds = {
 
 beforeEach(() => {
   vi.useFakeTimers();
-  Object.assign(around, { isAutomatic: false, keyListeners: 0 });
+  Object.assign(around, { isAutomatic: false, isActive: false, keyListeners: 0 });
 });
 afterEach(() => {
   vi.useRealTimers();
@@ -80,4 +101,24 @@ test('nothing is watched but while updates may begin by themselves, or one runs'
   around.tellOfChange();
   updates.dispose();
   expect(watching()).toEqual([0, 0]);
+});
+
+test('an update stands still while the window is used, and goes on when it is not', async () => {
+  const stands: boolean[] = [];
+  const running = { ...builds, runsByItself: true, standStill: (isStill: boolean) => void stands.push(isStill) };
+  around.isAutomatic = true;
+  const controller = { readStatus: () => Promise.resolve({ power: {} }) };
+  const updates = new AutomaticUpdates(running as never, controller as never, {} as never, SILENT);
+  await vi.advanceTimersByTimeAsync(15_000);
+  expect(stands).toEqual([false, false]);
+  around.isActive = true; // in its terminal
+  around.tellOfUse();
+  expect(stands.splice(0)).toEqual([false, false, true]);
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect(stands).toEqual([]);
+  around.isActive = false;
+  await vi.advanceTimersByTimeAsync(15_000);
+  expect(stands.includes(true)).toBe(false);
+  expect(stands.length).toBeGreaterThan(0);
+  updates.dispose();
 });

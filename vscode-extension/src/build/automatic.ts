@@ -1,5 +1,5 @@
-// Updates by themselves: one begins once the repository has drifted, on mains power, when nobody has typed in this window
-// for a minute. It stands still once somebody types, and on battery.
+// Updates by themselves: one begins once the repository has drifted, on mains power, when nobody has used this window
+// for a minute. It stands still once somebody does, and on battery.
 
 import * as vscode from 'vscode';
 
@@ -64,8 +64,13 @@ export class AutomaticUpdates implements vscode.Disposable {
       }),
       vscode.workspace.onDidChangeTextDocument(({ document, contentChanges }) => {
         if (contentChanges.length > 0 && document.uri.scheme !== 'output') {
-          this.pace.noteKey();
-          this.standStill(true);
+          this.noteUse();
+        }
+      }),
+      // A key in the terminal, say, or the mouse.
+      vscode.window.onDidChangeWindowState(({ active }) => {
+        if (active) {
+          this.noteUse();
         }
       }),
     );
@@ -86,6 +91,11 @@ export class AutomaticUpdates implements vscode.Disposable {
     }
   }
 
+  private noteUse(): void {
+    this.pace.noteKey();
+    this.standStill(true);
+  }
+
   private standStill(isStill: boolean): void {
     this.pace.noteStill(isStill);
     this.builds.standStill(isStill);
@@ -93,6 +103,9 @@ export class AutomaticUpdates implements vscode.Disposable {
 
   private async lookNow(): Promise<void> {
     this.pace.noteLook();
+    if (vscode.window.state.active) {
+      this.pace.noteKey();
+    }
     if (this.builds.runsByItself) {
       if (mustEnd(this.conditions(), this.pace.isStillTooLong())) {
         await this.builds.stopByItself();
