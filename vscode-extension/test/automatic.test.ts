@@ -4,21 +4,17 @@ import { AutomaticUpdates } from '../src/build/automatic';
 
 interface Around {
   isAutomatic: boolean;
-  isActive: boolean;
   keyListeners: number;
   tellOfChange: () => void;
-  tellOfUse: () => void;
+  tellOfSelection: (kind?: number) => void;
 }
 
-const around = vi.hoisted(
-  (): Around => ({
-    isAutomatic: false,
-    isActive: false,
-    keyListeners: 0,
-    tellOfChange: () => undefined,
-    tellOfUse: () => undefined,
-  }),
-);
+const around = vi.hoisted((): Around => ({
+  isAutomatic: false,
+  keyListeners: 0,
+  tellOfChange: () => undefined,
+  tellOfSelection: () => undefined,
+}));
 
 vi.mock('vscode', () => {
   class Disposable {
@@ -33,13 +29,11 @@ vi.mock('vscode', () => {
   }
   return {
     Disposable,
+    TextEditorSelectionChangeKind: { Keyboard: 1, Mouse: 2, Command: 3 },
     window: {
-      get state() {
-        return { active: around.isActive };
-      },
-      onDidChangeWindowState: (listener: (state: object) => void) => {
-        around.tellOfUse = () => {
-          listener({ active: true });
+      onDidChangeTextEditorSelection: (listener: (event: object) => void) => {
+        around.tellOfSelection = (kind) => {
+          listener({ kind });
         };
         return new Disposable(() => undefined);
       },
@@ -74,7 +68,7 @@ const builds = {
 
 beforeEach(() => {
   vi.useFakeTimers();
-  Object.assign(around, { isAutomatic: false, isActive: false, keyListeners: 0 });
+  Object.assign(around, { isAutomatic: false, keyListeners: 0 });
 });
 afterEach(() => {
   vi.useRealTimers();
@@ -103,22 +97,20 @@ test('nothing is watched but while updates may begin by themselves, or one runs'
   expect(watching()).toEqual([0, 0]);
 });
 
-test('an update stands still while the window is used, and goes on when it is not', async () => {
+test('an update stands still while the cursor is moved, and goes on ten seconds later', async () => {
   const stands: boolean[] = [];
   const running = { ...builds, runsByItself: true, standStill: (isStill: boolean) => void stands.push(isStill) };
   around.isAutomatic = true;
   const controller = { readStatus: () => Promise.resolve({ power: {} }) };
   const updates = new AutomaticUpdates(running as never, controller as never, {} as never, SILENT);
   await vi.advanceTimersByTimeAsync(15_000);
-  expect(stands).toEqual([false, false]);
-  around.isActive = true; // in its terminal
-  around.tellOfUse();
-  expect(stands.splice(0)).toEqual([false, false, true]);
-  await vi.advanceTimersByTimeAsync(60_000);
+  expect(stands.splice(0)).toEqual([false, false]);
+  [undefined, 3].forEach(around.tellOfSelection); // a program did that
   expect(stands).toEqual([]);
-  around.isActive = false;
+  around.tellOfSelection(1);
+  around.tellOfSelection(2);
+  expect(stands.splice(0)).toEqual([true, true]);
   await vi.advanceTimersByTimeAsync(15_000);
-  expect(stands.includes(true)).toBe(false);
-  expect(stands.length).toBeGreaterThan(0);
+  expect(stands).toEqual([false, false]);
   updates.dispose();
 });

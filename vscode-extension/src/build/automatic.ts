@@ -1,5 +1,5 @@
-// Updates by themselves: one begins once the repository has drifted, on mains power, when nobody has used this window
-// for a minute. It stands still once somebody does, and on battery.
+// Updates by themselves: one begins once the repository has drifted, on mains power, when nobody has typed or moved the
+// cursor in this window's editors for a minute. It stands still once somebody does, and on battery.
 
 import * as vscode from 'vscode';
 
@@ -67,9 +67,9 @@ export class AutomaticUpdates implements vscode.Disposable {
           this.noteUse();
         }
       }),
-      // A key in the terminal, say, or the mouse.
-      vscode.window.onDidChangeWindowState(({ active }) => {
-        if (active) {
+      // Not a selection that a program has made.
+      vscode.window.onDidChangeTextEditorSelection(({ kind }) => {
+        if (kind !== undefined && kind !== vscode.TextEditorSelectionChangeKind.Command) {
           this.noteUse();
         }
       }),
@@ -103,9 +103,6 @@ export class AutomaticUpdates implements vscode.Disposable {
 
   private async lookNow(): Promise<void> {
     this.pace.noteLook();
-    if (vscode.window.state.active) {
-      this.pace.noteKey();
-    }
     if (this.builds.runsByItself) {
       if (mustEnd(this.conditions(), this.pace.isStillTooLong())) {
         await this.builds.stopByItself();
@@ -126,7 +123,7 @@ export class AutomaticUpdates implements vscode.Disposable {
     const isEnabled = (repository: string): boolean => isEnabledFor(vscode.Uri.file(repository));
     const due = findDue(this.conditions(), status, this.failures, isEnabled);
     if (due) {
-      this.log.info(`${due.repository} has changed, and nobody types: an update begins`);
+      this.log.info(`${due.repository} has changed, and nobody uses this window's editors: an update begins`);
       void this.builds.updateByItself(due);
     }
   }

@@ -9,7 +9,7 @@ const AGAIN_MS = 24 * 3_600_000; // after a failure, unless the bundle is anothe
 export interface Conditions {
   readonly isAutomatic: boolean; // submodel.update.automatic
   readonly isTrusted: boolean; // the workspace
-  readonly isQuiet: boolean; // nobody has typed for a minute
+  readonly isQuiet: boolean; // nobody has typed or moved the cursor for a minute
 }
 
 export function mayBegin({ isAutomatic, isTrusted, isQuiet }: Conditions): boolean {
