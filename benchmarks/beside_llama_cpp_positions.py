@@ -66,6 +66,8 @@ def main() -> None:
     parser.add_argument("--other-build", action="store_true", help="with --again: the bundle is of another build")
     parser.add_argument("--peers-alone", action="store_true", help="with --again: ask the peers, and not the bundle")
     arguments = parser.parse_args()
+    if arguments.peers_alone and (not arguments.again or arguments.model_free or arguments.other_build):
+        parser.error("--peers-alone goes with --again, and with neither --model-free nor --other-build")
     peers = tuple((name, Path(file)) for name, _, file in (text.partition("=") for text in arguments.peer))
     if arguments.again or arguments.model_free:
         ask_again(arguments, peers)

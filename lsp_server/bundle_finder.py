@@ -18,7 +18,7 @@ from contract.bundle.bundle import read_manifest as bundle_manifest
 from contract.bundle.previous import MOST_KEPT, previous_bundles
 from contract.bundle.trusted_builds import UntrustedError, check_trusted
 from contract.errors import BundleError
-from contract.files.file_names import is_file, path_below
+from contract.files.file_names import is_file, is_gone, path_below
 
 log = logging.getLogger(__name__)
 
@@ -106,16 +106,17 @@ class BundleFinder:
         older = self._instead.get(bundle)
         if older is None:
             return bundle
-        if is_file(older / MANIFEST_FILE) and self._remembered(_look_at, older) is not None:
+        if not is_gone(older / MANIFEST_FILE) and self._remembered(_look_at, older) is not None:
             return older
         log.warning("The older bundle %s is gone, or not trusted any more: %s is served again", older, bundle)
         del self._instead[bundle]
         return bundle
 
     def roll_back(self, served: Sequence[Path], older: Path | None) -> tuple[Path, Path]:
-        """Serve an older bundle in the place of a `served` one: `older`, or by default the next older of the first.
+        """Serve an older bundle in the place of a `served` one: `older`, or by default the next older one.
 
-        Return the bundle that is no longer served, and the older one. Raises BundleError if there is no older one.
+        That is of the first bundle that has any. Return the bundle that is no longer served, and the older one. Raises
+        BundleError if there is no older one.
         """
         for bundle in served:
             own = next((key for key, value in self._instead.items() if value == bundle), bundle)
@@ -125,6 +126,8 @@ class BundleFinder:
             if chosen is not None:
                 self._instead[own] = chosen
                 return bundle, chosen
+            if older is None and previous:  # not that of another folder
+                break
         beside = ", ".join(map(str, served))
         if older is None:
             raise BundleError(f"There is no older bundle beside {beside}; the next build keeps this one.")

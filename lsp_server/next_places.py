@@ -14,7 +14,8 @@ _CLOSED_BLOCK = re.compile(r"\}[)\]};,]*+")
 def place_of_first_key(text: str, offset: int, grammar: Grammar | None = None) -> tuple[str, int] | None:
     """Return the text and offset at which the first keystroke after a pause would be answered; None if unknown.
 
-    On a blank line it is the cursor. At the end of a line it is the next one, after Enter.
+    On a blank line it is the cursor. At the end of a line, and between the braces of a block, it is the next one, after
+    Enter.
     """
     if text[:offset].rpartition("\n")[2].strip():
         return place_after_accepting(text, offset, "", grammar=grammar)

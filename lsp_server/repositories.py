@@ -122,7 +122,7 @@ def read_current_texts(root: Path, rest: Callable[[], None] = lambda: None) -> l
     # Imported here: it loads numpy, and the answer to `initialize` need not wait for that.
     from contract.repository.texts import ReadingSettings, read_repository
 
-    settings = ReadingSettings(max_entries=MAX_ENTRIES, max_seconds=MAX_SECONDS)
+    settings = ReadingSettings(max_entries=MAX_ENTRIES, max_seconds=MAX_SECONDS + MAX_REST_S)
     texts = read_repository(root, settings, on_progress=lambda done, total: rest()).texts
     return [text for _, text in texts.values()]
 

@@ -23,7 +23,7 @@ from contract.bundle.bundle import MANIFEST_FILE, find_bundle
 from contract.bundle.trusted_builds import UntrustedError
 from contract.documents import ServerStatus
 from contract.errors import BundleError, SubmodelError
-from contract.files.file_names import is_file
+from contract.files.file_names import is_gone
 from lsp_server.bundle_finder import BundleFinder, working_folder, workspace_of
 from lsp_server.bundle_states import BundleState
 from lsp_server.decoding.providers import Provider
@@ -140,7 +140,7 @@ class CompletionServer(LanguageServer):
 
     def _quiet_in_s(self) -> float:
         """Return in how many seconds QUIET_S have passed without a request or a move of the cursor, if none comes."""
-        if any(status.state is BundleState.LOADING for status in tuple(self.service.bundles.values())):
+        if any(status.state is BundleState.LOADING for status in self.service.bundles.values()):
             return QUIET_S
         return self._used_s + QUIET_S - time.monotonic()
 
@@ -169,7 +169,7 @@ class CompletionServer(LanguageServer):
         self._rest = self._loop.call_later(self.options.care.read_ahead_delay_ms / 1000, self._read_at_cursor)
 
     async def roll_back(self, older: Path | None) -> None:
-        """Serve an older bundle: `older`, or by default the newest one of the first bundle that has any.
+        """Serve an older bundle: `older`, or by default the next older one of the first bundle that has any.
 
         Raises BundleError if there is none.
         """
@@ -396,7 +396,7 @@ class CompletionServer(LanguageServer):
         """Free bundles that are no longer served: they are gone, or not trusted any more."""
         refused = self.finder.refused
         for bundle in list(self.service.bundles):
-            if bundle in refused or not is_file(bundle / MANIFEST_FILE):
+            if bundle in refused or is_gone(bundle / MANIFEST_FILE):
                 self.service.unload(bundle, forget=True)
 
     def _tell_refused(self) -> None:

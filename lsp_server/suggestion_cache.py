@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import Literal
 
 from lsp_server.request import Completion, CompletionRequest
-from lsp_server.suggestion.brackets import CLOSERS, CLOSING, OPENERS
+from lsp_server.suggestion.brackets import CLOSERS, CLOSING, OPENERS, TERMINATORS
 from lsp_server.suggestion.right_side import closer_below, doubled_closers, suffix_duplicate
 from lsp_server.suggestion.steps import Rejection
 
@@ -26,6 +26,7 @@ _NEAR_CHARS = 48  # before the cursor, which are compared first: a key copies an
 _MAX_CLOSERS = 4  # that the editor has put in
 _CLOSING_TAG = re.compile(r"</[\w.:-]*+>")
 
+_TERMINATORS = "".join(TERMINATORS)
 _CLOSER_BELOW = re.compile(r"\n[ \t]*+(?=[)\]}])")
 
 Hit = Literal["exact", "typed-through"]
@@ -77,7 +78,9 @@ class SuggestionCache:
                     continue
                 left, replaces = found.text[typed:], found.replaces if way == "same" else 0
                 if way == "enter":  # the closer has its own line now
-                    left = left.rstrip().removesuffix(suffix[: found.replaces].strip()).rstrip()
+                    closers, ended = suffix[: found.replaces].strip(), left.rstrip().rstrip(_TERMINATORS)
+                    left = ended.removesuffix(closers) if closers and ended.endswith(closers) else left
+                    left = left.rstrip()
                 if typed and not left.strip():
                     continue  # typed to its end: what comes next is a new request
                 if way == "tag" and not (may_repeat_tag and "\n" not in left):

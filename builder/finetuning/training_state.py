@@ -2,8 +2,7 @@
 
 One safetensors file, replaced as a whole: weights, the optimizer's moments, the best weights once a validation has
 chosen some, and in its metadata a JSON document. Nothing in it can run. A seal lies beside it
-(`contract.files.seals`). A state without a valid seal is ignored: a repository may have brought it along. The state of
-another fine-tuning is set aside, so that a build with other options does not lose what a night has learned.
+(`contract.files.seals`). A state without a valid seal is ignored: a repository may have brought it along.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ import json
 import stat
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
@@ -60,8 +59,6 @@ class StateFile:
     def save(self, progress: TrainingProgress, weights: Tensors, moments: Tensors, best: Tensors) -> None:
         """Replace the file; a kill leaves the old one or the new one. Raises OSError if the disk is full.
 
-        One of another stage hash is set aside.
-
         best: the weights that did best in validation; empty if those are the ones that training began with.
         """
         tensors = {
@@ -76,10 +73,6 @@ class StateFile:
                 metadata={"stage_hash": self.stage_hash, "progress": json.dumps(asdict(progress))},
             )
             self.vouch_for(fresh)
-            if self._stage_hash_there() not in (None, self.stage_hash):
-                older = self._older
-                write_text(older._seals, "".join(f"{one}\n" for one in self._read_seals()))
-                self.path.replace(older.path)
 
     def vouch_for(self, file: Path) -> None:
         """Seal a file that is about to become the state."""
@@ -89,26 +82,19 @@ class StateFile:
 
     def remove(self) -> None:
         """Remove the state, with its seal, if it is of this stage hash."""
-        for one in (self, self._older):
-            if one._stage_hash_there() == self.stage_hash:
-                one._seals.unlink(missing_ok=True)  # without which the state is ignored
-                with suppress(PermissionError):  # Windows removes no file that a virus scanner has open
-                    one.path.unlink()
+        if self._has_this_stage_hash():
+            self._seals.unlink(missing_ok=True)  # without which the state is ignored
+            with suppress(PermissionError):  # Windows removes no file that a virus scanner has open
+                self.path.unlink()
 
-    @property
-    def _older(self) -> StateFile:
-        """That of another fine-tuning, which this one has set aside."""
-        return replace(self, path=self.path.with_name(f"older-{self.path.name}"))
-
-    def _stage_hash_there(self) -> str | None:
-        """Return what the file says that it belongs to; None if none was begun, or it was cut off."""
+    def _has_this_stage_hash(self) -> bool:
         try:
             if not stat.S_ISREG(self.path.lstat().st_mode):
-                return None
+                return False
             with safe_open(self.path, framework="pt") as file:
-                return (file.metadata() or {}).get("stage_hash")
-        except (OSError, SafetensorError):
-            return None
+                return (file.metadata() or {}).get("stage_hash") == self.stage_hash
+        except (OSError, SafetensorError):  # never begun, or cut off
+            return False
 
     @property
     def _seals(self) -> Path:
@@ -133,9 +119,6 @@ class StateFile:
 
     def load(self) -> tuple[TrainingProgress, dict[str, dict[str, torch.Tensor]]] | None:
         """What `save` wrote for this stage hash: progress and {"weights" | "moments" | "best": tensors}; or None."""
-        return self._load() or self._older._load()
-
-    def _load(self) -> tuple[TrainingProgress, dict[str, dict[str, torch.Tensor]]] | None:
         try:
             if not self._is_own():
                 return None

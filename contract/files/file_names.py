@@ -85,5 +85,13 @@ def is_file(path: Path) -> bool:
     """Return whether a file is there; False on a drive that does not answer, where `Path.is_file` raises."""
     try:
         return path.is_file()
-    except (OSError, ValueError):  # the latter for a name that no file can have
+    except OSError:
+        return False
+
+
+def is_gone(path: Path) -> bool:
+    """Return whether a file is there no more; False on a drive that does not answer: it may be there."""
+    try:
+        return not path.is_file()
+    except OSError:
         return False

@@ -24,20 +24,23 @@ MOST_KEPT: Final = 2_000  # answers, and as many likelihoods; the oldest go firs
 class KeptAnswers:
     """A predictor that asks another one, but not what the file at `path` knows of it.
 
-    model_hash: of the model and of how it is asked. Answers of another one are forgotten by `save`.
+    model_hash: of the model and of how it is asked. Answers of another one are forgotten by `save`, and all that were
+    kept if `is_fresh`.
     """
 
-    def __init__(self, predictor: Predictor, path: Path, model_hash: str) -> None:
+    def __init__(self, predictor: Predictor, path: Path, model_hash: str, *, is_fresh: bool = False) -> None:
         self.name, self.parameters, self.bytes = predictor.name, predictor.parameters, predictor.bytes
         self.encoder = predictor.encoder
         self._predictor, self._path, self._model_hash = predictor, path, model_hash
-        known = self._read()
+        self.found = 0  # answers and likelihoods that were known
+        known = {} if is_fresh else self._read()
         self._answers: dict[str, str] = dict(known.get("answers", {}))
         self._nats: dict[str, float] = dict(known.get("nats", {}))
 
     def nats(self, ids: Sequence[int]) -> float:
         """Negative log-likelihood of ids[1:] given what precedes each, summed, in nats."""
         key = _key(ids)
+        self.found += key in self._nats
         self._nats[key] = self._nats.pop(key) if key in self._nats else self._predictor.nats(ids)
         return self._nats[key]
 
@@ -48,6 +51,7 @@ class KeptAnswers:
         keys = [_key(prompt, lines, start) for prompt, start in zip(prompts, starts, strict=True)]
         known = {key: self._answers.pop(key) for key in keys if key in self._answers}
         asked = [index for index, key in enumerate(keys) if key not in known]
+        self.found += len(keys) - len(asked)
         fresh = self._predictor.complete(
             [prompts[index] for index in asked], on_done, lines=lines, starts=[starts[index] for index in asked]
         )

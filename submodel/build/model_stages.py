@@ -319,7 +319,8 @@ class ModelStages:
         if not folder.is_dir():
             self._display.say(f"The shared start {folder} is gone, {whole}.")
             return None
-        if self._shared_made not in (None, sha256_of(folder / CHECKPOINT_MANIFEST)):
+        manifest = folder / CHECKPOINT_MANIFEST
+        if self._shared_made is not None and not (manifest.is_file() and sha256_of(manifest) == self._shared_made):
             self._display.say(f"The shared start {folder} is another one since this repository's build, {whole}.")
             return None
         beside = folder.parent / "bundle"

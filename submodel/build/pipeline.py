@@ -44,7 +44,7 @@ from submodel.build.lock import build_lock
 from submodel.build.model_stages import ModelStages
 from submodel.build.paths import BuildPaths, prepare_output
 from submodel.build.size_search import SIZES, is_as_good, is_worse, smallest_size
-from submodel.build.stage_times import expected_stages, remember_stages
+from submodel.build.stage_times import KEPT_ANSWERS, expected_stages, remember_stages
 from submodel.build.stages import StageRecord, Stages, hash_of
 from submodel.evaluation.bundle_predictor import BundlePredictor
 from submodel.evaluation.line_times import line_times
@@ -154,8 +154,8 @@ class Build(ModelStages):
         pruned, finetuned, model_hash = self._model_at(size, paths)
         if finetuned.result.get("kept_step") == 0:
             display.say(
-                "Fine-tuning made the model no better on its validation files, so the pruned model is exported; give "
-                "it more --minutes, or another --seed"
+                "Fine-tuning made the model no better on its validation files, so it is exported as it was before; "
+                "give it more --minutes, or another --seed"
             )
         bundle_hash = self._bundle_hash(model_hash, paths)
         exported = stages.run("export", bundle_hash, partial(self._export_served, paths), [paths.bundle])
@@ -268,6 +268,7 @@ class Build(ModelStages):
             record = score(predictor, held_out, on_progress=advance).to_record()
             if isinstance(predictor, KeptAnswers):
                 predictor.save()
+                record[KEPT_ANSWERS] = predictor.found
             return record | ({"milliseconds": predictor.milliseconds} if isinstance(predictor, BundlePredictor) else {})
 
         return self._stages.run(name, self._score_hash(model_hash, held_out), make)
@@ -280,8 +281,8 @@ class Build(ModelStages):
         base = self._load_base()
         encoder = base_encoder(base.tokenizer, base.prompt, is_sub_model=base.is_sub_model)
         predictor = TorchPredictor("base", base.model, encoder)
-        model_hash = hash_of(version=SCORING_VERSION, base=self._base.identity)
-        return KeptAnswers(predictor, self._paths.base_answers, model_hash)
+        model_hash = hash_of(version=SCORING_VERSION, base=self._base.identity, dtype=self._dtype)
+        return KeptAnswers(predictor, self._paths.base_answers, model_hash, is_fresh=self._settings.force)
 
     def _open_model(self, paths: BuildPaths) -> Callable[[], Predictor]:
         return lambda: open_checkpoint(SUB_MODEL, read_artifact(paths.model), self._dtype)

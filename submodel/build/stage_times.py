@@ -7,7 +7,7 @@ Fine-tuning takes the minutes that it was given.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from statistics import median
@@ -39,6 +39,7 @@ SECONDS: Final = {
 }
 REMEMBERED: Final = 3  # builds of a base
 MAX_BYTES: Final = 1 << 20
+KEPT_ANSWERS: Final = "kept_answers"  # in the record of a scoring: how many of its answers an earlier build had
 EXCERPT_POSITIONS: Final = 7  # held-out positions that take as long to complete as the excerpts to read
 
 
@@ -84,7 +85,8 @@ def _remember(settings: BuildSettings, base: ResolvedBase, records: Sequence[Sta
     expected = expected_stages(settings, base)
     for record in records:
         kind = _kind(record.name, settings.size)
-        if record.is_fresh and record.name in expected:
+        has_kept = isinstance(record.result, Mapping) and record.result.get(KEPT_ANSWERS, 0) > 0
+        if record.is_fresh and record.name in expected and not has_kept:
             seconds = record.seconds - (settings.minutes * 60 if kind == FIXED else 0)
             pace = max(seconds, 0.0) / _units(record.name, settings, base)
             paces[kind] = [*paces.get(kind, []), round(pace, 6)][-REMEMBERED:]

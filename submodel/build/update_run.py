@@ -135,7 +135,9 @@ class _Update(Build):
         since_last: Mapping[str, str] = {}
         if history.looked_at not in (None, history.commit):  # files that the last update saw first have moved since
             since_last = renames_since(found.root, history.looked_at) or {}
-            past += past_texts(found, history, OldTexts(found.root, history.looked_at, lambda: advance(0, 0)))
+            seen_last = OldTexts(found.root, history.looked_at, lambda: advance(0, 0))
+            texts = {one.text for one in past}
+            past += [one for one in past_texts(found, history, seen_last) if one.text not in texts]
         followed = follow(found, history.known, {**since_last, **renames}, past)
         super().__init__(settings, display, followed.corpus, {}, None)
         self._paths = UpdatePaths(root=settings.output)

@@ -404,8 +404,7 @@ def test_another_run_s_state_and_a_broken_one_are_not_gone_on_with(tmp_path):
     said = []
     run(tmp_path, stage_hash="another", on_event=said.append)
     assert not any("goes on" in text for text in said)
-    for name in ("state", "older-state"):
-        (tmp_path / name).write_bytes(b"\x10\0\0\0\0\0\0\0{broken")
+    (tmp_path / "state").write_bytes(b"\x10\0\0\0\0\0\0\0{broken")
     said.clear()
     run(tmp_path, on_event=said.append)
     assert not any("goes on" in text for text in said)
@@ -574,25 +573,6 @@ def test_nothing_to_train_on_is_said(tmp_path):
 def test_minutes_that_are_no_length_of_time_are_refused(minutes):
     with pytest.raises(BuildError, match="--minutes"):
         FinetuneSettings(minutes=minutes)
-
-
-def test_the_state_of_another_fine_tuning_is_set_aside_and_gone_on_with(tmp_path):
-    """A night was stopped, a short build was run, and the night goes on."""
-    night, short = (StateFile(path=tmp_path / "state", stage_hash=one) for one in ("night", "short"))
-    tensors = [{"w": torch.ones(2)} for _ in range(3)]
-    for step in (1, 2):
-        night.save(TrainingProgress(step=step), *tensors)
-    for step in (3, 4):
-        short.save(TrainingProgress(step=step), *tensors)
-    for state, step in ((short, 4), (night, 2)):
-        found = state.load()
-        assert found is not None and found[0].step == step
-    short.remove()
-    night.save(TrainingProgress(step=5), *tensors)
-    found = night.load()
-    assert found is not None and found[0].step == 5
-    night.remove()
-    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.skipif(os.name != "posix", reason="named pipes are POSIX's")

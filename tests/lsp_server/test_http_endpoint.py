@@ -344,7 +344,7 @@ def test_without_a_bundle_the_client_learns_what_to_do(tmp_path: Path) -> None:
 
 def test_another_build_is_loaded_once_nobody_types(monkeypatch: pytest.MonkeyPatch) -> None:
     """Else the next keystroke would wait for it; where nothing answers yet it is loaded at once."""
-    monkeypatch.setattr(endpoint, "QUIET_S", 0.02)
+    monkeypatch.setattr(endpoint, "QUIET_S", 600.0)
 
     async def run() -> None:
         slow, completer = slow_endpoint()
@@ -354,7 +354,10 @@ def test_another_build_is_loaded_once_nobody_types(monkeypatch: pytest.MonkeyPat
         for number in range(3):
             await slow.answer(request(f"a{number}"))
         assert followed == []
-        await asyncio.sleep(0.2)
+        monkeypatch.setattr(endpoint, "QUIET_S", 0.0)
+        await slow.answer(request("a"))
+        while not followed:
+            await asyncio.sleep(0.01)
         assert followed == [BUNDLE]
         slow.service.states.set(BUNDLE, BundleStatus(state=BundleState.FAILED))
         with pytest.raises(Refusal, match="can't be loaded"):

@@ -149,13 +149,15 @@ def test_a_block_that_is_typed_up_to_its_brace_leaves_the_brace_a_line() -> None
 
 
 @pytest.mark.parametrize(("text", "replaces"), [("\n    a();\n    b();\n", 0), ("\n    a();\n    b();\n  }", 1)])
+@pytest.mark.parametrize("behind", ["}", "})", "}));"])
 @pytest.mark.parametrize(("typed", "left"), [("", "a();\n    b();"), ("a();\n    ", "b();")])
 def test_a_block_goes_on_after_enter_has_put_the_brace_on_a_line_of_its_own(
-    text: str, replaces: int, typed: str, left: str
+    text: str, replaces: int, behind: str, typed: str, left: str
 ) -> None:
-    cache = SuggestionCache()
-    cache.put("s", "  f() {}\n\nx\n", 7, Completion(text=text, replaces=replaces))
-    document = f"  f() {{\n    {typed}\n  }}\n\nx\n"
+    cache, closers = SuggestionCache(), behind.rstrip(";")
+    text = f"{text[:-1]}{closers};" if replaces else text  # with the closers it takes the place of these
+    cache.put("s", f"  f() {{{behind}\n\nx\n", 7, Completion(text=text, replaces=len(closers) if replaces else 0))
+    document = f"  f() {{\n    {typed}\n  {behind}\n\nx\n"
     found = cache.find("s", CompletionRequest(text=document, offset=12 + len(typed)))
     assert found is not None and (found[0].text, found[0].replaces) == (left, 0)
 

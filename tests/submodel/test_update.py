@@ -878,7 +878,8 @@ def test_an_update_knows_whether_the_shared_start_is_that_of_its_build(tmp_path,
     document = {"finetuning": {"minutes": 1}, "seconds": 2.0, "models": []}
     shared = tmp_path / "shared" / "model"
     shared.mkdir(parents=True)
-    (shared / "manifest.json").write_text("{}")
+    for name in ("manifest.json", "config.json", "tokenizer.json", "model.safetensors"):
+        (shared / name).write_text("{}")
     remember_build(tmp_path / "stages", corpus, "2.2", "hash", document, None, "int8", 0, shared, "made")
     history = read_history(tmp_path / "stages")
     said: list[str] = []
