@@ -10,7 +10,7 @@ from builder.corpus.corpus import SourceFile
 from builder.evaluation.held_out import ScoringSettings, make_held_out
 from builder.evaluation.metrics import bootstrap, edit_similarity, is_exact, mean
 from builder.evaluation.scores import ExcerptScore, ScoredAnswer, Scores, compare
-from builder.evaluation.scoring import score
+from builder.evaluation.scoring import EXAMPLE_WORK, EXCERPT_WORK, score
 from contract.errors import CorpusError, EvaluationError
 from contract.prompt import PromptEncoder, PromptFormat
 from testbed.tokenizer import make_tokenizer
@@ -88,8 +88,8 @@ def test_progress_reaches_its_total():
     held_out = make_held_out([file("held-out")], ScoringSettings(blocks=3))
     seen = []
     score(oracle(held_out), held_out, on_progress=lambda done, total: seen.append((done, total)))
-    assert seen[-1][0] == seen[-1][1]
-    assert len(seen) == len(held_out.fim_examples) + 3 + len(held_out.excerpts)
+    examples = len(held_out.fim_examples) + 3
+    assert seen[-1][0] == seen[-1][1] == EXAMPLE_WORK * examples + EXCERPT_WORK * len(held_out.excerpts)
 
 
 def test_nothing_held_out_is_said():
