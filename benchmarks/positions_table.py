@@ -46,7 +46,7 @@ def main(folder: Path = RESULTS) -> None:
         )
     documents = {path.stem.removeprefix("positions-"): read(path) for path in paths}
     for kind in KINDS:
-        for ours in OURS:
+        for ours in (*OURS, UNTUNED):
             print_lines(kind, ours, documents)
     _print_times(documents)
     _print_bits({path.stem.removeprefix("middle-bits-"): read(path) for path in folder.glob("middle-bits-*.json")})
@@ -75,9 +75,9 @@ def print_lines(kind: str, ours: str, documents: Mapping[str, Mapping[str, Any]]
         for other in others:
             print_row(name, str(len(own["exact"][other])), "", other, _percent(own["exact"][other]), "")
         for baseline in BASELINES:
-            if baseline in own["exact"]:
+            if baseline in own["exact"] and baseline != ours:
                 _print_lead(name, baseline, [_clusters(own, ours, baseline)])
-    for baseline in BASELINES:
+    for baseline in filter(ours.__ne__, BASELINES):
         beside = [one["kinds"][kind] for one in found.values() if baseline in one["kinds"][kind]["exact"]]
         _print_lead("all that have it", baseline, [_clusters(own, ours, baseline) for own in beside])
     _print_lead("all", BETTER, [_clusters(own, ours, peer) for own, peer in compared])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 from benchmarks import following_table, positions_table
 from benchmarks.builds import RESULTS
 from benchmarks.following_commits import UNITS, gains
-from benchmarks.positions_table import TUNED, read
+from benchmarks.positions_table import TUNED, UNTUNED, read
 
 ROOT = Path(__file__).parents[2]
 FRONT = (ROOT / "README.md").read_text("utf-8")
@@ -92,15 +93,31 @@ def test_the_lines_right_beside_the_baselines(older: Mapping[tuple[str, ...], li
         assert rows[name][1:] == held_out + later, name
 
 
+def test_the_base_in_our_engine(leads: Mapping[tuple[str, ...], list[str]]) -> None:
+    rows = {row[0]: row[1:] for row in table("| all four, 100 lines of each kind from each |")}
+    of_both = [leads[kind, UNTUNED, "all", BETTER] for kind in (HELD_OUT, LATER)]
+    assert rows.pop(UNTUNED) == [of_both[0][2], "", of_both[1][2]]
+    assert rows.pop(Q8) == [cell for row in of_both for cell in row[4:]]
+    ours = [leads[kind, WHOLE, "all that have it", UNTUNED] for kind in (HELD_OUT, LATER)]
+    own, points, later, later_points = rows.pop("sub-model")
+    assert [own, later] == [row[2] for row in ours]
+    for written, row in zip((points, later_points), ours, strict=True):
+        by, low, high = (f"{-float(one):+.1f}" for one in re.findall(r"[+-][\d.]+", row[5]))
+        assert written == f"{by} ({high} to {low})"
+    assert rows == {}
+
+
 def test_readme_has_the_lines_right(
     leads: Mapping[tuple[str, ...], list[str]], older: Mapping[tuple[str, ...], list[str]]
 ) -> None:
     begins = {HELD_OUT: "lines of [held-out files]", LATER: "lines that the next 150 commits added"}
     for kind, begin in begins.items():
         _, _, own, _, other, difference = leads[kind, WHOLE, "all", BETTER]
-        ngram = leads[kind, WHOLE, "all that have it", "n-gram"][4]
+        beside = [leads[kind, WHOLE, "all that have it", peer][4] for peer in (UNTUNED, "n-gram")]
         found = [cells(line) for line in FRONT.splitlines() if line.startswith(f"| {begin}")]
-        assert [row[1:] for row in found] == [[own, other, difference, ngram]]
+        assert [row[1:] for row in found] == [[own, other, difference, *beside]]
+        by, within = leads[kind, WHOLE, "all that have it", UNTUNED][5].removeprefix("+").split(" ", 1)
+        assert f"by {by} {within}" in README or f"by {by} points {within}" in README
     tuned = [older[kind, WHOLE, "all that have it", TUNED] for kind in (HELD_OUT, LATER)]
     shares, points = ([row[place].split(" ")[0].removeprefix("+") for row in tuned] for place in (4, 5))
     assert f"completes {shares[0]} % and {shares[1]} %." in README
