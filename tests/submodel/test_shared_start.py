@@ -25,7 +25,7 @@ from submodel.app import app
 from submodel.build import model_stages
 from submodel.build.history import read_history
 from testbed.models import save_base
-from tests.submodel.test_update import always_better
+from tests.submodel.test_update import always_better, plan_one_pass
 
 pytestmark = pytest.mark.slow  # whole builds
 
@@ -60,9 +60,10 @@ def shape_of(repository: Path) -> tuple[int, int]:
 
 @pytest.fixture(autouse=True, scope="module")
 def _nothing_by_chance() -> Iterator[None]:
-    """Each training run is kept, and each model is in one number format, however busy the machine is."""
+    """Each training run is kept after a whole pass, and in one number format, however busy the machine is."""
     with pytest.MonkeyPatch.context() as patch:
         always_better(patch)
+        plan_one_pass(patch)
         patch.setattr(model_stages, "fastest_dtype", lambda: torch.float32)
         patch.setattr(model_stages, "is_int8_faster", lambda dtype: False)
         yield

@@ -110,15 +110,19 @@ def one_thread() -> None:
     torch.set_num_threads(1)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_pass() -> Iterator[None]:
+def plan_one_pass(monkeypatch: pytest.MonkeyPatch) -> None:
     """A training run reads each file once, in some twenty steps, however busy the machine is."""
 
     def plan(run: TrainingRun) -> None:
         run.progress.total = max(run.progress.step, len(run._material._pass(0).all()))
 
+    monkeypatch.setattr(TrainingRun, "_plan", plan)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_pass() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(TrainingRun, "_plan", plan)
+        plan_one_pass(patch)
         yield
 
 
