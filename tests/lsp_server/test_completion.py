@@ -557,6 +557,18 @@ def test_the_short_prompt_is_read_ahead_first_and_answers_a_key_until_the_whole_
     assert not completer.complete(by_hand).is_from_short_prompt, "all the time may be used"
 
 
+def test_a_first_key_with_other_text_behind_it_is_read_as_well() -> None:
+    """Enter between the braces of a block: with the suffix first its prompt shares next to nothing with the other."""
+    encoder = PromptEncoder(make_tokenizer(control_tokens=FIM_TOKENS), replace(FIM, stop_tokens=()).as_taught())
+    double = FixedEngine(encoder, "x")
+    resting = at(f"{CODE}f() {{}}\n{CODE}", len(CODE) + 5, path="a.ts", options=UNTIMED)
+    for behind, count in (("{}\n", 1), ("{\n    \n}\n", 2)):
+        double.read_ahead = []
+        first_key = replace(resting, text=f"{CODE}f() {behind}{CODE}", offset=len(CODE) + (5 if count == 1 else 10))
+        Completer(double).read_ahead(resting, None, first_key)  # type: ignore[arg-type]
+        assert len(double.read_ahead) == count
+
+
 def test_a_fast_machine_answers_from_a_longer_short_prompt(engine: Engine) -> None:
     text = "".join(f"value_{number} = compute({number})\n" for number in range(400)) + "x = "
     completer, double = fixed(engine, max_positions=100_000)
