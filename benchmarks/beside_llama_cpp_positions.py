@@ -250,9 +250,8 @@ def ask_again(arguments: argparse.Namespace, peers: Sequence[tuple[str, Path]]) 
             figures.update(described)
     check_built(reported["kinds"]["later"]["files"], arguments.bundle, arguments.built)
     threads = reported["kinds"]["held-out"]["threads"]
-    workers: dict[str, BundleWorker] = {}
     own = () if arguments.model_free or arguments.peers_alone else (("submodel", False), (FIRST_ANSWER, True))
-    workers |= {
+    workers = {
         name: BundleWorker(str(arguments.bundle), threads, has_drafts=True, is_first_answer=is_first)
         for name, is_first in own
     }

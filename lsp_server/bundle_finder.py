@@ -18,7 +18,7 @@ from contract.bundle.bundle import read_manifest as bundle_manifest
 from contract.bundle.previous import MOST_KEPT, previous_bundles
 from contract.bundle.trusted_builds import UntrustedError, check_trusted
 from contract.errors import BundleError
-from contract.files.file_names import is_file, is_gone, path_below
+from contract.files.file_names import is_file, path_below
 
 log = logging.getLogger(__name__)
 
@@ -106,7 +106,7 @@ class BundleFinder:
         older = self._instead.get(bundle)
         if older is None:
             return bundle
-        if not is_gone(older / MANIFEST_FILE) and self._remembered(_look_at, older) is not None:
+        if is_file(older / MANIFEST_FILE, if_silent=True) and self._remembered(_look_at, older) is not None:
             return older
         log.warning("The older bundle %s is gone, or not trusted any more: %s is served again", older, bundle)
         del self._instead[bundle]
@@ -202,7 +202,7 @@ def _refusal(bundle: Path) -> BundleError | None:
 
 def _is_still_refused(bundle: Path) -> bool:
     """Return whether a bundle that was refused is still there, and not trusted."""
-    return is_file(bundle / MANIFEST_FILE) and _refusal(bundle) is not None
+    return is_file(bundle / MANIFEST_FILE, if_silent=False) and _refusal(bundle) is not None
 
 
 def _is_served(bundle: Path | None) -> bool:

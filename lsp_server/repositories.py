@@ -120,11 +120,10 @@ def read_current_texts(root: Path, rest: Callable[[], None] = lambda: None) -> l
     if holds_home(root):
         raise CorpusError(f"{root} is the home folder or holds it, so it is not read as a repository; open one in it.")
     # Imported here: it loads numpy, and the answer to `initialize` need not wait for that.
-    from contract.repository.texts import ReadingSettings, read_repository
+    from contract.repository.texts import ReadingSettings, read_texts
 
     settings = ReadingSettings(max_entries=MAX_ENTRIES, max_seconds=MAX_SECONDS + MAX_REST_S)
-    texts = read_repository(root, settings, on_progress=lambda done, total: rest()).texts
-    return [text for _, text in texts.values()]
+    return [text for _, text in read_texts(root, settings, on_progress=lambda done, total: rest()).values()]
 
 
 log = logging.getLogger(__name__)

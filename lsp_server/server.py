@@ -23,7 +23,7 @@ from contract.bundle.bundle import MANIFEST_FILE, find_bundle
 from contract.bundle.trusted_builds import UntrustedError
 from contract.documents import ServerStatus
 from contract.errors import BundleError, SubmodelError
-from contract.files.file_names import is_gone
+from contract.files.file_names import is_file
 from lsp_server.bundle_finder import BundleFinder, working_folder, workspace_of
 from lsp_server.bundle_states import BundleState
 from lsp_server.decoding.providers import Provider
@@ -396,7 +396,7 @@ class CompletionServer(LanguageServer):
         """Free bundles that are no longer served: they are gone, or not trusted any more."""
         refused = self.finder.refused
         for bundle in list(self.service.bundles):
-            if bundle in refused or is_gone(bundle / MANIFEST_FILE):
+            if bundle in refused or not is_file(bundle / MANIFEST_FILE, if_silent=True):
                 self.service.unload(bundle, forget=True)
 
     def _tell_refused(self) -> None:

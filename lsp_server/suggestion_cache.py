@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import Literal
 
 from lsp_server.request import Completion, CompletionRequest
-from lsp_server.suggestion.brackets import CLOSERS, CLOSING, OPENERS, TERMINATORS
+from lsp_server.suggestion.brackets import CLOSING, OPENERS, TERMINATORS, outer_closers
 from lsp_server.suggestion.right_side import closer_below, doubled_closers, suffix_duplicate
 from lsp_server.suggestion.steps import Rejection
 
@@ -71,7 +71,7 @@ class SuggestionCache:
             start = offset - typed
             if text[max(0, start - _NEAR_CHARS) : start] not in near:
                 continue
-            for way, suffix, count in _suffixes(text, start, offset):
+            for way, suffix in _suffixes(text, start, offset):
                 key = _key(scope, text, start, suffix)
                 found = self._entries.get(key)
                 if found is None or not found.text.startswith(text[start:offset]):
@@ -86,7 +86,7 @@ class SuggestionCache:
                 if way == "tag" and not (may_repeat_tag and "\n" not in left):
                     continue
                 if way == "overtyped":
-                    replaces = found.replaces - count
+                    replaces = found.replaces - len(_typed_over(text[start:offset]))
                     if replaces < 0:
                         continue
                 self._entries.move_to_end(key)
@@ -131,35 +131,29 @@ def _key(scope: str, text: str, offset: int, suffix: str) -> _CacheKey:
     return scope, text[max(0, offset - _PREFIX_CHARS) : offset], suffix
 
 
-def _unopened(typed: str) -> str:
-    """Return the closing brackets of a text whose opening ones stand before it."""
-    opened, unopened = 0, ""
-    for character in typed:
-        if character in OPENERS:
-            opened += 1
-        elif character in CLOSERS:
-            opened, unopened = (opened - 1, unopened) if opened else (0, unopened + character)
-    return unopened
+def _typed_over(typed: str) -> str:
+    """Return the closers of a text whose openers stand before it: the editor had put them in."""
+    return "".join(typed[index] for index in outer_closers(typed, ""))
 
 
-def _suffixes(text: str, start: int, offset: int) -> Iterator[tuple[Way, str, int]]:
-    """Yield what may have stood right of the cursor when it was at `start`, how it changed since, and by how many.
+def _suffixes(text: str, start: int, offset: int) -> Iterator[tuple[Way, str]]:
+    """Yield what may have stood right of the cursor when it was at `start`, behind how it changed since.
 
     "same": today's text. "tag": the editor has put in the end of a tag, as soon as its `>` was typed. "closers": it has
-    put in so many closers, each as soon as its opener was typed. "overtyped": so many of the editor's closers were
-    typed over. "enter": Enter was pressed in front of a closer, which went to a line of its own.
+    put in closers, each as soon as its opener was typed. "overtyped": closers of the editor were typed over. "enter":
+    Enter was pressed in front of a closer, which went to a line of its own.
     """
-    yield "same", text[offset : offset + _SUFFIX_CHARS], 0
+    yield "same", text[offset : offset + _SUFFIX_CHARS]
     typed = text[start:offset]
     tag = _CLOSING_TAG.match(text, offset) if ">" in typed else None
     if tag is not None:
-        yield "tag", text[tag.end() : tag.end() + _SUFFIX_CHARS], 1
+        yield "tag", text[tag.end() : tag.end() + _SUFFIX_CHARS]
     if typed.startswith("\n") and (below := _CLOSER_BELOW.match(text, offset)):
-        yield "enter", text[below.end() : below.end() + _SUFFIX_CHARS], 1
-    if 0 < len(over := _unopened(typed)) <= _MAX_CLOSERS:
-        yield "overtyped", over + text[offset : offset + _SUFFIX_CHARS - len(over)], len(over)
+        yield "enter", text[below.end() : below.end() + _SUFFIX_CHARS]
+    if 0 < len(over := _typed_over(typed)) <= _MAX_CLOSERS:
+        yield "overtyped", over + text[offset : offset + _SUFFIX_CHARS - len(over)]
     opened = sum(character in OPENERS or character in "\"'`" for character in typed)
     for closed in range(1, min(opened, _MAX_CLOSERS) + 1):
         if text[offset + closed - 1 : offset + closed] not in CLOSING or offset + closed > len(text):
             return
-        yield "closers", text[offset + closed : offset + closed + _SUFFIX_CHARS], closed
+        yield "closers", text[offset + closed : offset + closed + _SUFFIX_CHARS]

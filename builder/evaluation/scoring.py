@@ -17,8 +17,8 @@ from contract.prompt import PromptEncoder
 EXAMPLE_WORK, EXCERPT_WORK = 7, 3  # an example has a whole window, an excerpt some four hundred tokens
 
 
-class Predictor(Protocol):
-    """A model that can be scored."""
+class Scorable(Protocol):
+    """A model that can be scored on held-out files."""
 
     name: str
     parameters: int
@@ -36,6 +36,10 @@ class Predictor(Protocol):
         starts: what the server makes each answer begin with. A predictor that can't do that leaves it to the model.
         """
 
+
+class Predictor(Scorable, Protocol):
+    """One that can also be scored on whole functions."""
+
     def generate(
         self,
         prompts: Sequence[Sequence[int]],
@@ -47,7 +51,7 @@ class Predictor(Protocol):
         """Greedy texts, each until is_done(index of its prompt, text so far) or the last token."""
 
 
-def score(predictor: Predictor, held_out: HeldOut, *, on_progress: Callable[[int, int], None] | None = None) -> Scores:
+def score(predictor: Scorable, held_out: HeldOut, *, on_progress: Callable[[int, int], None] | None = None) -> Scores:
     """Score one model. on_progress(done, total) counts examples and excerpts together, by how long they take."""
     encoder = predictor.encoder
     total = EXAMPLE_WORK * (len(held_out.fim_examples) + len(held_out.blocks)) + EXCERPT_WORK * len(held_out.excerpts)

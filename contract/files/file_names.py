@@ -81,17 +81,9 @@ def _flavour(folder: PurePath) -> type[PurePath]:
     return PureWindowsPath if isinstance(folder, PureWindowsPath) else PurePosixPath
 
 
-def is_file(path: Path) -> bool:
-    """Return whether a file is there; False on a drive that does not answer, where `Path.is_file` raises."""
+def is_file(path: Path, *, if_silent: bool) -> bool:
+    """Return whether a file is there; `if_silent` on a drive that does not answer, where `Path.is_file` raises."""
     try:
         return path.is_file()
     except OSError:
-        return False
-
-
-def is_gone(path: Path) -> bool:
-    """Return whether a file is there no more; False on a drive that does not answer: it may be there."""
-    try:
-        return not path.is_file()
-    except OSError:
-        return False
+        return if_silent

@@ -58,13 +58,18 @@ class RepositoryTexts:
     git_problem: str  # why git did not list a folder of a repository; "" elsewhere
 
 
-def read_texts(root: Path, settings: ReadingSettings = _DEFAULT_SETTINGS) -> Mapping[str, tuple[str, str]]:
+def read_texts(
+    root: Path,
+    settings: ReadingSettings = _DEFAULT_SETTINGS,
+    *,
+    on_progress: Progress = lambda done, total: None,
+) -> Mapping[str, tuple[str, str]]:
     """Path → (language, text) of what a build would read, neither split nor too small for it.
 
     The server compares these texts with its bundle's, to measure drift. Raises CorpusError if the folder
     is missing, can't be read or goes beyond the settings' `max_entries` or `max_seconds`.
     """
-    return read_repository(root, settings).texts
+    return read_repository(root, settings, on_progress=on_progress).texts
 
 
 def read_repository(

@@ -80,7 +80,7 @@ def remember_build(
     """
     before = read_history(folder)
     folder_of_start = None if shared is None else str(shared)
-    made_of_start = sha256_of(shared / MANIFEST) if shared is not None and (shared / MANIFEST).is_file() else None
+    made_of_start = None if shared is None else made_at(shared)
     rows = [row for row in document["models"] if row["name"] == SUB_MODEL and "positions" in row]
     scored = {"held_out": figures_of(rows[-1])} if rows else {}
     if (
@@ -114,6 +114,12 @@ def remember_build(
     )
     write_history(folder, history)
     return [dict(one) for one in versions]
+
+
+def made_at(model: Path) -> str | None:
+    """SHA-256 of the manifest of the model in a folder; None if it has none."""
+    path = model / MANIFEST
+    return sha256_of(path) if path.is_file() else None
 
 
 def describe_version(kind: str, commit: str | None, tuned: Mapping[str, Any], seconds: float) -> dict[str, Any]:

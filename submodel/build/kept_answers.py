@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from builder.evaluation.scoring import Predictor
+from builder.evaluation.scoring import Scorable
 from contract.files.folders import PRIVATE, write_text
 from contract.files.seals import open_sealed, seal_key, sealed_json
 from contract.files.untrusted_json import read_bytes
@@ -22,13 +22,13 @@ MOST_KEPT: Final = 2_000  # answers, and as many likelihoods; the oldest go firs
 
 
 class KeptAnswers:
-    """A predictor that asks another one, but not what the file at `path` knows of it.
+    """Implements `builder.evaluation.scoring.Scorable`: asks another one, but not what the file at `path` knows of it.
 
     model_hash: of the model and of how it is asked. Answers of another one are forgotten by `save`, and all that were
     kept if `is_fresh`.
     """
 
-    def __init__(self, predictor: Predictor, path: Path, model_hash: str, *, is_fresh: bool = False) -> None:
+    def __init__(self, predictor: Scorable, path: Path, model_hash: str, *, is_fresh: bool = False) -> None:
         self.name, self.parameters, self.bytes = predictor.name, predictor.parameters, predictor.bytes
         self.encoder = predictor.encoder
         self._predictor, self._path, self._model_hash = predictor, path, model_hash
@@ -59,17 +59,6 @@ class KeptAnswers:
         found = known | dict(zip((keys[index] for index in asked), fresh, strict=True))
         self._answers |= found
         return [found[key] for key in keys]
-
-    def generate(
-        self,
-        prompts: Sequence[Sequence[int]],
-        on_done: Callable[[int], None],
-        *,
-        max_new_tokens: int,
-        is_done: Callable[[int, str], bool],
-    ) -> list[str]:
-        """Greedy texts, each until is_done(index of its prompt, text so far) or the last token; they are not kept."""
-        return self._predictor.generate(prompts, on_done, max_new_tokens=max_new_tokens, is_done=is_done)
 
     def save(self) -> None:
         """Replace the file by what is known now. Raises OSError, and StateFolderError if the key can't be read."""

@@ -43,7 +43,7 @@ from exporters.precision import VARIANT_FILES, Precision, parse_precision
 from lsp_server.completion import Completer
 from lsp_server.decoding.engine import Engine
 from submodel.build.build_settings import BuildSettings
-from submodel.build.history import drop_next_history
+from submodel.build.history import drop_next_history, made_at
 from submodel.build.paths import BuildPaths
 from submodel.build.stages import StageRecord, Stages, hash_of
 from submodel.evaluation.fit_threshold import fit_threshold
@@ -319,8 +319,7 @@ class ModelStages:
         if not folder.is_dir():
             self._display.say(f"The shared start {folder} is gone, {whole}.")
             return None
-        manifest = folder / CHECKPOINT_MANIFEST
-        if self._shared_made is not None and not (manifest.is_file() and sha256_of(manifest) == self._shared_made):
+        if self._shared_made is not None and made_at(folder) != self._shared_made:
             self._display.say(f"The shared start {folder} is another one since this repository's build, {whole}.")
             return None
         beside = folder.parent / "bundle"

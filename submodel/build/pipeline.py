@@ -22,7 +22,7 @@ from builder.evaluation.baselines import score_baselines
 from builder.evaluation.held_out import HeldOut, make_held_out
 from builder.evaluation.infill import base_encoder
 from builder.evaluation.scores import Scores, compare
-from builder.evaluation.scoring import Predictor, score
+from builder.evaluation.scoring import Scorable, score
 from builder.evaluation.torch_predictor import TorchPredictor
 from builder.memory import give_back_memory
 from builder.pruning.structured_pruning import least_size_for
@@ -262,7 +262,7 @@ class Build(ModelStages):
         """
         return self._score(name, hash_of(base=self._base.identity), self._open_base, held_out)
 
-    def _score(self, name: str, model_hash: str, open_model: Callable[[], Predictor], held_out: HeldOut) -> StageRecord:
+    def _score(self, name: str, model_hash: str, open_model: Callable[[], Scorable], held_out: HeldOut) -> StageRecord:
         def make(advance: Advance) -> dict[str, Any]:
             predictor = open_model()
             record = score(predictor, held_out, on_progress=advance).to_record()
@@ -277,14 +277,14 @@ class Build(ModelStages):
     def _score_hash(model_hash: str, held_out: HeldOut) -> str:
         return hash_of(version=SCORING_VERSION, model=model_hash, positions=held_out.fingerprint)
 
-    def _open_base(self) -> Predictor:
+    def _open_base(self) -> Scorable:
         base = self._load_base()
         encoder = base_encoder(base.tokenizer, base.prompt, is_sub_model=base.is_sub_model)
         predictor = TorchPredictor("base", base.model, encoder)
         model_hash = hash_of(version=SCORING_VERSION, base=self._base.identity, dtype=self._dtype)
         return KeptAnswers(predictor, self._paths.base_answers, model_hash, is_fresh=self._settings.force)
 
-    def _open_model(self, paths: BuildPaths) -> Callable[[], Predictor]:
+    def _open_model(self, paths: BuildPaths) -> Callable[[], Scorable]:
         return lambda: open_checkpoint(SUB_MODEL, read_artifact(paths.model), self._dtype)
 
     @staticmethod

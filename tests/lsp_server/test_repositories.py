@@ -238,7 +238,7 @@ def test_a_reading_stands_still_while_somebody_types(root: Path, bundle: Path, m
     left = iter([0.0, *[0.02] * 100])
     monkeypatch.setattr("lsp_server.repositories.MAX_REST_S", 0.03)
     asked.clear()
-    asyncio.run(test())  # who never stops typing is told of drift all the same
+    asyncio.run(test())  # whoever never stops typing learns of drift all the same
     assert len(asked) < 20
 
 

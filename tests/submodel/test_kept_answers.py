@@ -37,9 +37,6 @@ class Model:
             on_done(1)
         return answers
 
-    def generate(self, *_: Any, **__: Any) -> list[str]:
-        return []
-
 
 @pytest.fixture(autouse=True)
 def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
