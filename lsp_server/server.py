@@ -75,7 +75,6 @@ class CompletionServer(LanguageServer):
         self._survival: asyncio.TimerHandle | None = None
         self._snooze: asyncio.TimerHandle | None = None
         self._rest: asyncio.TimerHandle | None = None
-        self._follows: dict[Path, asyncio.TimerHandle] = {}  # by bundle
         self._edited: set[str] = set()  # documents, since the last request
         self._cursor: tuple[str, types.Position] | None = None  # where the cursor rests, until the text there is read
 
@@ -232,10 +231,6 @@ class CompletionServer(LanguageServer):
             refusal=None if document.is_kept else _TOO_LONG if document.is_too_long else _NOT_KEPT,
         )
 
-    def _is_in(self, state: BundleState, bundle: Path) -> bool:
-        status = self.service.bundles.get(bundle)
-        return status is not None and status.state is state
-
     async def ask(self, request: CompletionRequest) -> Completion | None:
         """Return what to show for a request, None if there is nothing."""
         was_edited = request.client.uri in self._edited
@@ -247,37 +242,30 @@ class CompletionServer(LanguageServer):
         if self._read_conditions() != self._conditions:  # cheaper than the status, at each key
             self.send_status()
         if is_on and request.bundle:
-            self._follow_build_later(request.bundle, request.root)
+            self._keep_current(request.bundle, request.root)
             if was_edited and self.options.trigger.automatic and self.session.policy()[0] is Policy.FULL:
                 self._load_freed(request.bundle)
         return await self.session.suggest(request)
 
     def _load_freed(self, bundle: Path) -> None:
         """Load a model that was freed, also if nothing is shown at this request: the next one need not wait for it."""
-        if self._is_in(BundleState.UNLOADED, bundle):
+        status = self.service.bundles.get(bundle)
+        if status is not None and status.state is BundleState.UNLOADED:
             self.service.load(bundle, self.session.threads())
 
     def follow_builds(self) -> None:
         """Load the builds that have replaced bundles on disk; those that answer once nobody asks."""
         for bundle in list(self.service.bundles):
-            self._follow_build_later(bundle, workspace_of(bundle))
+            self._keep_current(bundle, workspace_of(bundle))
 
-    def _follow_build_later(self, bundle: Path, root: Path | None) -> None:
-        """Load the build that has replaced a bundle: one that answers once no request has come for QUIET_S seconds."""
-        if (timer := self._follows.pop(bundle, None)) is not None:
-            timer.cancel()
-        if self._is_in(BundleState.READY, bundle):
-            self._follows[bundle] = asyncio.get_running_loop().call_later(QUIET_S, self._follow_build, bundle, root)
-        else:
-            self._follow_build(bundle, root)
-
-    def _follow_build(self, bundle: Path, root: Path | None) -> None:
-        self._follows.pop(bundle, None)
-        if self.service.follow_build(bundle, self.session.threads()):
+    def _keep_current(self, bundle: Path, root: Path | None) -> None:
+        def begin_anew() -> None:
             self.service.free_when_idle(self.options.care.idle_unload_minutes)  # nobody need have asked
             self.notices.forget_drift(root)
             self.repositories.forget_readings()
             self.read_repositories()
+
+        self.service.keep_current(bundle, self.session.threads, begin_anew)
 
     async def load_bundles(self) -> None:
         """Find the workspace's bundles, load those that are not loaded, with progress.
@@ -374,7 +362,7 @@ class CompletionServer(LanguageServer):
 
     def close(self) -> None:
         """Stop the timers, the readings and the worker."""
-        for timer in (self._survival, self._snooze, self._rest, *self._follows.values()):
+        for timer in (self._survival, self._snooze, self._rest):
             if timer is not None:
                 timer.cancel()
         self.repositories.close()

@@ -75,7 +75,7 @@ class CompletionService:
         self._newest = threading.Event()  # set: the request that it belongs to is not wanted any more
         self._reading = threading.Event()  # set: reading ahead ends at its next chunk
         self._idle: asyncio.TimerHandle | None = None
-        self._quiet: asyncio.TimerHandle | None = None
+        self._quiet: dict[Path, asyncio.TimerHandle] = {}  # by bundle
 
     @property
     def bundles(self) -> dict[Path, BundleStatus]:
@@ -90,6 +90,34 @@ class CompletionService:
     def follow_build(self, bundle_folder: Path, threads: int | None) -> Future[None] | None:
         """Load a bundle again if another build has replaced it; the future of that, or None."""
         return self.load(bundle_folder, threads) if self.states.is_replaced(bundle_folder) else None
+
+    def keep_current(
+        self, bundle_folder: Path, threads: Callable[[], int | None], on_build: Callable[[], None] = lambda: None
+    ) -> None:
+        """Load a bundle again if another build has replaced it, or if it is to run with another number of threads.
+
+        One that answers is loaded once this was not called for QUIET_S seconds: else the next keystroke would wait.
+        The number of threads changes when the machine is plugged in or unplugged. `on_build` is called when another
+        build is loaded.
+        """
+
+        def look() -> None:
+            self._quiet.pop(bundle_folder, None)
+            if self.follow_build(bundle_folder, threads()) is not None:
+                on_build()
+            elif self._is_ready(bundle_folder) and self.bundles[bundle_folder].threads != threads():
+                self.load(bundle_folder, threads())
+
+        if (timer := self._quiet.pop(bundle_folder, None)) is not None:
+            timer.cancel()
+        if self._is_ready(bundle_folder):
+            self._quiet[bundle_folder] = asyncio.get_running_loop().call_later(QUIET_S, look)
+        else:
+            look()
+
+    def _is_ready(self, bundle_folder: Path) -> bool:
+        status = self.bundles.get(bundle_folder)
+        return status is not None and status.state is BundleState.READY
 
     def note_unloaded(self, bundle_folder: Path) -> None:
         """Give a bundle that nobody has asked yet its place in the status."""
@@ -148,8 +176,6 @@ class CompletionService:
             unwanted.set()
             if self._waiting is answer and answer.done():
                 self._waiting = None
-            if request.bundle is not None:
-                self._load_for_threads_later(request.bundle, request.threads)
 
     def build_of(self, bundle_folder: Path) -> str | None:
         """Return which build of a bundle answers, or answered last: SHA-256 of its bundle.json; None before that."""
@@ -161,12 +187,8 @@ class CompletionService:
 
     def can_read_ahead(self, bundle_folder: Path, threads: int | None) -> bool:
         """Return whether the worker is free and has the bundle in memory, as a request with `threads` would use it."""
-        status = self.bundles.get(bundle_folder)
         return (
-            not self.is_answering()
-            and status is not None
-            and status.state is BundleState.READY
-            and status.threads == threads
+            not self.is_answering() and self._is_ready(bundle_folder) and self.bundles[bundle_folder].threads == threads
         )
 
     async def read_ahead(
@@ -236,7 +258,7 @@ class CompletionService:
 
     def close(self) -> None:
         """Stop what runs and let the worker end."""
-        for timer in (self._idle, self._quiet):
+        for timer in (self._idle, *self._quiet.values()):
             if timer is not None:
                 timer.cancel()
         self._newest.set()
@@ -261,23 +283,6 @@ class CompletionService:
             log.error("The model does not come back; the server ends without it.")
             logging.shutdown()
             os._exit(1)
-
-    def _load_for_threads_later(self, bundle: Path, threads: int | None) -> None:
-        """Load a bundle again once no request has come for QUIET_S seconds, if it runs with other threads by then.
-
-        That is so after the machine was plugged in or unplugged. Until then the bundle answers as it was loaded.
-        """
-
-        def load() -> None:
-            status = self.bundles.get(bundle)
-            if status is None or status.state is not BundleState.READY or self.is_answering():
-                return
-            if status.threads != threads:
-                self.load(bundle, threads)
-
-        if self._quiet is not None:
-            self._quiet.cancel()
-        self._quiet = asyncio.get_running_loop().call_later(QUIET_S, load)
 
     def _give_up_worker(self) -> None:
         """Replace a stuck worker. Its models are interrupted; they are freed if its thread then ends."""

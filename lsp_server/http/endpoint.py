@@ -28,7 +28,7 @@ from lsp_server.http.messages import Found, Refusal, Reply, Wanted
 from lsp_server.options import ServerOptions
 from lsp_server.power import BURST_S, Policy, PowerMeter, choose_policy, choose_threads, options_on
 from lsp_server.request import Completion, CompletionRequest, line_end_of, path_in
-from lsp_server.service import QUIET_S, CompletionService
+from lsp_server.service import CompletionService
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +51,6 @@ class Endpoint:
         self._meter = PowerMeter(now)
         self._newest: dict[str, asyncio.Future[None]] = {}  # of each client that waits; done: a newer one came
         self._reading: asyncio.Task[Any] | None = None
-        self._following: asyncio.TimerHandle | None = None
         self._starts: deque[str] = deque(maxlen=MAX_STARTS)  # what stands where windows are cut from, newest first
         self._is_held_back = False  # by the machine's policy, as the log says
         self._routes = {
@@ -75,8 +74,6 @@ class Endpoint:
 
     def close(self) -> None:
         """Stop what runs."""
-        if self._following is not None:
-            self._following.cancel()
         self.service.close()
 
     async def answer(self, request: Request) -> Reply:
@@ -170,7 +167,7 @@ class Endpoint:
     def _completion_request(self, wanted: Wanted, policy: Policy) -> CompletionRequest:
         bundle, file = self._bundle(), Path(wanted.path)
         root = workspace_of(bundle)
-        self._follow_build_later(bundle)
+        self.service.keep_current(bundle, self._threads)
         request = CompletionRequest(
             text=wanted.text,
             offset=wanted.offset,
@@ -184,20 +181,6 @@ class Endpoint:
             options=options_on(policy, self.options),
         )
         return replace(request, window_from=self._window_from(request))
-
-    def _follow_build_later(self, bundle: Path) -> None:
-        """Load the build that has replaced the bundle: one that answers once no request has come for QUIET_S seconds.
-
-        Else the next keystroke would wait for it.
-        """
-        if self._following is not None:
-            self._following.cancel()
-        status = self.service.bundles.get(bundle)
-        if status is None or status.state is not BundleState.READY:
-            self.service.follow_build(bundle, self._threads())
-            return
-        loop = asyncio.get_running_loop()
-        self._following = loop.call_later(QUIET_S, self.service.follow_build, bundle, self._threads())
 
     def _window_from(self, request: CompletionRequest) -> int:
         """Return the offset that a prompt's window is counted from: the same line of a file for as long as it is sent.

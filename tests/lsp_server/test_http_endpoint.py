@@ -344,7 +344,7 @@ def test_without_a_bundle_the_client_learns_what_to_do(tmp_path: Path) -> None:
 
 def test_another_build_is_loaded_once_nobody_types(monkeypatch: pytest.MonkeyPatch) -> None:
     """Else the next keystroke would wait for it; where nothing answers yet it is loaded at once."""
-    monkeypatch.setattr(endpoint, "QUIET_S", 600.0)
+    monkeypatch.setattr("lsp_server.service.QUIET_S", 600.0)
 
     async def run() -> None:
         slow, completer = slow_endpoint()
@@ -354,7 +354,7 @@ def test_another_build_is_loaded_once_nobody_types(monkeypatch: pytest.MonkeyPat
         for number in range(3):
             await slow.answer(request(f"a{number}"))
         assert followed == []
-        monkeypatch.setattr(endpoint, "QUIET_S", 0.0)
+        monkeypatch.setattr("lsp_server.service.QUIET_S", 0.0)
         await slow.answer(request("a"))
         while not followed:
             await asyncio.sleep(0.01)
@@ -378,7 +378,7 @@ def test_a_named_folder_without_a_bundle_is_reported_at_the_start(tmp_path: Path
 
 
 def test_a_bundle_that_is_built_anew_is_loaded(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lsp_server.http.endpoint.QUIET_S", 0.0)
+    monkeypatch.setattr("lsp_server.service.QUIET_S", 0.0)
 
     async def run() -> None:
         time_s = 0.0

@@ -226,7 +226,7 @@ def test_a_build_that_has_replaced_the_one_which_answers_is_loaded_once_nobody_a
             await client.complete("file:///a.py", 0, 5, 2 + number)
             assert followed == ([] if state is BundleState.READY else [tmp_path]), state
             followed.clear()
-        monkeypatch.setattr("lsp_server.server.QUIET_S", 0.001)
+        monkeypatch.setattr("lsp_server.service.QUIET_S", 0.001)
         server.service.states.set(tmp_path, BundleStatus(state=BundleState.READY))
         await client.complete("file:///a.py", 0, 5, "last")
         while not followed:
@@ -235,7 +235,7 @@ def test_a_build_that_has_replaced_the_one_which_answers_is_loaded_once_nobody_a
         other = tmp_path / "other"
         server.service.states.set(other, BundleStatus(state=BundleState.READY))
         for bundle in (tmp_path, other):  # a request of another root does not end the wait of the first
-            server._follow_build_later(bundle, None)
+            server.service.keep_current(bundle, lambda: None)
         while {*followed} != {tmp_path, other}:
             await asyncio.sleep(0.001)
 
@@ -250,7 +250,7 @@ def test_builds_that_a_client_has_seen_are_loaded_though_nobody_asks(
 
     async def test(client: Client) -> None:
         server = client.server
-        monkeypatch.setattr("lsp_server.server.QUIET_S", 0.001)
+        monkeypatch.setattr("lsp_server.service.QUIET_S", 0.001)
         monkeypatch.setattr(server.service, "follow_build", lambda bundle, threads: followed.append(bundle))
         for bundle in bundles:
             server.service.states.set(bundle, BundleStatus(state=BundleState.READY))

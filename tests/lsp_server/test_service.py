@@ -251,7 +251,10 @@ def test_for_another_number_of_threads_it_is_loaded_once_no_request_comes(
 
     async def test(service: CompletionService, _: SlowCompleter) -> None:
         loaded = []
+        wanted: list[int | None] = []
         for threads in (None, None, 1):
+            wanted.append(threads)
+            service.keep_current(folder, lambda: wanted[-1])
             await service.complete(CompletionRequest(text=TEXT, offset=len(TEXT), bundle=folder, threads=threads))
             loaded.append(service._loaded.completers[folder])
         assert loaded[0] is loaded[1] is loaded[2], "a request does not wait for that"
@@ -410,7 +413,7 @@ def test_what_is_freed_goes_back_to_the_system(monkeypatch: pytest.MonkeyPatch) 
     run(test)
 
 
-def test_only_so_many_bundles_are_in_memory() -> None:
+def test_a_load_that_fails_frees_no_other_bundle() -> None:
     async def test(service: CompletionService, _: SlowCompleter) -> None:
         folders = [Path(f"/{index}") for index in range(MAX_LOADED)]
         for folder in folders:
