@@ -63,8 +63,10 @@ audit: $(VENV)/installed  ## known faults of what we depend on, by pip-audit and
 	$(BIN)/python -m benchmarks.robustness.audit
 
 lock: $(VENV)/installed  ## requirements-dev.lock: the versions that are installed here
-	@(echo "# What the tests ran with, written by \`make lock\` (pip freeze). Linux; other systems differ."; \
-	  $(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu$$//') > requirements-dev.lock
+	@echo "# What the tests ran with, written by \`make lock\` (pip freeze). Linux; other systems differ." \
+	  > requirements-dev.lock.new
+	@$(BIN)/python -m pip freeze --exclude-editable >> requirements-dev.lock.new
+	@sed 's/+cpu$$//' requirements-dev.lock.new > requirements-dev.lock && rm requirements-dev.lock.new
 
 # npm's own record of what it has installed; nothing is asked of the network when it is newer than the lock file.
 $(EXTENSION)/node_modules/.package-lock.json: $(EXTENSION)/package-lock.json

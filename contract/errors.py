@@ -1,4 +1,4 @@
-"""What can go wrong in the builder, each as one sentence: what happened, where, what to do next."""
+"""What can go wrong, each as one sentence: what happened, where, what to do next."""
 
 from __future__ import annotations
 

@@ -143,11 +143,10 @@ def _check_kind(name: str, value: object) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class ContextSnippet:
-    """Text of another file that may help. `source` says who chose it, and is no part of the prompt."""
+    """Text of another file that may help."""
 
     path: str  # posix, relative to the repository
     text: str
-    source: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

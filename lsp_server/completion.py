@@ -65,7 +65,8 @@ class Completer:
     def complete(self, request: CompletionRequest, stop: IsStopped | None = None) -> Completion:
         """Complete a text at its cursor.
 
-        `stop` is asked between tokens; a stopped completion shows nothing. Raises ServeError if the model fails.
+        `stop` is asked between tokens; a stopped completion shows nothing. Raises ServeError or
+        EngineCrash if the model fails.
         """
         budget_s = request.options.trigger.budget_ms / 1000
         deadline = time.perf_counter() + budget_s
@@ -120,7 +121,8 @@ class Completer:
 
         After each of them `first_key`, the request of the likeliest first key, is answered; on_answer gets the answers.
         With `is_short_enough` the whole prompt is read only if there is no short one. `stop` is asked before each chunk
-        of a prompt and between tokens. Raises ServeError if the model fails.
+        of a prompt and between tokens. Raises ServeError or
+        EngineCrash if the model fails.
         """
         prompt = self._prompt(request)
         computed = 0

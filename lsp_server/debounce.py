@@ -1,6 +1,7 @@
 """How long to wait after a keystroke before the model is asked.
 
-The first keystroke after a pause does not wait. The others wait a little if the user types slowly, longer in a burst.
+The first keystroke after a pause does not wait. The others wait a little
+longer than the mean gap between keys.
 """
 
 from __future__ import annotations

@@ -87,8 +87,8 @@ class TriggerOptions:
 
     automatic: bool = _option(True, _FLAG, "complete while the user types; without it only on request")
     comments: bool = _option(True, _FLAG, "complete in comments")
-    debounce_min_ms: int = _switch(40, _count(0, 2000))  # the wait after a keystroke if the user types slowly
-    debounce_max_ms: int = _switch(150, _count(0, 5000))  # the wait within a burst of keystrokes
+    debounce_min_ms: int = _switch(40, _count(0, 2000))  # the least wait after a keystroke
+    debounce_max_ms: int = _switch(150, _count(0, 5000))  # the longest, of those who type slowly
     multi_line: bool = _switch(True)  # several lines if the syntax says that a block begins
     # Time for an answer, a third of it at least after the prompt was read. What is there then is cut at its last whole
     # word.

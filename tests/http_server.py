@@ -18,15 +18,16 @@ from typing import Any
 from lsp_server.http.guard import read_token
 
 HOST = "127.0.0.1"
-# However busy the machine is, an answer has the time that it takes. A silent client is waited for longer than any test
-# takes. At its end the server says what it has loaded of what it must do without.
+# However busy the machine is, an answer has the time that it takes; on battery, too. A silent client is waited for
+# longer than any test takes. At its end the server says what it has loaded of what it must do without.
 IDLE_S = 600.0
 SERVE = f"""
 import functools, signal, sys
 from lsp_server import options
 signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in what a shell starts in the background
 patient = options.TriggerOptions(budget_ms=60_000, cold_ms=60_000)
-options.ServerOptions = functools.partial(options.ServerOptions, trigger=patient)
+care = options.CareOptions(on_battery="full")
+options.ServerOptions = functools.partial(options.ServerOptions, trigger=patient, care=care)
 from lsp_server.http import connection
 connection.IDLE_S = {IDLE_S}
 from submodel.app import main

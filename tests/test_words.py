@@ -22,7 +22,7 @@ UNCHECKED = {"LOG.md", "paper.md", "options.md", "reference.md"}
 
 # Packages whose comments and strings are read.
 COVERED = ("contract", "builder", "exporters", "lsp_server", "laboratory", "submodel")
-# Lines where a phrase has another meaning: a table of strings, a pattern, matrices of a feed-forward layer.
+# Files where a phrase has another meaning: a table of strings, a pattern, matrices of a feed-forward layer.
 OTHER_MEANINGS = {
     "builder/pruning/vocabulary.py": "pieces",
     "contract/repository/secret_forms.py": "recovery",

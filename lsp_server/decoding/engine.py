@@ -122,7 +122,7 @@ class Engine:
         `max_new_tokens` is by default LINE_TOKENS a line. `is_done` sees the text after each token, and ends the answer
         with it. `start` is what the answer has to begin with; the answer's text contains it. `stop` is asked between
         steps, and between the chunks of a long prompt. Raises ServeError if the prompt is empty or leaves no position
-        for an answer, or if the model fails.
+        for an answer; ServeError or EngineCrash if the model fails.
         """
         started = time.perf_counter()
         self._check(prompt_ids)
@@ -188,8 +188,8 @@ class Engine:
     def read(self, prompt_ids: Sequence[int], stop: Callable[[], bool] | None = None) -> int:
         """Read a prompt that may be asked for soon, and return how many tokens were computed.
 
-        `stop` is asked before each chunk, which takes some AHEAD_S seconds; what was read until then is kept. Raises
-        ServeError as `generate` does.
+        `stop` is asked before each chunk, which takes some AHEAD_S seconds; what was read until then is kept. Raises as
+        `generate` does.
         """
         self._check(prompt_ids)
         cache, sizes = self._use_memory(prompt_ids, LINE_TOKENS), self.decoder.chunk
@@ -212,7 +212,7 @@ class Engine:
     def all_logits(self, token_ids: Sequence[int]) -> NDArray[np.float32]:
         """Return the logits after each of `token_ids`, (tokens, vocabulary), from an empty cache; for scoring.
 
-        Raises ServeError if there are more tokens than positions.
+        Raises ServeError if there are more tokens than positions, else as `generate` does.
         """
         self.memory.clear()
         self.decoder.use(self.memory.take(token_ids, len(token_ids)), len(token_ids))
@@ -222,8 +222,8 @@ class Engine:
     def logits_behind(self, prompt_ids: Sequence[int], token_ids: Sequence[int]) -> NDArray[np.float32]:
         """Return the logits that predict each of `token_ids` behind a prompt, (tokens, vocabulary); for scoring.
 
-        Neither may be empty. What a cache holds of the prompt is not read again. Raises ServeError as `generate` does,
-        and if all tokens are more than the positions.
+        Neither may be empty. What a cache holds of the prompt is not read again. Raises as `generate` does, and
+        ServeError if all tokens are more than the positions.
         """
         self._check([*prompt_ids, *token_ids[1:]])
         self.read(prompt_ids)

@@ -1,4 +1,4 @@
-"""ONNX Runtime, set up for one person's laptop: how many threads, what to optimise, which errors it can raise."""
+"""ONNX Runtime, set up for one person's laptop: how many threads, what to optimise."""
 
 from __future__ import annotations
 

@@ -249,7 +249,7 @@ def _snippets(value: object) -> tuple[ContextSnippet, ...]:
 
 
 def _snippet(name: str, text: str) -> ContextSnippet:
-    return ContextSnippet(path=_name(name), text=text.replace("\r\n", "\n"), source="client")
+    return ContextSnippet(path=_name(name), text=text.replace("\r\n", "\n"))
 
 
 def _name(name: str) -> str:

@@ -61,9 +61,10 @@ class History:
 def remember_build(
     folder: Path,
     corpus: Corpus,
+    document: Mapping[str, Any],
+    *,
     program: str,
     model_hash: str,
-    document: Mapping[str, Any],
     commit: str | None,
     quantize: str,
     seed: int,

@@ -207,14 +207,14 @@ class Build(ModelStages):
             document["history"] = remember_build(
                 self._paths.stages,
                 self._corpus,
-                PROGRAM,
-                model_hash,
                 document,
-                commit,
-                self._quantize_of_updates(),
-                self._settings.seed,
-                self._shared_folder,
-                sha256_of(self._paths.model / MANIFEST),
+                program=PROGRAM,
+                model_hash=model_hash,
+                commit=commit,
+                quantize=self._quantize_of_updates(),
+                seed=self._settings.seed,
+                shared=self._shared_folder,
+                made=sha256_of(self._paths.model / MANIFEST),
             )
 
     def _quantize_of_updates(self) -> str:
@@ -294,7 +294,7 @@ class Build(ModelStages):
     def _choose_size(self) -> dict[str, Any]:
         """The smallest size that is as good as the base on validation files, and what each trial came to.
 
-        The model of that size is moved to where the build wants it. Those of the other sizes are removed. Their scores
+        The model of that size is copied to where the build wants it. Those of the other sizes are removed. Their scores
         are kept, so that the same search makes none of them again.
         """
         settings = replace(self._settings.scoring, positions=self._settings.search_positions)

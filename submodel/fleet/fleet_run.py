@@ -28,7 +28,7 @@ from submodel.build.paths import prepare_output
 from submodel.fleet.cluster import LOCAL, build_on_cluster
 from submodel.fleet.fleet_file import Repository, read_fleet_file
 from submodel.fleet.identity import key_of, look_at, remote_of
-from submodel.fleet.live_table import Pace, counts_line, make_table, row_line
+from submodel.fleet.live_table import FleetPace, counts_line, make_table, row_line
 from submodel.fleet.results import (
     PAGE,
     SCHEMA,
@@ -167,7 +167,7 @@ class Fleet:
         return True
 
     def _build(self, changed: Mapping[str, _Known], bases: Mapping[str, ResolvedBase]) -> None:
-        run, pace = uuid.uuid4().hex, Pace(len(changed))
+        run, pace = uuid.uuid4().hex, FleetPace(len(changed))
         due_s = time.monotonic() + INDEX_EVERY_S
         tasks = {name: (self._task(one, bases, run), one.repository.task) for name, one in changed.items()}
         rows = list(self._rows.values())

@@ -20,7 +20,7 @@ SILENT_S: Final = 15.0  # a build writes each second while it runs
 _LAST_BYTES: Final = 4096
 
 
-class Pace:
+class FleetPace:
     """How fast a fleet goes. total: builds of this run."""
 
     def __init__(self, total: int) -> None:
@@ -39,7 +39,7 @@ class Pace:
         return f"{self.done:,} of {self._total:,}, {each}, about {duration(left_s)} left"
 
 
-def make_table(rows: Sequence[Row], pace: Pace, work: Path, pending: Sequence[str]) -> Table:
+def make_table(rows: Sequence[Row], pace: FleetPace, work: Path, pending: Sequence[str]) -> Table:
     """The table of a terminal: the builds at work, and the counts below."""
     table = Table(caption=f"{counts_line(rows)}; {pace.line()}", expand=False)
     for title in ("at work", "stage", "of it", "left in all"):
@@ -62,7 +62,7 @@ def counts_line(rows: Sequence[Row]) -> str:
     return ", ".join(f"{counts[state]:,} {state}" for state in STATES if counts[state])
 
 
-def row_line(row: Row, pace: Pace) -> str:
+def row_line(row: Row, pace: FleetPace) -> str:
     """A repository that ended, in a line."""
     if row["state"] == "failed":
         return f"{row['name']}: failed. {row.get('reason', '')} ({pace.line()})"

@@ -65,7 +65,7 @@ def test_a_file_has_its_path_in_the_repository(tmp_path: Path) -> None:
     assert path_in(Path("/Users/Ada/app"), Path("/users/ada/app/src/A.py")) == "src/A.py"
 
 
-@pytest.mark.skipif(not Path("/proc").exists(), reason="a file system that tells cases apart")
+@pytest.mark.skipif(not Path("/proc").exists(), reason="only Linux has such a file system for sure")
 def test_two_folders_that_differ_by_case_stay_two(tmp_path: Path) -> None:
     for name in ("app", "App"):
         (tmp_path / name).mkdir()

@@ -101,7 +101,7 @@ def test_the_path_of_the_file_may_stand_in_front():
     name = "folder/" * 100 + "store.py"
     long = encoder.path_ids(name)
     assert len(long) == 1 + MAX_PATH_TOKENS
-    behind_others = encoder.encode(window, [ContextSnippet(path="a.py", text="a = 1\n", source="client")], path=name)
+    behind_others = encoder.encode(window, [ContextSnippet(path="a.py", text="a = 1\n")], path=name)
     assert behind_others[-len([*long, *encoder.encode(window)]) :] == [*long, *encoder.encode(window)]
     assert encoder.tokenizer.decode(long[1:]).endswith("store.py\n")
     assert base.as_taught(keeps_order=True) == replace(base, path_first=True)

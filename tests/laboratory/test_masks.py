@@ -68,10 +68,11 @@ def test_sparsity_is_exact_in_every_row(rows, columns, sparsity, seed):
     assert set(zeros.tolist()) == {int(sparsity * columns + 0.5)}
 
 
-@given(st.integers(1, 5), st.integers(1, 5), st.integers(2, 8), st.data())
-def test_each_group_has_exactly_its_zeros(rows, groups, size, data):
+@given(st.integers(1, 5), st.integers(1, 5), st.integers(2, 8), st.integers(0, 99), st.data())
+def test_each_group_has_exactly_its_zeros(rows, groups, size, seed, data):
     pattern = GroupPattern(zeros=data.draw(st.integers(1, size - 1)), size=size)
-    kept = keep_highest_in_groups(torch.rand(rows, groups * size).round(decimals=1), pattern)
+    scores = torch.rand(rows, groups * size, generator=torch.Generator().manual_seed(seed))
+    kept = keep_highest_in_groups(scores.round(decimals=1), pattern)
     assert ((~kept).reshape(rows, groups, size).sum(dim=2) == pattern.zeros).all()
 
 

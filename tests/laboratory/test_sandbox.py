@@ -33,7 +33,7 @@ if len(sys.argv) == 1:
     subprocess.run([sys.executable, __file__, "{marker}", "between"])
     while not os.path.exists("orphan"):
         time.sleep(0.01)
-    print("The orphan runs.")
+    print("The orphan runs.", flush=True)
 elif sys.argv[-1] == "between":  # ends at once, so that its child is an orphan in a session of its own
     subprocess.Popen([sys.executable, __file__, "{marker}"], start_new_session=True,
                      stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -143,13 +143,14 @@ def test_orphans_in_their_own_session_are_gone(run):
 def test_orphans_are_gone_after_a_timeout(run):
     marker = uuid.uuid4().hex
     text = MARKED_CHILD.format(marker=marker) + "if len(sys.argv) == 1: time.sleep(60)\n"
-    assert run(text, Limits(wall_s=1.5)).outcome == "timed out"
+    result = run(text, Limits(wall_s=10))
+    assert (result.outcome, result.stdout) == ("timed out", "The orphan runs.\n")
     assert processes_named(marker) == []
 
 
 def test_other_processes_of_the_user_live_on(run):
     with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as bystander:
-        run(MARKED_CHILD.format(marker="bystander"), Limits(wall_s=1.5))
+        assert run(MARKED_CHILD.format(marker="bystander")).stdout == "The orphan runs.\n"
         assert bystander.poll() is None
         bystander.kill()
 

@@ -59,7 +59,7 @@ def test_a_prompt_with_fim_tokens_is_taken_apart(prompt: str, before: str, after
 def test_files_in_front_of_a_prompt_are_taken_apart() -> None:
     prompt = "<|repo_name|>r\n<|file_sep|>one.py\nx = 1\n<|file_sep|>two.py\n" + FIM
     wanted = completion(prompt=prompt)
-    assert wanted.context == (ContextSnippet(path="one.py", text="x = 1\n", source="client"),)
+    assert wanted.context == (ContextSnippet(path="one.py", text="x = 1\n"),)
     assert (wanted.path, wanted.text, wanted.offset) == ("two.py", "a = \nb = 2\n", 4)
 
 

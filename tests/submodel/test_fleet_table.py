@@ -13,21 +13,21 @@ import pytest
 from rich.console import Console
 
 from submodel.fleet import live_table
-from submodel.fleet.live_table import Pace, make_table, row_line
+from submodel.fleet.live_table import FleetPace, make_table, row_line
 from submodel.fleet.results import Row
 
 
 @pytest.fixture
-def pace(monkeypatch: pytest.MonkeyPatch) -> Pace:
+def pace(monkeypatch: pytest.MonkeyPatch) -> FleetPace:
     """4 of 10 builds are done after two minutes."""
     now = [1000.0]
     monkeypatch.setattr(live_table, "time", SimpleNamespace(monotonic=lambda: now[0], time=time.time))
-    made = Pace(10)
+    made = FleetPace(10)
     made.done, now[0] = 4, 1120.0
     return made
 
 
-def test_the_rest_takes_as_long_a_build_as_those_before(pace: Pace) -> None:
+def test_the_rest_takes_as_long_a_build_as_those_before(pace: FleetPace) -> None:
     assert pace.line() == "4 of 10, 2.0 a minute, about 3 min 0 s left"
     pace.done = 1
     assert pace.line() == "1 of 10, 30.0 an hour, about 18 min 0 s left"
@@ -35,7 +35,7 @@ def test_the_rest_takes_as_long_a_build_as_those_before(pace: Pace) -> None:
     assert pace.line() == "0 of 10"
 
 
-def test_the_table_shows_the_builds_that_write(pace: Pace, tmp_path: Path) -> None:
+def test_the_table_shows_the_builds_that_write(pace: FleetPace, tmp_path: Path) -> None:
     logs: dict[str, list[object]] = {
         "billing": [{"kind": "stage", "stage": "finetune", "share": 0.43, "total_seconds_left": 90.0}, "half a li"],
         "silent": [{"kind": "stage", "stage": "prune"}],
@@ -56,7 +56,7 @@ def test_the_table_shows_the_builds_that_write(pace: Pace, tmp_path: Path) -> No
     assert "1 built, 1 failed; 4 of 10" in " ".join(shown.split())
 
 
-def test_a_failure_is_a_line_with_its_sentence(pace: Pace) -> None:
+def test_a_failure_is_a_line_with_its_sentence(pace: FleetPace) -> None:
     row: Row = {"name": "billing", "source": "", "state": "failed", "reason": "There is too little code."}
     assert row_line(row, pace).startswith("billing: failed. There is too little code. (4 of 10")
 

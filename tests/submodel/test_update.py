@@ -7,7 +7,7 @@ import json
 import random
 import shutil
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,7 +18,7 @@ import torch
 from typer.testing import CliRunner
 
 from builder.artifact import read_artifact
-from builder.corpus.corpus import SourceFile, read_corpus
+from builder.corpus.corpus import Corpus, SourceFile, read_corpus
 from builder.fim_examples import FimExample, draw_fim_examples
 from builder.finetuning import training_data
 from builder.finetuning.training_data import Material
@@ -830,6 +830,11 @@ def test_a_history_that_another_account_wrote_is_none(repository, monkeypatch, t
         follow(repository)
 
 
+def remember(stages: Path, corpus: Corpus, document: Mapping[str, Any], **others: Any) -> list[dict[str, Any]]:
+    facts: dict[str, Any] = {"program": "2.2", "model_hash": "hash", "commit": None, "quantize": "int8", "seed": 0}
+    return remember_build(stages, corpus, document, **(facts | others))
+
+
 def test_a_history_of_another_version_asks_for_a_build_and_a_build_begins_it_anew(repository):
     stages = repository / ".submodel" / "stages"
     document = {"program": "1.1", "key": "…", "commit": None, "paths": {}, "texts": {}, "versions": []}
@@ -837,9 +842,7 @@ def test_a_history_of_another_version_asks_for_a_build_and_a_build_begins_it_ane
     with pytest.raises(BuildError, match="submodel build"):
         follow(repository)
     corpus = read_corpus(repository)
-    remember_build(
-        stages, corpus, "2.2", "hash", {"finetuning": {"minutes": 1}, "seconds": 2.0, "models": []}, None, "int8", 7
-    )
+    remember(stages, corpus, {"finetuning": {"minutes": 1}, "seconds": 2.0, "models": []}, seed=7)
     history = read_history(stages)
     assert history is not None
     assert (history.program, len(history.versions), history.seed) == ("2.2", 1, 7)
@@ -851,7 +854,7 @@ def test_a_build_that_is_repeated_has_its_newest_scores_in_the_history(tmp_path,
     for share in (0.25, 0.5):
         row = {"name": "sub-model", "fim_exact_match": share, "positions": 4}
         document = {"finetuning": {"minutes": 1}, "seconds": 2.0, "models": [row]}
-        versions = remember_build(tmp_path / "stages", corpus, "2.2", "hash", document, None, "int8", 0)
+        versions = remember(tmp_path / "stages", corpus, document)
     assert [one["held_out"]["fim_exact_match"] for one in versions] == [0.5]
 
 
@@ -862,7 +865,7 @@ def test_a_model_that_was_made_again_is_a_version_of_its_own(tmp_path, monkeypat
     row = {"name": "sub-model", "fim_exact_match": 0.25, "positions": 4}
     for made, rows in (("one", [row]), ("another", [])):
         document = {"finetuning": {"minutes": 1}, "seconds": 2.0, "models": rows}
-        versions = remember_build(tmp_path / "stages", corpus, "2.2", "hash", document, None, "int8", 0, None, made)
+        versions = remember(tmp_path / "stages", corpus, document, made=made)
     assert ["held_out" in one for one in versions] == [True, False]
 
 
@@ -871,7 +874,7 @@ def test_a_shared_start_that_was_moved_is_found_by_the_updates_after_the_next_bu
     corpus: Any = SimpleNamespace(files=())
     document = {"finetuning": {"minutes": 1}, "seconds": 2.0, "models": []}
     for shared in (None, tmp_path / "moved"):
-        remember_build(tmp_path / "stages", corpus, "2.2", "hash", document, None, "int8", 0, shared, "made")
+        remember(tmp_path / "stages", corpus, document, shared=shared, made="made")
     history = read_history(tmp_path / "stages")
     assert history is not None and history.shared == str(tmp_path / "moved")
 
@@ -884,7 +887,7 @@ def test_an_update_knows_whether_the_shared_start_is_that_of_its_build(tmp_path,
     shared.mkdir(parents=True)
     for name in ("manifest.json", "config.json", "tokenizer.json", "model.safetensors"):
         (shared / name).write_text("{}")
-    remember_build(tmp_path / "stages", corpus, "2.2", "hash", document, None, "int8", 0, shared, "made")
+    remember(tmp_path / "stages", corpus, document, shared=shared, made="made")
     history = read_history(tmp_path / "stages")
     said: list[str] = []
     stages: Any = SimpleNamespace(
