@@ -97,8 +97,8 @@ def test_the_lines_right_beside_the_baselines(
         held_out, later = (leads[kind, WHOLE, "all that have it", peer][4:] for kind in (HELD_OUT, LATER))
         assert rows[name][1:] == held_out + later, name
     right = [[leads[kind, WHOLE, name, TUNED][4].split(".")[0] for name in LANGUAGES] for kind in (HELD_OUT, LATER)]
-    held_out, later = ("{}, {}, {} and {}".format(*counts) for counts in right)
-    assert f"the tuned dense baseline has {held_out} right, of their later ones {later}." in WORDS
+    said_held_out, said_later = ("{}, {}, {} and {}".format(*counts) for counts in right)
+    assert f"the tuned dense baseline has {said_held_out} right, of their later ones {said_later}." in WORDS
     before = [older[kind, WHOLE, "all that have it", TUNED][5].replace("-", "−") for kind in (HELD_OUT, LATER)]
     assert f"by another draw: {' and '.join(before)}." in WORDS
 
