@@ -21,7 +21,7 @@ from contract.bundle.previous import forget_older, mark_newest, place_for
 from contract.bundle.trusted_builds import check_trusted, trust_build, trusted_folder
 from contract.documents import ArchitectureFacts, FileFacts, Manifest
 from contract.errors import BuildError, BundleError, ExportError
-from contract.files.file_names import DEVICES, is_stray
+from contract.files.file_names import DEVICES, is_link, is_stray
 from contract.files.folders import replace_folder, write_text
 from contract.files.home import folders_up
 from contract.files.untrusted_json import parse_json, read_bytes, read_json
@@ -98,19 +98,29 @@ class Bundle:
 def find_bundle(start: Path) -> Path:
     """The bundle folder of the nearest folder at or above `start` (a file or folder) that has one.
 
-    The search ends at the root of a git repository, and never climbs into the home folder or one that holds it. It
-    tells nothing of who made the bundle. Raises BundleError where none has one.
+    The search ends at the root of a git repository, and never climbs into the home folder or one that holds it. A link
+    is passed over: a repository that came with one would be served the model of another. It tells nothing of who made
+    the bundle. Raises BundleError where none has one.
     """
-    origin = start.absolute()
+    origin, links = start.absolute(), ""
     for folder in folders_up(origin):
-        if (folder / WORKSPACE_BUNDLE).is_dir():
-            return folder / WORKSPACE_BUNDLE
+        bundle = folder / WORKSPACE_BUNDLE
+        if is_workspace_link(folder):
+            links = f" ({bundle} is a link, which is not followed)"
+        elif bundle.is_dir():
+            return bundle
         if (folder / ".git").exists():
             break
     raise BundleError(
-        f"No bundle ({WORKSPACE_BUNDLE.as_posix()}) in {origin} or a folder above it; "
+        f"No bundle ({WORKSPACE_BUNDLE.as_posix()}) in {origin} or a folder above it{links}; "
         "run `submodel build` in the repository, or name the folder of one."
     )
+
+
+def is_workspace_link(folder: Path) -> bool:
+    """Whether the place of a repository's bundle is a link, or lies behind one."""
+    bundle = folder / WORKSPACE_BUNDLE
+    return is_link(bundle.parent) or is_link(bundle)
 
 
 def find_trusted_bundle(start: Path) -> Path:

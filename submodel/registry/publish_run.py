@@ -32,12 +32,14 @@ from contract.bundle.bundle import (
     MODEL_FILE,
     WORKSPACE_BUNDLE,
     build_of,
+    is_workspace_link,
     read_bundle,
     sealed_manifest,
 )
 from contract.bundle.trusted_builds import check_trusted
 from contract.documents import FileFacts, Manifest
 from contract.errors import RegistryError, SubmodelError, first_line
+from contract.files.file_names import is_link
 from contract.files.lock_file import hold_lock
 from contract.files.seals import keep_key
 from contract.files.untrusted_json import parse_json, read_bytes, read_json
@@ -173,7 +175,7 @@ def _open_key(settings: PublishSettings) -> CryptoSigner:
 
 def _find_bundles(folder: Path) -> list[tuple[Path, bool]]:
     """The bundles of a folder, and whether each was named itself: others may have come along with a clone."""
-    has_build = (folder / WORKSPACE_BUNDLE / MANIFEST_FILE).is_file()
+    has_build = (folder / WORKSPACE_BUNDLE / MANIFEST_FILE).is_file() and not is_workspace_link(folder)
     if (folder / MANIFEST_FILE).is_file() and not has_build and not (folder / ".git").exists():
         return [(folder.absolute(), True)]
     found = []
@@ -181,6 +183,8 @@ def _find_bundles(folder: Path) -> list[tuple[Path, bool]]:
     within = sorted(one for one in folder.iterdir() if not one.name.startswith(".")) if folder.is_dir() else ()
     for one in (folder, *within):
         for place in (one / WORKSPACE_BUNDLE, one / "bundle", *((folder,) if one == folder else ())):
+            if place != folder and (is_link(place) or is_link(place.parent)):
+                continue  # to the model of another repository
             if os.path.isfile(place / MANIFEST_FILE):  # noqa: PTH113 - pathlib raises where a folder may not be entered
                 found.append((place.absolute(), False))
                 break

@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 
 from contract.bundle.bundle import Bundle, find_bundle, read_manifest, seal_manifest
-from contract.errors import BundleError
+from contract.errors import BundleError, RegistryError
 from lsp_server.bundle_finder import BundleFinder
+from submodel.registry.publish_run import _find_bundles
 
 
 def test_a_bundle_above_the_repository_is_not_found(tmp_path: Path) -> None:
@@ -25,6 +26,21 @@ def test_a_bundle_above_the_repository_is_not_found(tmp_path: Path) -> None:
     (tmp_path / "clone" / "src").mkdir()
     with pytest.raises(BundleError, match="No bundle"):
         find_bundle(tmp_path / "clone" / "src")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links need a right on Windows")
+@pytest.mark.parametrize("link", [".submodel", ".submodel/bundle"])
+def test_a_bundle_of_another_repository_is_not_found_through_a_link(tmp_path: Path, link: str) -> None:
+    """Succeeds on 11cca76f: the model of other code that this account has built answered in a clone."""
+    (tmp_path / "company" / ".submodel" / "bundle").mkdir(parents=True)
+    clone = tmp_path / "clone"
+    (clone / link).parent.mkdir(parents=True)
+    (clone / link).symlink_to(tmp_path / "company" / link)
+    with pytest.raises(BundleError, match=r"\.submodel/bundle is a link, which is not followed"):
+        find_bundle(clone)
+    assert BundleFinder().for_file(clone / "a.py", [clone]) is None
+    with pytest.raises(RegistryError, match="has no bundle"):
+        _find_bundles(clone)
 
 
 def test_a_bundle_of_the_home_folder_is_not_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -79,6 +79,14 @@ test('the repository is found from a folder below', async () => {
   expect(await findRepository(below)).toBe(repository);
 });
 
+test.skipIf(process.platform === 'win32')('a bundle behind a link is not found', async () => {
+  build(1000);
+  const clone = path.join(repository, 'clone');
+  fs.mkdirSync(path.join(clone, '.git'), { recursive: true });
+  fs.symlinkSync(path.join(repository, '.submodel'), path.join(clone, '.submodel'));
+  expect(await findRepository(clone)).toBeUndefined();
+});
+
 test('a build is of the repository whose bundle is served, unless the user picks the folder', async () => {
   const below = path.join(repository, 'packages', 'a');
   fs.mkdirSync(below, { recursive: true });

@@ -81,11 +81,18 @@ export async function readBounded(file: string, maxBytes: number): Promise<strin
  */
 export async function findRepository(start: string, home: string = os.homedir()): Promise<string | undefined> {
   for (const folder of await listSearched(start, home)) {
-    if (await isFolder(path.join(folder, OWN_BUNDLE))) {
+    if ((await isFolder(path.join(folder, OWN_BUNDLE))) && !(await isBehindLink(folder))) {
       return folder;
     }
   }
   return undefined;
+}
+
+/** Whether the place of a repository's bundle is a link, which the server follows no more than this does. */
+async function isBehindLink(repository: string): Promise<boolean> {
+  const places = [path.join(repository, path.dirname(OWN_BUNDLE)), path.join(repository, OWN_BUNDLE)];
+  const facts = await Promise.all(places.map((place) => fs.lstat(place).catch(() => undefined)));
+  return facts.some((one) => one?.isSymbolicLink());
 }
 
 /** The root of the git repository of `start`, where a bundle may appear; undefined if no search gets to one. */
