@@ -76,10 +76,9 @@ def list_files(root: Path, limits: ListingLimits = _DEFAULT_LIMITS) -> Listing:
         pass  # git would answer with an empty list
     problem, repository = "", _repository_of(root)
     try:
-        tags = _list_with_git(root)
+        tags = _list_with_git(root, limits)
     except GitError as error:
         tags, problem = {}, "" if repository is None else str(error)
-    limits.check(root, len(tags))
     if tags:
         tracked = frozenset(path for path, tag in tags.items() if tag != UNTRACKED)
         sparse = frozenset(path for path, tag in tags.items() if tag == SKIPPED)
@@ -99,18 +98,19 @@ def _finish(paths: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted({path for path in paths if not OWN_FOLDERS.intersection(path.casefold().split("/"))}))
 
 
-def _list_with_git(root: Path) -> dict[str, bytes]:
+def _list_with_git(root: Path, limits: ListingLimits) -> dict[str, bytes]:
     """Path → git's tag of it. UNTRACKED is not in its index, SKIPPED not wanted in the work tree.
 
     Raises GitError where git fails: it is not there, or this is no repository, not this user's, broken, or takes too
-    long.
+    long. Raises CorpusError beyond the limits, before the names are made.
     """
     top = run_git(root, "rev-parse", "--show-toplevel")
     # core.worktree can name any folder as the work tree: only this folder, or one above it, is believed.
     if not top or path_below(root, Path(os.path.realpath(decode_name(top.removesuffix(b"\n"))))) is None:
         raise GitError("git names another folder as the work tree")
-    lines = run_git(root, "ls-files", "-t", "-z", "--cached", "--others", "--exclude-standard").split(b"\0")
-    return {decode_name(line[2:]).removesuffix("/"): line[:1] for line in lines if line}
+    answer = run_git(root, "ls-files", "-t", "-z", "--cached", "--others", "--exclude-standard")
+    limits.check(root, answer.count(b"\0"))
+    return {decode_name(line[2:]).removesuffix("/"): line[:1] for line in answer.split(b"\0") if line}
 
 
 def _walk(top: Path, root: Path, limits: ListingLimits) -> Listing:

@@ -127,11 +127,18 @@ def prepare_output(folder: Path) -> None:
             "take no other; rename the folder, or choose another one with -o."
         ) from error
     check_own(folder)
-    make_folder(folder)
+    if not folder.is_dir():
+        make_folder(folder)
+        if sys.platform != "win32" and folder.stat().st_uid != os.geteuid():
+            folder.rmdir()
+            raise BuildError(
+                f"The drive of {folder} gives files to another account, so that nothing there tells who made them; "
+                "choose a folder on another disk with -o."
+            )
     ignore = folder / ".gitignore"
     if folder.absolute().name != WORKSPACE and _text_of(ignore) != IGNORED and _holds_foreign(folder):
         raise BuildError(f"{folder} holds files that no build has made; choose an empty or a new folder with -o.")
-    if not ignore.exists():
+    if _text_of(ignore) != IGNORED:  # another one may have come with an archive, and git would add the model
         write_text(ignore, IGNORED)
 
 
@@ -184,7 +191,7 @@ def _holds_foreign(folder: Path) -> bool:
 
 def _text_of(path: Path) -> str | None:
     try:
-        return path.read_text("utf-8")
+        return path.read_text("utf-8") if path.is_file() else None  # a pipe would hang
     except (OSError, ValueError):
         return None
 

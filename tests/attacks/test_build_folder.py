@@ -90,6 +90,13 @@ def test_gitignore_is_never_written_through_a_link(output: Path, victim: Path) -
     assert not (victim.parent / "planted").exists()
 
 
+def test_a_gitignore_that_came_along_does_not_show_the_model_to_git(output: Path) -> None:
+    """Succeeds on 11cca76f: an archive's `.submodel/.gitignore` was kept, and `git add .` took in the model."""
+    (output / ".gitignore").write_text("!*\n")
+    prepare_output(output)
+    assert (output / ".gitignore").read_text() == "*\n"
+
+
 @posix
 def test_a_linked_output_folder_is_refused(tmp_path: Path, victim: Path) -> None:
     """Succeeds on 9201313."""
@@ -190,6 +197,17 @@ def test_another_users_output_folder_is_refused(output: Path, monkeypatch: pytes
     monkeypatch.setattr(os, "geteuid", lambda: output.stat().st_uid + 1)
     with pytest.raises(BuildError, match="belongs to another user"):
         prepare_output(output)
+
+
+@posix
+def test_a_drive_that_gives_files_to_another_account_is_refused_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No attack: the first build there succeeded, and all later ones were refused."""
+    monkeypatch.setattr(os, "geteuid", lambda: tmp_path.stat().st_uid + 1)
+    with pytest.raises(BuildError, match=r"gives files to another account.*-o"):
+        prepare_output(tmp_path / ".submodel")
+    assert not (tmp_path / ".submodel").exists()
 
 
 @posix

@@ -13,11 +13,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from contract.errors import CorpusError
 from contract.repository import git
 from contract.repository import listing as listing_module
 from contract.repository.git import GitError, git_environment
 from contract.repository.ignore_rules import IgnoreRules
-from contract.repository.listing import list_files
+from contract.repository.listing import ListingLimits, list_files
 from contract.repository.reading import SourceReader, Unreadable
 from testbed.git import git as run_git
 
@@ -35,7 +36,9 @@ def test_a_name_that_is_not_utf_8_is_kept_where_python_decodes_strictly(
     answers = {"rev-parse": os.fsencode(tmp_path) + b"\n", "ls-files": b"H a.py\0? caf\xe9.py\0"}
     monkeypatch.setattr(listing_module, "run_git", lambda root, command, *options: answers[command])
     monkeypatch.setattr(os, "fsdecode", lambda name: name.decode("utf-8"))
-    assert [name.encode("utf-8", "surrogateescape") for name in listing_module._list_with_git(tmp_path)] == [
+    assert [
+        name.encode("utf-8", "surrogateescape") for name in listing_module._list_with_git(tmp_path, ListingLimits())
+    ] == [
         b"a.py",
         b"caf\xe9.py",
     ]
@@ -431,3 +434,18 @@ def test_ignore_rules_of_all_folders_above_a_path_have_one_bound() -> None:
         rules = rules.with_file("a/" * depth, "".join(f"x{depth}-{number}\n" for number in range(900)))
     names = [f"a/a/x{depth}-{number}" for depth, number in ((0, 899), (1, 899), (2, 199), (2, 200))]
     assert [rules.is_ignored(name, is_folder=False) for name in names] == [True, True, True, False]
+
+
+def test_too_many_names_of_git_are_refused_before_they_are_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Succeeds as an attack on 11cca76f: an index of some MB took gigabytes before it was refused."""
+    write_files(tmp_path / "repo", {f"{number}.py": "" for number in range(4)})
+    run_git(tmp_path, "init", "-q", "repo")
+    assert len(list_files(tmp_path / "repo", ListingLimits(max_entries=4)).paths) == 4
+    top = os.fsencode(tmp_path / "repo") + b"\n"
+    made: list[bytes] = []
+    monkeypatch.setattr(listing_module, "decode_name", lambda name: (made.append(name), os.fsdecode(name))[1])
+    with pytest.raises(CorpusError, match="more than 3 files"):
+        list_files(tmp_path / "repo", ListingLimits(max_entries=3))
+    assert made == [top.removesuffix(b"\n")]
