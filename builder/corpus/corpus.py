@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -57,6 +57,11 @@ class SourceFile:
         return len(self.text.encode())
 
 
+# Text files of which a build sees nothing, however many there are.
+_UNREAD: Final = ("unknown type", "not UTF-8", "too large", "over the total limit", "over the limit of files")
+MOST_ENDINGS: Final = 3
+
+
 @dataclass(frozen=True, kw_only=True)
 class Corpus:
     """A repository's text files, sorted by path, and what was left out."""
@@ -68,6 +73,7 @@ class Corpus:
     near_duplicates_moved: int
     listed_by: str  # "git" or "walk"
     git_problem: str = ""  # why git did not list a folder of a repository
+    unknown_endings: Mapping[str, int] = field(default_factory=dict)  # of the files of unknown type
 
     def select(self, split: Split, *, code_only: bool = False) -> tuple[SourceFile, ...]:
         """The files of one split; as read, held-out and validation hold code alone."""
@@ -117,6 +123,18 @@ class Corpus:
             "fingerprint": self.fingerprint,
         }
 
+    def say_unread(self) -> str | None:
+        """What no build can read, in words, if that is most of the repository's text files."""
+        counts = {reason: count for reason, count in self.skipped.items() if reason in _UNREAD}
+        unread = sum(counts.values())
+        total = len(self.files) + unread
+        if 2 * unread <= total:
+            return None
+        endings = ", ".join(name for name, _ in Counter(self.unknown_endings).most_common(MOST_ENDINGS))
+        names = {"unknown type": f"unknown type: {endings}"}
+        reasons = ", ".join(f"{count:,} {names.get(reason, reason)}" for reason, count in Counter(counts).most_common())
+        return f"Of {total:,} files {unread:,} are left out ({reasons}): the model learns from the others alone."
+
     def provenance(self) -> dict[str, Any]:
         """The summary, and the hashes of the texts: what the manifest of a model says of what it has read."""
         return {
@@ -158,6 +176,7 @@ def read_corpus(
         root=reading.root,
         files=files,
         skipped=dict(reading.skipped),
+        unknown_endings=dict(reading.unknown_endings),
         secret_lines=dict(reading.secret_lines),
         near_duplicates_moved=split.near_duplicates_moved,
         listed_by=reading.listed_by,

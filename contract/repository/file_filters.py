@@ -13,11 +13,12 @@ from contract.repository.languages import BINARY_EXTENSIONS, Language, find_lang
 
 # Other people's code and environments, wherever they lie in the tree.
 _VENDORED_NAMES = """
-    node_modules bower_components jspm_packages vendor vendors vendored _vendor third_party third-party thirdparty
+    node_modules bower_components jspm_packages vendor vendors vendored _vendor
     site-packages dist-packages .venv venv .virtualenv virtualenv .tox .nox .eggs __pycache__ .mypy_cache
     .pytest_cache .ruff_cache .yarn .pnp Pods Carthage .gradle .next .nuxt .svelte-kit .cache
 """
 VENDORED_FOLDERS: frozenset[str] = frozenset(_VENDORED_NAMES.split())
+_THIRD_PARTY = re.compile(r"(?:third|3rd)[_-]?party", re.IGNORECASE)  # also ThirdParty
 
 # Build output by custom, but also names of real packages (pypa/build is src/build/): below a source folder they are
 # source, and so is a `build` below another folder that git tracks.
@@ -43,14 +44,16 @@ _MINIFIED_NAME = re.compile(r"[.-]min\.(js|mjs|cjs|css)$", re.IGNORECASE)
 _GENERATED_MARK = re.compile(
     r"""@generated\b | \bcode\ generated\ by\b | \bdo\ not\ (edit|modify)\b | \bauto[-\ ]?generated\b
       | \bautomatically\ generated\b | \bthis\ file\ (is|was|has\ been)\ generated\b | \bfile\ generated\ by\b
-      | \bgenerated\ by\ the\ protocol\ buffer\ compiler\b""",
+      | \bgenerated\ by\ (?:the\ protocol\ buffer\ compiler|javadoc|doxygen|sphinx|cython|flex|re2c|ragel)\b
+      | \bby\ antlr\ \d | \bmade\ by\ gnu\ bison\b | <meta\ name="generator"\ content="(?:doxygen|javadoc|sphinx)""",
     re.VERBOSE | re.IGNORECASE,
 )
+_XML_STARTS = ("<?xml", "<!DOCTYPE")  # of app_de.ts, which is Qt's and no TypeScript
 # The first words of what stands in place of a large file until `git lfs` fetches it.
 _LFS_POINTER = "version https://git-lfs.github.com/spec/"
 # What git writes around the two sides of a merge that somebody has yet to decide.
 _CONFLICT_MARKS = ("<<<<<<< ", ">>>>>>> ")  # at the beginning of a line
-_COMMENT_START = re.compile(r"^\s*+(#|//|/\*|\*|--|<!--|;|%|\(\*|'|\"\"\"|\{-)")
+_COMMENT_START = re.compile(r"^\s*+(#|//|/\*|\*|--|<!--|<meta |;|%|\(\*|'|\"\"\"|\{-)")
 _MARK_LINES = 12
 _MARK_CHARS = 2000
 
@@ -69,7 +72,7 @@ def reason_by_path(path: str, *, is_tracked: bool = False) -> str | None:
     in_source = False
     for depth, folder in enumerate(pure.parts[:-1]):
         is_kept = in_source or (is_tracked and folder == "build" and depth > 0)
-        if folder in VENDORED_FOLDERS or (folder in OUTPUT_FOLDERS and not is_kept):
+        if folder in VENDORED_FOLDERS or _THIRD_PARTY.fullmatch(folder) or (folder in OUTPUT_FOLDERS and not is_kept):
             return "vendored"
         in_source = in_source or folder in _SOURCE_FOLDERS
     if name in LOCK_FILES:
@@ -104,7 +107,7 @@ def reason_by_text(text: str, language: Language) -> str | None:
         return "empty"
     if text.startswith(_LFS_POINTER):
         return "git-lfs pointer"
-    if is_marked_generated(text):
+    if is_marked_generated(text) or (language.name == "TypeScript" and text.lstrip().startswith(_XML_STARTS)):
         return "generated"
     if all(text.startswith(mark) or f"\n{mark}" in text for mark in _CONFLICT_MARKS):
         return "conflict"

@@ -6,6 +6,7 @@ git or without it, but for folders named `build`: those that git tracks are sour
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import math
 import os
@@ -14,7 +15,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Final
 
 from contract.errors import CorpusError
@@ -53,6 +54,7 @@ class RepositoryTexts:
     root: Path  # without links
     texts: Mapping[str, tuple[str, str]]  # path → (language, text), no text twice
     skipped: Counter[str]  # files by reason
+    unknown_endings: Counter[str]  # of the files of unknown type
     secret_lines: Counter[str]  # removed lines by kind
     listed_by: str  # "git" or "walk"
     git_problem: str  # why git did not list a folder of a repository; "" elsewhere
@@ -121,13 +123,14 @@ def _readable(root: Path) -> Iterator[None]:
 def _read_texts(listing: _RootListing, settings: ReadingSettings, on_progress: Progress) -> RepositoryTexts:
     reader = SourceReader(listing.root, max_bytes=settings.max_file_bytes)
     skipped: Counter[str] = Counter()
+    unknown_endings: Counter[str] = Counter()
     secret_lines: Counter[str] = Counter()
     texts: dict[str, tuple[str, str]] = {}
     seen: set[str] = set()
     total = opened = 0
     if listing.files.unreadable_folders:
         skipped["unreadable"] += listing.files.unreadable_folders
-    for number, path in enumerate(sorted(listing.files.paths, key=cut_order)):
+    for number, path in enumerate(sorted(listing.files.paths, key=_turn)):
         if number % REPORT_EVERY == 0:
             on_progress(number, len(listing.files.paths))
         reason = _reason_by_name(path, is_tracked=path in listing.files.tracked)
@@ -139,6 +142,8 @@ def _read_texts(listing: _RootListing, settings: ReadingSettings, on_progress: P
             reason = "over the limit of files"
         if reason is not None:
             skipped[reason] += 1
+            if reason == "unknown type":
+                unknown_endings[PurePosixPath(path).suffix or PurePosixPath(path).name] += 1
             continue
         listing.limits.check(listing.root, opened)
         try:
@@ -151,7 +156,8 @@ def _read_texts(listing: _RootListing, settings: ReadingSettings, on_progress: P
         language = find_language(path)
         text = decode_text(content)
         if text is None or language is None:
-            skipped["binary" if b"\0" in content else "not UTF-8"] += 1
+            is_utf16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+            skipped["binary" if b"\0" in content and not is_utf16 else "not UTF-8"] += 1
             continue
         clean = remove_secrets(text)
         reason = reason_by_text(clean.text, language) or ("duplicate" if clean.text in seen else None)
@@ -166,10 +172,17 @@ def _read_texts(listing: _RootListing, settings: ReadingSettings, on_progress: P
         root=listing.root,
         texts=texts,
         skipped=skipped,
+        unknown_endings=unknown_endings,
         secret_lines=secret_lines,
         listed_by=listing.files.source,
         git_problem=listing.files.git_problem,
     )
+
+
+def _turn(path: str) -> tuple[bool, bytes]:
+    """Code comes first, so that a limit cuts data before it."""
+    language = find_language(path)
+    return language is None or not language.is_code, cut_order(path)
 
 
 def cut_order(path: str) -> bytes:
