@@ -92,7 +92,9 @@ class StageDisplay:
     ) -> None:
         self._clock, self._rest = clock, rest
         self._is_json = as_json
-        self.has_bars = not self._is_json and console.is_terminal and not console.is_dumb_terminal
+        # rich takes FORCE_COLOR for a terminal, but a log can't take a line back.
+        is_terminal = console.is_terminal and console.file.isatty() and not console.is_dumb_terminal
+        self.has_bars = not self._is_json and is_terminal
         self._progress = _Bars(
             TextColumn("{task.description:<24}"),
             _WaitingBar(),

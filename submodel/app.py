@@ -5,6 +5,7 @@ Each command imports what it needs when it runs, so that `submodel serve` starts
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -103,6 +104,8 @@ def main() -> None:
     """
     try:
         _check_surroundings()
+        if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+            sys.stdout.reconfigure(errors="backslashreplace")  # as stderr has it: a pipe on Windows is not UTF-8
         app()
     except SubmodelError as error:
         _tell(str(error))

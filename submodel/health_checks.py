@@ -17,6 +17,7 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -77,7 +78,7 @@ def run_checks(folder: Path, *, is_offline: bool) -> list[CheckResult]:
         check_python,
         check_processor,
         check_memory,
-        lambda: check_disk("disk, .submodel", folder, BUILD_DISK_BYTES),
+        lambda: check_disk("disk, .submodel", folder, BUILD_DISK_BYTES + CACHE_DISK_BYTES * _has_cache(folder)),
         check_cache,
         check_state_folder,
         check_runtime,
@@ -181,6 +182,17 @@ def check_disk(name: str, folder: Path, needed: int) -> CheckResult:
         advice = f"A build takes about {_gigabytes(needed)} there; free space."
         return CheckResult(name=name, status="warn", found=found, advice=advice)
     return CheckResult(name=name, status="ok", found=found)
+
+
+def _has_cache(folder: Path) -> bool:
+    """Whether base models lie on the disk of a folder."""
+    with suppress(OSError, BaseModelError):
+        return _device_of(folder) == _device_of(cache_folder())
+    return False
+
+
+def _device_of(folder: Path) -> int:
+    return next(one for one in (folder, *folder.parents) if one.exists()).stat().st_dev
 
 
 def check_cache() -> CheckResult:

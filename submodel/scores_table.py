@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 
 from builder.bases.resolve import SECOND_CHOICE
 from builder.evaluation.wording import change, points
+from contract.bundle.bundle import WORKSPACE_BUNDLE
+from contract.children import shell_line
 from contract.console import console, print_table
 
 
@@ -31,9 +34,17 @@ def print_build(document: Mapping[str, Any]) -> None:
         )
     for name, path in document["paths"].items():
         console.print(f"{name:>8}  {path}", highlight=False, markup=False, soft_wrap=True)
-    console.print(
-        f"Built in {document['seconds']:.0f} s. Open your editor, or try "
-        "`submodel complete FILE --line 10 --character 8` (both count from 0)."
+    console.print(f"Built in {document['seconds']:.0f} s. {_next_step(Path(document['paths']['bundle']))}")
+
+
+def _next_step(bundle: Path) -> str:
+    place = "--line 10 --character 8"
+    if bundle.parts[-2:] == WORKSPACE_BUNDLE.parts:
+        return f"Open your editor, or try `submodel complete FILE {place}` (both count from 0)."
+    named = shell_line(["--bundle", str(bundle)])
+    return (
+        f"No editor finds a bundle there: start the server with `submodel serve {named}`, or try "
+        f"`submodel complete FILE {place} {named}` (both count from 0)."
     )
 
 

@@ -28,11 +28,13 @@ from builder.memory import give_back_memory
 from builder.pruning.structured_pruning import least_size_for
 from contract.bundle.bundle import build_of, graph_of, read_bundle
 from contract.bundle.trusted_builds import trust_build
+from contract.children import shell_line
 from contract.console import Advance, StageDisplay
 from contract.documents import SUB_MODEL, BuildReport
 from contract.errors import BuildError
 from contract.files.folders import PRIVATE, copy_folder, replace_folder, restore_folder, write_json, write_text
 from contract.files.removal import remove_tree
+from contract.files.seals import seal_key
 from contract.versions import PROGRAM
 from exporters.checkpoint_reader import read_shape
 from exporters.precision import Precision
@@ -49,7 +51,7 @@ from submodel.build.stages import StageRecord, Stages, hash_of
 from submodel.evaluation.bundle_predictor import BundlePredictor
 from submodel.evaluation.line_times import line_times
 from submodel.evaluation.predictors import open_checkpoint
-from submodel.health_checks import check_memory
+from submodel.health_checks import BUILD_DISK_BYTES, check_disk, check_memory
 from submodel.report.render import REPORT_SCHEMA, render_beside_evaluation
 
 SCORING_VERSION = 3  # raised when the same model gets other scores
@@ -61,6 +63,7 @@ def run_build(settings: BuildSettings, display: StageDisplay) -> BuildReport:
     Raises SubmodelError. What an earlier build left stays until a stage has something whole to put in its place.
     """
     started = time.perf_counter()
+    seal_key()  # raises now what would be raised after the base was fetched
     commit = head_commit(settings.repository) if settings.language is None else None  # before its files are read
     with display.stage("read the repository") as advance:
         corpus, sources = _read_corpus(settings, display, advance)
@@ -79,6 +82,8 @@ def run_build(settings: BuildSettings, display: StageDisplay) -> BuildReport:
             parameters = read_shape(read_base_config(base.path), base.path).parameters
         if parameters is not None and (memory := check_memory(parameters)).advice:
             display.say(f"Memory: {memory.found}. {memory.advice}")
+        if (disk := check_disk("disk", settings.output, BUILD_DISK_BYTES)).advice:
+            display.say(f"Disk: {disk.found}. {disk.advice}")
         if base.is_sub_model:
             if base.path.resolve().is_relative_to(settings.output.resolve()):
                 raise BuildError(
@@ -130,9 +135,18 @@ def read_checkout(repository: Path, display: StageDisplay, advance: Advance) -> 
     if corpus.git_problem:
         display.say(
             f"git does not list the files of {repository} ({corpus.git_problem}). All that its .gitignore files leave "
-            "are read, and what is new in a changed file isn't known."
+            f"are read, and what is new in a changed file isn't known.{_advice(corpus.git_problem, repository)}"
         )
+    if (unread := corpus.say_unread()) is not None:
+        display.say(unread)
     return corpus
+
+
+def _advice(git_problem: str, repository: Path) -> str:
+    if "dubious ownership" not in git_problem:
+        return ""
+    folder = shell_line(["git", "config", "--global", "--add", "safe.directory", str(repository.absolute())])
+    return f" submodel does not read the system's configuration of git; if you trust the folder, run `{folder}`."
 
 
 class Build(ModelStages):

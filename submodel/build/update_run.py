@@ -15,6 +15,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import chain
@@ -29,9 +30,10 @@ from builder.corpus.split import Split
 from builder.evaluation.held_out import HeldOut, make_held_out
 from builder.fim_examples import draw_fim_examples, worthwhile_lines
 from builder.finetuning.finetune_settings import FinetuneSettings
-from contract.bundle.bundle import graph_of, read_bundle
+from contract.bundle.bundle import find_bundle, graph_of, read_bundle
+from contract.children import shell_line
 from contract.console import Advance, StageDisplay
-from contract.errors import BuildError, ParityError
+from contract.errors import BuildError, BundleError, ParityError
 from contract.files.folders import PRIVATE, restore_folder, write_json, write_text
 from exporters.bundle_export import renew_drafts
 from exporters.export_settings import SHORT_PARITY, ExportSettings
@@ -88,6 +90,10 @@ def run_update(settings: UpdateSettings, display: StageDisplay) -> dict[str, Any
     bundle and the model that are there stay until a better one is whole.
     """
     if not settings.output.is_dir():
+        with suppress(BundleError):
+            above = find_bundle(settings.repository).parents[1]
+            command = shell_line(["submodel", "update", str(above)])
+            raise BuildError(f"{settings.output} holds no build; that of these files is in {above}: run `{command}`.")
         raise BuildError(f"{settings.output} holds no build to go on from; run `submodel build` first.")
     prepare_output(settings.output)
     with build_lock(settings.output):

@@ -82,6 +82,8 @@ def build(
     prepare_to_build("build")
     from builder.bases.resolve import check_spec
     from builder.pruning.plan import SizeSettings, parse_size
+    from contract.errors import CorpusError
+    from contract.files.home import holds_home
     from contract.repository.texts import real_folder
 
     # What can be refused before torch is imported, which takes seconds.
@@ -89,6 +91,10 @@ def build(
     check_spec(base)
     if language is None:
         real_folder(repository)
+        if holds_home(repository) and not (repository / ".git").exists():
+            raise CorpusError(
+                f"{repository.absolute()} is the home folder or holds it, so it is not read as a repository; name one."
+            )
 
     from contract.console import StageDisplay, console, print_json
     from submodel.build.build_settings import BuildSettings

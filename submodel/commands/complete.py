@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -29,7 +30,6 @@ def complete(
     It is the answer to a request by hand: the confidence threshold hides nothing. The model always reads the whole
     window; the server does so only if there is time.
     """
-    from contract.bundle.bundle import find_trusted_bundle
     from contract.console import print_json
     from lsp_server.bundle_finder import workspace_of
     from lsp_server.completion import open_completer
@@ -39,7 +39,7 @@ def complete(
 
     text = read_text(file)
     offset = offset_at(text, line, character)
-    found = bundle or find_trusted_bundle(file)
+    found = bundle or _find_served(file)
     completer = open_completer(found, provider=provider, is_named=bundle is not None)
     path = path_in(workspace_of(found.absolute()), file.absolute())
     completion = completer.complete(CompletionRequest(text=text, offset=offset, path=path, options=UNHURRIED))
@@ -49,6 +49,24 @@ def complete(
     document = asdict(completion.without_refused())
     del document["queue_ms"], document["trace_id"]  # only a server has them
     print_json(document)
+
+
+def _find_served(file: Path) -> Path:
+    """The bundle that an editor whose workspace is the current folder is served for a file. Raises BundleError."""
+    from contract.bundle.bundle import find_trusted_bundle
+    from contract.bundle.trusted_builds import UntrustedError
+    from contract.errors import BundleError
+    from contract.files.file_names import path_below
+
+    try:
+        return find_trusted_bundle(file)
+    except UntrustedError:
+        raise
+    except BundleError:
+        if path_below(file.absolute(), Path.cwd()) is not None:
+            with suppress(BundleError):
+                return find_trusted_bundle(Path.cwd())
+        raise
 
 
 def read_text(file: Path) -> str:

@@ -86,6 +86,11 @@ class _Evaluation:
         self._display = display
         self._root = settings.repository / ".submodel"
         self._candidates = find_candidates(list(settings.models), self._root)
+        if not settings.models and len(self._candidates) == 1:
+            display.say(
+                f"{self._root} holds no bundle, so the base is scored alone; name the repository's folder, or a bundle "
+                "with --model"
+            )
         self._base = base_of(self._candidates, settings.base)
         self._dtype: torch.dtype = fastest_dtype()
         self._stages: list[dict[str, Any]] = []

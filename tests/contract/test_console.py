@@ -14,6 +14,11 @@ from contract.console import StageDisplay
 from contract.documents import BuildProgress
 
 
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
 class Clock:
     def __init__(self):
         self.now_s = 100.0
@@ -104,8 +109,16 @@ def test_a_stage_that_failed_is_reported_of_no_more(clock, capsys):
     assert capsys.readouterr().err == ""
 
 
+@pytest.mark.parametrize("variable", ["FORCE_COLOR", "TTY_COMPATIBLE"])
+def test_a_log_has_lines_whatever_colours_are_forced(monkeypatch, variable):
+    log = Console(file=io.StringIO(), _environ={variable: "1"})
+    monkeypatch.setattr(console, "console", log)
+    assert log.is_terminal
+    assert not StageDisplay().has_bars
+
+
 def test_a_bar_goes_on_with_the_next_part(monkeypatch):
-    written = io.StringIO()
+    written = Terminal()
     terminal = Console(file=written, force_terminal=True, width=80, _environ={})
     monkeypatch.setattr(console, "console", terminal)
     with StageDisplay() as display, display.stage("export") as advance:
@@ -205,7 +218,7 @@ def test_the_same_number_again_is_no_news_of_the_time_that_is_left(clock, capsys
 
 
 def test_bars_of_all_stages_wait_below_and_end_with_the_whole(monkeypatch):
-    written = io.StringIO()
+    written = Terminal()
     terminal = Console(file=written, force_terminal=True, width=80, _environ={})
     monkeypatch.setattr(console, "console", terminal)
     with StageDisplay() as display:
@@ -220,7 +233,7 @@ def test_bars_of_all_stages_wait_below_and_end_with_the_whole(monkeypatch):
 
 
 def test_a_table_stays_above_the_bars(monkeypatch):
-    written = io.StringIO()
+    written = Terminal()
     terminal = Console(file=written, force_terminal=True, width=80, _environ={})
     monkeypatch.setattr(console, "console", terminal)
     with StageDisplay() as display, display.stage("build"):

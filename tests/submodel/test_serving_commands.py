@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 import shutil
 import subprocess
@@ -16,6 +17,7 @@ from contract.errors import BundleError, SubmodelError
 from lsp_server.completion import open_completer
 from lsp_server.request import CompletionRequest
 from lsp_server.serve_errors import ServeError
+from submodel import app
 from submodel.commands.complete import complete
 from submodel.commands.serve import parse_address, serve
 
@@ -49,6 +51,18 @@ def test_prints_the_completion(workspace: Path, tiny_bundle: Bundle) -> None:
     assert document["tokens"] > 0
     assert 0 < document["confidence"] < 1
     assert document["text"] == expected
+
+
+def test_a_repository_in_a_folder_that_was_built_is_served_as_in_an_editor(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = workspace / "part" / "area.txt"
+    (workspace / "part" / ".git").mkdir(parents=True)
+    file.write_text(TEXT, encoding="utf-8")
+    with pytest.raises(BundleError, match="No bundle"):
+        run_complete(file, "--line", 1, "--character", ENDING)
+    monkeypatch.chdir(workspace)
+    assert run_complete(file, "--line", 1, "--character", ENDING).endswith("\n")
 
 
 def test_line_ends_and_byte_order_mark_count_as_in_editors(workspace: Path, tiny_bundle: Bundle) -> None:
@@ -105,6 +119,16 @@ def test_address_that_is_none(address: str) -> None:
 def test_transports_exclude_each_other(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ServeError, match=message):
         serve(**options)
+
+
+def test_what_stdout_can_not_hold_is_escaped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pipe on Windows is not UTF-8."""
+    written = io.TextIOWrapper(io.BytesIO(), encoding="cp1252")
+    monkeypatch.setattr(sys, "stdout", written)
+    monkeypatch.setattr("submodel.app.app", lambda: print("a → b"))
+    app.main()
+    written.flush()
+    assert written.buffer.getvalue().split() == [b"a", rb"\u2192", b"b"]
 
 
 def test_completing_never_loads_torch(workspace: Path) -> None:

@@ -166,7 +166,8 @@ def test_comparisons(capsys):
 
 
 def test_a_build_from_the_second_choice_says_so_last(capsys):
-    document = {"models": [], "paths": {}, "seconds": 60.0, "base": {"name": "small", "why": "it was asked for"}}
+    paths = {"bundle": ".submodel/bundle"}
+    document = {"models": [], "paths": paths, "seconds": 60.0, "base": {"name": "small", "why": "it was asked for"}}
     print_build(document)
     assert "small" not in capsys.readouterr().err
     document["base"]["why"] = f"{SECOND_CHOICE} (first: the hub can't be reached.), and it was cached"
@@ -174,6 +175,16 @@ def test_a_build_from_the_second_choice_says_so_last(capsys):
     said = " ".join(capsys.readouterr().err.split())
     assert "The base is small: it is the best that is available (first: the hub can't be reached.)" in said
     assert "Build again once the better one can be fetched." in said
+
+
+def test_a_build_elsewhere_says_how_its_bundle_is_served(capsys):
+    document = {"models": [], "seconds": 60.0, "base": {"name": "small", "why": "it was asked for"}}
+    print_build({**document, "paths": {"bundle": "/work/a/.submodel/bundle"}})
+    assert "Open your editor" in capsys.readouterr().err
+    print_build({**document, "paths": {"bundle": "/work/other place/bundle"}})
+    said = " ".join(capsys.readouterr().err.split())
+    assert "Open your editor" not in said
+    assert "`submodel serve --bundle '/work/other place/bundle'`" in said
 
 
 def test_what_is_too_long_for_any_width_folds(capsys):

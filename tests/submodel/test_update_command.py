@@ -19,6 +19,7 @@ from typer.testing import CliRunner, Result
 
 from contract.console import StageDisplay
 from contract.documents import BuildProgress
+from contract.errors import BuildError
 from lsp_server.serve_errors import EngineCrash
 from submodel import app as submodel_app
 from submodel.build import update_run
@@ -178,3 +179,19 @@ def errors_of(monkeypatch, capsys, words: list[str], error: BaseException) -> st
     with pytest.raises(SystemExit):
         submodel_app.main()
     return capsys.readouterr().err.strip().splitlines()[-1]
+
+
+def test_in_a_subfolder_it_names_the_build_of_the_folder_above(tmp_path: Path) -> None:
+    """A build there would serve its files in the repository's place from then on."""
+    (tmp_path / ".submodel" / "bundle").mkdir(parents=True)
+    (tmp_path / "src").mkdir()
+    settings = UpdateSettings(repository=tmp_path / "src", output=tmp_path / "src" / ".submodel")
+    with StageDisplay() as display, pytest.raises(BuildError, match=f"run `submodel update {tmp_path}`"):
+        update_run.run_update(settings, display)
+
+
+def test_the_home_folder_is_not_built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(variable, str(tmp_path))
+    result = CliRunner().invoke(submodel_app.app, ["build", str(tmp_path)])
+    assert "is the home folder or holds it" in str(result.exception)
