@@ -10,6 +10,7 @@ interface Property {
   readonly default?: unknown;
 }
 interface Manifest {
+  readonly capabilities: { readonly untrustedWorkspaces: { readonly restrictedConfigurations: readonly string[] } };
   readonly contributes: {
     readonly commands: readonly { readonly command: string }[];
     readonly configuration: readonly { readonly properties: Readonly<Record<string, Property>> }[];
@@ -17,7 +18,7 @@ interface Manifest {
 }
 
 const ROOT = path.join(__dirname, '..');
-const { contributes } = JSON.parse(fs.readFileSync(path.join(ROOT, 'package.json'), 'utf8')) as Manifest;
+const { capabilities, contributes } = JSON.parse(fs.readFileSync(path.join(ROOT, 'package.json'), 'utf8')) as Manifest;
 const properties = Object.assign({}, ...contributes.configuration.map((section) => section.properties)) as Record<
   string,
   Property
@@ -52,6 +53,12 @@ test('every setting has a scope, a default and a description', () => {
     expect(property.default, name).not.toBeUndefined();
     expect(property.markdownDescription, name).toMatch(/\.$/);
   }
+});
+
+test('a path of the user is that of one machine, and an untrusted workspace sets none', () => {
+  const paths = ['submodel.path', 'submodel.bundle', 'submodel.build.base'];
+  expect(paths.map((name) => properties[name]?.scope)).toEqual(paths.map(() => 'machine-overridable'));
+  expect(capabilities.untrustedWorkspaces.restrictedConfigurations).toEqual(expect.arrayContaining(paths));
 });
 
 describe('the page of the server', () => {

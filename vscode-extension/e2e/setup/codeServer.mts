@@ -31,6 +31,8 @@ const QUIET = {
   'workbench.tips.enabled': false,
 };
 
+const BASE = 'submodel.build.base';
+
 interface Beside {
   readonly isTrusting?: boolean; // every workspace
   readonly beside?: readonly string[]; // ids of extensions, of which only the names are there
@@ -45,7 +47,7 @@ export class CodeServer {
 
   static async start(
     name: string,
-    settings: object,
+    settings: Readonly<Record<string, unknown>>,
     { isTrusting = true, beside = [] }: Beside = {},
   ): Promise<CodeServer> {
     const root = path.join(OUT, 'servers', name);
@@ -58,10 +60,12 @@ export class CodeServer {
     const folders = ['--user-data-dir', data, '--extensions-dir', extensions, '--config', config];
     fs.mkdirSync(path.join(data, 'User'), { recursive: true });
     fs.writeFileSync(config, '');
-    fs.writeFileSync(path.join(data, 'User', 'settings.json'), JSON.stringify({ ...QUIET, ...settings }));
-    // Paths belong to the machine that the extension runs on, as over SSH.
+    // Paths and base models belong to the machine that the extension runs on, as over SSH.
+    const { [BASE]: base, ...ofUser } = settings;
+    fs.writeFileSync(path.join(data, 'User', 'settings.json'), JSON.stringify({ ...QUIET, ...ofUser }));
+    const ofMachine = { 'submodel.path': SUBMODEL, [BASE]: base }; // JSON leaves out what is undefined
     fs.mkdirSync(path.join(data, 'Machine'));
-    fs.writeFileSync(path.join(data, 'Machine', 'settings.json'), JSON.stringify({ 'submodel.path': SUBMODEL }));
+    fs.writeFileSync(path.join(data, 'Machine', 'settings.json'), JSON.stringify(ofMachine));
     beside.forEach((id) => makeEmptyExtension(extensions, id));
     const entry = path.join(CODE_SERVER, 'out', 'node', 'entry.js');
     execFileSync(process.execPath, [entry, ...folders, '--install-extension', VSIX], { stdio: 'pipe' });
