@@ -24,4 +24,9 @@ export class JobQueue {
     this.waiting.set(name, result);
     return result;
   }
+
+  /** Whether a job of this name waits for those before it. */
+  isWaiting(name: string): boolean {
+    return this.waiting.has(name);
+  }
 }

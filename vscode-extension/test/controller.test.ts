@@ -15,6 +15,7 @@ interface Around {
   status: object;
   isEnding: boolean; // the server answers no more
   isStill: boolean; // it never answers, as one that is stopped
+  isHanging: boolean; // it does not even start
   notified: unknown[];
   end: (how: string) => void; // of the newest server
   tell: (status: ServerStatus) => void; // of the newest server
@@ -29,6 +30,7 @@ const around = vi.hoisted((): Around => ({
   status: {},
   isEnding: false,
   isStill: false,
+  isHanging: false,
   notified: [],
   end: () => undefined,
   tell: () => undefined,
@@ -58,8 +60,11 @@ vi.mock('../src/executable/find', () => ({
 }));
 vi.mock('../src/server/launch.js', () => ({
   RunningServer: class {
-    readonly isRunning = true;
-    readonly kill = (): void => undefined;
+    readonly isRunning = !around.isHanging;
+    private fail: (error: Error) => void = () => undefined;
+    readonly kill = (): void => {
+      this.fail(new Error('it ended with SIGKILL'));
+    };
     readonly client = {
       onNotification: (_method: string, listener: Around['tell']) => {
         around.tell = listener;
@@ -76,7 +81,15 @@ vi.mock('../src/server/launch.js', () => ({
     readonly onDidEnd = (listener: (how: string) => void): void => {
       around.end = listener;
     };
-    readonly start = (): Promise<void> => Promise.resolve();
+    readonly start = (): Promise<void> =>
+      this.isRunning
+        ? Promise.resolve()
+        : new Promise((_, reject) => {
+            this.fail = reject;
+            setTimeout(() => {
+              reject(new Error('no answer within 120 s'));
+            }, 120_000);
+          });
     readonly stop = (): Promise<void> => Promise.resolve();
     constructor(settings: unknown) {
       around.launched.push(settings);
@@ -119,6 +132,7 @@ beforeEach(() => {
     status: STATUS,
     isEnding: false,
     isStill: false,
+    isHanging: false,
     notified: [],
   });
   served = [{ folder: '/a/.submodel/bundle', builtAt: new Date(0) }];
@@ -265,6 +279,53 @@ test('a server that stands still holds up no restart', async () => {
     await Promise.all([starting, restarting]);
     expect(around.launched).toHaveLength(2);
     await controller.stop();
+  } finally {
+    vi.useRealTimers();
+  }
+});
+
+test('a server that hangs at its start holds up neither a restart nor an end', async () => {
+  vi.useFakeTimers();
+  try {
+    around.isHanging = true;
+    const starting = controller.restart('a');
+    await vi.advanceTimersByTimeAsync(1);
+    expect(around.launched).toHaveLength(1);
+    around.settings = { enabled: false };
+    await Promise.all([starting, controller.restart('it was turned off')]); // with no time gone
+    expect(status.snapshot.phase).toBe('disabled');
+    around.settings = {};
+    const another = controller.restart('it was turned on');
+    await vi.advanceTimersByTimeAsync(1);
+    await Promise.all([another, controller.stop()]);
+    await vi.advanceTimersByTimeAsync(600_000);
+    expect(around.launched).toHaveLength(2); // its end was no crash
+  } finally {
+    vi.useRealTimers();
+  }
+});
+
+test('no server is started once another restart waits', async () => {
+  let another: Promise<void> | undefined;
+  status.onDidChange(({ phase }) => {
+    if (phase === 'starting') {
+      another ??= controller.restart('b');
+    }
+  });
+  await controller.restart('a');
+  await another;
+  expect(around.launched).toHaveLength(1);
+});
+
+test('a server that hangs at each start is given up', async () => {
+  vi.useFakeTimers();
+  try {
+    let times = 0;
+    controller.onGaveUp(() => (times += 1));
+    around.isHanging = true;
+    void controller.restart('a');
+    await vi.advanceTimersByTimeAsync(3_600_000);
+    expect([around.launched.length, times, status.snapshot.phase]).toEqual([6, 1, 'failed']);
   } finally {
     vi.useRealTimers();
   }

@@ -23,8 +23,10 @@ test('one that waits stands for the later ones of its name, one that runs does n
   const second = queue.pushOnce('restart', job(log, 'second'));
   const third = queue.pushOnce('restart', job(log, 'third'));
   expect(third).toBe(second);
+  expect([queue.isWaiting('restart'), queue.isWaiting('stop')]).toEqual([true, false]);
   await Promise.all([first, second, third]);
   expect(log).toEqual(['first begins', 'first ends', 'second begins', 'second ends']);
+  expect(queue.isWaiting('restart')).toBe(false);
 });
 
 test('a failure reaches its caller and stops nothing', async () => {

@@ -32,6 +32,7 @@ import {
 import { type Drifted, driftedIn, toPaletteWords, toSnapshot } from './serverStatus';
 
 const ANSWER_MS = 10_000; // a server that stands still must not hold up the jobs behind, such as its restart
+const [RESTART, STOP] = ['restart', 'stop']; // jobs
 const SHOWN_DRIFTS = 'shownDrifts'; // the builds whose drift was shown, by repository
 
 export class ServerController implements vscode.Disposable {
@@ -69,7 +70,8 @@ export class ServerController implements vscode.Disposable {
 
   /** Stop the server that runs, if one does, and start one for the settings and bundles as they are now. */
   restart(reason: string): Promise<void> {
-    return this.queue.pushOnce('restart', () => this.startAnew(reason));
+    this.endUnstarted();
+    return this.queue.pushOnce(RESTART, () => this.startAnew(reason));
   }
 
   /** As `restart`, for a user: messages that were shown are shown again, and what is missing is named. */
@@ -154,7 +156,8 @@ export class ServerController implements vscode.Disposable {
   }
 
   stop(): Promise<void> {
-    return this.queue.push(() => this.stopNow());
+    this.endUnstarted();
+    return this.queue.pushOnce(STOP, () => this.stopNow());
   }
 
   dispose(): void {
@@ -263,14 +266,20 @@ export class ServerController implements vscode.Disposable {
 
   private async spawn(executable: Executable): Promise<void> {
     const { RunningServer } = await import('./launch.js'); // large: not before there is something to serve
-    const server = new RunningServer(await this.serverSettings(executable), this.log);
+    const settings = await this.serverSettings(executable);
+    if (this.queue.isWaiting(RESTART) || this.queue.isWaiting(STOP)) {
+      return; // one that hangs would hold them up
+    }
+    const server = new RunningServer(settings, this.log);
+    const startedAt = Date.now();
     const isCurrent = (): boolean => this.current === server;
     this.current = server;
-    server.onDidEnd((how) => {
+    const noteDeath = (how: string): void => {
       if (isCurrent()) {
-        this.noteDeath(executable, how);
+        this.noteDeath(executable, how, Date.now() - startedAt);
       }
-    });
+    };
+    server.onDidEnd(noteDeath);
     server.client.onNotification(STATUS_METHOD, (status: ServerStatus) => {
       if (isCurrent()) {
         this.status.update(toSnapshot(status)); // else it was sent before the server died, and is read after that
@@ -281,9 +290,7 @@ export class ServerController implements vscode.Disposable {
     } catch (error) {
       this.log.error(`The server did not start: ${messageOf(error)}`);
       server.kill();
-      if (isCurrent()) {
-        this.noteDeath(executable, messageOf(error));
-      }
+      noteDeath(messageOf(error));
       return;
     }
     this.status.update({ phase: 'loading' });
@@ -382,9 +389,9 @@ export class ServerController implements vscode.Disposable {
     await this.restart(`the bundle ${bundle.folder} is trusted`);
   }
 
-  private noteDeath(executable: Executable, how: string): void {
+  private noteDeath(executable: Executable, how: string, livedMs: number): void {
     this.current = undefined;
-    const delay = this.crashes.delayAfterCrash(Date.now());
+    const delay = this.crashes.delayAfterCrash(livedMs);
     this.log.warn(
       `The server is gone (${how}); ${delay === undefined ? 'too often' : `starting it again in ${delay} ms`}.`,
     );
@@ -404,6 +411,15 @@ export class ServerController implements vscode.Disposable {
         }
       });
     }, delay);
+  }
+
+  /** End a server that has not answered yet: the job that starts it may wait for minutes, and others wait behind it. */
+  private endUnstarted(): void {
+    if (this.current && !this.client) {
+      const server = this.current;
+      this.current = undefined; // from here on, its end is no crash
+      server.kill();
+    }
   }
 
   private async stopNow(): Promise<void> {

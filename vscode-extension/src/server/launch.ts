@@ -47,6 +47,7 @@ export class RunningServer {
   private readonly ended = new vscode.EventEmitter<string>();
   readonly onDidEnd = this.ended.event; // with the exit code or signal; fires after a requested stop too
   private child: ChildProcess | undefined;
+  private isKilled = false;
 
   constructor(
     private readonly settings: LaunchSettings,
@@ -94,13 +95,18 @@ export class RunningServer {
     this.kill();
   }
 
+  /** End it at once, also if its process has yet to be made. */
   kill(): void {
+    this.isKilled = true;
     this.child?.kill('SIGKILL');
   }
 
   private spawn(): Promise<ChildProcess> {
     const { executable } = this.settings;
     const env = childEnvironment(process.env, process.platform);
+    if (this.isKilled) {
+      return Promise.reject(new Error('it was ended before it began'));
+    }
     return new Promise((resolve, reject) => {
       const child = spawn(executable.command, ['serve', '--stdio'], { cwd: os.homedir(), env, windowsHide: true });
       this.child = child;
