@@ -21,19 +21,15 @@ export interface Settings {
 
 export function readSettings(): Settings {
   const section = vscode.workspace.getConfiguration(SECTION);
-  const text = (name: string, standard: string): string => {
-    const value = section.get<unknown>(name);
-    return typeof value === 'string' ? value : standard; // settings.json may hold null
-  };
   return {
-    path: text('path', ''),
-    bundle: text('bundle', ''),
+    path: asText(section.get('path')) ?? '',
+    bundle: asText(section.get('bundle')) ?? '',
     build: {
-      base: text('build.base', 'auto'),
-      minutes: section.get('build.minutes', 4.5),
-      extraArguments: section.get('build.extraArguments', []),
+      base: asText(section.get('build.base')) ?? 'auto',
+      minutes: asNumber(section.get('build.minutes')) ?? 4.5,
+      extraArguments: asTexts(section.get('build.extraArguments')) ?? [],
     },
-    updateAutomatically: section.get('update.automatic', false),
+    updateAutomatically: asFlag(section.get('update.automatic')) ?? false,
   };
 }
 
@@ -41,7 +37,10 @@ export function readSettings(): Settings {
 export function readProxy(): { readonly proxy: string; readonly noProxy: readonly string[] } {
   const section = vscode.workspace.getConfiguration('http');
   const isOff = section.get('proxySupport') === 'off';
-  return { proxy: isOff ? '' : section.get('proxy', ''), noProxy: section.get('noProxy', []) };
+  return {
+    proxy: isOff ? '' : (asText(section.get('proxy')) ?? ''),
+    noProxy: asTexts(section.get('noProxy')) ?? [],
+  };
 }
 
 /** The server's options that the user has set, by dotted name. The server has its own defaults for the others. */
@@ -57,12 +56,12 @@ export function readServerOptions(): Map<string, unknown> {
 }
 
 export function isEnabledFor(scope: vscode.ConfigurationScope | undefined): boolean {
-  return vscode.workspace.getConfiguration(SECTION, scope).get('enabled', true);
+  return asFlag(vscode.workspace.getConfiguration(SECTION, scope).get('enabled')) ?? true;
 }
 
 /** Whether VS Code asks for inline suggestions while somebody types in a document. */
 export function isInlineOn(document: vscode.ConfigurationScope): boolean {
-  return vscode.workspace.getConfiguration('editor', document).get('inlineSuggest.enabled', true);
+  return asFlag(vscode.workspace.getConfiguration('editor', document).get('inlineSuggest.enabled')) ?? true;
 }
 
 /** Whether any folder of the workspace, or the window without one, has suggestions on. */
@@ -72,6 +71,33 @@ export function isEnabledSomewhere(): boolean {
 }
 
 export function isLanguageOn(languageId: string): boolean {
-  const languages = vscode.workspace.getConfiguration(SECTION).get<Record<string, boolean>>('languages', {});
-  return languages[languageId] ?? languages['*'] ?? true;
+  const section = vscode.workspace.getConfiguration(SECTION);
+  const languages =
+    asObject(section.get('languages', {})) ?? asObject(section.inspect('languages')?.defaultValue) ?? {};
+  return asFlag(languages[languageId]) ?? asFlag(languages['*']) ?? true;
+}
+
+// What settings.json holds may be of any kind; undefined if it is of another than the wanted one.
+
+function asText(value: unknown): string | undefined {
+  return typeof value === 'string' ? value : undefined;
+}
+
+function asNumber(value: unknown): number | undefined {
+  return typeof value === 'number' ? value : undefined;
+}
+
+function asFlag(value: unknown): boolean | undefined {
+  return typeof value === 'boolean' ? value : undefined;
+}
+
+/** A number in the list is taken as its text: many write `["--size", 0.5]`. */
+export function asTexts(value: unknown): string[] | undefined {
+  const isTextual = (one: unknown): boolean => typeof one === 'string' || typeof one === 'number';
+  return Array.isArray(value) && value.every(isTextual) ? value.map(String) : undefined;
+}
+
+export function asObject(value: unknown): Readonly<Record<string, unknown>> | undefined {
+  const isObject = typeof value === 'object' && value !== null && !Array.isArray(value);
+  return isObject ? (value as Readonly<Record<string, unknown>>) : undefined;
 }

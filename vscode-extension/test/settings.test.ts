@@ -1,17 +1,62 @@
-import { expect, test, vi } from 'vitest';
+import { beforeEach, expect, test, vi } from 'vitest';
 
-import { readSettings } from '../src/settings';
+import { isEnabledSomewhere, isLanguageOn, readProxy, readSettings } from '../src/settings';
 
-const values = vi.hoisted((): Record<string, unknown> => ({}));
+const around = vi.hoisted(() => ({ values: {} as Record<string, unknown> }));
 vi.mock('vscode', () => ({
   workspace: {
     getConfiguration: () => ({
-      get: (name: string, standard: unknown) => (name in values ? values[name] : standard),
+      get: (name: string, standard: unknown) => (name in around.values ? around.values[name] : standard),
+      inspect: () => ({ defaultValue: { '*': true, log: false } }),
     }),
   },
 }));
 
-test('a text that settings.json sets to something else has its default', () => {
-  Object.assign(values, { path: null, bundle: 1, 'build.base': 'smollm2-135m' });
-  expect(readSettings()).toMatchObject({ path: '', bundle: '', build: { base: 'smollm2-135m' } });
+beforeEach(() => {
+  around.values = {};
 });
+
+const DEFAULTS = {
+  path: '',
+  bundle: '',
+  build: { base: 'auto', minutes: 4.5, extraArguments: [] },
+  updateAutomatically: false,
+};
+const SETTINGS = {
+  path: 'a',
+  bundle: 'b',
+  'build.base': 'smollm2-135m',
+  'build.minutes': 1,
+  'build.extraArguments': ['--size', 0.5],
+  'update.automatic': true,
+  enabled: false,
+  languages: { python: false },
+  proxy: 'http://proxy',
+  noProxy: ['a.example'],
+};
+
+test('settings are what settings.json says', () => {
+  around.values = SETTINGS;
+  expect(readSettings()).toEqual({
+    path: 'a',
+    bundle: 'b',
+    build: { base: 'smollm2-135m', minutes: 1, extraArguments: ['--size', '0.5'] },
+    updateAutomatically: true,
+  });
+  expect([isEnabledSomewhere(), isLanguageOn('python'), isLanguageOn('go')]).toEqual([false, false, true]);
+  expect(readProxy()).toEqual({ proxy: 'http://proxy', noProxy: ['a.example'] });
+});
+
+test.each([null, 1, 'text', ['text', null], { python: 'text' }])(
+  'what is %j has its default, but for its kind',
+  (value) => {
+    around.values = Object.fromEntries(Object.keys(SETTINGS).map((name) => [name, value]));
+    const read = readSettings();
+    const text = typeof value === 'string' ? { path: value, bundle: value } : {};
+    const build = { ...(typeof value === 'string' ? { base: value } : {}), ...(value === 1 ? { minutes: value } : {}) };
+    expect(read).toEqual({ ...DEFAULTS, ...text, build: { ...DEFAULTS.build, ...build } });
+    const isObject = typeof value === 'object' && value !== null && !Array.isArray(value);
+    expect([isEnabledSomewhere(), isLanguageOn('python'), isLanguageOn('log')]).toEqual([true, true, isObject]);
+    expect(readProxy()).toEqual({ proxy: typeof value === 'string' ? value : '', noProxy: [] });
+  },
+);

@@ -5,7 +5,7 @@ import * as vscode from 'vscode';
 import { findExecutable } from '../executable/find';
 import { type Logger, messageOf } from '../logger';
 import { printable } from '../plainText';
-import { readSettings } from '../settings';
+import { asTexts, readSettings } from '../settings';
 import { taskArguments, type TaskName } from './progress';
 import { BuildTerminal } from './terminal';
 
@@ -40,8 +40,7 @@ export async function openBuildTerminal(
   if ('problem' in found) {
     throw new Error(found.problem);
   }
-  const own = definition['arguments'] as readonly string[] | undefined;
-  const args = taskArguments(nameOf(definition), repository, settings.build, own);
+  const args = taskArguments(nameOf(definition), repository, settings.build, asTexts(definition['arguments']));
   return new BuildTerminal(found.executable.command, args, repository, isPaced);
 }
 

@@ -3,7 +3,7 @@
 import * as vscode from 'vscode';
 
 import { plain } from '../plainText';
-import { isEnabledFor, isEnabledSomewhere, isLanguageOn, SECTION } from '../settings';
+import { asObject, isEnabledFor, isEnabledSomewhere, isLanguageOn, SECTION } from '../settings';
 import { describeOnBattery, turnOver } from './battery';
 
 const ON_BATTERY = 'care.onBattery';
@@ -42,7 +42,7 @@ export async function toggleLanguage(): Promise<void> {
   const languageId = vscode.window.activeTextEditor?.document.languageId;
   if (languageId !== undefined) {
     const { workspaceValue, globalValue } = inspect('languages') ?? {};
-    const own = (workspaceValue ?? globalValue) as Readonly<Record<string, boolean>> | undefined;
+    const own = asObject(workspaceValue ?? globalValue);
     await write('languages', { ...own, [languageId]: !isLanguageOn(languageId) });
   }
 }
