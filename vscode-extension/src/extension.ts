@@ -18,7 +18,7 @@ import { followState, followWalkthrough, openWalkthrough, setContext } from './o
 import { Offers } from './onboarding/offers';
 import { noteOtherExtensions } from './onboarding/otherExtensions';
 import { ServerController } from './server/controller';
-import { SERVER_OPTIONS } from './server/options';
+import { RUNNING_OPTIONS, STARTING_OPTIONS } from './server/options';
 import { SECTION } from './settings';
 import { createStatusItems } from './status/items';
 import { showMenu } from './status/menu';
@@ -28,7 +28,7 @@ import { explainLast, showStatistics } from './views/answers';
 import { Pages } from './views/pages';
 import { openReport } from './views/report';
 
-const RESTARTING_SETTINGS = ['enabled', 'path', 'bundle', ...SERVER_OPTIONS].map((name) => `${SECTION}.${name}`);
+const RESTARTING_SETTINGS = ['enabled', 'path', 'bundle', ...STARTING_OPTIONS];
 
 let running: ServerController | undefined;
 
@@ -90,8 +90,11 @@ export function activate(context: vscode.ExtensionContext): void {
     }),
     onDidSelectInterpreter(() => void controller.restartForOtherExecutable('another Python environment was selected')),
     vscode.workspace.onDidChangeConfiguration((event) => {
-      if (RESTARTING_SETTINGS.some((name) => event.affectsConfiguration(name))) {
+      const hasChanged = (name: string): boolean => event.affectsConfiguration(`${SECTION}.${name}`);
+      if (RESTARTING_SETTINGS.some(hasChanged)) {
         void controller.restart('the settings have changed');
+      } else if (RUNNING_OPTIONS.some(hasChanged)) {
+        void controller.followOptions();
       }
     }),
     vscode.workspace.onDidChangeWorkspaceFolders(({ removed }) => {

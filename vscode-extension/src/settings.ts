@@ -2,7 +2,7 @@
 
 import * as vscode from 'vscode';
 
-import { EXPERIMENTAL, SERVER_OPTIONS } from './server/options';
+import { EXPERIMENTAL, RUNNING_OPTIONS, SERVER_OPTIONS } from './server/options';
 
 export const SECTION = 'submodel';
 
@@ -53,6 +53,17 @@ export function readServerOptions(): Map<string, unknown> {
   const options = new Map(SERVER_OPTIONS.filter(isSet).map((name) => [name, section.get(name)]));
   const switches = section.inspect(EXPERIMENTAL)?.globalValue;
   return switches === undefined ? options : options.set(EXPERIMENTAL, switches);
+}
+
+/**
+ * The options that a running server takes: those that the user has set, and those that it was `sent` before, since it
+ * keeps what no message names. What is set no longer, or is null, gets the setting's default.
+ */
+export function readRunningOptions(sent: ReadonlySet<string>): Map<string, unknown> {
+  const section = vscode.workspace.getConfiguration(SECTION);
+  const set = readServerOptions();
+  const names = [...RUNNING_OPTIONS, EXPERIMENTAL].filter((name) => set.has(name) || sent.has(name));
+  return new Map(names.map((name) => [name, set.get(name) ?? section.inspect(name)?.defaultValue]));
 }
 
 export function isEnabledFor(scope: vscode.ConfigurationScope | undefined): boolean {

@@ -48,7 +48,10 @@ vi.mock('vscode', async () => ({
     isTrusted: true,
     getConfiguration: () => ({
       get: (name: string, standard: unknown) => around.settings[name] ?? standard,
-      inspect: () => undefined,
+      inspect: (name: string) => ({
+        globalValue: around.settings[name],
+        defaultValue: { eagerness: 'normal', 'trigger.comments': true }[name],
+      }),
     }),
   },
 }));
@@ -379,6 +382,38 @@ test('a server that runs hears of a new build, and is not restarted for it', asy
   const changes = [{ uri: '/a/.submodel/bundle/bundle.json', type: 2 }];
   expect(around.notified).toEqual([['workspace/didChangeWatchedFiles', { changes }]]);
   expect(status.snapshot.bundle).toBe(REBUILT);
+});
+
+test('a server that runs takes the options that it takes, also those that are set no longer', async () => {
+  around.settings = { threads: 2, 'trigger.comments': false };
+  await controller.restart('a');
+  around.settings = { threads: 2, eagerness: 'quiet', 'trigger.comments': null };
+  await controller.followOptions();
+  around.settings = { eagerness: null };
+  await controller.followOptions();
+  around.settings = { 'trigger.comments': false };
+  await controller.followOptions();
+  const sent = (options: object): unknown[] => [
+    'workspace/didChangeConfiguration',
+    { settings: { submodel: options } },
+  ];
+  expect(around.notified).toEqual([
+    sent({ eagerness: 'quiet', trigger: { comments: true } }),
+    sent({ eagerness: 'normal', trigger: { comments: true } }),
+    sent({ eagerness: 'normal', trigger: { comments: false } }),
+  ]);
+  expect(around.launched).toHaveLength(1);
+});
+
+test('options that change while a server starts reach it once it runs, and without a server nobody', async () => {
+  await controller.followOptions();
+  expect(around.launched).toEqual([]);
+  const starting = controller.restart('a');
+  around.settings = { eagerness: 'eager' };
+  await Promise.all([starting, controller.followOptions()]);
+  expect(around.notified).toHaveLength(1);
+  await controller.restart('b');
+  expect(around.launched.at(-1)).toMatchObject({ initializationOptions: { eagerness: 'eager' } });
 });
 
 test('the server is restarted if a bundle comes or goes, or if it serves none', async () => {

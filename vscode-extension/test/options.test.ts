@@ -2,7 +2,7 @@ import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { describe, expect, test } from 'vitest';
 
-import { SERVER_OPTIONS, toInitializationOptions } from '../src/server/options';
+import { SERVER_OPTIONS, toServerOptions } from '../src/server/options';
 
 interface Property {
   readonly scope?: string;
@@ -30,12 +30,12 @@ test('groups become objects, and what is not set is not sent', () => {
     ['trigger.comments', false],
     ['trigger.automatic', false],
   ]);
-  expect(toInitializationOptions(options, '/b')).toEqual({
+  expect(toServerOptions(options, '/b')).toEqual({
     bundle: '/b',
     threads: 2,
     trigger: { comments: false, automatic: false },
   });
-  expect(toInitializationOptions(new Map(), undefined)).toEqual({});
+  expect(toServerOptions(new Map())).toEqual({});
 });
 
 test('every option of the server is a setting', () => {

@@ -13,14 +13,22 @@ import { type Executable, findExecutable } from '../executable/find';
 import { type Logger, messageOf } from '../logger';
 import { plain } from '../plainText';
 import { JobQueue } from '../queue';
-import { isEnabledFor, isEnabledSomewhere, readServerOptions, readSettings } from '../settings';
+import {
+  isEnabledFor,
+  isEnabledSomewhere,
+  readRunningOptions,
+  readServerOptions,
+  readSettings,
+  SECTION,
+} from '../settings';
 import type { StatusModel } from '../status/model';
 import { within } from '../timeLimit';
 import { CrashPolicy } from './crashes';
 import type { LaunchSettings, RunningServer } from './launch';
-import { toInitializationOptions } from './options';
+import { toServerOptions } from './options';
 import {
   CHANGED_FILES_METHOD,
+  CHANGED_OPTIONS_METHOD,
   executeIfKnown,
   FILE_CHANGED,
   requestIfKnown,
@@ -51,6 +59,7 @@ export class ServerController implements vscode.Disposable {
   private timer: NodeJS.Timeout | undefined;
   private died: Executable | undefined; // what died, to be started again
   private served: readonly BundleInfo[] = []; // by the server, as they were read last
+  private sentOptions: ReadonlySet<string> = new Set(); // their names, to the server that runs
   private isAsked = false; // the next start
   private snoozedUntil: Date | undefined; // what the user wants, also while no server runs
 
@@ -106,6 +115,22 @@ export class ServerController implements vscode.Disposable {
         type: FILE_CHANGED,
       }));
       const sending = client.sendNotification(CHANGED_FILES_METHOD, { changes }).catch(() => undefined); // it is just ending
+      await within(sending, ANSWER_MS);
+    });
+  }
+
+  /** Let the server take options that have changed. One that starts later gets them at its start. */
+  followOptions(): Promise<void> {
+    return this.queue.pushOnce('options', async () => {
+      const { client } = this;
+      if (!client) {
+        return;
+      }
+      this.log.info('The server follows: the settings have changed');
+      const options = readRunningOptions(this.sentOptions);
+      this.sentOptions = new Set([...this.sentOptions, ...options.keys()]);
+      const settings = { [SECTION]: toServerOptions(options) };
+      const sending = client.sendNotification(CHANGED_OPTIONS_METHOD, { settings }).catch(() => undefined); // it is just ending
       await within(sending, ANSWER_MS);
     });
   }
@@ -307,9 +332,11 @@ export class ServerController implements vscode.Disposable {
   private async serverSettings(executable: Executable): Promise<LaunchSettings> {
     const picked = this.bundles.picked();
     const isServingOwn = picked === undefined && vscode.workspace.isTrusted;
+    const options = readServerOptions();
+    this.sentOptions = new Set(options.keys());
     return {
       executable,
-      initializationOptions: toInitializationOptions(readServerOptions(), picked),
+      initializationOptions: toServerOptions(options, picked),
       middleware: { provideInlineCompletionItems: this.inlineCompletions },
       repositoriesBelow: isServingOwn ? await this.bundles.repositoriesBelow() : [],
       onMessage: (text, isProblem) => {

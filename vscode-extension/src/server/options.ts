@@ -2,10 +2,11 @@
 
 export const SELECTOR = [{ scheme: 'file' }, { scheme: 'untitled' }];
 
-/** The server's options that are settings of the same name. */
-export const SERVER_OPTIONS: readonly string[] = [
-  'threads',
-  'provider',
+/** The server's options that are settings of the same name, and that load its models again. */
+export const STARTING_OPTIONS: readonly string[] = ['threads', 'provider'];
+
+/** Those that a server takes while it runs. */
+export const RUNNING_OPTIONS: readonly string[] = [
   'eagerness',
   'trigger.automatic',
   'trigger.comments',
@@ -13,14 +14,13 @@ export const SERVER_OPTIONS: readonly string[] = [
   'care.onBattery',
 ];
 
+export const SERVER_OPTIONS: readonly string[] = [...STARTING_OPTIONS, ...RUNNING_OPTIONS];
+
 /** Switches of the server for tests and studies. No setting declares them; only the user's own file may hold them. */
 export const EXPERIMENTAL = 'experimental';
 
 /** `{"trigger.comments": false}` as `{"trigger": {"comments": false}}`, with the bundle if one was picked. */
-export function toInitializationOptions(
-  options: ReadonlyMap<string, unknown>,
-  bundle: string | undefined,
-): Record<string, unknown> {
+export function toServerOptions(options: ReadonlyMap<string, unknown>, bundle?: string): Record<string, unknown> {
   const document: Record<string, unknown> = bundle === undefined ? {} : { bundle };
   for (const [name, value] of options) {
     const [group = '', option] = name.split('.');

@@ -5,6 +5,7 @@ import type { LanguageClient } from 'vscode-languageclient/node';
 import type * as documents from '../documents';
 
 export const STATUS_METHOD = 'submodel/status';
+export const CHANGED_OPTIONS_METHOD = 'workspace/didChangeConfiguration'; // of LSP
 export const CHANGED_FILES_METHOD = 'workspace/didChangeWatchedFiles'; // of LSP
 export const FILE_CHANGED = 2; // FileChangeType.Changed
 export const CURSOR_METHOD = 'submodel/cursor';
