@@ -174,7 +174,7 @@ test('who looks for the program without a bundle hears what was found', async ()
   expect(heard).toEqual([EXECUTABLE, { problem: 'It is nowhere.', isAsked: true }]);
 });
 
-test('the Python extension is activated if there is something to serve, or somebody asks', async () => {
+test('the Python extension may be activated if there is something to serve, or somebody asks', async () => {
   await controller.restart('a');
   served = [];
   await controller.restart('b');

@@ -71,7 +71,7 @@ beforeEach(() => {
   vi.useFakeTimers();
   vi.stubEnv('PATH', '');
   vi.stubEnv('SUBMODEL_PATH', '');
-  Object.assign(around, { works: [], isActive: false, activated: 0, namedAfterMs: 0, broken: '' });
+  Object.assign(around, { works: [], isActive: true, activated: 0, namedAfterMs: 0, broken: '' });
 });
 afterEach(() => {
   vi.useRealTimers();
@@ -95,7 +95,7 @@ async function find(mayActivate = true): Promise<[found: string, ms: number, lat
 }
 
 test('the program in .venv comes first, so the Python extension is not asked', async () => {
-  around.works = [OWN, SELECTED, ON_PATH];
+  Object.assign(around, { works: [OWN, SELECTED, ON_PATH], isActive: false });
   expect((await find()).slice(0, 2)).toEqual([OWN, 0]);
   expect(around.activated).toBe(0);
 });
@@ -124,11 +124,19 @@ test('if nothing else is found, the Python extension has five seconds', async ()
   expect([found.startsWith('submodel is not installed'), ms]).toEqual([true, 5_000]);
 });
 
-test('a Python extension that is not active is left so if nobody asked, and an active one is asked', async () => {
-  Object.assign(around, { works: [SELECTED, ON_PATH] });
-  expect((await find(false))[0]).toBe(ON_PATH);
+test('a Python extension that is not active is activated if it may be and nothing else is found', async () => {
+  Object.assign(around, { works: [SELECTED, ON_PATH], isActive: false });
+  expect((await find())[0]).toBe(ON_PATH);
   expect(around.activated).toBe(0);
-  around.isActive = true;
+  around.works = [SELECTED];
+  expect((await find(false))[0]).toMatch(/^submodel is not installed/);
+  expect(around.activated).toBe(0);
+  expect((await find())[0]).toBe(SELECTED);
+  expect(around.activated).toBe(1);
+});
+
+test('a Python extension that is active is asked also if it may not be activated', async () => {
+  around.works = [SELECTED, ON_PATH];
   expect((await find(false))[0]).toBe(SELECTED);
 });
 

@@ -7,9 +7,15 @@ import * as vscode from 'vscode';
 import type { Logger } from '../logger';
 import type { Settings } from '../settings';
 import { within } from '../timeLimit';
-import { type Candidate, demandedCandidate, listCandidates, workspaceCandidates } from './candidates';
+import {
+  type Candidate,
+  demandedCandidate,
+  listCandidates,
+  type Surroundings,
+  workspaceCandidates,
+} from './candidates';
 import { probeVersion } from './probe';
-import { askInterpreters, tellOfLate } from './python';
+import { askInterpreters, mayBeActivated, tellOfLate } from './python';
 
 // For the Python extension, whose discovery may take minutes: before what comes after its answer is tried, and once
 // nothing else is found.
@@ -26,7 +32,7 @@ export type Found = { readonly executable: Executable } | { readonly problem: st
 /**
  * A program that works, or a sentence about why none does. If a program is found before the Python extension has named
  * its environment, a listener of `onDidSelectInterpreter` hears of the name. `mayActivate`: whether that extension is
- * activated if it is not active.
+ * activated if it is not active and no other place has a program. It is installed for many who use no Python.
  */
 export async function findExecutable(settings: Settings, log: Logger, mayActivate = true): Promise<Found> {
   const isTrusted = vscode.workspace.isTrusted;
@@ -42,14 +48,28 @@ export async function findExecutable(settings: Settings, log: Logger, mayActivat
   };
   const tried = new Set<string>();
   const asksPython = isTrusted && (await demandedCandidate(around)) === undefined;
-  let candidates = asksPython
+  const candidates = asksPython
     ? workspaceCandidates(around)
     : await listCandidates({ ...around, pythonExecutables: [] });
-  let found = await tryEach(candidates, tried, log);
+  const found = await tryEach(candidates, tried, log);
   if (found || !asksPython) {
     return found ?? notFound(candidates);
   }
-  const asking = askInterpreters(folders, mayActivate, log);
+  const without = await findBesidePython(around, askInterpreters(folders, false, log), tried, log);
+  return 'problem' in without && mayActivate && mayBeActivated()
+    ? findBesidePython(around, askInterpreters(folders, true, log), tried, log)
+    : without;
+}
+
+/** What the selected environments, PATH and the places of tools have. */
+async function findBesidePython(
+  around: Omit<Surroundings, 'pythonExecutables'>,
+  asking: Promise<string[]>,
+  tried: Set<string>,
+  log: Logger,
+): Promise<Found> {
+  let candidates: readonly Candidate[] = [];
+  let found: Found | undefined;
   for (const patienceMs of PATIENCE_MS) {
     const pythonExecutables = await within(asking, patienceMs);
     candidates = await listCandidates({ ...around, pythonExecutables: pythonExecutables ?? [] });

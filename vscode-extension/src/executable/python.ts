@@ -21,6 +21,11 @@ const selected = new vscode.EventEmitter<unknown>();
 let wasLate = false;
 let following: vscode.Disposable | undefined; // of the Python extension's own event
 
+/** Whether the Python extension is installed, but not active. */
+export function mayBeActivated(): boolean {
+  return vscode.extensions.getExtension(PYTHON_EXTENSION)?.isActive === false;
+}
+
 async function pythonApi(mayActivate: boolean): Promise<PythonApi | undefined> {
   const extension = vscode.extensions.getExtension<PythonApi>(PYTHON_EXTENSION);
   if (!extension || !(extension.isActive || mayActivate)) {
