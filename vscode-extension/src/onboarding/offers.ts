@@ -18,7 +18,7 @@ export class Offers {
     private readonly userMemory: vscode.Memento,
   ) {}
 
-  /** Offer a build in a git repository, or what it needs: once a workspace, and never again if the user says so. */
+  /** Offer a build in a git repository, and what it needs: once a workspace, and never again if the user says so. */
   async offerToBuild(isInstalled: boolean): Promise<void> {
     const roots = await Promise.all(workspaceFolders().map((folder) => findGitRoot(folder)));
     const isInGit = roots.some((root) => root !== undefined);
@@ -28,12 +28,11 @@ export class Offers {
     }
     await this.workspaceMemory.update(OFFERED, true);
     const [build, more, install, never] = ['Build', 'How It Works', 'How to Install', 'Never Ask'];
-    const needs = isInstalled
-      ? 'Building one takes minutes, all on this machine.'
-      : 'Building one needs the program submodel, which was not found.';
+    // Where the Python extension was not asked, the program may be there all the same. A build looks there, too.
+    const needs = isInstalled ? '.' : ', and needs the program submodel.';
     const answer = await vscode.window.showInformationMessage(
-      plain(`There is no sub-model of this workspace yet. ${needs}`),
-      ...(isInstalled ? [build, more, never] : [install, never]),
+      plain(`There is no sub-model of this workspace yet. Building one takes minutes, all on this machine${needs}`),
+      ...[build, isInstalled ? more : install, never],
     );
     if (answer === build) {
       await vscode.commands.executeCommand('submodel.build');
