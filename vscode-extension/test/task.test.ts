@@ -1,5 +1,9 @@
-import { expect, test, vi } from 'vitest';
+import * as fs from 'node:fs';
+import * as os from 'node:os';
+import * as path from 'node:path';
+import { beforeEach, expect, test, vi } from 'vitest';
 
+import { OWN_BUNDLE } from '../src/bundle/bundles';
 import { registerTaskProvider } from '../src/build/task';
 
 interface Pty {
@@ -8,10 +12,14 @@ interface Pty {
   readonly open: (size: undefined) => void;
 }
 interface Provider {
-  readonly provideTasks: () => { readonly execution: { readonly open: () => Promise<Pty> } }[];
+  readonly provideTasks: () => {
+    readonly problemMatchers: unknown;
+    readonly execution: { readonly open: () => Promise<Pty> };
+  }[];
 }
 
 const registered = vi.hoisted((): { provider?: Provider } => ({}));
+const around = vi.hoisted(() => ({ folder: '/a', found: {}, terminals: [] as unknown[][] }));
 vi.mock('vscode', async () => ({
   EventEmitter: (await import('./doubles.js')).Emitter,
   CustomExecution: class {
@@ -24,6 +32,7 @@ vi.mock('vscode', async () => ({
       readonly name: string,
       readonly source: string,
       readonly execution: unknown,
+      readonly problemMatchers: unknown,
     ) {}
   },
   TaskPanelKind: {},
@@ -31,10 +40,21 @@ vi.mock('vscode', async () => ({
   tasks: { registerTaskProvider: (_type: string, provider: Provider) => (registered.provider = provider) },
   workspace: {
     getConfiguration: () => ({ get: (_name: string, standard: unknown) => standard }),
-    workspaceFolders: [{ name: 'a', uri: { scheme: 'file', fsPath: '/a' } }],
+    get workspaceFolders() {
+      return [{ name: 'a', uri: { scheme: 'file', fsPath: around.folder } }];
+    },
   },
 }));
-vi.mock('../src/executable/find', () => ({ findExecutable: () => Promise.resolve({ problem: 'It is nowhere.' }) }));
+vi.mock('../src/executable/find', () => ({ findExecutable: () => Promise.resolve(around.found) }));
+vi.mock('../src/build/terminal', () => ({
+  BuildTerminal: function (...args: unknown[]) {
+    around.terminals.push(args);
+  },
+}));
+
+beforeEach(() => {
+  Object.assign(around, { folder: '/a', found: { problem: 'It is nowhere.' }, terminals: [] });
+});
 
 test('a task without the program says so and ends', async () => {
   registerTaskProvider({} as never);
@@ -44,4 +64,27 @@ test('a task without the program says so and ends', async () => {
   pty?.onDidClose((code) => heard.push(code));
   pty?.open(undefined);
   expect(heard).toEqual(['submodel: It is nowhere.\r\n', 127]);
+});
+
+test('a task builds the repository whose bundle is served, else the folder', async () => {
+  const root = fs.mkdtempSync(path.join(os.tmpdir(), 'submodel-'));
+  around.folder = path.join(root, 'packages', 'a');
+  fs.mkdirSync(around.folder, { recursive: true });
+  around.found = { executable: { command: 'submodel' } };
+  registerTaskProvider({} as never);
+  const open = (): Promise<unknown> | undefined => registered.provider?.provideTasks()[0]?.execution.open();
+  await open();
+  fs.mkdirSync(path.join(root, OWN_BUNDLE), { recursive: true });
+  await open();
+  expect(around.terminals.map(([command, , cwd]) => [command, cwd])).toEqual([
+    ['submodel', around.folder],
+    ['submodel', root],
+  ]);
+  expect(around.terminals.map(([, args]) => (args as string[])[1])).toEqual([around.folder, root]);
+  fs.rmSync(root, { recursive: true });
+});
+
+test('VS Code asks for no problem matcher', () => {
+  registerTaskProvider({} as never);
+  expect(registered.provider?.provideTasks()[0]?.problemMatchers).toEqual([]);
 });

@@ -2,6 +2,7 @@
 
 import * as vscode from 'vscode';
 
+import { findRepository } from '../bundle/bundles';
 import { findExecutable } from '../executable/find';
 import { type Logger, messageOf } from '../logger';
 import { printable } from '../plainText';
@@ -18,7 +19,8 @@ export function createTask(
   open: () => Promise<vscode.Pseudoterminal>,
 ): vscode.Task {
   const name = nameOf(definition);
-  const task = new vscode.Task(definition, folder, name, 'submodel', new vscode.CustomExecution(open));
+  const execution = new vscode.CustomExecution(open);
+  const task = new vscode.Task(definition, folder, name, TYPE, execution, []); // else VS Code asks for a problem matcher
   task.detail = `${name === 'build' ? 'Build a' : 'Update the'} sub-model of ${folder.name}`;
   task.presentationOptions = {
     reveal: vscode.TaskRevealKind.Silent,
@@ -44,11 +46,25 @@ export async function openBuildTerminal(
   return new BuildTerminal(found.executable.command, args, repository, isPaced);
 }
 
+/** As `openBuildTerminal`, but without the program a terminal that says so: a task that gets none would never end. */
+export async function openTaskTerminal(
+  repository: string,
+  definition: vscode.TaskDefinition,
+  log: Logger,
+): Promise<vscode.Pseudoterminal> {
+  try {
+    return await openBuildTerminal(repository, definition, log);
+  } catch (error) {
+    return refuse(messageOf(error));
+  }
+}
+
 export function registerTaskProvider(log: Logger): vscode.Disposable {
   const make = (folder: vscode.WorkspaceFolder, definition: vscode.TaskDefinition): vscode.Task =>
-    createTask(folder, definition, () =>
-      openBuildTerminal(folder.uri.fsPath, definition, log).catch((error: unknown) => refuse(messageOf(error))),
-    );
+    createTask(folder, definition, async () => {
+      const repository = await findRepository(folder.uri.fsPath); // whose bundle is served
+      return openTaskTerminal(repository ?? folder.uri.fsPath, definition, log);
+    });
   return vscode.tasks.registerTaskProvider(TYPE, {
     provideTasks: () =>
       (vscode.workspace.workspaceFolders ?? [])
@@ -61,7 +77,7 @@ export function registerTaskProvider(log: Logger): vscode.Disposable {
   });
 }
 
-/** A terminal that says why nothing runs: a task whose terminal can't be made would never end. */
+/** A terminal that says why nothing runs. */
 function refuse(problem: string): vscode.Pseudoterminal {
   const written = new vscode.EventEmitter<string>();
   const closed = new vscode.EventEmitter<number>();
