@@ -13,6 +13,7 @@ const around = vi.hoisted(() => ({
   picks: 0,
   opened: [] as string[],
   terminal: {},
+  open: (): Promise<unknown> => Promise.resolve(), // the terminal of the task, as VS Code does
 }));
 const tell = vi.hoisted(() => async (text: string) => {
   around.told.push(text);
@@ -41,12 +42,15 @@ vi.mock('vscode', async () => ({
   },
 }));
 vi.mock('../src/build/task', () => ({
-  createTask: () => ({}),
+  createTask: (_folder: unknown, _definition: unknown, open: () => Promise<unknown>) => {
+    around.open = open;
+  },
   isTaskRunning: () => false,
   openBuildTerminal: (repository: string) => {
     around.opened.push(repository);
     return Promise.resolve(around.terminal);
   },
+  openTaskTerminal: (repository: string) => Promise.resolve(`a new one of ${repository}`),
   taskDefinition: () => ({}),
 }));
 const TARGET = { repository: '/a/b', folder: { name: 'a', uri: { fsPath: '/a' } } };
@@ -180,4 +184,12 @@ test('a build that is stopped from the menu ends', async () => {
   await builds.stop();
   await running;
   expect(status.snapshot.building).toBeUndefined();
+});
+
+test('a task that is rerun from its terminal gets a new one', async () => {
+  around.terminal = makeTerminal(0);
+  await builds.run('build');
+  expect(await around.open()).toBe(around.terminal);
+  expect(await around.open()).toBe('a new one of /a/b');
+  expect(await around.open()).toBe('a new one of /a/b');
 });

@@ -15,7 +15,7 @@ import type { StatusModel } from '../status/model';
 import type { FailedUpdates } from './due';
 import { describeFailure, describeProgress, type TaskName } from './progress';
 import { findBuilt, nameOf, pickTarget, type Target } from './target';
-import { createTask, isTaskRunning, openBuildTerminal, taskDefinition } from './task';
+import { createTask, isTaskRunning, openBuildTerminal, openTaskTerminal, taskDefinition } from './task';
 import type { BuildTerminal } from './terminal';
 
 const WORDS = {
@@ -253,14 +253,23 @@ export class BuildCommand implements vscode.Disposable {
         if (run.isByItself) {
           terminal.open(undefined); // not as a task: VS Code saves all files before it runs one
         } else {
-          await vscode.tasks.executeTask(
-            createTask(target.folder, taskDefinition(task), () => Promise.resolve(terminal)),
-          );
+          await vscode.tasks.executeTask(this.makeTask(run, terminal));
         }
         return await terminal.exitCode;
       } finally {
         listening.dispose();
       }
+    });
+  }
+
+  /** VS Code asks for its terminal again if it is rerun from there; one that has ended would run nothing. */
+  private makeTask({ task, target }: Run, terminal: BuildTerminal): vscode.Task {
+    const definition = taskDefinition(task);
+    let first: BuildTerminal | undefined = terminal;
+    return createTask(target.folder, definition, async () => {
+      const given = first;
+      first = undefined;
+      return given ?? openTaskTerminal(target.repository, definition, this.log);
     });
   }
 
