@@ -17,6 +17,7 @@ interface Around {
   isStill: boolean; // it never answers, as one that is stopped
   isHanging: boolean; // it does not even start
   notified: unknown[];
+  asked: unknown[]; // of the server, by the names of its commands
   end: (how: string) => void; // of the newest server
   tell: (status: ServerStatus) => void; // of the newest server
 }
@@ -32,6 +33,7 @@ const around = vi.hoisted((): Around => ({
   isStill: false,
   isHanging: false,
   notified: [],
+  asked: [],
   end: () => undefined,
   tell: () => undefined,
 }));
@@ -73,12 +75,16 @@ vi.mock('../src/server/launch.js', () => ({
         around.tell = listener;
       },
       initializeResult: { capabilities: { executeCommandProvider: { commands: ['submodel.snooze'] } } },
-      sendRequest: () =>
-        around.isStill
+      sendRequest: (_method: string, { command }: { command?: string }) => {
+        if (command !== undefined) {
+          around.asked.push(command);
+        }
+        return around.isStill
           ? new Promise(() => undefined)
           : around.isEnding
             ? Promise.reject(new Error('closed'))
-            : Promise.resolve(around.status),
+            : Promise.resolve(around.status);
+      },
       sendNotification: (...message: unknown[]) => Promise.resolve(void around.notified.push(message)),
     };
     readonly onDidEnd = (listener: (how: string) => void): void => {
@@ -137,6 +143,7 @@ beforeEach(() => {
     isStill: false,
     isHanging: false,
     notified: [],
+    asked: [],
   });
   served = [{ folder: '/a/.submodel/bundle', builtAt: new Date(0) }];
   openWindow();
@@ -220,6 +227,22 @@ test('a snooze that a server no longer hears of holds', async () => {
   await controller.snooze(until);
   expect(status.snapshot.snoozedUntil).toBe(until);
   await controller.stop();
+});
+
+test('a snooze holds after the window was reloaded, until it is over or ended', async () => {
+  const until = new Date(Date.now() + 60_000);
+  await controller.snooze(until);
+  openWindow();
+  expect(status.snapshot.snoozedUntil).toEqual(until);
+  await controller.restart('the window has opened');
+  expect(around.asked).toEqual(['submodel.snooze']);
+  await controller.snooze(undefined);
+  openWindow();
+  expect(status.snapshot.snoozedUntil).toBeUndefined();
+  await memory.update('snoozedUntil', Date.now() - 1);
+  openWindow();
+  await controller.restart('the window has opened');
+  expect([status.snapshot.snoozedUntil, around.asked]).toEqual([undefined, ['submodel.snooze']]);
 });
 
 test('with automatic updates, drift is a message once such an update has failed', async () => {

@@ -1,4 +1,5 @@
-// Switches suggestions off for a while; the server keeps the time. A snooze outlasts the server's restarts in this window.
+// Switches suggestions off for a while; the server keeps the time. A snooze outlasts the server's restarts, and those of
+// the window.
 
 import * as vscode from 'vscode';
 

@@ -41,6 +41,7 @@ import { type Drifted, driftedIn, toPaletteWords, toSnapshot } from './serverSta
 
 const ANSWER_MS = 10_000; // a server that stands still must not hold up the jobs behind, such as its restart
 const [RESTART, STOP] = ['restart', 'stop']; // jobs
+const SNOOZED_UNTIL = 'snoozedUntil'; // in milliseconds
 const SHOWN_DRIFTS = 'shownDrifts'; // the builds whose drift was shown, by repository
 
 export class ServerController implements vscode.Disposable {
@@ -70,7 +71,13 @@ export class ServerController implements vscode.Disposable {
     private readonly failures: FailedUpdates,
     private readonly memory: vscode.Memento, // of the workspace
     private readonly log: Logger,
-  ) {}
+  ) {
+    const until = this.memory.get<unknown>(SNOOZED_UNTIL);
+    if (typeof until === 'number' && until > Date.now()) {
+      this.snoozedUntil = new Date(until);
+      this.status.update({ snoozedUntil: this.snoozedUntil });
+    }
+  }
 
   /** The client of the running server, if one runs. */
   get client(): LanguageClient | undefined {
@@ -160,11 +167,15 @@ export class ServerController implements vscode.Disposable {
     return asking && within(asking, ANSWER_MS);
   }
 
-  /** Let the server snooze until a time, or end its snooze. A server that starts later snoozes for the rest of it. */
+  /**
+   * Let the server snooze until a time, or end its snooze. A server that starts later snoozes for the rest of it, also
+   * after the window was reloaded.
+   */
   async snooze(until: Date | undefined): Promise<void> {
-    const { client } = this;
     this.snoozedUntil = until;
     this.status.update({ snoozedUntil: until });
+    await this.memory.update(SNOOZED_UNTIL, until?.getTime());
+    const { client } = this;
     if (!client) {
       return;
     }
