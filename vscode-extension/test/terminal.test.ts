@@ -43,11 +43,13 @@ test('nothing that a terminal obeys comes from a name', async () => {
   const hostile = 'a\u001b]0;owned\u0007\u001b[2K\r\u009b1m\u202eb';
   written.mockClear();
   const message = JSON.stringify({ kind: 'message', text: hostile });
-  const terminal = run(`echo '${message.replaceAll('\\', '\\\\')}' >&2 # ${hostile}`);
+  const printed = "printf 'a\\033]0;owned\\007b\\tc\\r\\n'";
+  const terminal = run(`echo '${message.replaceAll('\\', '\\\\')}' >&2; ${printed}; ${printed} >&2 # ${hostile}`);
   await terminal.exitCode;
+  expect(terminal.tail).toBe('a?]0;owned?b    c\n'.repeat(2));
   await run('', hostile).exitCode; // there is no such command
   const shown = written.mock.calls.map(([text]) => String(text)).join('');
-  expect(shown.match(/a\?\]0;owned/g)).toHaveLength(4);
+  expect(shown.match(/a\?\]0;owned/g)).toHaveLength(6);
   expect(shown.replaceAll('\r\u001b[2K', '').replaceAll('\r\n', '')).not.toMatch(/\p{C}/u);
 });
 

@@ -101,7 +101,7 @@ export class BuildTerminal implements vscode.Pseudoterminal {
       this.showLine(line);
     });
     child.on('error', (error) => {
-      this.write(`submodel: ${printable(error.message)}\n`);
+      this.write(`submodel: ${error.message}\n`);
       this.finish(127);
     });
     child.on('close', (code, signal) => {
@@ -166,9 +166,11 @@ export class BuildTerminal implements vscode.Pseudoterminal {
     this.progressed.fire(progress);
   }
 
+  /** What the command prints may hold names of files, which the terminal would obey. */
   private write(text: string): void {
-    this.kept = (this.kept + text).slice(-TAIL);
-    this.written.fire(text.replaceAll(/\r?\n/g, '\r\n'));
+    const shown = printable(text.replaceAll(/\r\n?/g, '\n').replaceAll('\t', '    '));
+    this.kept = (this.kept + shown).slice(-TAIL);
+    this.written.fire(shown.replaceAll('\n', '\r\n'));
   }
 
   private finish(code: number): void {
