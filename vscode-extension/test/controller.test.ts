@@ -1,3 +1,4 @@
+import * as path from 'node:path';
 import { beforeEach, expect, test, vi } from 'vitest';
 
 import { FailedUpdates } from '../src/build/due';
@@ -402,7 +403,7 @@ test('a server that runs hears of a new build, and is not restarted for it', asy
   await controller.restartForNewBundle('it was built');
   await controller.restartForNewBundle('the files have changed');
   expect(around.launched).toHaveLength(1);
-  const changes = [{ uri: '/a/.submodel/bundle/bundle.json', type: 2 }];
+  const changes = [{ uri: path.join(REBUILT.folder, 'bundle.json'), type: 2 }];
   expect(around.notified).toEqual([['workspace/didChangeWatchedFiles', { changes }]]);
   expect(status.snapshot.bundle).toBe(REBUILT);
 });

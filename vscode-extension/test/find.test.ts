@@ -78,6 +78,9 @@ afterEach(() => {
   vi.unstubAllEnvs();
 });
 
+/** The paths above are not those of Windows, where a link needs a privilege, too. */
+const testOnPosix = test.skipIf(process.platform === 'win32');
+
 /** The program that is found, or the problem; how long it took; and how often an environment was named too late. */
 async function find(mayActivate = true): Promise<[found: string, ms: number, late: () => number]> {
   const { findExecutable } = await import('../src/executable/find.js');
@@ -94,29 +97,29 @@ async function find(mayActivate = true): Promise<[found: string, ms: number, lat
   return [found, ms, () => late];
 }
 
-test('the program in .venv comes first, so the Python extension is not asked', async () => {
+testOnPosix('the program in .venv comes first, so the Python extension is not asked', async () => {
   Object.assign(around, { works: [OWN, SELECTED, ON_PATH], isActive: false });
   expect((await find()).slice(0, 2)).toEqual([OWN, 0]);
   expect(around.activated).toBe(0);
 });
 
-test('the selected environment goes before PATH if it is named in time', async () => {
+testOnPosix('the selected environment goes before PATH if it is named in time', async () => {
   Object.assign(around, { works: [SELECTED, ON_PATH], namedAfterMs: 400 });
   expect((await find()).slice(0, 2)).toEqual([SELECTED, 400]);
 });
 
-test('a folder whose environment fails takes nothing from the others', async () => {
+testOnPosix('a folder whose environment fails takes nothing from the others', async () => {
   Object.assign(around, { works: [SELECTED], broken: '/work/gone' });
   expect((await find())[0]).toBe(SELECTED);
 });
 
-test('PATH is taken after half a second, and the late environment is heard of', async () => {
+testOnPosix('PATH is taken after half a second, and the late environment is heard of', async () => {
   Object.assign(around, { works: [SELECTED, ON_PATH], namedAfterMs: 10_000 });
   const [found, ms, late] = await find();
   expect([found, ms, late()]).toEqual([ON_PATH, 500, 1]);
 });
 
-test('if nothing else is found, the Python extension has five seconds', async () => {
+testOnPosix('if nothing else is found, the Python extension has five seconds', async () => {
   Object.assign(around, { works: [SELECTED], namedAfterMs: 4_900 });
   expect((await find()).slice(0, 2)).toEqual([SELECTED, 4_900]);
   around.namedAfterMs = 10_000;
@@ -124,7 +127,7 @@ test('if nothing else is found, the Python extension has five seconds', async ()
   expect([found.startsWith('submodel is not installed'), ms]).toEqual([true, 5_000]);
 });
 
-test('a Python extension that is not active is activated if it may be and nothing else is found', async () => {
+testOnPosix('a Python extension that is not active is activated if it may be and nothing else is found', async () => {
   Object.assign(around, { works: [SELECTED, ON_PATH], isActive: false });
   expect((await find())[0]).toBe(ON_PATH);
   expect(around.activated).toBe(0);
@@ -135,12 +138,12 @@ test('a Python extension that is not active is activated if it may be and nothin
   expect(around.activated).toBe(1);
 });
 
-test('a Python extension that is active is asked also if it may not be activated', async () => {
+testOnPosix('a Python extension that is active is asked also if it may not be activated', async () => {
   around.works = [SELECTED, ON_PATH];
   expect((await find(false))[0]).toBe(SELECTED);
 });
 
-test('a folder of PATH that may not be searched holds no program', async () => {
+testOnPosix('a folder of PATH that may not be searched holds no program', async () => {
   const root = fs.mkdtempSync(path.join(os.tmpdir(), 'submodel-'));
   fs.symlinkSync('loop', path.join(root, 'loop')); // it raises as a folder without permission does, for root too
   vi.stubEnv('PATH', path.join(root, 'loop'));

@@ -12,34 +12,37 @@ vi.mock('vscode', () => ({
   },
 }));
 
+/** Windows has no /bin/sh, and no interrupt that a command may heed. */
+const testOnPosix = test.skipIf(process.platform === 'win32');
+
 function run(script: string, command = '/bin/sh', option = '-c'): BuildTerminal {
   const terminal = new BuildTerminal(command, [option, script, '--'], '/');
   terminal.open(undefined);
   return terminal;
 }
 
-test('what the system ends is no interrupt', async () => {
+testOnPosix('what the system ends is no interrupt', async () => {
   const terminal = run('kill -9 $$');
   expect(await terminal.exitCode).toBe(137);
   terminal.close(); // the user closes what is left of it; its number may be another process' by now
   expect(terminal).toMatchObject({ signal: 'SIGKILL', wasStopped: false });
 });
 
-test('the user stops it by an interrupt', async () => {
+testOnPosix('the user stops it by an interrupt', async () => {
   const terminal = run('setTimeout(() => undefined, 30_000)', process.execPath, '-e'); // a shell may miss an early one
   terminal.stop();
   expect(await terminal.exitCode).toBe(130);
   expect(terminal.wasStopped).toBe(true);
 });
 
-test('the tail is what the command has printed, not the command', async () => {
+testOnPosix('the tail is what the command has printed, not the command', async () => {
   const terminal = run('echo "its sentence" >&2; exit 2');
   expect(await terminal.exitCode).toBe(2);
   expect(terminal.signal).toBeUndefined();
   expect(terminal.tail).toBe('its sentence\n');
 });
 
-test('nothing that a terminal obeys comes from a name', async () => {
+testOnPosix('nothing that a terminal obeys comes from a name', async () => {
   const hostile = 'a\u001b]0;owned\u0007\u001b[2K\r\u009b1m\u202eb';
   written.mockClear();
   const message = JSON.stringify({ kind: 'message', text: hostile });
@@ -62,7 +65,7 @@ test('stopped before it is open, it closes once it is', async () => {
   expect(await terminal.exitCode).toBe(130);
 });
 
-test("the editor's proxy is that of a build, unless the environment has one", async () => {
+testOnPosix("the editor's proxy is that of a build, unless the environment has one", async () => {
   for (const name of ['HTTPS_PROXY', 'https_proxy', 'ALL_PROXY', 'all_proxy', 'NO_PROXY', 'no_proxy']) {
     vi.stubEnv(name, '');
   }

@@ -1,4 +1,6 @@
 import * as fs from 'node:fs';
+import * as path from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { expect, test } from 'vitest';
 
 import { findOtherExtensions } from '../src/onboarding/extensionNames';
@@ -27,10 +29,11 @@ test('Copilot is not named if its setting is off in every language', () => {
 
 test('a decision begins with its reason, and the place and the time are those of an editor', () => {
   const time = '2026-11-27T18:00:00.000+00:00';
-  const facts = { id: 7, time, uri: 'file:///a%20b/c.py', line: 4, character: 0, reason: 'why', rule: 'mid-word' };
+  const file = path.resolve('/a b/c.py');
+  const facts = { id: 7, time, uri: pathToFileURL(file).href, line: 4, character: 0, reason: 'why', rule: 'mid-word' };
   const arranged = arrangeDecision(facts);
   expect(Object.keys(arranged)).toEqual(['reason', 'place', 'time', 'id', 'rule']);
-  expect(arranged).toMatchObject({ place: '/a b/c.py:5:1', time: new Date(time).toLocaleTimeString() });
+  expect(arranged).toMatchObject({ place: `${file}:5:1`, time: new Date(time).toLocaleTimeString() });
   expect(arrangeDecision({ uri: 'untitled:Untitled-1', reason: 'why' })).toEqual({
     reason: 'why',
     place: 'untitled:Untitled-1',
