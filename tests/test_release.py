@@ -1,7 +1,9 @@
 """What a release is made of agrees: versions, the packages of wheel, sdist and image, files that the sdist names."""
 
 import json
+import os
 import re
+import subprocess
 import tomllib
 from pathlib import Path, PurePosixPath
 
@@ -48,3 +50,16 @@ def test_the_feature_reads_each_of_its_options():
     options = json.loads((folder / "devcontainer-feature.json").read_text("utf-8"))["options"]
     script = (folder / "install.sh").read_text("utf-8")
     assert all(f"${{{name.upper()}" in script for name in options)
+
+
+@needs_all_files
+@pytest.mark.skipif(os.name == "nt", reason="the feature's script runs in a container of Linux")
+@pytest.mark.parametrize("version", [None, "", "latest"])
+def test_the_feature_installs_nothing_of_an_index_that_has_no_release(version, tmp_path):
+    options = {} if version is None else {"VERSION": version}
+    script = ROOT / "devcontainer" / "submodel" / "install.sh"
+    done = subprocess.run(
+        ["/bin/sh", script], cwd=tmp_path, env={"PATH": str(tmp_path), **options}, capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert "no release on the package index yet" in done.stderr

@@ -4,12 +4,18 @@
 set -eu
 
 folder=/opt/submodel
-version=${VERSION:-latest}
+version=${VERSION:-}
 extra=
 index=
 if [ "${BUILD:-false}" = true ]; then
   extra='[build]'
   index=${TORCHINDEX-https://download.pytorch.org/whl/cpu}
+fi
+
+# No release is on the package index yet. Whatever stands there under this name is not ours.
+if [ -z "$version" ] || [ "$version" = latest ]; then
+  echo "submodel has no release on the package index yet; put a wheel into the feature's folder and name it in the option version." >&2
+  exit 1
 fi
 
 is_new_enough() {
@@ -35,7 +41,6 @@ if [ -z "$python" ]; then
 fi
 
 case $version in
-  latest) requirement="submodel$extra" ;;
   *://*) requirement="submodel$extra @ $version" ;;
   *.whl) requirement="submodel$extra @ file://$(realpath "$version")" ;; # relative to this script's folder, where it runs
   *) requirement="submodel$extra==$version" ;;
