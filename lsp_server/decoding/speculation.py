@@ -9,7 +9,7 @@ the tokens that it would have written itself, so drafts change the time, not the
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -76,7 +76,7 @@ class Acceptance:
 
     def rate(self, source: Source) -> float:
         """Return the probability that a token is right if those before it were."""
-        return self._rates.get(source, 0.75 if source[1] >= RUNS[0] else 0.55)
+        return self._rates.get(source, _first_rate(source))
 
     def observe(self, source: Source, right: int, checked: int, *, weight: float = 0.1) -> None:
         """Count a draft of which `right` tokens of `checked` were right: every right one, and the first wrong one."""
@@ -85,6 +85,15 @@ class Acceptance:
         for outcome in outcomes:
             rate += weight * (outcome - rate)
         self._rates[source] = min(0.98, max(0.02, rate))
+
+    def recover(self, source: Source, *, weight: float = 0.01) -> None:
+        """Count a draft that was not tried: a source that was wrong for long is tried again after some of these."""
+        self._rates[source] = (1 - weight) * self.rate(source) + weight * _first_rate(source)
+
+
+def _first_rate(source: Source) -> float:
+    """Return the rate of a source before anything of it was checked."""
+    return 0.75 if source[1] >= RUNS[0] else 0.55
 
 
 class Drafter:
@@ -105,52 +114,60 @@ class Drafter:
     def propose(self, tokens: Sequence[int], room: int, *, only_answers: bool = False) -> Draft:
         """Return a draft of at most `room` tokens to follow `tokens` (the whole context, answer included).
 
-        `only_answers`: from an earlier answer to the very same tokens, or none.
+        It is of the first source whose rate pays. `only_answers`: from an earlier answer to the very same tokens, or
+        none.
         """
-        most = min(MAX_DRAFT, room)
-        if most < 1:
-            return NO_DRAFT
-        draft = self._continued(tokens, most)
-        if draft.source is None and not only_answers:
-            draft = self._find(tokens, most)
-        if draft.source is None:
-            return NO_DRAFT
-        length = self._length(self.acceptance.rate(draft.source), len(draft.tokens))
-        return Draft(tokens=draft.tokens[:length], source=draft.source) if length else NO_DRAFT
+        for draft in self._drafts(tokens, min(MAX_DRAFT, room), only_answers):
+            assert draft.source is not None
+            length = self._length(self.acceptance.rate(draft.source), len(draft.tokens))
+            if length:
+                return Draft(tokens=draft.tokens[:length], source=draft.source)
+            self.acceptance.recover(draft.source)
+        return NO_DRAFT
 
-    def _continued(self, tokens: Sequence[int], most: int) -> Draft:
-        """Return what followed the same tokens, all of them, in an earlier answer."""
+    def recall(self, tokens: Sequence[int], most: int) -> Draft:
+        """Return at most `most` tokens that followed the last few of `tokens` earlier in them, or in the repository."""
+        return next(self._recalled(tokens, most), NO_DRAFT)
+
+    def _drafts(self, tokens: Sequence[int], most: int, only_answers: bool) -> Iterator[Draft]:
+        """Yield what each source has to follow `tokens`, at least one token each, the best source first."""
+        if most < 1:
+            return
+        yield from self._continued(tokens, most)
+        if not only_answers:
+            yield from self._found_in_answer(tokens, most)
+            yield from self._recalled(tokens, most)
+
+    def _continued(self, tokens: Sequence[int], most: int) -> Iterator[Draft]:
+        """Yield what followed the same tokens, all of them, in an earlier answer."""
         count, whole = len(tokens), list(tokens)
         for known, _ in self._answers:
             if len(known) > count and known[:count] == whole:
-                return Draft(tokens=tuple(known[count : count + most]), source=("same answer", RUNS[0]))
-        return NO_DRAFT
+                yield Draft(tokens=tuple(known[count : count + most]), source=("same answer", RUNS[0]))
+                return
 
-    def _find_in_answer(self, tokens: Sequence[int], most: int) -> Draft:
-        """Return what followed the last few tokens in the last answer."""
+    def _found_in_answer(self, tokens: Sequence[int], most: int) -> Iterator[Draft]:
+        """Yield what followed the last few tokens in the last answer."""
         if not self._answers:
-            return NO_DRAFT
+            return
         known, start = self._answers[0]
         for run in range(RUNS[0], RUNS[-1] - 1, -1):
             before = max(0, start - run)  # an answer's first tokens may follow a run of its prompt's
             places = places_behind(np.asarray(tokens[-run:]), np.asarray(known[before:]))
             if len(places):
                 place = before + int(places[0])
-                return Draft(tokens=tuple(known[place : place + most]), source=("answer", run))
-        return NO_DRAFT
+                yield Draft(tokens=tuple(known[place : place + most]), source=("answer", run))
+                return
 
-    def _find(self, tokens: Sequence[int], most: int) -> Draft:
-        draft = self._find_in_answer(tokens, most)
-        return draft if draft.source is not None else self.recall(tokens, most)
-
-    def recall(self, tokens: Sequence[int], most: int) -> Draft:
-        """Return at most `most` tokens that followed the last few of `tokens` earlier in them, or in the repository."""
+    def _recalled(self, tokens: Sequence[int], most: int) -> Iterator[Draft]:
+        """Yield what followed the last few tokens earlier in them and in the repository, behind the longer run first."""
         run, following = find_in_context(tokens, most)
-        if self._index is not None and run < RUNS[0]:
-            known, known_following = self._index.propose(tokens[-RUNS[0] :], most)
-            if known > run:
-                return Draft(tokens=tuple(known_following), source=("repository", known))
-        return Draft(tokens=tuple(following), source=("context", run)) if run else NO_DRAFT
+        drafts = [Draft(tokens=tuple(following), source=("context", run))]
+        if self._index is not None:
+            run, following = self._index.propose(tokens[-RUNS[0] :], most)
+            drafts.append(Draft(tokens=tuple(following), source=("repository", run)))
+            drafts.sort(key=lambda draft: draft.source[1] if draft.source else 0, reverse=True)  # stable
+        yield from (draft for draft in drafts if draft.tokens)
 
     def _length(self, rate: float, most: int) -> int:
         """Return the length of draft that gives the most tokens a millisecond; 0 if a plain step does.

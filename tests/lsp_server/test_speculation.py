@@ -1,5 +1,7 @@
 """Drafts: where they are found, how long they are, and what the cost of a step is taken to be."""
 
+import random
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -55,6 +57,43 @@ def test_what_is_seldom_right_is_not_drafted():
     for _ in range(60):
         drafter.acceptance.observe(("repository", 4), 4, 4)
     assert len(drafter.propose(context, 8).tokens) >= long
+
+
+def test_a_source_that_becomes_right_again_is_drafted_again():
+    """A phase of 400 steps in which it is never right, then one in which four tokens of five are."""
+    rng, drafter = random.Random(1), Drafter(build_index([[1, 2, 3, 4, *range(50, 70)]]))
+
+    def drafted(steps, share):
+        tokens = 0
+        for _ in range(steps):
+            draft = drafter.propose([1, 2, 3, 4], 8)
+            tokens += len(draft.tokens)
+            if draft.source is not None:
+                wrong = (place for place in range(len(draft.tokens)) if rng.random() >= share)
+                drafter.acceptance.observe(draft.source, next(wrong, len(draft.tokens)), len(draft.tokens))
+        return tokens / steps
+
+    assert drafted(100, 0.0) < 2, "it is given up"
+    assert drafted(300, 0.0) < 0.6, "and tried now and then: a token costs a twentieth of a step"
+    drafted(100, 0.8)
+    assert drafted(100, 0.8) > 3
+
+
+def test_behind_a_source_that_is_seldom_right_the_next_one_is_drafted():
+    drafter = Drafter(build_index([[1, 2, 3, 4, *range(90, 99)]]))
+    drafter.remember([7, 1, 2, 3, 4], [50, 51, 52])
+    same, context = [7, 1, 2, 3, 4], [8, 3, 4, 60, 61, 1, 2, 3, 4]
+    assert drafter.propose(same, 8).source == ("same answer", 4)
+    assert drafter.propose(context, 8).source == ("answer", 4)
+    for _ in range(60):
+        drafter.acceptance.observe(("answer", 4), 0, 4)
+    assert drafter.propose(context, 8).source == ("repository", 4)
+    for _ in range(60):
+        drafter.acceptance.observe(("repository", 4), 0, 4)
+    assert drafter.propose(context, 8).source == ("context", 2)
+    for _ in range(60):
+        drafter.acceptance.observe(("same answer", 4), 0, 4)
+    assert drafter.propose(same, 8, only_answers=True) == NO_DRAFT
 
 
 def test_dear_tokens_are_drafted_less():
