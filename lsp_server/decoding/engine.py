@@ -132,7 +132,8 @@ class Engine:
         cache.keep(len(prompt_ids) - 1)  # the last token is always computed: its logits are what the answer starts from
         kept = len(cache.tokens)
         begin = Start(self._vocabulary, start) if start else None
-        greedy = GreedyTokens(self.decoder, prompt_ids, kept, is_stopped, self.drafter, begin)
+        last = self._vocabulary.line_ends if lines == 1 else frozenset()
+        greedy = GreedyTokens(self.decoder, prompt_ids, kept, is_stopped, self.drafter, begin, last)
         detokenizer = Detokenizer(self.encoder.tokenizer, prompt_ids)
         room = min(limit, self.max_positions - len(prompt_ids))
         token_ids: list[int] = []

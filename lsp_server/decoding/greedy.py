@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,7 @@ class GreedyTokens:
 
     Iterating ends only if `is_stopped` says so, if the positions run out, or if no token fits `start`, with which the
     tokens have to begin. Only in the first case `was_stopped` is true. The cache may then hold more tokens than were
-    taken: those of a draft that was right.
+    taken: those of a draft that was right. `last`: tokens behind which none is taken, so that none is drafted there.
     """
 
     def __init__(
@@ -29,6 +30,7 @@ class GreedyTokens:
         is_stopped: Callable[[], bool],
         drafter: Drafter | None = None,
         start: Start | None = None,
+        last: Set[int] = frozenset(),
     ) -> None:
         self.computed = 0  # tokens of the prompt that were not in the cache
         self.probability = 1.0  # of the token that came last
@@ -39,6 +41,7 @@ class GreedyTokens:
         self._asks_to_stop = is_stopped
         self._drafter = drafter
         self._start = start
+        self._last = last
         self._context = list(prompt_ids)
 
     def __iter__(self) -> Iterator[int]:
@@ -101,10 +104,11 @@ class GreedyTokens:
             return NO_DRAFT
         cache = self._decoder.cache
         room = cache.max_positions - len(cache.tokens) - certain
-        if self._start is None or not self._start.is_open:
-            return self._drafter.propose(self._context, room)
-        draft = self._drafter.propose(self._context, room, only_answers=True)
-        return draft if self._start.may_begin(draft.tokens) else NO_DRAFT
+        is_begun = self._start is None or not self._start.is_open
+        draft = self._drafter.propose(self._context, room, only_answers=not is_begun)
+        end = next((place for place, token in enumerate(draft.tokens, start=1) if token in self._last), None)
+        draft = replace(draft, tokens=draft.tokens[:end])
+        return draft if self._start is None or self._start.may_begin(draft.tokens) else NO_DRAFT
 
     def _is_stopped(self) -> bool:
         self.was_stopped = self._asks_to_stop()

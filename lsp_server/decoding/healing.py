@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer, pre_tokenizers
 
 _BYTES = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+_LINE_FEED = "Ċ"  # in the byte-level alphabet
 
 
 class Vocabulary:
@@ -27,6 +28,7 @@ class Vocabulary:
         self._pieces = [piece for piece, _ in pairs]
         self._ids = np.array([i for _, i in pairs], np.int64)
         self._by_id = {i: piece for piece, i in pairs}
+        self.line_ends = frozenset(i for piece, i in pairs if _LINE_FEED in piece)  # tokens that hold one
 
     def fitting(self, start: str) -> NDArray[np.int64]:
         """Return the ids of tokens that agree with `start` as far as both go (in the byte-level alphabet)."""

@@ -179,6 +179,23 @@ def test_right_drafts_save_steps(engine: Engine, session: onnxruntime.InferenceS
     assert calls == [len(prompt_ids) + 11]  # the prompt and the whole draft in one step
 
 
+@pytest.mark.parametrize(("lines", "read"), [(1, 3), (2, 5), (None, 5)])
+def test_of_one_line_nothing_is_drafted_behind_its_end(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, lines: int | None, read: int
+) -> None:
+    """The engine would read those tokens for nothing."""
+    rest = engine.encoder.text_ids("x\ny\n")
+    assert [engine.encoder.tokenizer.decode([token]) for token in rest] == ["x", "\n", "y", "\n"]
+    feed, calls = engine.decoder.feed, []
+    monkeypatch.setattr(
+        engine.decoder, "feed", lambda tokens, keep=1: calls.append(len(tokens)) or feed(tokens, keep=keep)
+    )
+    monkeypatch.setattr(engine, "drafter", Oracle(rest))
+    engine.memory.clear()
+    engine.generate([5], max_new_tokens=1, lines=lines)
+    assert calls == [read]
+
+
 @pytest.mark.parametrize("calls", [0, 1, 2, 3, 5])
 def test_cancelled_anywhere_the_next_answer_is_right(
     engine: Engine, session: onnxruntime.InferenceSession, monkeypatch: pytest.MonkeyPatch, calls: int
