@@ -65,9 +65,10 @@ class Completer:
     def complete(self, request: CompletionRequest, stop: IsStopped | None = None) -> Completion:
         """Complete a text at its cursor.
 
-        `stop` is asked between tokens; a stopped completion shows nothing. Raises ServeError or
-        EngineCrash if the model fails.
+        `stop` is asked between tokens and between the parses of a filter; a stopped completion shows nothing. Raises
+        ServeError or EngineCrash if the model fails.
         """
+        stop = stop or (lambda: False)
         budget_s = request.options.trigger.budget_ms / 1000
         deadline = time.perf_counter() + budget_s
         prompt = self._prompt(request)
@@ -94,14 +95,15 @@ class Completer:
             is_done=is_enough,
             start=prompt.start,
         )
-        if answer.finish is FinishReason.CANCELLED:
-            return self._described(Completion(rule="cancelled"), request, answer)
-        if stop is not None and stop():  # what follows takes some parses, which a newer request would wait for
+        if answer.finish is FinishReason.CANCELLED or stop():
             return self._described(Completion(rule="cancelled"), request, answer)
         is_unfinished = is_late or answer.finish in (FinishReason.LENGTH, FinishReason.BROKEN_TEXT)
-        completion = refine(without_start(answer.text, prompt.start), request, is_unfinished=is_unfinished)
-        completion = self._below_threshold(completion, prompt, answer)
-        return replace(self._described(completion, request, answer), is_from_short_prompt=bool(short_ids))
+        raw = without_start(answer.text, prompt.start)
+        completion = refine(raw, request, is_unfinished=is_unfinished, stop=stop)
+        if stop():  # a newer request does not wait for the parses that are left
+            return self._described(Completion(rule="cancelled"), request, answer)
+        completion = self._described(self._below_threshold(completion, prompt, answer), request, answer)
+        return replace(completion, is_from_short_prompt=bool(short_ids))
 
     def recall(self, request: CompletionRequest) -> Completion:
         """Complete a text by what followed the same words elsewhere in it, or in the repository, without the model."""

@@ -135,23 +135,27 @@ def _find_secret(lines: Sequence[str], above: Sequence[str], *, was_there: bool)
     return None
 
 
-def syntax(completion: Completion, request: CompletionRequest) -> Change | Rejection | None:
+def syntax(
+    completion: Completion, request: CompletionRequest, stop: Callable[[], bool] | None = None
+) -> Change | Rejection | None:
     """Cut the text to what parses; reject it if the document has more errors with it and no cut helps.
 
     What an unfinished last line may lack is added first: an operand, closing brackets, a body below its header. Where
     a language with macros has errors without the cursor's line, too, the grammar does not know what is written here,
-    and the text is left as it is.
+    and the text is left as it is. So it is once `stop`, which is asked before each cut, says yes: nobody wants it then.
     """
     is_cython = request.path.endswith((".pyx", ".pxd"))  # Python's grammar does not know `cdef`
     if request.grammar is None or is_cython:
         return None
     try:
-        return _parsed_part(completion, request, request.grammar)
+        return _parsed_part(completion, request, request.grammar, stop)
     except TooSlowToParseError:
         return None
 
 
-def _parsed_part(completion: Completion, request: CompletionRequest, grammar: Grammar) -> Change | Rejection | None:
+def _parsed_part(
+    completion: Completion, request: CompletionRequest, grammar: Grammar, stop: Callable[[], bool] | None
+) -> Change | Rejection | None:
     parsed = ParsedText(request.text, grammar)
     wanted = _errors_with(completion.text, completion.replaces, request, parsed, operands=("", " x"))
     if wanted == 0:
@@ -166,6 +170,8 @@ def _parsed_part(completion: Completion, request: CompletionRequest, grammar: Gr
         kept = completion.text[:at]
         if len(kept.strip()) < 2:
             break
+        if stop is not None and stop():
+            return None
         # What is cut takes the place of no closers any more.
         closers = doubled_closers(Completion(text=kept), request) if completion.replaces else None
         replaces = closers.replaces if isinstance(closers, Change) and closers.text == kept else 0

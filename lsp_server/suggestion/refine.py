@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
@@ -54,8 +54,13 @@ def is_done(raw: str, request: CompletionRequest) -> bool:
     return _first_cut(_from_cursor(raw, request)[0], request, is_final=False) is not None
 
 
-def refine(raw: str, request: CompletionRequest, *, is_unfinished: bool = False) -> Completion:
-    """Return what of an answer is shown; an unfinished one (time or tokens ran out) ends at its last whole word."""
+def refine(
+    raw: str, request: CompletionRequest, *, is_unfinished: bool = False, stop: Callable[[], bool] | None = None
+) -> Completion:
+    """Return what of an answer is shown; an unfinished one (time or tokens ran out) ends at its last whole word.
+
+    `stop` is asked between the parses of the syntax filter. Once it has said yes the result is of no use.
+    """
     steps: list[Step] = []
     text, is_dedented = _from_cursor(raw, request)
     if is_dedented and request.options.stops.dedent:
@@ -79,7 +84,7 @@ def refine(raw: str, request: CompletionRequest, *, is_unfinished: bool = False)
             return Completion(rule="budget", steps=(replace(step, action="rejected"),))
         steps.append(step)
         text = kept
-    return _filtered(Completion(text=text, steps=tuple(steps)), request)
+    return _filtered(Completion(text=text, steps=tuple(steps)), request, stop)
 
 
 def begun_characters(raw: str, request: CompletionRequest) -> int:
@@ -87,11 +92,12 @@ def begun_characters(raw: str, request: CompletionRequest) -> int:
     return len(raw) - len(_from_cursor(raw, request)[0])
 
 
-def _filtered(completion: Completion, request: CompletionRequest) -> Completion:
+def _filtered(completion: Completion, request: CompletionRequest, stop: Callable[[], bool] | None) -> Completion:
     for name, act in FILTERS.items():
         if not getattr(request.options.filters, name, True) or not completion.text.strip():
             continue
-        verdict = act(completion, request)
+        # The others take a millisecond at most.
+        verdict = act(completion, request) if act is not filters.syntax else filters.syntax(completion, request, stop)
         if verdict is None:
             continue
         rule = _rule(name)

@@ -28,6 +28,7 @@ from lsp_server.decoding.engine import LINE_TOKENS, Engine, FinishReason, Genera
 from lsp_server.decoding.speculation import StepCosts
 from lsp_server.options import PATIENT, WHEN_ASKED, FilterOptions, ServerOptions, TriggerOptions
 from lsp_server.request import CompletionRequest
+from lsp_server.suggestion import filters
 from lsp_server.suggestion.refine import refine
 from testbed.tokenizer import FILE_TOKEN, FIM, FIM_TOKENS, make_tokenizer
 
@@ -419,6 +420,21 @@ def test_what_is_not_wanted_any_more_is_not_parsed(engine: Engine, monkeypatch: 
     completer, _ = fixed(engine, "1\n")
     monkeypatch.setattr("lsp_server.completion.refine", lambda *_, **__: pytest.fail("it is refined"))
     assert completer.complete(at(text, len(text)), stop=lambda: True).rule == "cancelled"
+
+
+def test_a_key_ends_the_parses_of_a_filter(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An answer that does not parse is cut at one word after the other, which takes up to a second in a long file."""
+    parses: list[int] = []
+    errors_with = filters._errors_with
+    monkeypatch.setattr(filters, "_errors_with", lambda *args, **more: parses.append(1) or errors_with(*args, **more))
+    text = "def f(x):\n    return "
+    completer, _ = fixed(engine, f"    return {') '.join('abcdefghij')}\n")
+    request = at(text, len(text), path="a.py")
+    assert completer.complete(request).rule != "cancelled"
+    assert len(parses) > 6
+    parses.clear()
+    assert completer.complete(request, stop=lambda: len(parses) >= 3).rule == "cancelled"
+    assert len(parses) == 3
 
 
 def test_time_budget_ends_the_answer(engine: Engine) -> None:
