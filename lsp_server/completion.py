@@ -102,8 +102,9 @@ class Completer:
         completion = refine(raw, request, is_unfinished=is_unfinished, stop=stop)
         if stop():  # a newer request does not wait for the parses that are left
             return self._described(Completion(rule="cancelled"), request, answer)
+        is_late = is_late and any(step.name == "budget" for step in completion.steps)  # else a stop ended it in time
         completion = self._described(self._below_threshold(completion, prompt, answer), request, answer)
-        return replace(completion, is_from_short_prompt=bool(short_ids))
+        return replace(completion, is_late=is_late, is_from_short_prompt=bool(short_ids))
 
     def recall(self, request: CompletionRequest) -> Completion:
         """Complete a text by what followed the same words elsewhere in it, or in the repository, without the model."""

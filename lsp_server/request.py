@@ -155,6 +155,7 @@ class Completion:
     confidence: float | None = None  # the model's probability of the shown text, its end included
     threshold: float | None = None  # below which nothing is shown
     is_multi_line: bool = False
+    is_late: bool = False  # time ran out before the line was whole; with more time the answer may differ
     is_from_short_prompt: bool = False  # the whole one was not read yet; the next answer may differ
     build: str | None = None  # which build answered: SHA-256 of its bundle.json
     queue_ms: float = 0.0  # the request's wait for the worker

@@ -409,10 +409,10 @@ class Session:
     def _keep(self, request: CompletionRequest, completion: Completion, generation: int) -> None:
         """Cache an answer, unless it was cancelled or the cache was cleared since `generation`.
 
-        An answer from a short prompt, or one that ran out of time, is not cached: with more time it could differ.
+        An answer from a short prompt, or one that ran out of time, is not cached: with more time it could differ. One
+        that ran out of tokens would end there again.
         """
-        is_late = completion.is_from_short_prompt or any(step.name == "budget" for step in completion.steps)
-        if completion.rule != "cancelled" and not is_late:
+        if completion.rule != "cancelled" and not (completion.is_from_short_prompt or completion.is_late):
             scope = _scope(request, completion.build)
             self.cache.put(scope, request.text, request.offset, completion, generation=generation)
 

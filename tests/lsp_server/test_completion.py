@@ -354,6 +354,7 @@ def test_half_a_word_is_not_shown(engine: Engine, finish: FinishReason, shown: s
     completion = completer.complete(at("x = ", 4))
     assert completion.text.rstrip() == shown.rstrip()
     assert completion.is_line_whole == (finish is FinishReason.LINES)
+    assert not completion.is_late, "with more time it would end there again"
 
 
 @pytest.mark.parametrize(
@@ -437,6 +438,22 @@ def test_a_key_ends_the_parses_of_a_filter(engine: Engine, monkeypatch: pytest.M
     assert len(parses) == 3
 
 
+@pytest.mark.parametrize(("rest", "is_late"), [("", True), (")\n", False)])
+def test_what_a_stop_ends_as_time_runs_out_is_not_late(engine: Engine, rest: str, is_late: bool) -> None:
+    class SlowEngine(FixedEngine):
+        def generate(self, prompt_ids: Sequence[int], **options: object) -> Generation:
+            is_done = options["is_done"]
+            assert callable(is_done)
+            is_done("fo")
+            time.sleep(0.06)
+            assert is_done(f"foo(ba{rest}")
+            return replace(self._answer, text=f"foo(ba{rest}", finish=FinishReason.DONE)
+
+    completer = Completer(SlowEngine(engine.encoder, ""))  # type: ignore[arg-type]
+    options = replace(NOT_HEALED, trigger=TriggerOptions(budget_ms=50))
+    assert completer.complete(at("x = ", 4, options=options)).is_late == is_late
+
+
 def test_time_budget_ends_the_answer(engine: Engine) -> None:
     prompts = []
 
@@ -455,6 +472,7 @@ def test_time_budget_ends_the_answer(engine: Engine) -> None:
     assert prompts == [False, True]
     assert completion.text == "foo"
     assert completion.steps[0].name == "budget"
+    assert completion.is_late
 
 
 def test_a_prompt_that_took_all_the_time_leaves_a_third_of_it_for_the_answer(
