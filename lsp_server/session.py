@@ -10,9 +10,9 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Coroutine
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from contract.errors import SubmodelError
 from lsp_server.acceptance import AcceptanceTracker
@@ -30,6 +30,17 @@ from lsp_server.triggers import find_refusal, refuse
 SAVING_WAIT = 2.0  # on battery the debounce is so many times as long
 SNOOZE_MINUTES = 5.0
 MAX_SNOOZE_MINUTES = 7 * 24 * 60.0
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Ahead:
+    """A request that nobody waits for yet, and the task that asks the model."""
+
+    request: CompletionRequest
+    unwanted: threading.Event  # set: it is over
+    answer: asyncio.Task[Completion | None]
 
 
 class Session:
@@ -58,8 +69,8 @@ class Session:
         self._now = now
         self._awaited = 0  # requests whose answers the client waits for
         self._newest: CompletionRequest | None = None  # also if it was refused or answered from the cache
-        self._ahead: tuple[CompletionRequest, threading.Event] | None = None  # set: it is over
-        self._background: set[asyncio.Task[None]] = set()  # held here, since the event loop has only weak references
+        self._ahead: _Ahead | None = None
+        self._background: set[asyncio.Task[Any]] = set()  # held here, since the event loop has only weak references
 
     @property
     def snooze_end(self) -> datetime | None:
@@ -221,18 +232,22 @@ class Session:
         typed_along = None if found or is_by_hand else self._find_typed_along(request)
         if typed_along is not None:
             return self._show_known(request, trace, typed_along)  # a question would end the reading
-        generation, unwanted = self.cache.generation, self.service.supersede()
+        generation = self.cache.generation
+        asked = None if found or is_by_hand else await self._answer_asked_ahead(request)
+        unwanted = self.service.supersede() if asked is None else asked[1]
         if found is not None:
             completion = found[0] if found[0].is_from_short_prompt else None
             shown = self._show_known(request, trace, found)
         else:
             trace.cache = "miss"
-            if not request.is_invoked:
+            if asked is not None:
+                completion = asked[0]
+            else:
                 factor = SAVING_WAIT if policy is Policy.SAVING else 1.0
                 wait_s = self.debounce.wait_s(request.client.uri, request.options.trigger, factor=factor)
-                if not await self._wait(trace, unwanted, wait_s):
+                if not is_by_hand and not await self._wait(trace, unwanted, wait_s):
                     return None
-            completion = await self.service.complete(request, unwanted)
+                completion = await self.service.complete(request, unwanted)
             shown = self._judge(request, trace, completion, generation)
         # If a newer request waits for the model, looking ahead would end that one.
         if policy is Policy.FULL and self.service.is_newest(unwanted):
@@ -293,8 +308,9 @@ class Session:
         """
         ahead = self._request_after(request, shown)
         if ahead is not None and self._find_known(ahead) is None:
-            self._ahead = ahead, self.service.supersede()
-            self._start(self._complete_unasked(*self._ahead, self.cache.generation))
+            unwanted = self.service.supersede()
+            answer = self._start(self._complete_unasked(ahead, unwanted, self.cache.generation))
+            self._ahead = _Ahead(request=ahead, unwanted=unwanted, answer=answer)
 
     def _request_after(self, request: CompletionRequest, shown: Completion) -> CompletionRequest | None:
         """Return the next request if a suggestion is accepted: an automatic one, since nobody asks for it by hand."""
@@ -312,26 +328,44 @@ class Session:
 
     def _is_asked_ahead(self, request: CompletionRequest | None) -> bool:
         """Return whether the model is at work on the answer to this request, which nobody waits for yet."""
-        if request is None or self._ahead is None or self._ahead[1].is_set():
+        if request is None or self._ahead is None or self._ahead.unwanted.is_set():
             return False
-        ahead = self._ahead[0]
+        ahead = self._ahead.request
         is_there = (request.text, request.offset) == (ahead.text, ahead.offset)
         return is_there and _scope(request, None) == _scope(ahead, None)
 
-    async def _complete_unasked(self, request: CompletionRequest, unwanted: threading.Event, generation: int) -> None:
+    async def _answer_asked_ahead(
+        self, request: CompletionRequest
+    ) -> tuple[Completion | None, threading.Event] | None:
+        """Wait for the answer to this request if the model is at work on it; return it with the event of its question.
+
+        It is None if a newer request came. Cancelling the wait stops the model. Returns None if the request has to be
+        asked: it was not, or the model failed, or its bundle was freed.
+        """
+        ahead = self._ahead
+        if ahead is None or not self._is_asked_ahead(request):
+            return None
+        completion = await ahead.answer
+        if completion is None and self.service.is_newest(ahead.unwanted):
+            return None
+        return completion, ahead.unwanted
+
+    async def _complete_unasked(
+        self, request: CompletionRequest, unwanted: threading.Event, generation: int
+    ) -> Completion | None:
         try:
             # Without loading: the bundle may be freed by now, or no longer served.
             completion = await self.service.complete(request, unwanted, may_load=False)
         except SubmodelError:  # a request there will say so
-            return
-        if completion is not None:
-            self._keep_unasked(request, completion, generation)
+            return None
+        return None if completion is None else self._keep_unasked(request, completion, generation)
 
-    def _start(self, ahead: Coroutine[Any, Any, None]) -> None:
-        """Run a coroutine that nobody waits for."""
+    def _start(self, ahead: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Run a coroutine that nobody waits for, and return its task."""
         task = asyncio.get_running_loop().create_task(ahead)
         self._background.add(task)
         task.add_done_callback(self._background.discard)
+        return task
 
     async def _wait(self, trace: Trace, unwanted: threading.Event, wait_s: float) -> bool:
         """Wait for the debounce; return False if a newer request came meanwhile."""

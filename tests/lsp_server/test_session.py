@@ -423,7 +423,7 @@ def test_asked_by_hand_for_what_is_shown_the_line_after_it_makes_way() -> None:
     async def test() -> None:
         await begin_line_ahead(session, service)
         assert session._ahead is not None
-        _, unwanted = session._ahead
+        unwanted = session._ahead.unwanted
         assert await session.suggest(at("x = ‸\n", is_invoked=True))
         assert unwanted.is_set()
         assert len(service.requests) == 2, "it is asked for again, but later"
@@ -431,6 +431,53 @@ def test_asked_by_hand_for_what_is_shown_the_line_after_it_makes_way() -> None:
         assert [request.text for request in service.requests] == ["x = \n", *["x = foo(bar)\n\n"] * 2]
 
     asyncio.run(test())
+
+
+@pytest.mark.parametrize("then", ["it comes", "a key", "the client cancels", "a pause", "it fails"])
+def test_who_asks_for_what_is_asked_ahead_waits_for_its_answer(then: str) -> None:
+    """As after Enter, before the answer of the next line is there."""
+    session, service = make(options=AHEAD)
+    document = "x = foo(bar)\n‸\n"
+
+    async def test() -> str | None:
+        let_go = await begin_line_ahead(session, service)
+        assert session._ahead is not None
+        ahead = session._ahead.answer
+        asked = asyncio.create_task(session.suggest(at(document)))
+        await asyncio.sleep(0.01)
+        assert len(service.requests) == 2, "it is not begun anew"
+        if then == "a key":
+            newer = asyncio.create_task(session.suggest(at(document.replace("‸", "y = ‸"))))
+            await asyncio.sleep(0)
+            let_go.set()
+            assert await asked is None
+            assert await newer is not None
+        elif then == "the client cancels":
+            asked.cancel()
+            await asyncio.wait([asked, ahead])
+            assert ahead.cancelled(), "which stops the model"
+            let_go.set()
+            return None
+        elif then == "a pause":
+            session.pause()
+            let_go.set()
+        elif then == "it fails":
+            service.completion = None
+            let_go.set()
+        else:
+            service.completion = Completion(text="return x", raw="return x\n")
+            let_go.set()
+        answer = await asked
+        assert (then == "it comes") == (answer is not None)
+        return answer.text if answer else None
+
+    shown = asyncio.run(test())
+    assert shown == ("return x" if then == "it comes" else None)
+    outcomes = {trace.text or trace.outcome for trace in session.traces.newest(3)}
+    expected = {"it comes": "return x", "the client cancels": "cancelled", "it fails": "failed"}
+    assert expected.get(then, "superseded") in outcomes
+    if then == "it comes":
+        assert ask(session, at(document)) == ["return x"], "it is cached"
 
 
 def test_a_refused_request_ends_nothing_that_was_asked_ahead() -> None:
