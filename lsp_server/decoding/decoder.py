@@ -50,7 +50,7 @@ class Decoder:
         self._logits = self._buffer
 
     def use(self, cache: KvCache, positions: int) -> None:
-        """Read into `cache` from now on, and give it room for `positions` tokens."""
+        """Read into `cache` from now on, and give it room for `positions` tokens; raises EngineCrash as that does."""
         cache.reserve(positions)
         self.cache = cache
 
@@ -70,13 +70,13 @@ class Decoder:
         if total > cache.max_positions:
             raise ServeError(f"{total} tokens don't fit into the bundle's {cache.max_positions} positions.")
         cache.reserve(total)
-        if self._bound != (cache, cache.moves):
-            cache.bind(self._binding)
-            self._bound = cache, cache.moves
-        self._bind("input_ids", np.array([tokens], np.int64))
-        self._bind("attention_mask", self._mask[:, :total])
-        self._bind_logits(keep if self._can_keep_last else len(tokens))
         try:
+            if self._bound != (cache, cache.moves):
+                cache.bind(self._binding)
+                self._bound = cache, cache.moves
+            self._bind("input_ids", np.array([tokens], np.int64))
+            self._bind("attention_mask", self._mask[:, :total])
+            self._bind_logits(keep if self._can_keep_last else len(tokens))
             self._session.run_with_iobinding(self._binding, self._run_options)
         except RUNTIME_ERRORS as error:
             if self._run_options.terminate:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from contract.bundle.bundle import Bundle, lists_file
 from contract.bundle.drafts import FOLDER, open_index
+from contract.errors import first_line
 from contract.prompt import PromptEncoder, PromptFormat
 from lsp_server.decoding.decoder import Decoder
 from lsp_server.decoding.detokenizer import Detokenizer, control_ids, load_tokenizer
@@ -95,11 +96,8 @@ class Engine:
         has_drafts = lists_file(bundle, f"{FOLDER}/tokens.npy")  # a file that the manifest doesn't list was not checked
         self.drafter: Drafter | None = Drafter(open_index(bundle.folder / FOLDER) if has_drafts else None)
         self.choice = choose_provider(provider, offered_providers(), bundle.graphs)
-        self.decoder = self._open(bundle, cache, threads)
-        if not self.decoder.is_started:
-            del self.decoder  # its memory is free before the other graph is read
-            self.choice = without_accelerator(self.choice)
-            self.decoder = self._open(bundle, cache, threads)
+        decoder = self._open_accelerated(bundle, cache, threads)
+        self.decoder = decoder or self._open(bundle, cache, threads)
         (log.warning if self.choice.is_fallback else log.info)(
             "Running on %s: %s.", self.choice.provider, self.choice.why
         )
@@ -230,6 +228,20 @@ class Engine:
         self.read(prompt_ids)
         self._use_memory(prompt_ids, len(token_ids)).keep(len(prompt_ids) - 1)
         return self.decoder.feed([prompt_ids[-1], *token_ids[:-1]], keep=len(token_ids)).copy()
+
+    def _open_accelerated(self, bundle: Bundle, cache: KvCache, threads: int | None) -> Decoder | None:
+        """Return a decoder on the accelerator of `choice`; None if that is the processor, which takes its place."""
+        if self.choice.provider is Provider.CPU:
+            return None
+        try:
+            decoder = self._open(bundle, cache, threads)
+        except ServeError as error:  # of its driver or its memory, or of a graph that it can't run
+            self.choice = without_accelerator(self.choice, first_line(error.__cause__ or error, 200))
+            return None
+        if not decoder.is_started:
+            self.choice = without_accelerator(self.choice)
+            return None  # its memory is free before the other graph is read
+        return decoder
 
     def _open(self, bundle: Bundle, cache: KvCache, threads: int | None) -> Decoder:
         """Return a decoder over the graph of `choice`, on its provider."""

@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from onnxruntime import IOBinding, OrtValue
 
 from contract.prompt import shared_prefix
+from contract.runtime_errors import RUNTIME_ERRORS
+from lsp_server.serve_errors import EngineCrash
 
 GROWTH_POSITIONS = 512  # enough for most prompts with their answers; attention's scratch grows with the buffer
 
@@ -81,9 +83,15 @@ class KvCache:
         del self.tokens[count:]
 
     def reserve(self, positions: int) -> None:
-        """Make room for `positions` tokens in all."""
+        """Make room for `positions` tokens in all. Raises EngineCrash if there is no memory for them."""
         if positions <= self.capacity:
             return
+        try:
+            self._allocate(positions)
+        except (MemoryError, OSError, *RUNTIME_ERRORS) as error:  # of numpy, the system, an accelerator
+            raise EngineCrash(f"no memory for {positions} positions: {error}") from error
+
+    def _allocate(self, positions: int) -> None:
         self.moves += 1
         if self.device is not None:
             # In full at once, since an accelerator's memory can't be copied from here. That takes 100 MB for half a

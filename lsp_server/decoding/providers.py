@@ -97,10 +97,12 @@ def choose_provider(wanted: Provider, offered: Collection[str], precisions: Coll
     return Choice(provider=Provider.CPU, precision=None, why="; ".join(obstacles))
 
 
-def without_accelerator(choice: Choice) -> Choice:
-    """Return the processor in place of a choice whose provider did not start."""
+def without_accelerator(choice: Choice, error: str | None = None) -> Choice:
+    """Return the processor in place of a choice whose provider did not start, or could not load the graph (`error`)."""
     facts = PROVIDERS[choice.provider]
     why = f"{choice.provider}: {facts.name} did not start; its driver or a library of its own may be missing"
+    if error is not None:
+        why = f"{choice.provider}: {facts.name} failed ({error})"
     return Choice(provider=Provider.CPU, precision=None, why=why, is_fallback=True)
 
 

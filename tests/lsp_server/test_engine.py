@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import NoReturn
 
 import numpy as np
 import onnxruntime
@@ -13,6 +16,7 @@ from onnxruntime.capi.onnxruntime_pybind11_state import RuntimeException
 
 from contract.bundle.bundle import Bundle
 from contract.errors import BundleError
+from lsp_server.decoding import kv_cache
 from lsp_server.decoding.engine import Engine, FinishReason, Generation
 from lsp_server.decoding.kv_cache import GROWTH_POSITIONS
 from lsp_server.decoding.prompt_chunks import MAX_CHUNK, PROMPT_CHUNK, ChunkSize
@@ -254,6 +258,31 @@ def test_a_lack_of_memory_is_no_fault_of_the_bundle(
     monkeypatch.setattr(engine.decoder, "_session", Session())
     engine.memory.clear()
     with pytest.raises(EngineCrash, match=reported):
+        engine.generate([5, 6, 7], max_new_tokens=1)
+
+
+@pytest.mark.parametrize("where", ["the keys and values", "an accelerator", "the logits"])
+def test_a_lack_of_memory_for_buffers_is_a_crash(
+    tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    """The service then drops the engine, whose state is unknown, and loads it again."""
+
+    def fail(*_: object) -> NoReturn:
+        raise {
+            "the keys and values": OSError(errno.ENOMEM, "Cannot allocate memory"),
+            "an accelerator": RuntimeException("CUDA failure 2: out of memory"),
+            "the logits": MemoryError(),
+        }[where]
+
+    engine = Engine(tiny_bundle, threads=1)
+    if where == "the logits":
+        monkeypatch.setattr(engine.decoder, "_bind_logits", fail)
+    elif where == "an accelerator":
+        engine.decoder.cache.device = "cuda"
+        monkeypatch.setattr(kv_cache, "OrtValue", SimpleNamespace(ortvalue_from_shape_and_type=fail))
+    else:
+        monkeypatch.setattr(kv_cache, "_pages", fail)
+    with pytest.raises(EngineCrash, match="memory|MemoryError"):
         engine.generate([5, 6, 7], max_new_tokens=1)
 
 

@@ -9,8 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from onnxruntime import InferenceSession
+from onnxruntime.capi.onnxruntime_pybind11_state import RuntimeException
 
 from contract.bundle.bundle import Bundle, read_bundle, write_bundle_manifest
+from contract.errors import SubmodelError
 from lsp_server.decoding import decoder as decoder_module
 from lsp_server.decoding import engine as engine_module
 from lsp_server.decoding.decoder import LOGITS_TO_KEEP, Decoder
@@ -18,6 +20,7 @@ from lsp_server.decoding.engine import Engine
 from lsp_server.decoding.kv_cache import KvCache
 from lsp_server.decoding.providers import AUTOMATIC, PROVIDERS, Provider, choose_provider
 from lsp_server.decoding.runtime import open_session
+from lsp_server.serve_errors import ServeError
 
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 EVERYTHING = frozenset(facts.name for facts in PROVIDERS.values())
@@ -88,6 +91,29 @@ def test_a_provider_that_does_not_start_leaves_the_bundle_s_own_graph_to_the_pro
     assert (engine.choice.provider, engine.choice.precision, engine.choice.is_fallback) == (Provider.CPU, None, True)
     assert "Running on cpu: cuda: CUDAExecutionProvider did not start" in caplog.text
     assert engine.generate([5, 6, 7], max_new_tokens=3).token_ids
+
+
+def test_a_provider_that_can_not_load_the_graph_leaves_it_to_the_processor(
+    tiny_bundle: Bundle, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where a GPU's memory is full: ONNX Runtime then raises."""
+
+    def open_on_processor(path: Path, threads: int | None, provider: Provider) -> InferenceSession:
+        if provider is not Provider.CPU:
+            raise ServeError("It can't be loaded.") from RuntimeException("CUDA failure 2: out of memory")
+        return open_session(path, threads)
+
+    bundle = half_precision(tiny_bundle, tmp_path)
+    monkeypatch.setattr(decoder_module, "open_session", open_on_processor)
+    monkeypatch.setattr(engine_module, "offered_providers", lambda: [CPU, CUDA])
+    with caplog.at_level(logging.WARNING):
+        engine = Engine(bundle, threads=1, provider=Provider.AUTO)
+    assert (engine.choice.provider, engine.choice.precision, engine.choice.is_fallback) == (Provider.CPU, None, True)
+    assert "Running on cpu: cuda: CUDAExecutionProvider failed (CUDA failure 2: out of memory)." in caplog.text
+    assert engine.generate([5, 6, 7], max_new_tokens=3).token_ids
+    (bundle.folder / "onnx" / "model.onnx").write_bytes(b"broken")
+    with pytest.raises(SubmodelError):
+        Engine(bundle, threads=1, provider=Provider.AUTO)
 
 
 def test_automatic_choice_never_takes_what_is_untested() -> None:
