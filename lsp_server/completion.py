@@ -155,7 +155,8 @@ class Completer:
         limit = request.options.max_new_tokens or (BLOCK_TOKENS if request.is_multi_line else LINE_TOKENS)
         limit = min(limit, request.max_tokens or limit)
         before = request.text[: request.offset]
-        begun = begun_text(self._engine.encoder.tokenizer, before) if request.options.filters.healing else ""
+        is_healed = request.options.filters.healing and self._engine.can_heal
+        begun = begun_text(self._engine.encoder.tokenizer, before) if is_healed else ""
         start = begun if len(begun) < len(before) else ""  # never all that stands before the cursor
         limit += len(self._engine.encoder.text_ids(start))  # which the answer contains
         prompt = Prompt(request=request, ids=[], start=start, max_new_tokens=limit)

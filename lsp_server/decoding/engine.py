@@ -92,6 +92,8 @@ class Engine:
         # Tokenizer and graph are loaded in turn: in parallel is a little faster, but needs a quarter more memory.
         self.encoder = PromptEncoder(load_tokenizer(bundle.tokenizer_path), bundle.prompt)
         self._vocabulary = Vocabulary(self.encoder.tokenizer)
+        if not self.can_heal:
+            log.warning("%s is not byte-level, so a begun word is not completed as well.", bundle.tokenizer_path)
         self._control_ids = control_ids(self.encoder.tokenizer) | self.encoder.stop_ids
         has_drafts = lists_file(bundle, f"{FOLDER}/tokens.npy")  # a file that the manifest doesn't list was not checked
         self.drafter: Drafter | None = Drafter(open_index(bundle.folder / FOLDER) if has_drafts else None)
@@ -104,6 +106,11 @@ class Engine:
         self.memory = KvMemory(
             cache, most_kv_bytes(cache, self.encoder.prompt_format) if kv_bytes is None else kv_bytes
         )
+
+    @property
+    def can_heal(self) -> bool:
+        """Whether an answer can be given a `start`: the tokenizer is byte-level."""
+        return self._vocabulary.is_byte_level
 
     def generate(
         self,

@@ -17,6 +17,7 @@ from tokenizers import Tokenizer, pre_tokenizers
 
 _BYTES = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
 _LINE_FEED = "Ċ"  # in the byte-level alphabet
+_SENTENCEPIECE_SPACE = "▁"  # which the byte-level alphabet does not have
 
 
 class Vocabulary:
@@ -29,6 +30,8 @@ class Vocabulary:
         self._ids = np.array([i for _, i in pairs], np.int64)
         self._by_id = {i: piece for piece, i in pairs}
         self.line_ends = frozenset(i for piece, i in pairs if _LINE_FEED in piece)  # tokens that hold one
+        # Else no token fits a start that holds a space.
+        self.is_byte_level = not any(_SENTENCEPIECE_SPACE in piece for piece in self._pieces)
 
     def fitting(self, start: str) -> NDArray[np.int64]:
         """Return the ids of tokens that agree with `start` as far as both go (in the byte-level alphabet)."""

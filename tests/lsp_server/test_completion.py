@@ -45,6 +45,7 @@ class FixedEngine:
     def __init__(self, encoder: PromptEncoder, text: str, max_positions: int = 2048) -> None:
         self.encoder = encoder
         self.max_positions = max_positions
+        self.can_heal = True
         self.prompts: list[list[int]] = []
         self.token_s = 0.0  # how long it reads a token
         self.read_ahead: list[list[int]] = []

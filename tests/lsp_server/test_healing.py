@@ -1,14 +1,20 @@
 """A begun word is found, and the answer begins with it by the likeliest tokens that fit."""
 
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tokenizers import processors
+from tokenizers import Tokenizer, decoders, pre_tokenizers, processors
 
+from contract.bundle.bundle import read_bundle, read_manifest, write_bundle_manifest
 from contract.prompt import begun_text
+from lsp_server.completion import Completer
 from lsp_server.decoding.engine import Engine, FinishReason
 from lsp_server.decoding.healing import Start, Vocabulary, without_start
+from lsp_server.request import CompletionRequest
 from testbed.bundles import make_bundle_tokenizer
 
 TOKENIZER = make_bundle_tokenizer()
@@ -117,3 +123,20 @@ def test_an_answer_that_can_not_begin_as_it_has_to_is_no_cancelled_one(engine, m
     generation = engine.generate(prompt, start=" sel")
     assert (generation.text, generation.finish) == ("", FinishReason.NO_TOKEN)
     assert engine.generate(prompt, start=" sel", stop=lambda: True).finish is FinishReason.CANCELLED
+
+
+def test_with_a_sentencepiece_tokenizer_nothing_is_taken_back(tiny_bundle, tmp_path, caplog):
+    """No token would fit a start with a space, and the model would be silent in the middle of a line."""
+    folder = Path(shutil.copytree(tiny_bundle.folder, tmp_path / "bundle"))
+    file = folder / "tokenizer.json"
+    marked = Tokenizer.from_str(file.read_text("utf-8").replace("Ġ", "▁").replace("Ċ", "\\n"))
+    marked.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="never")
+    marked.decoder = decoders.Metaspace(prepend_scheme="never")
+    marked.save(str(file))
+    write_bundle_manifest(folder, {k: v for k, v in read_manifest(folder).items() if k not in ("files", "checksum")})
+    completer = Completer(Engine(read_bundle(folder), threads=1))
+    for text in ("def f(self):\n    return sel", "x = "):
+        completion = completer.complete(CompletionRequest(text=text, offset=len(text), max_tokens=4))
+        assert completion.tokens > 0
+        assert completion.raw
+    assert "is not byte-level" in caplog.text
