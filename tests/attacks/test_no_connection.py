@@ -48,7 +48,7 @@ def test_the_server_opens_no_connection(tiny_bundle: Bundle) -> None:
         assert server.stdout is not None
         assert server.stderr is not None
         try:
-            server.stdin.write(initialize({"experimental": PATIENT}, workspaceFolders=folders))
+            server.stdin.write(initialize(PATIENT, workspaceFolders=folders))
             server.stdin.write(notice("initialized", {}) + notice("textDocument/didOpen", {"textDocument": document}))
             server.stdin.write(request(2, "textDocument/inlineCompletion", place))
             server.stdin.flush()

@@ -27,7 +27,7 @@ finally:
     heavy = {"torch", "transformers", "onnx", "onnx_ir", "optimum", "safetensors", "gguf", "huggingface_hub"}
     print("loaded:", sorted(heavy & set(sys.modules)), file=sys.stderr)
 """
-PATIENT = {"trigger": {"budgetMs": 60_000}, "care": {"onBattery": "full"}}
+PATIENT = {"care": {"onBattery": "full"}, "experimental": {"trigger": {"budgetMs": 60_000}}}
 COMMAND = (sys.executable, "-c", SERVE, "serve", "--threads", "1")
 # Of no language that has a grammar, so that what the random model says is not cut to what parses.
 TEXT = 'def greet(name):\n    face = "😋"; return \n'
@@ -44,10 +44,10 @@ def _plain(value: Any) -> Any:
 def _patient(options: object) -> object:
     """The options, with time for an answer unless they say how much it has."""
     if options is None:
-        return {"experimental": PATIENT}
+        return PATIENT
     if not isinstance(options, dict):
         return options
-    return {**options, "experimental": {**PATIENT, **options.get("experimental", {})}}
+    return {**options, **{name: {**group, **options.get(name, {})} for name, group in PATIENT.items()}}
 
 
 class Editor(LanguageClient):

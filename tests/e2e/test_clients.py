@@ -46,7 +46,7 @@ def test_each_editor_gets_a_completion(name: str, tiny_bundle: Bundle, tmp_path:
             params = types.InitializeParams(
                 capabilities=capabilities,
                 workspace_folders=[folder],
-                initialization_options={"experimental": PATIENT_OPTIONS},
+                initialization_options=PATIENT_OPTIONS,
             )
             server = (await client.initialize_session(params)).capabilities
             item = types.TextDocumentItem((tmp_path / "a.txt").as_uri(), "plaintext", 1, TEXT)
