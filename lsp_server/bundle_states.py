@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from contract.bundle.bundle import build_of
+from contract.bundle.bundle import build_of, read_manifest
 from contract.errors import SubmodelError
 
 LOOK_S = 5.0  # between two looks at whether another build has replaced a bundle
@@ -48,7 +48,7 @@ class BundleStates:
         self._now = now
         self._lock = threading.Lock()
         self._looked_at: dict[Path, float] = {}
-        self._seen_builds: dict[Path, str] = {}  # at the last look
+        self._tried: dict[Path, object] = {}  # the build and its files as they were when it was last due
 
     def set(self, folder: Path, status: BundleStatus) -> None:
         """Give a bundle a status."""
@@ -81,7 +81,8 @@ class BundleStates:
     def is_replaced(self, folder: Path) -> bool:
         """Return whether another build has replaced a bundle and should be loaded.
 
-        Its build is read every LOOK_S seconds at most. A build that failed is due once more, not at each look.
+        Its build is read every LOOK_S seconds at most. A build that failed is due once more, and again once its files
+        have changed: who copies a bundle file by file may copy its bundle.json first.
         """
         status, now = self.by_folder.get(folder), self._now()
         if status is None or status.state is BundleState.LOADING:
@@ -93,6 +94,33 @@ class BundleStates:
             build = build_of(folder)
         except SubmodelError:  # it is being replaced, or gone
             return False
-        has_failed = status.state is BundleState.FAILED and self._seen_builds.get(folder) == build
-        self._seen_builds[folder] = build
-        return not has_failed and build != status.build
+        if build == status.build:
+            return False
+        found = build, _stamps(folder)
+        was_tried = status.state in (BundleState.FAILED, BundleState.READY) and self._tried.get(folder) == found
+        self._tried[folder] = found
+        return not was_tried
+
+    def is_current(self, folder: Path) -> bool:
+        """Return whether the build that answers is the one that lies in the folder."""
+        try:
+            return build_of(folder) == self.build_of(folder)
+        except SubmodelError:
+            return False
+
+
+def _stamps(folder: Path) -> list[tuple[int, int] | None]:
+    """Return size and time of change of each file that a bundle lists, None of one that is missing."""
+    try:
+        names = read_manifest(folder)["files"]
+    except SubmodelError:  # it is not whole itself
+        return []
+    return [_stamp(folder / name) for name in names]
+
+
+def _stamp(file: Path) -> tuple[int, int] | None:
+    try:
+        status = file.lstat()
+    except OSError:
+        return None
+    return status.st_size, status.st_mtime_ns

@@ -31,19 +31,22 @@ LOADING_S = 600.0  # enough for a model of some gigabytes on a slow disk
 class LoadedBundles:
     """The completers of one worker. Its thread calls all methods but `is_loading` and `interrupt`.
 
-    open_completer: of a bundle's folder, for so many threads. beat: the worker's; it raises in a thread that was given
-    up, so that who comes back too late changes nothing.
+    open_completer: of a bundle's folder, for so many threads, and the build whose files were verified just now, if any.
+    verify: the bundle in a folder; it returns the build, or raises SubmodelError. beat: the worker's; it raises in a
+    thread that was given up, so that who comes back too late changes nothing.
     """
 
     def __init__(
         self,
         states: BundleStates,
-        open_completer: Callable[[Path, int | None], Completer],
+        open_completer: Callable[[Path, int | None, str | None], Completer],
+        verify: Callable[[Path], str],
         beat: Callable[[float], None],
     ) -> None:
         self.completers: OrderedDict[Path, Completer] = OrderedDict()  # the last used is last
         self.is_loading = False
-        self._states, self._open, self._beat = states, open_completer, beat
+        self._states, self._open, self._verify, self._beat = states, open_completer, verify, beat
+        self._ready: dict[Path, BundleStatus] = {}  # of each completer that was loaded
         self._crashes: Counter[Path] = Counter()  # since the last answer
 
     def get(self, folder: Path, threads: int | None) -> Completer | None:
@@ -63,19 +66,28 @@ class LoadedBundles:
         return self.completers[folder]
 
     def load(self, folder: Path, threads: int | None) -> None:
-        """Load a bundle, again if it is loaded. Raises SubmodelError; its state says why."""
+        """Load a bundle, again if it is loaded. Raises SubmodelError; its state says why.
+
+        What is in memory stays there if the files are not whole, as while another bundle is copied over them.
+        """
         self.is_loading = True
         try:
-            self.completers.pop(folder, None)
-            gc.collect()  # else it, or one that has crashed, would stay in memory beside the new one
-            self._states.set(folder, BundleStatus(state=BundleState.LOADING))
             self._beat(LOADING_S)
-            completer = self._open(folder, threads)
+            self._states.set(folder, BundleStatus(state=BundleState.LOADING))
+            build = self._verify(folder) if folder in self.completers else None
+            self._beat(LOADING_S)
+            self._drop(folder)  # else it, or one that has crashed, would stay in memory beside the new one
+            completer = self._open(folder, threads, build)
         except UntrustedError as error:  # replaced since it was found; once it is trusted the next request loads it
+            self._drop(folder)
             self._states.set(folder, BundleStatus(state=BundleState.UNTRUSTED, error=str(error), build=error.build))
             raise
         except SubmodelError as error:
-            self._states.set(folder, BundleStatus(state=BundleState.FAILED, error=str(error)))
+            if folder in self.completers:
+                log.warning("%s is not loaded again; the model in memory goes on answering. %s", folder, error)
+                self._states.set(folder, self._ready.get(folder, BundleStatus(state=BundleState.READY)))
+            else:
+                self._states.set(folder, BundleStatus(state=BundleState.FAILED, error=str(error)))
             raise
         except Exception as error:  # a library's: out of memory, ONNX Runtime, a file that nobody checked
             log.exception("Loading %s failed", folder)
@@ -88,12 +100,18 @@ class LoadedBundles:
         self.completers[folder] = completer
         provider = f"{completer.choice.provider}: {completer.choice.why}"
         status = BundleStatus(state=BundleState.READY, threads=threads, provider=provider, build=completer.build)
+        self._ready[folder] = status
         self._states.set(folder, status)
         log.info("Serving %s", folder)
         while len(self.completers) > MAX_LOADED:
             self.unload(next(iter(self.completers)))
         if completer.choice.provider is Provider.CPU:  # beside the first request, which need not wait for it
             threading.Thread(target=use_huge_pages, name="huge pages", daemon=True).start()
+
+    def _drop(self, folder: Path) -> None:
+        """Free a bundle's model, or what a crash has left of it; its state is the caller's."""
+        self.completers.pop(folder, None)
+        gc.collect()
 
     def unload(self, folder: Path | None, *, forget: bool = False) -> None:
         """Free one bundle's memory, or that of all; `forget` drops the state too."""
@@ -121,8 +139,7 @@ class LoadedBundles:
 
         The caller holds no exception of the engine: its traceback would keep the model in memory.
         """
-        self.completers.pop(folder, None)
-        gc.collect()
+        self._drop(folder)
         self._crashes[folder] += 1
         reported = f"The model of {folder} failed ({error})"
         if self._crashes[folder] < MAX_CRASHES:

@@ -70,7 +70,7 @@ class CompletionService:
         self._is_named = is_named
         self._worker = Worker()
         self._given_up: list[Worker] = []  # Python waits for their threads, too, when the process ends
-        self._loaded = LoadedBundles(self.states, self._open, self._beat)  # the worker's
+        self._loaded = LoadedBundles(self.states, self._open, self._verify, self._beat)  # the worker's
         self._waiting: Future[Completion | None] | None = None  # the newest request's
         self._newest = threading.Event()  # set: the request that it belongs to is not wanted any more
         self._reading = threading.Event()  # set: reading ahead ends at its next chunk
@@ -106,7 +106,8 @@ class CompletionService:
             if self.follow_build(bundle_folder, threads()) is not None:
                 on_build()
             elif self._is_ready(bundle_folder) and self.bundles[bundle_folder].threads != threads():
-                self.load(bundle_folder, threads())
+                if self.states.is_current(bundle_folder):  # else the files are of a build that can't be loaded yet
+                    self.load(bundle_folder, threads())
 
         if (timer := self._quiet.pop(bundle_folder, None)) is not None:
             timer.cancel()
@@ -290,19 +291,25 @@ class CompletionService:
         self._loaded.interrupt()
         stuck, self._worker = self._worker, Worker()
         self._given_up.append(stuck)
-        self._loaded = LoadedBundles(self.states, self._open, self._beat)
+        self._loaded = LoadedBundles(self.states, self._open, self._verify, self._beat)
         self.is_busy = False
         stuck.close()
         self.states.set_all_unloaded()
 
-    def _open(self, folder: Path, threads: int | None) -> Completer:
-        is_named = self._is_named(folder)
+    def _open(self, folder: Path, threads: int | None, build: str | None) -> Completer:
+        """Load a bundle, whose files were verified just now if `build` is given."""
         with ThreadPoolExecutor(1, "verify") as beside:
-            verified = beside.submit(_verified_build, folder, is_named)
+            verified = beside.submit(self._verify, folder) if build is None else None
             # Imported here: ONNX Runtime loads slowly, and the answer to `initialize` need not wait for it.
             from lsp_server.completion import open_completer
-        build = verified.result()
+        if verified is not None:
+            with suppress(SubmodelError):  # opening it will say what is wrong
+                build = verified.result()
+        is_named = self._is_named(folder)
         return open_completer(folder, threads=threads, provider=self.provider, verified_build=build, is_named=is_named)
+
+    def _verify(self, folder: Path) -> str:
+        return _verified_build(folder, self._is_named(folder))
 
     def _beat(self, silent_s: float) -> None:
         self._worker.beat(silent_s)
@@ -395,13 +402,10 @@ class CompletionService:
             return None
 
 
-def _verified_build(folder: Path, is_named: bool) -> str | None:
-    """Return the build of a bundle whose files are as its manifest says; None if opening it will say what is wrong."""
-    try:
-        bundle = read_bundle(folder, verify=False)
-        if not is_named:  # else nothing of it is read
-            check_trusted(folder, bundle.build)
-        verify_bundle(bundle)
-    except SubmodelError:
-        return None
+def _verified_build(folder: Path, is_named: bool) -> str:
+    """Return the build of a bundle whose files are as its manifest says; raises SubmodelError if they are not."""
+    bundle = read_bundle(folder, verify=False)
+    if not is_named:  # else nothing of it is read
+        check_trusted(folder, bundle.build)
+    verify_bundle(bundle)
     return bundle.build

@@ -6,7 +6,7 @@ import shutil
 import threading
 import weakref
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
@@ -214,6 +214,78 @@ def test_a_build_that_fails_is_not_loaded_at_each_look(tiny_bundle: Bundle, tmp_
     asyncio.run(test())
 
 
+@pytest.mark.parametrize("is_loaded", [True, False])
+def test_a_bundle_that_is_copied_file_by_file_is_loaded_once_it_is_whole(
+    tiny_bundle: Bundle, tmp_path: Path, is_loaded: bool
+) -> None:
+    """With `cp -r` bundle.json comes first. The model in memory answers meanwhile."""
+    folder, now = Path(shutil.copytree(tiny_bundle.folder, tmp_path / "bundle")), 0.0
+    graph = folder / "onnx" / "model.onnx"
+    whole = graph.read_bytes()
+
+    async def follow(service: CompletionService) -> bool:
+        nonlocal now
+        now += 60.0
+        if (loading := service.follow_build(folder, 1)) is None:
+            return False
+        with suppress(BundleError):
+            await service.settle(loading)
+        return True
+
+    async def test() -> None:
+        service = CompletionService(is_named=lambda bundle: True, now=lambda: now)
+        graph.write_bytes(whole if is_loaded else b"")
+        with nullcontext() if is_loaded else pytest.raises(BundleError):
+            await service.settle(service.load(folder, 1))
+        before, old = service.bundles[folder], service._loaded.completers.get(folder)
+        seal_manifest(folder, {**read_manifest(folder), "learned_sha256": ["0" * 64]})
+        for size in (0, len(whole) // 2):
+            graph.write_bytes(whole[:size])
+            assert await follow(service), "its files have changed"
+            assert not await follow(service), "they have not changed since"
+            if is_loaded:
+                assert service.bundles[folder] == before
+                assert service._loaded.completers[folder] is old
+                assert await ask(service, TEXT, folder) != ""
+            else:
+                assert service.bundles[folder].state is BundleState.FAILED
+        graph.write_bytes(whole)
+        assert await follow(service)
+        assert service.bundles[folder].state is BundleState.READY
+        assert service.build_of(folder) != before.build
+        assert service._loaded.completers[folder] is not old
+        service.close()
+
+    asyncio.run(test())
+
+
+def test_for_another_number_of_threads_no_build_is_loaded_that_is_not_whole(
+    tiny_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lsp_server.service.QUIET_S", 0.0)
+    folder = Path(shutil.copytree(tiny_bundle.folder, tmp_path / "bundle"))
+
+    async def test() -> None:
+        service = CompletionService(is_named=lambda bundle: True)
+        await service.settle(service.load(folder, 1))
+        manifest = read_manifest(folder)
+        seal_manifest(folder, {**manifest, "learned_sha256": ["0" * 64]})
+        loaded: list[object] = []
+        monkeypatch.setattr(service, "load", lambda *how: loaded.append(how))
+        service.keep_current(folder, lambda: 1)
+        await asyncio.sleep(0.01)
+        service.keep_current(folder, lambda: 2)
+        await asyncio.sleep(0.01)
+        assert not loaded
+        seal_manifest(folder, manifest)
+        service.keep_current(folder, lambda: 2)
+        await asyncio.sleep(0.01)
+        assert loaded == [(folder, 2)]
+        service.close()
+
+    asyncio.run(test())
+
+
 def test_bundle_that_fails_is_remembered(tmp_path: Path) -> None:
     async def test(service: CompletionService, _: SlowCompleter) -> None:
         loading = service.load(tmp_path, 1)
@@ -279,6 +351,7 @@ def test_a_request_that_waits_while_a_bundle_is_to_be_loaded_loads_nothing(monke
     loaded: list[int | None] = []
     completer = OpenedCompleter()
     monkeypatch.setattr(completion, "open_completer", open_completer)
+    monkeypatch.setattr("lsp_server.service._verified_build", lambda *_: "")
 
     async def test(service: CompletionService, _: SlowCompleter) -> None:
         await service.settle(service.load(BUNDLE, 2))
