@@ -140,9 +140,11 @@ def syntax(
 ) -> Change | Rejection | None:
     """Cut the text to what parses; reject it if the document has more errors with it and no cut helps.
 
-    What an unfinished last line may lack is added first: an operand, closing brackets, a body below its header. Where
-    a language with macros has errors without the cursor's line, too, the grammar does not know what is written here,
-    and the text is left as it is. So it is once `stop`, which is asked before each cut, says yes: nobody wants it then.
+    What an unfinished last line may lack is added first: an operand, closing brackets, a body below its header. If the
+    document has as many errors without the cursor's line, they are elsewhere, and the text is cut only if the whole
+    document parses then: ERROR nodes are counted, and a worse text may have fewer of them. Where a language with macros
+    has errors without that line, the grammar does not know what is written here, and the text is left as it is. So it
+    is once `stop`, which is asked before each cut, says yes: nobody wants it then.
     """
     is_cython = request.path.endswith((".pyx", ".pxd"))  # Python's grammar does not know `cdef`
     if request.grammar is None or is_cython:
@@ -160,9 +162,11 @@ def _parsed_part(
     wanted = _errors_with(completion.text, completion.replaces, request, parsed, operands=("", " x"))
     if wanted == 0:
         return None
-    without = parsed.errors()
-    if wanted < without or (without and grammar.has_macros and _errors_elsewhere(request, parsed)):
+    without, elsewhere = parsed.errors(), _errors_elsewhere(request, parsed)
+    if wanted < without or (without and grammar.has_macros and elsewhere):
         return None
+    # A line that opens a block or a bracket leaves errors when it goes; then there is a text with which there are none.
+    most_errors = min(wanted - 1, without) if wanted > elsewhere else 0
     words = [match.end() for match in _WORD_END.finditer(completion.text) if match.group().strip()][:-1]
     lines = [match.start() for match in re.finditer(r"\n", completion.text)]  # a block may break off far within a body
     most = min(_MAX_CUTS, max(2, _CUT_CHARS // len(request.text)))
@@ -175,11 +179,10 @@ def _parsed_part(
         # What is cut takes the place of no closers any more.
         closers = doubled_closers(Completion(text=kept), request) if completion.replaces else None
         replaces = closers.replaces if isinstance(closers, Change) and closers.text == kept else 0
-        errors = _errors_with(kept, replaces, request, parsed)
-        if errors < wanted and errors <= without:
+        if _errors_with(kept, replaces, request, parsed) <= most_errors:
             dropped = completion.text[at:].strip()
             return Change(text=kept, replaces=replaces, detail=f"{dropped!r} does not parse")
-    return Rejection(detail="it does not parse") if wanted > without else None
+    return Rejection(detail="it does not parse") if wanted > max(without, elsewhere) else None
 
 
 def _errors_with(
