@@ -105,9 +105,10 @@ class CompletionService:
             self._quiet.pop(bundle_folder, None)
             if self.follow_build(bundle_folder, threads()) is not None:
                 on_build()
-            elif self._is_ready(bundle_folder) and self.bundles[bundle_folder].threads != threads():
-                if self.states.is_current(bundle_folder):  # else the files are of a build that can't be loaded yet
-                    self.load(bundle_folder, threads())
+                return
+            has_others = self._is_ready(bundle_folder) and self.bundles[bundle_folder].threads != threads()
+            if has_others and self.states.is_current(bundle_folder):  # else the build there can't be loaded yet
+                self.load(bundle_folder, threads())
 
         if (timer := self._quiet.pop(bundle_folder, None)) is not None:
             timer.cancel()

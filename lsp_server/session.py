@@ -334,9 +334,7 @@ class Session:
         is_there = (request.text, request.offset) == (ahead.text, ahead.offset)
         return is_there and _scope(request, None) == _scope(ahead, None)
 
-    async def _answer_asked_ahead(
-        self, request: CompletionRequest
-    ) -> tuple[Completion | None, threading.Event] | None:
+    async def _answer_asked_ahead(self, request: CompletionRequest) -> tuple[Completion | None, threading.Event] | None:
         """Wait for the answer to this request if the model is at work on it; return it with the event of its question.
 
         It is None if a newer request came. Cancelling the wait stops the model. Returns None if the request has to be

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnxruntime import IOBinding, OrtValue
 
+from contract.errors import first_line
 from contract.prompt import shared_prefix
 from contract.runtime_errors import RUNTIME_ERRORS
 from lsp_server.serve_errors import EngineCrash
@@ -22,6 +23,9 @@ from lsp_server.serve_errors import EngineCrash
 GROWTH_POSITIONS = 512  # enough for most prompts with their answers; attention's scratch grows with the buffer
 
 MAX_CACHES = 16  # choosing one compares the prompt with each
+
+# Of numpy, of the system, of an accelerator.
+_MEMORY_ERRORS: tuple[type[Exception], ...] = (MemoryError, OSError, *RUNTIME_ERRORS)
 
 PAST = "past_key_values."  # before layer and kind, in the names of the graph's inputs
 
@@ -88,8 +92,8 @@ class KvCache:
             return
         try:
             self._allocate(positions)
-        except (MemoryError, OSError, *RUNTIME_ERRORS) as error:  # of numpy, the system, an accelerator
-            raise EngineCrash(f"no memory for {positions} positions: {error}") from error
+        except _MEMORY_ERRORS as error:
+            raise EngineCrash(f"no memory for {positions} positions: {first_line(error)}") from error
 
     def _allocate(self, positions: int) -> None:
         self.moves += 1

@@ -160,7 +160,7 @@ class Drafter:
                 return
 
     def _recalled(self, tokens: Sequence[int], most: int) -> Iterator[Draft]:
-        """Yield what followed the last few tokens earlier in them and in the repository, behind the longer run first."""
+        """Yield what followed the last few tokens earlier in them and in the repository, the longer run first."""
         run, following = find_in_context(tokens, most)
         drafts = [Draft(tokens=tuple(following), source=("context", run))]
         if self._index is not None:

@@ -27,7 +27,7 @@ finally:
     heavy = {"torch", "transformers", "onnx", "onnx_ir", "optimum", "safetensors", "gguf", "huggingface_hub"}
     print("loaded:", sorted(heavy & set(sys.modules)), file=sys.stderr)
 """
-PATIENT = {"care": {"onBattery": "full"}, "experimental": {"trigger": {"budgetMs": 60_000}}}
+PATIENT: dict[str, dict[str, Any]] = {"care": {"onBattery": "full"}, "experimental": {"trigger": {"budgetMs": 60_000}}}
 COMMAND = (sys.executable, "-c", SERVE, "serve", "--threads", "1")
 # Of no language that has a grammar, so that what the random model says is not cut to what parses.
 TEXT = 'def greet(name):\n    face = "😋"; return \n'

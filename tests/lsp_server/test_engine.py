@@ -282,7 +282,7 @@ def test_a_lack_of_memory_for_buffers_is_a_crash(
         monkeypatch.setattr(kv_cache, "OrtValue", SimpleNamespace(ortvalue_from_shape_and_type=fail))
     else:
         monkeypatch.setattr(kv_cache, "_pages", fail)
-    with pytest.raises(EngineCrash, match="memory|MemoryError"):
+    with pytest.raises(EngineCrash, match=r"memory|MemoryError"):
         engine.generate([5, 6, 7], max_new_tokens=1)
 
 
