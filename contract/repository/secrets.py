@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from contract.repository.secret_forms import PLACES, TOKEN_FORMS, SecretPlace, TokenForm, is_basic_credential
@@ -60,6 +60,7 @@ _JOINT = re.compile(r"([\"'`])\s{0,40}+[+.&\\]{0,2}+\s{0,40}+\1")
 _LITERAL_ENDS = tuple(f"{quote}{joint}" for quote in "\"'`" for joint in ("", "+", " +", "\\", " \\", ".", " .", " &"))
 _LAST_OF_LITERAL = frozenset(end[-1] for end in _LITERAL_ENDS)
 _MAX_SPLIT_LINES = 4
+_KEY_MARKS = ("PRIVATE KEY", "PuTTY-User-Key-File", "Private-MAC:")  # where a key's first and last lines are
 
 _URL_PASSWORD = re.compile(
     r"[a-z][a-z0-9+.-]{1,20}://([^\s:/?#@\"'<>]{0,100}):([^\s/?#@\"'<>]{1,200})@([\w.-]+|\[[\da-f:]+\])"
@@ -133,6 +134,32 @@ def blank_secrets(text: str) -> str:
         for number in numbers:
             lines[number] = ""
     return "\n".join(lines)
+
+
+def first_related_line(lines: Sequence[str], number: int) -> int:
+    """Return the first line, 0 to `number`, that decides what is a secret from line `number` on.
+
+    `blank_secrets` gives the same of these lines without those before it. 0 if a key may begin anywhere, or if some
+    text shows only once characters are taken away: those that nobody sees, backslashes, the ends of joined literals.
+    """
+    text = "\n".join(lines)
+    if not text.isascii() or any(mark in text for mark in _KEY_MARKS):
+        return 0
+    first = number
+    while first > 0 and not _ends_secrets(lines[first - 1], lines[first]):
+        first -= 1
+    rest = "\n".join(lines[first:])
+    return 0 if "\\" in rest or _JOINT.search(rest) else first
+
+
+def _ends_secrets(line: str, below: str) -> bool:
+    """Return whether no secret that begins at or above a line goes on below it; no block of a key begins there.
+
+    A value may follow an open end, a token a joint, and the body of a key goes on as such.
+    """
+    end = line.rstrip()
+    is_open = end.endswith(_OPEN_ENDS) or end[-1:] in _LAST_OF_LITERAL
+    return not is_open and not any(_KEY_BODY.fullmatch(one.strip(_KEY_BODY_WRAP)) for one in (line, below))
 
 
 def remove_secrets(text: str) -> CleanText:

@@ -6,7 +6,13 @@ import re
 import unicodedata
 from collections.abc import Callable, Container, Iterator, Sequence
 
-from contract.repository.secrets import KEY_BLOCK_LINES, UNSEEN, blank_secrets, kind_of_secret
+from contract.repository.secrets import (
+    KEY_BLOCK_LINES,
+    UNSEEN,
+    blank_secrets,
+    first_related_line,
+    kind_of_secret,
+)
 from lsp_server.request import Completion, CompletionRequest
 from lsp_server.suggestion.brackets import QUOTES, open_at_end
 from lsp_server.suggestion.indentation import indent_unit, reindent, strip_typed
@@ -127,6 +133,7 @@ def _find_secret(lines: Sequence[str], above: Sequence[str], *, was_there: bool)
         if kind is not None and not (number == 0 and was_there):
             return f"it looks like a secret ({kind})"
     # Secrets that show only with the lines above: the body of a private key, a value below its name.
+    above = above[first_related_line([*above, *lines], len(above)) :]
     reported = blank_secrets("\n".join([*above, *lines])).split("\n")[len(above) :]
     if any(line.strip() and not clean for line, clean in zip(lines[1:], reported[1:], strict=False)) or (
         lines[0].strip() and not reported[0] and not was_there

@@ -10,7 +10,8 @@ import string
 import pytest
 
 from contract.repository.secret_values import is_random
-from contract.repository.secrets import blank_secrets, kind_of_secret, remove_secrets
+from contract.repository.secrets import blank_secrets, first_related_line, kind_of_secret, remove_secrets
+from testbed.secret_kinds import KINDS
 
 ALNUM = string.ascii_letters + string.digits
 HEX = string.digits + "abcdef"
@@ -289,3 +290,31 @@ def test_a_hostile_line_takes_linear_time(piece: str) -> None:
 def test_many_key_blocks_without_an_end_take_linear_time() -> None:
     lines = ["-----BEGIN RSA PRIVATE KEY-----", "Proc-Type: 4", "x = 1"] * 20_000
     assert remove_secrets("\n".join(lines)).removed_lines == {"private key": 40_000}
+
+
+# What may stand between secrets: code, open ends and joints, bodies of keys, and characters that nobody sees.
+_LINES_BETWEEN = (
+    *(8 * ("return x", "x = 1", "    y = f(x)", "", "}")),
+    *("def token_of(name):", "password: |", "api_key = (", 'key = """', '"""', "token =", "secret: >-"),
+    *('a = "gh" +', '    "p_" +', 'b = "x" "y"', "MIN = 3", "# ADMIN", "http://", '"d": 1', 'x = "\\"d\\": 1"'),
+    *("Version: 1", "Comment: x", "QUJD" * 12, "QUJD" * 16, "'" + "QUJD" * 16 + "'", "QUJDR0="),
+    *("-----BEGIN PRIVATE KEY-----", "-----END PRIVATE KEY-----", "Private-MAC: 1", "é", "pass\u200bword"),
+)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_lines_that_are_not_related_change_nothing(seed: int) -> None:
+    rng, left_out = random.Random(seed), 0
+    for _ in range(250):
+        lines: list[str] = []
+        while len(lines) < 14:
+            kind = rng.choice(KINDS)
+            secret = rng.choice(kind.places).replace("{}", kind.draw(rng)).split("\n")
+            between = rng.choices(_LINES_BETWEEN, k=rng.randrange(1, 6))
+            lines += secret[: rng.randrange(1, len(secret) + 1)] if rng.random() < 0.3 else between
+        number = rng.randrange(1, len(lines))
+        first = first_related_line(lines, number)
+        left_out += first > 0
+        whole, part = (blank_secrets("\n".join(lines[start:])).split("\n")[number - start :] for start in (0, first))
+        assert part == whole, lines
+    assert left_out > 20
