@@ -271,6 +271,8 @@ class PromptEncoder:
         self.stop_ids = frozenset(self._id(token) for token in prompt_format.stop_tokens)
         # Lines come again with each keystroke. A window has some 4,000 lines; these take 5 MB at most.
         self._count = lru_cache(maxsize=1 << 14)(lambda line: len(self.text_ids(line)))
+        # What is behind the cursor stays while one types, in a whole prompt and in short ones.
+        self._suffix_ids = lru_cache(maxsize=8)(lambda suffix: tuple(self.text_ids(suffix)))
 
     def window(self, text: str, offset: int, prompt_format: PromptFormat | None = None) -> Window:
         """The window around `offset`; see `cut_window`. prompt_format: another one than the encoder's."""
@@ -342,7 +344,7 @@ class PromptEncoder:
         prefix, suffix, middle = map(
             self._id, (prompt_format.prefix_token, prompt_format.suffix_token, prompt_format.middle_token)
         )
-        behind = PromptPart(ids=self.text_ids(window.suffix), text=window.suffix)
+        behind = PromptPart(ids=list(self._suffix_ids(window.suffix)), text=window.suffix)
         if prompt_format.suffix_first:
             return [PromptPart(ids=[prefix, suffix]), behind, PromptPart(ids=[middle]), before]
         return [PromptPart(ids=[prefix]), before, PromptPart(ids=[suffix]), behind, PromptPart(ids=[middle])]

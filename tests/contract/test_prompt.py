@@ -117,6 +117,19 @@ def test_fim_order_is_prefix_suffix_middle():
     ]  # fmt: skip
 
 
+def test_the_text_behind_the_cursor_is_tokenized_once_while_one_types(monkeypatch):
+    encoder, tokenized = PromptEncoder(make_tokenizer(), FIM), []
+    text_ids = encoder.text_ids
+    monkeypatch.setattr(encoder, "text_ids", lambda text: tokenized.append(text) or text_ids(text))
+    for typed in ("", "f", "fo"):
+        window = Window(prefix=f"a = {typed}", suffix="\nb = 2\n")
+        ids = encoder.encode(window)
+        assert ids == PromptEncoder(make_tokenizer(), FIM).encode(window)
+        for part in encoder.parts(window):
+            part.ids.clear()  # who changes a part changes no later prompt
+    assert tokenized.count("\nb = 2\n") == 1
+
+
 def test_a_file_that_spells_a_control_token_stays_text():
     encoder = PromptEncoder(make_tokenizer(), FIM)
     control = encoder.tokenizer.token_to_id("<|fim_middle|>")
