@@ -2,7 +2,7 @@ import { beforeEach, expect, test, vi } from 'vitest';
 
 import { isEnabledSomewhere, isLanguageOn, readProxy, readSettings } from '../src/settings';
 
-const around = vi.hoisted(() => ({ values: {} as Record<string, unknown> }));
+const around = vi.hoisted((): { values: Record<string, unknown> } => ({ values: {} }));
 vi.mock('vscode', () => ({
   workspace: {
     getConfiguration: () => ({
