@@ -16,15 +16,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from contract.repository.secret_forms import PLACES, TOKEN_FORMS, SecretPlace, TokenForm, is_basic_credential
-from contract.repository.secret_values import (
-    PLAIN_PASSWORDS,
-    entropy_bits,
-    is_bare_password,
-    is_chosen_password,
-    is_placeholder,
-    is_random,
-    is_strong_password,
+from contract.repository.secret_names import (
+    BLOCK_ENDS,
+    MIN_TOKEN_CHARS,
+    NAME_LEADS,
+    OPEN_ENDS,
+    find_assigned,
+    names_of_open_values,
 )
+from contract.repository.secret_values import PLAIN_PASSWORDS, entropy_bits, is_placeholder, is_random
 
 # What no reader sees within a name or a token: what Unicode lets editors leave out (default-ignorable), line ends that
 # are none in a file, and letters that look like a blank.
@@ -66,51 +66,6 @@ _URL_PASSWORD = re.compile(
     r"[a-z][a-z0-9+.-]{1,20}://([^\s:/?#@\"'<>]{0,100}):([^\s/?#@\"'<>]{1,200})@([\w.-]+|\[[\da-f:]+\])"
 )
 _AUTH_HEADER = re.compile(r"(?i)\b(basic|bearer|token)\s+([A-Za-z0-9+/=_.~-]{8,2000})")
-
-_PASSWORD_WORDS = (
-    *("password", "passwd", "passphrase", "passcode", "pwd", "passwort", "kennwort", "motdepasse", "mot_de_passe"),
-    *("contraseña", "contrasena", "senha", "wachtwoord", "hasło", "haslo", "parola", "пароль", "密码", "密碼", "口令"),
-    *("パスワード", "비밀번호"),
-)
-_SECRET_WORDS_ELSEWHERE = ("токен", "секрет", "密钥", "密鑰", "令牌")
-_SECRET_WORDS = (
-    *("secret", "token", "credential", "api_key", "apikey", "api-key", "private_key", "privatekey", "access_key"),
-    *("accesskey", "access-key", "auth_key", "authkey", "encryption_key", "signing_key", "account_key"),
-    *_SECRET_WORDS_ELSEWHERE,
-)
-_SHORT_PASSWORD_WORDS = ("pass", "pw", "psk")  # parts of many words: alone, or as in "smtpPass"
-_NAME = re.compile(
-    rf"(?i)(?:{'|'.join((*_PASSWORD_WORDS, *_SECRET_WORDS))}|(?<![a-z])(?:key|pass|pw|psk)(?![a-z])"
-    r"|(?-i:(?<=[a-z])(?:Key|Pass|Psk)\b))"
-)
-_OTHER_LEADS = ("secret", "token", "credential", "key", "basic", "bearer", "auth", *_SECRET_WORDS_ELSEWHERE)
-_NAME_LEADS = (*_PASSWORD_WORDS, *_SHORT_PASSWORD_WORDS, *_OTHER_LEADS)
-
-# What may stand between a name and its value: the rest of the name, a closing quote or bracket, a type, an operator.
-_JOIN = (
-    r"[\w-]{0,40}+[\"'\]`)]{0,3}+(?:\s{0,8}+:[\w\[\]|. ]{1,40}+(?==))?+"
-    r"\s{0,20}+(?::=|=>|\|\|=|\?\?=|=|:|,|\(|>)\s{0,20}+"
-)
-_QUOTED_VALUE = re.compile(
-    _JOIN + r"(?:[\w.]{1,40}+\(\s{0,4}+)?+[bBrRuU@]{0,2}+"
-    r"(?:(?:\"{3}|'{3})([^\"'\\]{8,1000}+)(?:[\"']|$)|([\"'`])((?:(?!\2)[^\\]|\\[^\s]){8,1000}+)\2)"
-)
-_BARE_VALUE = re.compile(
-    r"[\w.-]{0,40}+\s{0,8}+[=:>]\s{0,8}+([^\s\"'`()\[\]{},;<>]{8,1000}+)\s{0,8}+(?:</[\w.-]{1,80}+>\s*+)?+(?:[#;].*)?$"
-)
-_BARE_NAME_START = re.compile(r"^\s*+(?:[#;/*-]++\s*+|export\s++|set\s++|ENV\s++|ARG\s++|<)?+[\w.-]*+$")
-_MAX_NAME_START_CHARS = 200
-# The value begins on the next line: behind an operator; or in a block, where it has no quotes of its own.
-_BLOCK_ENDS = ("|", "|-", "|+", ">", ">-", ">+", '"""', "'''", "`", '"""\\', "'''\\")
-_OPEN_ENDS = ("=", "(", "\\", ":", *_BLOCK_ENDS)
-_OPEN_VALUE = re.compile(_JOIN + r"(?:[\w.]{1,40}+\()?+\s*+(?:[(\\]|[|>][+-]?+|[bBrRuU]?+(?:\"{3}|'{3}|`)\\?+)?+\s*+$")
-
-_ENDS_NAME = re.compile(r"[\d_]{0,4}(?![\w-])")
-_NOT_SECRET_NAME = re.compile(
-    r"(?i)public|sha\d+|md5|checksum|digest|csrf_?token_?name|token(?:izer|ize|_?type|_?url|_?uri|_?name|s?\b\s*\[)"
-)
-_MIN_TOKEN_CHARS = 20  # shorter values of tokens and keys are names and identifiers as often as not
-_MIN_CHARS = {"secret": 14, "key": 32}  # by the word; "key" alone is said of maps, sorts and caches as well
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,7 +113,7 @@ def _ends_secrets(line: str, below: str) -> bool:
     A value may follow an open end, a token a joint, and the body of a key goes on as such.
     """
     end = line.rstrip()
-    is_open = end.endswith(_OPEN_ENDS) or end[-1:] in _LAST_OF_LITERAL
+    is_open = end.endswith(OPEN_ENDS) or end[-1:] in _LAST_OF_LITERAL
     return not is_open and not any(_KEY_BODY.fullmatch(one.strip(_KEY_BODY_WRAP)) for one in (line, below))
 
 
@@ -219,7 +174,7 @@ def _leads_in(text: str) -> _Leads:
     return _Leads(
         forms=tuple((lead, form) for form in TOKEN_FORMS for lead in form.leads if lead in text),
         places=tuple((lead, place) for place in PLACES for lead in place.leads if lead in lowered),
-        names=tuple(name for name in _NAME_LEADS if name in lowered),
+        names=tuple(name for name in NAME_LEADS if name in lowered),
         has_key_body=any(lead in text for lead in _KEY_BODY_LEADS),
         has_key_block="PRIVATE KEY" in text or "PuTTY-User-Key-File" in text,
         has_url="://" in text,
@@ -265,7 +220,7 @@ def _find_named(line: str) -> str | None:
         return "AWS key"
     if _holds_auth_header(line):
         return "authorization header"
-    return _find_assigned(line)
+    return find_assigned(line)
 
 
 def _find_at(lines: list[str], position: int, leads: _Leads) -> tuple[str | None, int]:
@@ -274,10 +229,10 @@ def _find_at(lines: list[str], position: int, leads: _Leads) -> tuple[str | None
     kind = _find_in_line(line, leads)
     if kind == _PRIVATE_KEY:
         return kind, _key_block_length(lines, position)
-    if kind is None and leads.names and position + 1 < len(lines) and line.rstrip().endswith(_OPEN_ENDS):
+    if kind is None and leads.names and position + 1 < len(lines) and line.rstrip().endswith(OPEN_ENDS):
         kind = _find_below(line, lines[position + 1])
         if kind is not None:
-            is_block = line.rstrip().endswith(_BLOCK_ENDS)
+            is_block = line.rstrip().endswith(BLOCK_ENDS)
             return kind, 1 + (_key_body_length(lines, position + 1) if is_block else 1)
     return _find_split(lines, position, leads) if kind is None else (kind, 1)
 
@@ -286,14 +241,13 @@ def _find_below(line: str, below: str) -> str | None:
     """What a line names and the next one holds; a private key begins with the next one, whatever it is called."""
     if line.rstrip().endswith(":") and below.lstrip().startswith(('"""', "'''")):
         return None  # a function's documentation
-    for name in _NAME.finditer(line):
-        if _OPEN_VALUE.match(line, name.end()):
-            whole, value = _whole_name(line, name), below.strip()
-            kind = kind_of_secret(f"{whole} = {value}")
-            if kind is None and line.rstrip().endswith(_BLOCK_ENDS) and value.count(" ") < 2:  # else a sentence
-                kind = kind_of_secret(f'{whole} = """' + value.rstrip("\"'`;,)"))
-            if kind is not None:
-                return None if kind == _PRIVATE_KEY else kind
+    value = below.strip()
+    for name in names_of_open_values(line):
+        kind = kind_of_secret(f"{name} = {value}")
+        if kind is None and line.rstrip().endswith(BLOCK_ENDS) and value.count(" ") < 2:  # else a sentence
+            kind = kind_of_secret(f'{name} = """' + value.rstrip("\"'`;,)"))
+        if kind is not None:
+            return None if kind == _PRIVATE_KEY else kind
     return None
 
 
@@ -355,37 +309,6 @@ def _holds_auth_header(line: str) -> bool:
         if scheme.lower() == "basic":
             if is_basic_credential(value):
                 return True
-        elif len(value) >= _MIN_TOKEN_CHARS and is_random(value):
+        elif len(value) >= MIN_TOKEN_CHARS and is_random(value):
             return True
     return False
-
-
-def _whole_name(line: str, part: re.Match[str]) -> str:
-    start = part.start()
-    while start > 0 and part.start() - start < 40 and (line[start - 1].isalnum() or line[start - 1] in "_-."):
-        start -= 1
-    end = part.end()
-    while end < len(line) and end - part.end() < 40 and (line[end].isalnum() or line[end] in "_-"):
-        end += 1
-    return line[start:end]
-
-
-def _find_assigned(line: str) -> str | None:
-    """A literal that is assigned to a name which says what it is."""
-    for name in _NAME.finditer(line):
-        if _NOT_SECRET_NAME.search(_whole_name(line, name)):
-            continue
-        quoted = _QUOTED_VALUE.match(line, name.end())
-        starts_line = name.start() < _MAX_NAME_START_CHARS and _BARE_NAME_START.match(line[: name.start()])
-        bare = _BARE_VALUE.match(line, name.end()) if starts_line and not quoted else None
-        value = (quoted.group(1) or quoted.group(3)) if quoted else bare.group(1) if bare else ""
-        word = name.group().lower()
-        if word in _PASSWORD_WORDS or word in _SHORT_PASSWORD_WORDS:
-            is_password = is_strong_password if quoted else is_bare_password
-            if is_password(value) or (_ENDS_NAME.match(line, name.end()) and is_chosen_password(value)):
-                return "password"
-        elif len(value) >= _MIN_CHARS.get(word, _MIN_TOKEN_CHARS):
-            is_chosen = word == "secret" and value.isalnum() and _ENDS_NAME.match(line, name.end())
-            if is_random(value) or (is_chosen and is_chosen_password(value)):
-                return "secret value"
-    return None

@@ -41,7 +41,7 @@ FREE_STEPS = 20 * LONG  # few enough whatever they grow with
 MAX_STEPS = 400 * LONG
 
 # Asked by `match` or `fullmatch` alone, at one place: what is counted is the work there.
-_SECRETS = "contract.repository.secrets"
+_SECRETS = "contract.repository.secret_names"
 ANCHORED = frozenset(
     {
         "builder.bases.resolve.HUB_ID.0",
