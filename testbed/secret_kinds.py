@@ -240,6 +240,35 @@ _TOKENS: Final = (
     _token("JWT", _jwt),
 )
 
+
+def _service_account(rng: random.Random) -> str:
+    """As Google writes it, in base64."""
+    key = f"-----BEGIN PRIVATE KEY-----\n{_bytes_in_base64(rng, 1218)}\n-----END PRIVATE KEY-----\n"
+    content = {
+        "type": "service_account",
+        "project_id": _chars(_LOWER, 12)(rng),
+        "private_key_id": _chars(_HEX, 40)(rng),
+        "private_key": key,
+        "client_email": "app@company.iam.gserviceaccount.com",
+        "client_id": _chars(_DIGITS, 21)(rng),
+    }
+    return base64.b64encode(json.dumps(content, indent=2).encode()).decode()
+
+
+_KEY_FALLBACK_PLACES: Final = (
+    "jwt.sign(payload, process.env.JWT_SECRET || '{}')",
+    'const apiKey = process.env.API_KEY ?? "{}";',
+    'SECRET_KEY = os.environ.get("APP_SECRET") or "{}"',
+    'SECRET_KEY = os.getenv("APP_SECRET", "") or "{}"',
+    "'token' => env('API_TOKEN') ?: '{}',",
+    'api_key = key_of(env) if env else "{}"',
+    "const token = isLocal ? readToken() : '{}';",
+    'val apiKey = System.getenv("API_KEY") ?: "{}"',
+    'let api_key = env::var("API_KEY").unwrap_or("{}".to_string());',
+    '  secret: process.env.SESSION_SECRET ||\n    "{}",',
+    "const secret = process.env.SESSION_SECRET\n  || '{}';",
+    'SECRET_KEY = (\n    os.environ.get("SECRET_KEY")\n    or "{}"\n)',
+)
 _HEADER_PLACES: Final = (
     "curl -H 'X-Api-Key: {}' https://api.company.io/v1",
     'curl -s -H "X-Auth-Token: {}" x',
@@ -379,6 +408,49 @@ _NAMED: Final = (
         "SetEnv APP_SECRET {}",
         "set -x API_KEY {}",
     ),
+    _value("fallback of a look-up, key", _chars(_ALNUM, 32, 40), *_KEY_FALLBACK_PLACES),
+    _value(
+        "default of a reference, key",
+        _chars(_ALNUM, 32, 40),
+        "      API_TOKEN: ${API_TOKEN:-{}}",
+        "app.jwt.secret=${JWT_SECRET:{}}",
+        '@Value("${service.api-key:{}}")',
+        'export SECRET_KEY="${SECRET_KEY:-{}}"',
+        "JWT_SECRET=${JWT_SECRET-{}}",
+    ),
+    _value(
+        "more than 1,000 characters",
+        lambda rng: _bytes_in_base64(rng, rng.randint(900, 3000)),
+        "    client-key-data: {}",
+        "TLS_PRIVATE_KEY_B64={}",
+        '"private_key_base64": "{}",',
+        "SIGNING_KEY = '{}'",
+        'API_TOKEN = """{}"""',
+        "<apiKey>{}</apiKey>",
+    ),
+    _value(
+        "account of a service in base64",
+        _service_account,
+        "GOOGLE_CREDENTIALS={}",
+        'GOOGLE_CREDENTIALS = "{}"',
+        '  "gcp_credentials": "{}",',
+        "const credentials = Buffer.from('{}', 'base64');",
+    ),
+    _value(
+        "names with a word of checksums",
+        _chars(_ALNUM, 32, 40),
+        "HMAC_SHA256_SECRET={}",
+        'SHA512_SIGNING_KEY = "{}"',
+        "md5_salt_secret: '{}'",
+        'hf_tokenizer_token = "{}"',
+    ),
+    _value(
+        "among others on a line, key",
+        _chars(_ALNUM, 32, 40),
+        "service: {url: here, api_key: {}}",
+        "  token: {},",
+        "- {secret: {}, name: ada}",
+    ),
     _value(
         "seed phrase of BIP-39",
         lambda rng: " ".join(rng.choices(_SEED_WORDS, k=rng.choice((12, 24)))),
@@ -500,6 +572,24 @@ def _one_line(make: Callable[[random.Random], bytes]) -> Draw:
     return lambda rng: base64.b64encode(make(rng)).decode()
 
 
+def _pem_in_base64(rng: random.Random) -> str:
+    label, make = rng.choice(
+        [
+            ("RSA PRIVATE KEY", _rsa),
+            ("EC PRIVATE KEY", _ec),
+            ("PRIVATE KEY", _pkcs8),
+            ("ENCRYPTED PRIVATE KEY", _encrypted_pkcs8),
+            ("OPENSSH PRIVATE KEY", _openssh),
+        ]
+    )
+    return base64.b64encode(f"-----BEGIN {label}-----\n{_body(make)(rng)}\n-----END {label}-----\n".encode()).decode()
+
+
+def _wrapped_pem_in_base64(rng: random.Random) -> str:
+    encoded = _pem_in_base64(rng)
+    return "\n".join(encoded[start : start + 76] for start in range(0, len(encoded), 76))
+
+
 _BLOCK_PLACES: Final = ('KEY = """\n{}\n"""', "{}", "key: |\n{}")
 _LINE_PLACES: Final = ("PRIVATE_DER={}", 'pem = "{}"', '"p8": "{}",', "  tls.der: {}")
 
@@ -525,6 +615,8 @@ _JWK_PLACES: Final = (
 
 _PRIVATE_KEYS: Final = (
     SecretKind(name="PEM", group="keyed", draw=_pem, places=_BLOCK_PLACES),
+    SecretKind(name="PEM in base64 on one line", group="keyed", draw=_pem_in_base64, places=_LINE_PLACES),
+    SecretKind(name="PEM in base64", group="keyed", draw=_wrapped_pem_in_base64, places=_BLOCK_PLACES),
     *_bodies("PKCS#1 RSA", _rsa),
     *_bodies("SEC1 EC", _ec),
     *_bodies("PKCS#8", _pkcs8),
@@ -591,6 +683,10 @@ def _symbol_password(rng: random.Random) -> str:
     return _mixed(rng, _ALNUM + _SYMBOLS, 10)
 
 
+def _long_password(rng: random.Random) -> str:
+    return _mixed(rng, _ALNUM, 12)
+
+
 def _punctuated_password(rng: random.Random) -> str:
     """With any printing character of ASCII but quotes and the backslash, blanks within."""
     password = _mixed(rng, _ALNUM + "".join(set(string.punctuation) - set("\"'`\\")) + " ", 12)
@@ -611,6 +707,10 @@ def _in_base64(draw: Draw) -> Draw:
 
 def _encoded(draw: Draw) -> Draw:
     return lambda rng: urllib.parse.quote(draw(rng), safe="!$&*+,;=")
+
+
+def _in_query(rng: random.Random) -> str:
+    return urllib.parse.quote(_symbol_password(rng), safe="!$*")
 
 
 _QUOTED_PLACES: Final = (
@@ -726,7 +826,34 @@ _USER_PAIR_PLACES: Final = (
     'new UsernamePasswordCredentials("ada", "{}")',
     'Credentials.basic("ada", "{}")',
 )
+_FALLBACK_PLACES: Final = (
+    "password: process.env.DB_PASSWORD || '{}',",
+    "const dbPassword = env.DB_PASS ?? '{}';",
+    'PASSWORD = os.environ.get("DB_PASSWORD") or "{}"',
+    "'password' => env('DB_PASSWORD') ?: '{}',",
+    'password = host ? vault(host) : "{}";',
+    "password = ENV['DB_PASSWORD'] || '{}'",
+    'smtp_pass = read(env) if env else "{}"',
+)
+_DEFAULT_PLACES: Final = (
+    "      POSTGRES_PASSWORD: ${POSTGRES_PASSWORD:-{}}",
+    '@Value("${db.password:{}}")',
+    "spring.datasource.password=${DB_PASSWORD:{}}",
+    'export DB_PASSWORD="${DB_PASSWORD:-{}}"',
+    ': "${DB_PASSWORD:={}}"',
+    "  password: ${PG_PASSWORD-{}}",
+)
+_DSN_PLACES: Final = (
+    'sql.Open("postgres", "user=app password={} sslmode=disable")',
+    'dsn = "host=db user=app password={} dbname=x"',
+    'conn = psycopg.connect("host=db dbname=x user=app password={}")',
+    'DSN = "password={} user=app host=db"',
+    "community.postgresql: host=db user=app password={} state=present",
+)
 _FORM_PLACES: Final = {
+    "fallback of a look-up,": _FALLBACK_PLACES,
+    "default of a reference,": _DEFAULT_PLACES,
+    "keywords of libpq,": _DSN_PLACES,
     "YAML block,": _BLOCK_OF_YAML_PLACES,
     "three quotes,": _THREE_QUOTES_PLACES,
     "JSON in a literal,": _ESCAPED_PLACES,
@@ -734,6 +861,13 @@ _FORM_PLACES: Final = {
     "unseen characters in a name,": _UNSEEN_PLACES,
     "user and password,": _USER_PAIR_PLACES,
 }
+_CHECKSUM_NAME_PLACES: Final = (
+    'DIGEST_PASSWORD = "{}"',
+    "PUBLIC_API_PASSWORD='{}'",
+    'republic_password = "{}"',
+    "token_url_password: '{}'",
+)
+_MEMBER_PLACES: Final = ("db: {user: app, password: {}}", "  password: {},", "- {password: {}, name: ada}")
 _FOREIGN_PLACES: Final = (
     'kennwort = "{}"',
     "  motdepasse: '{}'",
@@ -756,6 +890,12 @@ def _passwords() -> Iterator[SecretKind]:
     yield kind("any punctuation, quoted", _punctuated_password, _QUOTED_PLACES)
     yield kind("base64 with a slash, quoted", _slashed_password, _QUOTED_PLACES)
     yield kind("base64 with a slash, bare", _slashed_password, _BARE_PLACES)
+    yield kind("names with a word of checksums,", _alnum_password, _CHECKSUM_NAME_PLACES)
+    yield kind("among others on a line,", _long_password, _MEMBER_PLACES)
+    yield kind("connection string with symbols", _symbol_password, _COMMAND_PLACES["connection string"])
+    yield kind("query of a URL, with symbols", _in_query, _COMMAND_PLACES["query of a URL,"])
+    for name in ("fallback of a look-up,", "default of a reference,", "keywords of libpq,"):
+        yield kind(f"{name} with symbols", _symbol_password, _FORM_PLACES[name])
     yield kind("foreign names", _alnum_password, _FOREIGN_PLACES)
     for name, places in (_COMMAND_PLACES | _FORM_PLACES).items():
         encode = _in_base64 if name == "npmrc password," else lambda draw: draw

@@ -119,6 +119,12 @@ TOKEN_FORMS: tuple[TokenForm, ...] = (
     _form("ReadMe key", "rdme_", r"rdme_[a-z0-9]{70}\b"),
     _form("Harness key", "pat. sat.", r"[ps]at\.[\w-]{22}\.[A-Za-z0-9]{24}\.[A-Za-z0-9]{20}\b"),
     _form("Sourcegraph token", "sgp_", r"sgp_(?:[0-9a-f]{16}_|local_)?[0-9a-f]{40}\b"),
+    # A private key of PEM in base64, as Kubernetes takes it: "-----BEGIN", and "PRIVATE KEY" at one of three offsets
+    _form(
+        "private key",
+        "LS0tLS1CRUdJTi",
+        r"LS0tLS1CRUdJTi[A-Za-z0-9+/]{0,44}?(?:UFJJVkFURSBLRV|BSSVZBVEUgS0VZ|QUklWQVRFIEtFW)",
+    ),
     _form("JWT", "eyJ", r"(?:(?<![_-])eyJ[\w-]{8,4000}+|eyJ[\w-]{8,400}+)\.eyJ[\w-]{8}"),
 )
 
@@ -149,6 +155,7 @@ class SecretPlace:
 
 
 _WORD = r"[\"']?([^\s\"'`]{6,200})"  # of a shell, quoted or not
+_NO_REFERENCE = r"(?!\$[\w({]|%[a-z](?![a-z0-9]))"  # "$NAME", "%s"
 _SETS = r"(?i)^\s{0,40}(?:RUN\s{1,8})?(?:ENV|ARG|setenv|setx|set\s{1,8}-\w{1,4})\s{1,8}"  # a variable
 
 
@@ -234,7 +241,8 @@ PLACES: tuple[SecretPlace, ...] = (
         is_secret=is_random,
     ),
     _place(
-        "password= passwd= pwd= pass=", r"(?i)[?&](?:amp;)?(?:password|passwd|pwd|pass)=([^\s\"'`<>&#{}$()]{8,200})"
+        "password= passwd= pwd= pass=",
+        rf"(?i)[?&](?:amp;)?(?:password|passwd|pwd|pass)={_NO_REFERENCE}([^\s\"'`<>&#{{}}()]{{8,200}})",
     ),
     # https://token@host; not Sentry's, which are public
     _place(
@@ -252,7 +260,20 @@ PLACES: tuple[SecretPlace, ...] = (
         is_secret=is_seed_phrase,
     ),
     # "Server=…;Password=password;"
-    _place("password pwd", r"(?i)[;\"'`]\s{0,4}(?:password|pwd)\s{0,4}=\s{0,4}([^\s;\"'`<>{}$%]{6,200})"),
+    _place(
+        "password pwd",
+        rf"(?i)[;\"'`]\s{{0,4}}(?:password|pwd)\s{{0,4}}=\s{{0,4}}{_NO_REFERENCE}([^\s;\"'`<>{{}}]{{6,200}})",
+    ),
+    # "host=db user=ada password=password sslmode=disable"
+    _place(
+        "password= passwd= pwd=",
+        rf"(?i)\w=[^\s\"'`,;(){{}}]{{1,100}}+\s{{1,4}}(?:password|passwd|pwd)={_NO_REFERENCE}([^\s\"'`,;<>(){{}}]{{6,200}})",
+    ),
+    _place(
+        "password= passwd= pwd=",
+        rf"(?i)(?<![\w.-])(?:password|passwd|pwd)={_NO_REFERENCE}([^\s\"'`,;<>(){{}}]{{6,200}}+)\s{{1,4}}"
+        r"(?:user|host|hostaddr|dbname|database|port|server|sslmode)=",
+    ),
     # XML of .NET: <add key="SmtpPassword" value="password" />
     _place("password", r"(?i)password[\"']\s{1,8}value\s{0,4}=\s{0,4}[\"']([^\"']{6,200})[\"']"),
     # Docker's config.json: user and password in base64

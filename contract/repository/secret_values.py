@@ -39,6 +39,10 @@ _CODE = re.compile(r"^[a-z]+(?:_[a-z0-9]+)+$|^[a-z_]+(?:\.[a-z_]+\d?)+$|::|->|=>
 _WORDED_PASSWORD = re.compile(
     r"[A-Za-z0-9]{2,20}\d{2,4}[!@#$%&*?.+=_-]{0,3}|[!@#$%&*?.+=-]{1,2}[A-Za-z]{3,20}\d{1,4}[!@#$%&*?.]{0,2}"
 )
+# Words of code that a number belongs to: what is left of an identifier has hardly a digit.
+_NUMBERED_WORD = re.compile(
+    r"(?i)(?:sha|md|utf|base|u?int|float|rsa|aes|hmac|ed|oauth|ipv|http|arg|str|var|tmp)_?\d{1,4}+"
+)
 _MIN_ENTROPY_BITS = 3.3  # a character; random base64 of 20 characters has about 4.1, English names about 3
 _SEED_PHRASE_WORDS = (12, 15, 18, 21, 24)
 _MIN_HEX_ENTROPY_BITS = 3.0  # at most 4
@@ -110,6 +114,21 @@ def is_bare_password(value: str) -> bool:
     if len(value) < 8 or is_placeholder(value) or _is_path(value) or _CODE.search(value):
         return False
     return _looks_drawn(value)
+
+
+def is_used_literal(value: str) -> bool:
+    """As `is_strong_password`, of a literal that may as well be words to show: with a digit, and few words."""
+    is_mixed = any(map(str.isdigit, value)) and any(map(str.isalpha, value))
+    return is_mixed and is_strong_password(value) and _worded_share(value) <= 0.7
+
+
+def is_drawn_word(value: str) -> bool:
+    """Whether a value without quotes is drawn, and no identifier such as `sha256Hex` or `newPasswordHash2`."""
+    if len(value) >= 20 and 3 * len(_KIND_CHANGE.findall(value)) >= len(value):
+        return True
+    rest = _NUMBERED_WORD.sub("", value)
+    has_digit = any(map(str.isdigit, rest))
+    return has_digit and len(_KIND_CHANGE.findall(rest)) >= 3 and _worded_share(value) <= 0.4
 
 
 def _is_path(value: str) -> bool:

@@ -3,9 +3,9 @@
 It covers one line at a time (`kind_of_secret`) and whole texts (`remove_secrets`, which also sees private key blocks
 and a value on the line below its name). Characters that no reader sees are passed over. Standard library only, since
 the server asks it about completions. It errs towards keeping a line: placeholders, look-ups in the environment and
-words are no secrets, and a password of plain words without a digit is not found; nor is a password's hash one, as in
-a file of htpasswd. Token forms are those that their issuers document. `benchmarks/secrets_table.py` counts what is
-found of each kind.
+words are no secrets, though a literal that a look-up falls back on may be one. A password of plain words without a
+digit is not found; nor is a password's hash one, as in a file of htpasswd. Token forms are those that their issuers
+document. `benchmarks/secrets_table.py` counts what is found of each kind.
 """
 
 from __future__ import annotations
@@ -61,6 +61,8 @@ _LITERAL_ENDS = tuple(f"{quote}{joint}" for quote in "\"'`" for joint in ("", "+
 _LAST_OF_LITERAL = frozenset(end[-1] for end in _LITERAL_ENDS)
 _MAX_SPLIT_LINES = 4
 _KEY_MARKS = ("PRIVATE KEY", "PuTTY-User-Key-File", "Private-MAC:")  # where a key's first and last lines are
+_ELSE_LINE = re.compile(r"\n[ \t]{0,80}+(?:\|\||\?\?|\?:|or\b)")  # it goes on with an alternative
+_ELSE_STARTS = ("||", "??", "?:", "or ")
 
 _URL_PASSWORD = re.compile(
     r"[a-z][a-z0-9+.-]{1,20}://([^\s:/?#@\"'<>]{0,100}):([^\s/?#@\"'<>]{1,200})@([\w.-]+|\[[\da-f:]+\])"
@@ -110,10 +112,10 @@ def first_related_line(lines: Sequence[str], number: int) -> int:
 def _ends_secrets(line: str, below: str) -> bool:
     """Return whether no secret that begins at or above a line goes on below it; no block of a key begins there.
 
-    A value may follow an open end, a token a joint, and the body of a key goes on as such.
+    A value may follow an open end, a token a joint, an alternative a look-up, and the body of a key goes on as such.
     """
     end = line.rstrip()
-    is_open = end.endswith(OPEN_ENDS) or end[-1:] in _LAST_OF_LITERAL
+    is_open = end.endswith(OPEN_ENDS) or end[-1:] in _LAST_OF_LITERAL or below.lstrip().startswith(_ELSE_STARTS)
     return not is_open and not any(_KEY_BODY.fullmatch(one.strip(_KEY_BODY_WRAP)) for one in (line, below))
 
 
@@ -164,6 +166,7 @@ class _Leads:
     has_key_block: bool
     has_key_body: bool
     has_url: bool
+    has_else_line: bool
 
     def __bool__(self) -> bool:
         return bool(self.forms or self.places or self.names or self.has_key_block or self.has_key_body or self.has_url)
@@ -178,6 +181,7 @@ def _leads_in(text: str) -> _Leads:
         has_key_body=any(lead in text for lead in _KEY_BODY_LEADS),
         has_key_block="PRIVATE KEY" in text or "PuTTY-User-Key-File" in text,
         has_url="://" in text,
+        has_else_line=_ELSE_LINE.search(text) is not None,
     )
 
 
@@ -234,6 +238,11 @@ def _find_at(lines: list[str], position: int, leads: _Leads) -> tuple[str | None
         if kind is not None:
             is_block = line.rstrip().endswith(BLOCK_ENDS)
             return kind, 1 + (_key_body_length(lines, position + 1) if is_block else 1)
+    if kind is None and leads.names and leads.has_else_line and position + 1 < len(lines):
+        below = lines[position + 1].strip()
+        kind = find_assigned(f"{line.rstrip()} {below}") if below.startswith(_ELSE_STARTS) else None
+        if kind is not None:
+            return kind, 2
     return _find_split(lines, position, leads) if kind is None else (kind, 1)
 
 
@@ -262,7 +271,7 @@ def _find_split(lines: list[str], position: int, leads: _Leads) -> tuple[str | N
         joined = _JOINT.sub("", f"{joined} {lines[position + count - 1].strip()}")
         kind = _find_form(joined, leads)
         if kind is not None:
-            return kind, count
+            return (None, 1) if kind == _PRIVATE_KEY else (kind, count)  # a key begins below, and takes more lines
     return None, 1
 
 

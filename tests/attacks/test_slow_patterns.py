@@ -48,7 +48,8 @@ ANCHORED = frozenset(
         "submodel.fleet.git_source._SCP.0",
         "submodel.registry.names._FETCHED.0",
         "submodel.registry.names._SHORT_FORM.0",
-        *(f"{_SECRETS}.{name}.0" for name in ("_QUOTED_VALUE", "_BARE_VALUE", "_OPEN_VALUE")),
+        *(f"{_SECRETS}.{name}.0" for name in ("_QUOTED_VALUE", "_BARE_VALUE", "_DEFAULT_VALUE", "_ELSE_VALUE")),
+        *(f"{_SECRETS}.{name}.0" for name in ("_OPEN_VALUE", "_OPEN_ELSE", "_NO_SECRET_END")),
     }
 )
 _NEEDS_MORE = ("torch", "transformers", "onnx", "gguf", "optimum", "onnx_ir")  # not of every installation
@@ -230,7 +231,8 @@ size = 256_000
 pieces = ("key=", "eyJ-", "token: ", "aws", "://a:", "password='", "secret(", "+", "sk-", "basic ", "login a ",
           "curl -u a:", "'\\\\'+'", "A", "a1", "-", "\\\\n", "\\"d\\":\\"", "MII", "password ", "' + '", "x=",
           "?token=", "'x-key:", "openssl ", "auth=('", "mnemonic ", "://a", "env a", "password: |", "\u200bpw", "\\\\'",
-          'password=\\"\\"\\"')
+          'password=\\"\\"\\"', "key || '", "key ? a : ", "key((a)", "${key:-", "a=b password=",
+          "key: a1B2c3D4, ", "key_sha1")
 for piece in pieces:
     for text in (piece * (size // len(piece)), (piece + "\\n") * (size // (len(piece) + 1))):
         blank_secrets(text)

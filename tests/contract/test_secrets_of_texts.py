@@ -278,6 +278,11 @@ HOSTILE_PIECES = (
     "sk-",
     "@",
     "basic ",
+    "key || '",
+    "key ? (a) : ",
+    "${key:-",
+    "a=b password=",
+    "key: a1B2c3D4, ",
 )
 
 
@@ -297,6 +302,7 @@ _LINES_BETWEEN = (
     *(8 * ("return x", "x = 1", "    y = f(x)", "", "}")),
     *("def token_of(name):", "password: |", "api_key = (", 'key = """', '"""', "token =", "secret: >-"),
     *('a = "gh" +', '    "p_" +', 'b = "x" "y"', "MIN = 3", "# ADMIN", "http://", '"d": 1', 'x = "\\"d\\": 1"'),
+    *("token = read() ||", "  || 'x'", "    or y"),
     *("Version: 1", "Comment: x", "QUJD" * 12, "QUJD" * 16, "'" + "QUJD" * 16 + "'", "QUJDR0="),
     *("-----BEGIN PRIVATE KEY-----", "-----END PRIVATE KEY-----", "Private-MAC: 1", "é", "pass\u200bword"),
 )
