@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -160,12 +160,6 @@ class Completion:
     build: str | None = None  # which build answered: SHA-256 of its bundle.json
     queue_ms: float = 0.0  # the request's wait for the worker
     trace_id: int = 0  # of the request that first led to it
-
-    def without_refused(self) -> Completion:
-        """Return what may be given out of it: nothing of a text that looks like a secret or that nobody sees."""
-        if self.rule not in ("secret", "invisible"):
-            return self
-        return replace(self, raw="", steps=tuple(replace(step, before=None, after=None) for step in self.steps[-1:]))
 
     @property
     def is_line_whole(self) -> bool:

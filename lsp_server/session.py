@@ -417,7 +417,7 @@ class Session:
     ) -> Completion | None:
         """Return what is shown of the model's answer, and cache the answer."""
         if completion is not None:
-            trace.note_answer(completion)
+            trace.note_answer(completion, request)
         if completion is None or completion.rule == "cancelled":
             self._end(trace, Outcome.SUPERSEDED, "A newer request came.")
             return None
@@ -426,7 +426,7 @@ class Session:
         self._keep(request, completion, generation)
         if completion.text:
             return self._shown(request, trace, completion, "The model suggested it.")
-        step = completion.steps[-1] if completion.steps and completion.steps[-1].action == "rejected" else None
+        step = trace.steps[-1] if trace.steps and trace.steps[-1].action == "rejected" else None
         detail = step.detail if step else "the model suggests nothing here"
         self._count_nothing(completion.rule or "empty")
         self._end(trace, Outcome.NOTHING, _sentence(detail), rule=completion.rule)

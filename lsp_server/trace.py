@@ -10,6 +10,7 @@ from typing import Any
 
 from lsp_server.request import Completion, CompletionRequest
 from lsp_server.suggestion.steps import Step
+from lsp_server.suggestion.withheld import without_refused
 from lsp_server.syntax.grammars import language_name
 
 KEPT = 50
@@ -53,9 +54,9 @@ class Trace:
     total_ms: float = 0.0
     time: datetime = field(default_factory=lambda: datetime.now(UTC))
 
-    def note_answer(self, answer: Completion) -> None:
-        """Take what the model answered."""
-        self.answer = answer = answer.without_refused()
+    def note_answer(self, answer: Completion, request: CompletionRequest) -> None:
+        """Take what the model answered, but no text that may not be given out."""
+        self.answer = answer = without_refused(answer, request)
         self.steps, self.confidence, self.build = answer.steps, answer.confidence, answer.build
 
     def to_json(self) -> dict[str, Any]:

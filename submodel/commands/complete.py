@@ -36,17 +36,19 @@ def complete(
     from lsp_server.options import UNHURRIED
     from lsp_server.positions import offset_at
     from lsp_server.request import CompletionRequest, path_in
+    from lsp_server.suggestion.withheld import without_refused
 
     text = read_text(file)
     offset = offset_at(text, line, character)
     found = bundle or _find_served(file)
     completer = open_completer(found, provider=provider, is_named=bundle is not None)
     path = path_in(workspace_of(found.absolute()), file.absolute())
-    completion = completer.complete(CompletionRequest(text=text, offset=offset, path=path, options=UNHURRIED))
+    request = CompletionRequest(text=text, offset=offset, path=path, options=UNHURRIED)
+    completion = completer.complete(request)
     if not as_json:
         typer.echo(completion.text)
         return
-    document = asdict(completion.without_refused())
+    document = asdict(without_refused(completion, request))
     del document["queue_ms"], document["trace_id"]  # only a server has them
     print_json(document)
 

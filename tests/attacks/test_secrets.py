@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import base64
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -21,9 +21,11 @@ import pytest
 
 from contract.repository.secrets import blank_secrets, kind_of_secret, remove_secrets
 from lsp_server.options import ServerOptions, read_options
-from lsp_server.request import CompletionRequest
+from lsp_server.request import Completion, CompletionRequest
 from lsp_server.suggestion import filters
 from lsp_server.suggestion.refine import refine
+from lsp_server.suggestion.steps import Step
+from lsp_server.suggestion.withheld import without_refused
 from lsp_server.trace import TraceLog
 from testbed.secret_kinds import KINDS, PLANTED, SHARE_NEEDED, SecretKind, count_found
 
@@ -225,9 +227,72 @@ def test_a_long_line_is_searched_near_the_cursor_alone(monkeypatch: pytest.Monke
 @pytest.mark.parametrize(("answer", "rule"), [('"AKIAQ4J5XW2B7T6M3NPL"\n', "secret"), ('"a\u200b"\n', "invisible")])
 def test_a_text_that_was_refused_is_not_given_out(answer: str, rule: str) -> None:
     """Succeeds on cc3f76c: `submodel/explain` and `submodel complete --json` gave it out."""
-    refused = replace(refine(answer, CompletionRequest(text="KEY = ", offset=6)), raw=answer)
-    trace = TraceLog().begin(CompletionRequest(text="", offset=0), 0.0)
-    trace.note_answer(refused)
-    for document in (trace.to_json(), asdict(refused.without_refused())):
+    request = CompletionRequest(text="KEY = ", offset=6)
+    refused = replace(refine(answer, request), raw=answer)
+    for document in given_out(refused, request):
         assert answer[1:6] not in str(document)
         assert [step["name"] for step in document["steps"]] == [rule]
+
+
+def given_out(answer: Completion, request: CompletionRequest) -> Iterator[dict[str, Any]]:
+    """What of an answer leaves the server, and the command line."""
+    trace = TraceLog().begin(request, 0.0)
+    trace.note_answer(answer, request)
+    yield trace.to_json()
+    yield asdict(without_refused(answer, request))
+
+
+AWS_LINE = 'KEY = "AKIAQ4J5XW2B7T6M3NPL"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "below", "answer", "rule", "secret"),
+    [
+        # The sentence of the first two quotes it.
+        (AWS_LINE, "", AWS_LINE, "repetition", "AKIAQ4"),
+        ("x = 1\n", f"\n{AWS_LINE}", AWS_LINE, "next-line", "AKIAQ4"),
+        ("def f():\n    x = 1\n    ", "", AWS_LINE, "dedent", "AKIAQ4"),
+        ("x = ", "", "<|AKIAQ4J5XW2B7T6M3NPL|>", "special-tokens", "AKIAQ4"),
+        (
+            'KEY = "AKIAQ4J5XW2B7T6M3NPL" + ',
+            "",
+            "<|AKIA7Q4J5XW2B6T4M3NP|>",
+            "special-tokens",
+            "AKIA7Q",
+        ),  # another is typed
+        ("x = ", "", f"1\n{AWS_LINE}", None, "AKIAQ4"),  # what a cut leaves over
+        ("x = ", "", "1\ny\u200b = 2\n", None, "y\u200b"),
+        ("x = ", "", '1\nSECRET_KEY = (\n    "kV9mLq2xZr7TbN4wPc8d"\n)\n', None, "kV9mLq"),  # below its name
+        ('password = "', "", 'kV9mLq2x"<|endoftext|>', "secret", "kV9mLq"),
+        ('password = "kV9mLq2x"\npassword = "', "", 'kV9mLq2x"', "repetition", "kV9mLq"),  # its name is typed
+    ],
+)
+def test_a_text_that_no_filter_judged_is_not_given_out(
+    text: str, below: str, answer: str, rule: str | None, secret: str
+) -> None:
+    """Succeeds on 11cca76: where a rule acts before the filters, or a cut leaves a text over, nobody judged it."""
+    request = CompletionRequest(text=text + below, offset=len(text))
+    refined = replace(refine(answer, request), raw=answer)
+    assert refined.rule == rule
+    for document in given_out(refined, request):
+        assert secret not in str(document)
+        assert document["raw"] == ""
+        assert document["steps"] and all(step["detail"] for step in document["steps"])
+
+
+def test_lines_within_a_private_key_are_not_given_out() -> None:
+    """Its first line stands above, farther than the name of a value would."""
+    rows = [base64.b64encode(random.Random(row).randbytes(48)).decode() for row in range(14)]
+    text = "\n".join(["-----BEGIN PRIVATE KEY-----", *rows[:12], ""])
+    request = CompletionRequest(text=text, offset=len(text))
+    step = Step(name="budget", kind="stop", action="rejected", detail="time ran out", before=rows[12])
+    for document in given_out(Completion(rule="budget", steps=(step,), raw=rows[12]), request):
+        assert rows[12][:20] not in str(document)
+
+
+def test_a_text_that_holds_no_secret_is_given_out() -> None:
+    request = CompletionRequest(text="x = ", offset=4)
+    refined = replace(refine("1\ny = 2\n", request), raw="1\ny = 2\n")
+    for document in given_out(refined, request):
+        assert document["raw"] == "1\ny = 2\n"
+        assert document["steps"][0]["before"] == "1\ny = 2\n"

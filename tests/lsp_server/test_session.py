@@ -234,6 +234,17 @@ def test_what_a_filter_rejected_is_reported_and_not_asked_again() -> None:
     assert (newer.rule, newer.cache) == ("repetition", "exact")
 
 
+def test_the_reason_quotes_no_text_that_is_withheld() -> None:
+    line = 'KEY = "AKIAQ4J5XW2B7T6M3NPL"'
+    detail = f"a line repeats one above it: {line}"
+    step = Step(name="repetition", kind="stop", action="rejected", detail=detail, before=line, after="")
+    session, _ = make(Completion(text="", raw=line, steps=(step,), rule="repetition"))
+    assert ask(session, at("x = 1\n‸\n")) == [None]
+    trace = last(session).to_json()
+    assert (trace["rule"], trace["raw"]) == ("repetition", "")
+    assert "AKIA" not in str(trace)
+
+
 def test_answer_for_which_time_ran_out_is_asked_again() -> None:
     """The machine may be less busy then. Of an answer that ran out of tokens the model would give the same part."""
     for is_late, asked in ((True, 2), (False, 1)):
