@@ -114,7 +114,7 @@ def test_a_completion_as_json_moves_no_cursor(
 
     class Completer:
         def complete(self, request: CompletionRequest) -> Completion:
-            return Completion(text="x", raw=HOSTILE)
+            return Completion(text=HOSTILE, raw=HOSTILE)
 
     def load(bundle: Path, *, provider: Provider, is_named: bool) -> Completer:
         named.append(is_named)
@@ -127,5 +127,5 @@ def test_a_completion_as_json_moves_no_cursor(
         complete(tmp_path / "a.py", line=0, character=0, bundle=bundle, as_json=True)
         printed = capsys.readouterr().out
         assert is_plain(printed)
-        assert json.loads(printed)["raw"] == HOSTILE
+        assert (json.loads(printed)["text"], json.loads(printed)["raw"]) == (HOSTILE, "")
     assert named == [True, False]

@@ -324,3 +324,9 @@ def test_lines_that_are_not_related_change_nothing(seed: int) -> None:
         whole, part = (blank_secrets("\n".join(lines[start:])).split("\n")[number - start :] for start in (0, first))
         assert part == whole, lines
     assert left_out > 20
+
+
+def test_an_alternative_is_related_to_the_look_up_above() -> None:
+    lines = ["x = 1", "const secret = process.env.SESSION_SECRET", f"  || '{draw(ALNUM, 32)}';"]
+    assert first_related_line(lines, 2) == 1
+    assert remove_secrets("\n".join(lines)).text == "x = 1"
