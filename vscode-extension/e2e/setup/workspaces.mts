@@ -41,9 +41,17 @@ export function makeFolder(name: string, files: Files): string {
 /** A fresh folder with these files and the tests' bundle. */
 export function makeWorkspace(name: string, files: Files): string {
   const folder = makeFolder(name, files);
-  fs.mkdirSync(path.join(folder, '.submodel'), { recursive: true });
-  fs.symlinkSync(bundle(), path.join(folder, '.submodel', 'bundle'));
+  linkFiles(bundle(), path.join(folder, '.submodel', 'bundle'));
   return folder;
+}
+
+/** A copy of a folder whose files take no room: a bundle that is a link is not served. */
+function linkFiles(from: string, to: string): void {
+  fs.mkdirSync(to, { recursive: true });
+  for (const entry of fs.readdirSync(from, { withFileTypes: true })) {
+    const link = entry.isDirectory() ? linkFiles : fs.linkSync;
+    link(path.join(from, entry.name), path.join(to, entry.name));
+  }
 }
 
 /** A bundle of somebody else in the place of the tests' own. */
@@ -60,7 +68,7 @@ export function replaceWithForeign(workspace: string): void {
 /** Another build of the same bundle in its place. */
 export function replaceBundle(workspace: string): void {
   const place = path.join(workspace, '.submodel', 'bundle');
-  fs.rmSync(place);
+  fs.rmSync(place, { recursive: true });
   fs.cpSync(bundle(), place, { recursive: true });
 }
 
