@@ -12,6 +12,7 @@ from pathlib import Path
 from contract.bundle.bundle import build_of, read_manifest
 from contract.errors import SubmodelError
 
+AGAIN_S = 60.0  # until a build that could not take the place of the one that answers is tried once more
 LOOK_S = 5.0  # between two looks at whether another build has replaced a bundle
 
 
@@ -48,7 +49,8 @@ class BundleStates:
         self._now = now
         self._lock = threading.Lock()
         self._looked_at: dict[Path, float] = {}
-        self._tried: dict[Path, object] = {}  # the build and its files as they were when it was last due
+        # The build and its files as they were when it was last due, and when that was.
+        self._tried: dict[Path, tuple[object, float]] = {}
 
     def set(self, folder: Path, status: BundleStatus) -> None:
         """Give a bundle a status."""
@@ -82,7 +84,8 @@ class BundleStates:
         """Return whether another build has replaced a bundle and should be loaded.
 
         Its build is read every LOOK_S seconds at most. A build that failed is due once more, and again once its files
-        have changed: who copies a bundle file by file may copy its bundle.json first.
+        have changed: who copies a bundle file by file may copy its bundle.json first. While an older build answers it
+        is due every AGAIN_S seconds: a virus scanner, say, may have held a file.
         """
         status, now = self.by_folder.get(folder), self._now()
         if status is None or status.state is BundleState.LOADING:
@@ -97,9 +100,12 @@ class BundleStates:
         if build == status.build:
             return False
         found = build, _stamps(folder)
-        was_tried = status.state in (BundleState.FAILED, BundleState.READY) and self._tried.get(folder) == found
-        self._tried[folder] = found
-        return not was_tried
+        tried, at_s = self._tried.get(folder, (None, 0.0))
+        is_failed = status.state is BundleState.FAILED
+        if tried == found and (is_failed or (status.state is BundleState.READY and now - at_s < AGAIN_S)):
+            return False
+        self._tried[folder] = found, now
+        return True
 
     def is_current(self, folder: Path) -> bool:
         """Return whether the build that answers is the one that lies in the folder."""

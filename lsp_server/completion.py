@@ -124,8 +124,7 @@ class Completer:
 
         After each of them `first_key`, the request of the likeliest first key, is answered; on_answer gets the answers.
         With `is_short_enough` the whole prompt is read only if there is no short one. `stop` is asked before each chunk
-        of a prompt and between tokens. Raises ServeError or
-        EngineCrash if the model fails.
+        of a prompt and between tokens. Raises ServeError or EngineCrash if the model fails.
         """
         prompt = self._prompt(request)
         computed = 0

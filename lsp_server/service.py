@@ -97,8 +97,8 @@ class CompletionService:
         """Load a bundle again if another build has replaced it, or if it is to run with another number of threads.
 
         One that answers is loaded once this was not called for QUIET_S seconds: else the next keystroke would wait.
-        The number of threads changes when the machine is plugged in or unplugged. `on_build` is called when another
-        build is loaded.
+        The number of threads changes when the machine is plugged in or unplugged. `on_build` is called when
+        another build begins to load.
         """
 
         def look() -> None:

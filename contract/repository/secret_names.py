@@ -108,7 +108,9 @@ def find_assigned(line: str) -> str | None:
         if not is_of_password and _is_no_secret(line, name):
             continue
         ends_name = _ENDS_NAME.match(line, name.end()) is not None
-        for value, is_password in _values_of(line, name, has_default=has_default, has_else=has_else):
+        # Only of a name that ends so: `passwordClass` and `TOKEN_IMAGE` fall back on no secret.
+        more = {"has_default": has_default and ends_name, "has_else": has_else and ends_name}
+        for value, is_password in _values_of(line, name, **more):
             if is_of_password:
                 if is_password(value) or (ends_name and is_chosen_password(value)):
                     return "password"

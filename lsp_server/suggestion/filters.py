@@ -169,7 +169,8 @@ def _parsed_part(
     wanted = _errors_with(completion.text, completion.replaces, request, parsed, operands=("", " x"))
     if wanted == 0:
         return None
-    without, elsewhere = parsed.errors(), _errors_elsewhere(request, parsed)
+    without = parsed.errors()
+    elsewhere = _errors_elsewhere(request, parsed) if without else 0  # else what is left of a block would count
     if wanted < without or (without and grammar.has_macros and elsewhere):
         return None
     # A line that opens a block or a bracket leaves errors when it goes; then there is a text with which there are none.

@@ -127,14 +127,14 @@ def prepare_output(folder: Path) -> None:
             "take no other; rename the folder, or choose another one with -o."
         ) from error
     check_own(folder)
-    if not folder.is_dir():
-        make_folder(folder)
-        if sys.platform != "win32" and folder.stat().st_uid != os.geteuid():
-            folder.rmdir()
-            raise BuildError(
-                f"The drive of {folder} gives files to another account, so that nothing there tells who made them; "
-                "choose a folder on another disk with -o."
-            )
+    is_new = not folder.is_dir()
+    make_folder(folder)
+    if is_new and sys.platform != "win32" and folder.stat().st_uid != os.geteuid():
+        folder.rmdir()
+        raise BuildError(
+            f"The drive of {folder} gives files to another account, so that nothing there tells who made them; "
+            "choose a folder on another disk with -o."
+        )
     ignore = folder / ".gitignore"
     if folder.absolute().name != WORKSPACE and _text_of(ignore) != IGNORED and _holds_foreign(folder):
         raise BuildError(f"{folder} holds files that no build has made; choose an empty or a new folder with -o.")

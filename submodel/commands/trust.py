@@ -28,7 +28,14 @@ def trust(
     A bundle is as good as a program of whoever built it. What this account builds, updates, exports, unpacks or pulls
     is trusted.
     """
-    from contract.bundle.bundle import MANIFEST_FILE, WORKSPACE_BUNDLE, build_of, find_bundle, read_bundle
+    from contract.bundle.bundle import (
+        MANIFEST_FILE,
+        WORKSPACE_BUNDLE,
+        build_of,
+        find_bundle,
+        is_workspace_link,
+        read_bundle,
+    )
     from contract.bundle.previous import built_at
     from contract.bundle.trusted_builds import forget_build, trust_build
     from contract.console import print_json
@@ -38,6 +45,8 @@ def trust(
     named = (folder or Path()).absolute()
     own = named / WORKSPACE_BUNDLE  # what a server finds; an archive may have brought another one along
     if (own / MANIFEST_FILE).is_file():
+        if is_workspace_link(named):
+            raise BundleError(f"{own} is a link, which no server follows; name the folder that it leads to.")
         place = own
     elif folder is not None or (named / MANIFEST_FILE).is_file():
         place = named  # nothing above a folder that was named is meant

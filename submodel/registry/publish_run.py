@@ -183,7 +183,7 @@ def _find_bundles(folder: Path) -> list[tuple[Path, bool]]:
     within = sorted(one for one in folder.iterdir() if not one.name.startswith(".")) if folder.is_dir() else ()
     for one in (folder, *within):
         for place in (one / WORKSPACE_BUNDLE, one / "bundle", *((folder,) if one == folder else ())):
-            if place != folder and (is_link(place) or is_link(place.parent)):
+            if place != folder and (is_workspace_link(one) if place == one / WORKSPACE_BUNDLE else is_link(place)):
                 continue  # to the model of another repository
             if os.path.isfile(place / MANIFEST_FILE):  # noqa: PTH113 - pathlib raises where a folder may not be entered
                 found.append((place.absolute(), False))

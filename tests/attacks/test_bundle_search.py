@@ -17,6 +17,7 @@ import pytest
 from contract.bundle.bundle import Bundle, find_bundle, read_manifest, seal_manifest
 from contract.errors import BundleError, RegistryError
 from lsp_server.bundle_finder import BundleFinder
+from submodel.commands.trust import trust
 from submodel.registry.publish_run import _find_bundles
 
 
@@ -41,6 +42,9 @@ def test_a_bundle_of_another_repository_is_not_found_through_a_link(tmp_path: Pa
     assert BundleFinder().for_file(clone / "a.py", [clone]) is None
     with pytest.raises(RegistryError, match="has no bundle"):
         _find_bundles(clone)
+    (tmp_path / "company" / ".submodel" / "bundle" / "bundle.json").write_text("{}")
+    with pytest.raises(BundleError, match="is a link, which no server follows"):
+        trust(clone)
 
 
 def test_a_bundle_of_the_home_folder_is_not_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

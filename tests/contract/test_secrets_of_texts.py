@@ -209,6 +209,12 @@ def test_passwords_are_called_so_in_other_languages(name: str) -> None:
         "this.signature = sig(a)",
         "the token of the parser is a basic unit, and its bearer understands the whole sentence",
         "",
+        'const passwordClass = invalid ? "border-red-500" : "border-gray-300";',
+        'const passwordInputId = props.id ?? "pw-input-2f";',
+        'password_cipher = options.cipher or "aes-256-gcm"',
+        "image: ${TOKEN_SERVICE_IMAGE:-ghcr.io/company/app:v1.2.3-abc}",
+        'private_key_path = args.key or "keys/id_ed25519-2024"',
+        'const secretName = name || "tls-cert-prod-2024a1b2";',
     ],
 )
 def test_ordinary_lines_are_kept(line: str) -> None:

@@ -16,7 +16,7 @@ import pytest
 from contract.bundle.bundle import Bundle, read_manifest, seal_manifest, verify_bundle
 from contract.errors import BundleError, SubmodelError
 from lsp_server import completion
-from lsp_server.bundle_states import BundleState, BundleStatus
+from lsp_server.bundle_states import AGAIN_S, LOOK_S, BundleState, BundleStatus
 from lsp_server.decoding import runtime
 from lsp_server.decoding.providers import Provider, choose_provider
 from lsp_server.loaded_bundles import MAX_LOADED
@@ -225,7 +225,7 @@ def test_a_bundle_that_is_copied_file_by_file_is_loaded_once_it_is_whole(
 
     async def follow(service: CompletionService) -> bool:
         nonlocal now
-        now += 60.0
+        now += LOOK_S
         if (loading := service.follow_build(folder, 1)) is None:
             return False
         with suppress(BundleError):
@@ -233,6 +233,7 @@ def test_a_bundle_that_is_copied_file_by_file_is_loaded_once_it_is_whole(
         return True
 
     async def test() -> None:
+        nonlocal now
         service = CompletionService(is_named=lambda bundle: True, now=lambda: now)
         graph.write_bytes(whole if is_loaded else b"")
         with nullcontext() if is_loaded else pytest.raises(BundleError):
@@ -243,6 +244,8 @@ def test_a_bundle_that_is_copied_file_by_file_is_loaded_once_it_is_whole(
             graph.write_bytes(whole[:size])
             assert await follow(service), "its files have changed"
             assert not await follow(service), "they have not changed since"
+            now += AGAIN_S
+            assert await follow(service) == is_loaded, "something else may have been wrong"
             if is_loaded:
                 assert service.bundles[folder] == before
                 assert service._loaded.completers[folder] is old
