@@ -4,7 +4,7 @@ import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 
 import { CodeServer } from './setup/codeServer.mjs';
 import { Editor } from './setup/editor.mjs';
-import { CODE, makeFolder, makeWorkspace } from './setup/workspaces.mjs';
+import { CODE, makeFolder, makeWorkspace, replaceBundle } from './setup/workspaces.mjs';
 
 let server: CodeServer;
 let editor: Editor;
@@ -55,11 +55,8 @@ test('a setting that names no bundle is told in the status', async () => {
 
 test('a bundle that is damaged is reported once, and again when a user restarts the server', async () => {
   const folder = makeWorkspace('damaged', { 'points.py': CODE });
-  const bundle = path.join(folder, '.submodel', 'bundle');
-  const whole = fs.realpathSync(bundle);
-  fs.rmSync(bundle);
-  fs.cpSync(whole, bundle, { recursive: true });
-  fs.truncateSync(path.join(bundle, 'onnx', 'model.onnx'), 1000);
+  replaceBundle(folder);
+  fs.truncateSync(path.join(folder, '.submodel', 'bundle', 'onnx', 'model.onnx'), 1000);
   editor = await Editor.open(server, folder);
   await editor.untilNotification(/model\.onnx has 1,000 bytes/);
   await editor.untilStatus(/failed.*1,000 bytes/);
