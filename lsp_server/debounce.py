@@ -1,7 +1,6 @@
 """How long to wait after a keystroke before the model is asked.
 
-The first keystroke after a pause does not wait. The others wait a
-little longer than the mean gap between keys.
+The first keystroke after a pause does not wait. The others wait a little longer than the mean gap between keys.
 """
 
 from __future__ import annotations

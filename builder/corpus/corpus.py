@@ -59,7 +59,7 @@ class SourceFile:
 
 # Text files of which a build sees nothing, however many there are.
 _UNREAD: Final = ("unknown type", "not UTF-8", "too large", "over the total limit", "over the limit of files")
-MOST_ENDINGS: Final = 3
+_MOST_ENDINGS: Final = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,7 +130,7 @@ class Corpus:
         total = len(self.files) + unread
         if 2 * unread <= total:
             return None
-        endings = ", ".join(name for name, _ in Counter(self.unknown_endings).most_common(MOST_ENDINGS))
+        endings = ", ".join(name for name, _ in Counter(self.unknown_endings).most_common(_MOST_ENDINGS))
         names = {"unknown type": f"unknown type: {endings}"}
         reasons = ", ".join(f"{count:,} {names.get(reason, reason)}" for reason, count in Counter(counts).most_common())
         return f"Of {total:,} files {unread:,} are left out ({reasons}): the model learns from the others alone."

@@ -109,8 +109,8 @@ def find_assigned(line: str) -> str | None:
             continue
         ends_name = _ENDS_NAME.match(line, name.end()) is not None
         # Only of a name that ends so: `passwordClass` and `TOKEN_IMAGE` fall back on no secret.
-        more = {"has_default": has_default and ends_name, "has_else": has_else and ends_name}
-        for value, is_password in _values_of(line, name, **more):
+        found = _values_of(line, name, has_default=ends_name and has_default, has_else=ends_name and has_else)
+        for value, is_password in found:
             if is_of_password:
                 if is_password(value) or (ends_name and is_chosen_password(value)):
                     return "password"

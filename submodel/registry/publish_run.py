@@ -182,9 +182,10 @@ def _find_bundles(folder: Path) -> list[tuple[Path, bool]]:
     # A hidden one may be a result that `submodel fleet` was replacing when it was killed.
     within = sorted(one for one in folder.iterdir() if not one.name.startswith(".")) if folder.is_dir() else ()
     for one in (folder, *within):
-        for place in (one / WORKSPACE_BUNDLE, one / "bundle", *((folder,) if one == folder else ())):
-            if place != folder and (is_workspace_link(one) if place == one / WORKSPACE_BUNDLE else is_link(place)):
-                continue  # to the model of another repository
+        # A link may lead to the model of another repository; a folder that was named may be one.
+        places = () if is_workspace_link(one) else (one / WORKSPACE_BUNDLE,)
+        places += () if is_link(one / "bundle") else (one / "bundle",)
+        for place in (*places, *((folder,) if one == folder else ())):
             if os.path.isfile(place / MANIFEST_FILE):  # noqa: PTH113 - pathlib raises where a folder may not be entered
                 found.append((place.absolute(), False))
                 break

@@ -456,7 +456,7 @@ def test_who_asks_for_what_is_asked_ahead_waits_for_its_answer(then: str) -> Non
         ahead = session._ahead.answer
         asked = asyncio.create_task(session.suggest(at(document)))
         await asyncio.sleep(0.01)
-        assert len(service.requests) == 2, "it is not begun anew"
+        assert len(service.requests) == 2, "it is not begun again"
         if then == "a key":
             newer = asyncio.create_task(session.suggest(at(document.replace("‸", "y = ‸"))))
             await asyncio.sleep(0)
