@@ -165,15 +165,12 @@ def _memory() -> tuple[int, int]:
 
 def check_disk(name: str, folder: Path, needed: int) -> CheckResult:
     """Free bytes where `folder` lies or will lie, and whether it can be written."""
-    there = folder
     try:
-        while not there.exists():
-            there = there.parent
+        there = _existing(folder)
         free = shutil.disk_usage(there).free
     except OSError as error:
-        return CheckResult(
-            name=name, status="warn", found=f"{there}: {error.strerror}", advice="Check its permissions."
-        )
+        found = f"{error.filename or folder}: {error.strerror}"
+        return CheckResult(name=name, status="warn", found=found, advice="Check its permissions.")
     found = f"{_gigabytes(free)} free in {there}"
     if not os.access(there, os.W_OK | os.X_OK):
         advice = "Building writes there; check its permissions, or name another folder (-o, SUBMODEL_CACHE)."
@@ -187,12 +184,13 @@ def check_disk(name: str, folder: Path, needed: int) -> CheckResult:
 def _has_cache(folder: Path) -> bool:
     """Whether base models lie on the disk of a folder."""
     with suppress(OSError, BaseModelError):
-        return _device_of(folder) == _device_of(cache_folder())
+        return _existing(folder).stat().st_dev == _existing(cache_folder()).stat().st_dev
     return False
 
 
-def _device_of(folder: Path) -> int:
-    return next(one for one in (folder, *folder.parents) if one.exists()).stat().st_dev
+def _existing(folder: Path) -> Path:
+    """The folder, or the nearest one above it that is there."""
+    return next(one for one in (folder, *folder.parents) if one.exists())
 
 
 def check_cache() -> CheckResult:
