@@ -317,7 +317,7 @@ class CompletionServer(LanguageServer):
     async def _loading_anew(self, bundle: Path | None = None) -> AsyncIterator[None]:
         """Forget all answers and a bundle, or all bundles, before a block that loads and sets `is_started`."""
         self.service.supersede()  # a request that waits for its debounce would load a model again
-        self.session.forget_answers()
+        self.session.answers.clear()
         async with self._changing_bundles:  # requests that come meanwhile are answered
             self.is_started = False  # else the status would say meanwhile that there is no bundle
             await self.service.forget(bundle)

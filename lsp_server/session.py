@@ -17,13 +17,13 @@ from typing import Any, TypeVar
 from contract.errors import SubmodelError
 from lsp_server.acceptance import AcceptanceTracker
 from lsp_server.debounce import Debounce
+from lsp_server.known_answers import Epoch, KnownAnswer, KnownAnswers, scope_of, with_threshold
 from lsp_server.next_places import place_after_accepting, place_of_first_key
 from lsp_server.options import WHEN_ASKED, ServerOptions
 from lsp_server.power import BURST_S, Allowance, Policy, PowerMeter, choose_policy, choose_threads, options_on
 from lsp_server.request import Completion, CompletionRequest
 from lsp_server.service import CompletionService
 from lsp_server.suggestion.steps import Step
-from lsp_server.suggestion_cache import Hit, SuggestionCache
 from lsp_server.trace import Outcome, Trace, TraceLog
 from lsp_server.triggers import find_refusal, refuse
 
@@ -60,9 +60,7 @@ class Session:
         self.traces = TraceLog()
         self.debounce = Debounce(now)
         self.meter = meter or PowerMeter(now)
-        self.cache = SuggestionCache()
-        self._first_answers = SuggestionCache()  # from short prompts, for the first key after a rest alone
-        self._typed_along = SuggestionCache()  # what a short prompt suggested, until the whole one is read
+        self.answers = KnownAnswers(service.build_of)
         self.allowance = Allowance(now)
         self.is_paused = False
         self.snoozed_until: datetime | None = None
@@ -87,13 +85,7 @@ class Session:
         """Take a client's options; if they are others, drop the answers that were cached with the old ones."""
         if options != self.options:
             self.options = options
-            self.forget_answers()
-
-    def forget_answers(self) -> None:
-        """Drop all answers that were cached."""
-        self.cache.clear()
-        self._first_answers.clear()
-        self._typed_along.clear()
+            self.answers.clear()
 
     def pause(self) -> None:
         """Answer nothing until `resume`."""
@@ -188,30 +180,32 @@ class Session:
         )
 
     async def _read(self, request: CompletionRequest, max_core_s: float, first_key: CompletionRequest | None) -> None:
-        generation, of_rest = self.cache.generation, self._first_answers.generation
-        if first_key is not None and self._find_known(first_key) is not None:
+        since = self.answers.epoch
+        if first_key is not None and self.answers.find(first_key, self.options) is not None:
             first_key = None
 
         def keep(completion: Completion) -> None:
             assert first_key is not None
-            kept = self._keep_unasked(first_key, completion, generation)
+            kept = self._keep_unasked(first_key, completion, since)
             # The whole prompt's answer takes the place of the short one's, also if it is that nothing is worth showing.
-            scope = _scope(first_key, completion.build)
-            self._first_answers.put(scope, first_key.text, first_key.offset, kept, generation=of_rest)
+            self.answers.keep_first(first_key, kept, since)
 
         is_short_enough = max_core_s < BURST_S / 2
         reading = await self.service.read_ahead(request, max_core_s, first_key, keep, is_short_enough)
         self.allowance.spend(reading.core_s)
 
     async def _read_whole(
-        self, request: CompletionRequest, shown: Completion | None, unwanted: threading.Event
+        self,
+        request: CompletionRequest,
+        end_typed_along: Callable[[], None],
+        shown: Completion | None,
+        unwanted: threading.Event,
     ) -> None:
         """Read the whole prompt of a request that was answered from a short one, then ask for what follows `shown`."""
-        typed_along = self._typed_along
         try:
             reading = await self.service.read_ahead(request, BURST_S)
         finally:
-            typed_along.clear()  # from now on the model answers from the whole prompt
+            end_typed_along()  # from now on the model answers from the whole prompt
         if shown is not None and not reading.was_ended and self.service.is_newest(unwanted):
             self._prefetch(request, shown)
 
@@ -223,16 +217,16 @@ class Session:
             return self._refused(trace, refuse("no-bundle", "no bundle was found for this file"))
         request = replace(request, options=self._options_for(request, policy), threads=self.threads())
         self.allowance.use()
-        found = self._find_known(request)
-        first_answer = self._take_first_answer(request)
+        found = self.answers.find(request, self.options)
+        first_answer = self.answers.take_first(request)
         found, completion = found or first_answer, None
         is_by_hand = request.is_invoked  # `recall` follows, and would wait for what is asked ahead
         if found is not None and not is_by_hand and self._is_asked_ahead(self._request_after(request, found[0])):
             return self._show_known(request, trace, found)
-        typed_along = None if found or is_by_hand else self._find_typed_along(request)
+        typed_along = None if found or is_by_hand else self.answers.find_typed_along(request)
         if typed_along is not None:
             return self._show_known(request, trace, typed_along)  # a question would end the reading
-        generation = self.cache.generation
+        since = self.answers.epoch
         asked = None if found or is_by_hand else await self._answer_asked_ahead(request)
         unwanted = self.service.supersede() if asked is None else asked[1]
         if found is not None:
@@ -248,15 +242,13 @@ class Session:
                 if not is_by_hand and not await self._wait(trace, unwanted, wait_s):
                     return None
                 completion = await self.service.complete(request, unwanted)
-            shown = self._judge(request, trace, completion, generation)
+            shown = self._judge(request, trace, completion, since)
         # If a newer request waits for the model, looking ahead would end that one.
         if policy is Policy.FULL and self.service.is_newest(unwanted):
             followed = shown if request.options.care.prefetch else None
             if completion is not None and completion.is_from_short_prompt:
-                self._typed_along = SuggestionCache()
-                if shown is not None:
-                    self._typed_along.put(_scope(request, completion.build), request.text, request.offset, shown)
-                self._start(self._read_whole(request, followed, unwanted))
+                end_typed_along = self.answers.begin_typed_along(request, shown)
+                self._start(self._read_whole(request, end_typed_along, followed, unwanted))
             elif followed is not None:
                 self._prefetch(request, followed)
         return shown
@@ -269,47 +261,15 @@ class Session:
             options = replace(options, threshold=WHEN_ASKED.threshold, trigger=trigger)
         return options
 
-    def _find_known(self, request: CompletionRequest) -> tuple[Completion, Hit] | None:
-        """Return the cached answer to a request, and how it was found.
-
-        A request by hand also gets the answer to an automatic one, unless the threshold rejected it. An automatic
-        request gets the answer to one by hand only while the user types it, since the threshold has not judged it.
-        """
-        assert request.bundle is not None
-        build = self.service.build_of(request.bundle)
-        found = self.cache.find(_scope(request, build), request)
-        if found is not None:
-            return found
-        is_asked = request.options.threshold == WHEN_ASKED.threshold
-        other = _scope(_with_threshold(request, self.options if is_asked else WHEN_ASKED), build)
-        found = self.cache.find(other, request)
-        if found is None or (found[0].rule == "threshold" if is_asked else found[1] == "exact"):
-            return None
-        return found
-
-    def _take_first_answer(self, request: CompletionRequest) -> tuple[Completion, Hit] | None:
-        """Return the answer of a short prompt if this is the first key after a rest; it is not given a second time."""
-        assert request.bundle is not None
-        scope = _scope(request, self.service.build_of(request.bundle))
-        found = None if request.is_invoked else self._first_answers.find(scope, request)
-        self._first_answers.clear()
-        return found
-
-    def _find_typed_along(self, request: CompletionRequest) -> tuple[Completion, Hit] | None:
-        """Return what is left of a short prompt's suggestion that is being typed while the whole prompt is read."""
-        assert request.bundle is not None
-        found = self._typed_along.find(_scope(request, self.service.build_of(request.bundle)), request)
-        return found if found is not None and found[1] == "typed-through" else None
-
     def _prefetch(self, request: CompletionRequest, shown: Completion) -> None:
         """Ask for what follows a suggestion, unless its answer is cached. A request for the model ends that.
 
         That is the line after it, or the rest of its own line.
         """
         ahead = self._request_after(request, shown)
-        if ahead is not None and self._find_known(ahead) is None:
+        if ahead is not None and self.answers.find(ahead, self.options) is None:
             unwanted = self.service.supersede()
-            answer = self._start(self._complete_unasked(ahead, unwanted, self.cache.generation))
+            answer = self._start(self._complete_unasked(ahead, unwanted, self.answers.epoch))
             self._ahead = _Ahead(request=ahead, unwanted=unwanted, answer=answer)
 
     def _request_after(self, request: CompletionRequest, shown: Completion) -> CompletionRequest | None:
@@ -324,7 +284,7 @@ class Session:
         )
         if after is None:
             return None
-        return replace(_with_threshold(request, self.options), text=after[0], offset=after[1])
+        return replace(with_threshold(request, self.options), text=after[0], offset=after[1])
 
     def _is_asked_ahead(self, request: CompletionRequest | None) -> bool:
         """Return whether the model is at work on the answer to this request, which nobody waits for yet."""
@@ -332,7 +292,7 @@ class Session:
             return False
         ahead = self._ahead.request
         is_there = (request.text, request.offset) == (ahead.text, ahead.offset)
-        return is_there and _scope(request, None) == _scope(ahead, None)
+        return is_there and scope_of(request, None) == scope_of(ahead, None)
 
     async def _answer_asked_ahead(self, request: CompletionRequest) -> tuple[Completion | None, threading.Event] | None:
         """Wait for the answer to this request if the model is at work on it; return it with the event of its question.
@@ -349,14 +309,14 @@ class Session:
         return completion, ahead.unwanted
 
     async def _complete_unasked(
-        self, request: CompletionRequest, unwanted: threading.Event, generation: int
+        self, request: CompletionRequest, unwanted: threading.Event, since: Epoch
     ) -> Completion | None:
         try:
             # Without loading: the bundle may be freed by now, or no longer served.
             completion = await self.service.complete(request, unwanted, may_load=False)
         except SubmodelError:  # a request there will say so
             return None
-        return None if completion is None else self._keep_unasked(request, completion, generation)
+        return None if completion is None else self._keep_unasked(request, completion, since)
 
     def _start(self, ahead: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Run a coroutine that nobody waits for, and return its task."""
@@ -403,7 +363,7 @@ class Session:
         is_after_accepted = self.tracker.is_at_accepted_end(request.client.uri, request.client.offset)
         return find_refusal(request, self.options.trigger, is_after_accepted=is_after_accepted)
 
-    def _show_known(self, request: CompletionRequest, trace: Trace, found: tuple[Completion, Hit]) -> Completion | None:
+    def _show_known(self, request: CompletionRequest, trace: Trace, found: KnownAnswer) -> Completion | None:
         known, trace.cache = found
         assert request.bundle is not None
         trace.build = self.service.build_of(request.bundle)
@@ -413,7 +373,7 @@ class Session:
         return self._refused(trace, refuse(known.rule or "empty", "nothing was found worth showing here before"))
 
     def _judge(
-        self, request: CompletionRequest, trace: Trace, completion: Completion | None, generation: int
+        self, request: CompletionRequest, trace: Trace, completion: Completion | None, since: Epoch
     ) -> Completion | None:
         """Return what is shown of the model's answer, and cache the answer."""
         if completion is not None:
@@ -423,7 +383,7 @@ class Session:
             return None
         self.tracker.statistics.latencies_ms.append((self._now() - trace.started_s) * 1000 - trace.debounce_ms)
         completion = replace(completion, trace_id=trace.id)
-        self._keep(request, completion, generation)
+        self.answers.keep(request, completion, since)
         if completion.text:
             return self._shown(request, trace, completion, "The model suggested it.")
         step = trace.steps[-1] if trace.steps and trace.steps[-1].action == "rejected" else None
@@ -432,21 +392,11 @@ class Session:
         self._end(trace, Outcome.NOTHING, _sentence(detail), rule=completion.rule)
         return None
 
-    def _keep_unasked(self, request: CompletionRequest, completion: Completion, generation: int) -> Completion:
+    def _keep_unasked(self, request: CompletionRequest, completion: Completion, since: Epoch) -> Completion:
         """Keep an answer that nobody has asked for yet; return it with a number for the trace."""
         completion = replace(completion, trace_id=self.traces.next_id())
-        self._keep(request, completion, generation)
+        self.answers.keep(request, completion, since)
         return completion
-
-    def _keep(self, request: CompletionRequest, completion: Completion, generation: int) -> None:
-        """Cache an answer, unless it was cancelled or the cache was cleared since `generation`.
-
-        An answer from a short prompt, or one that ran out of time, is not cached: with more time it could differ. One
-        that ran out of tokens would end there again.
-        """
-        if completion.rule != "cancelled" and not (completion.is_from_short_prompt or completion.is_late):
-            scope = _scope(request, completion.build)
-            self.cache.put(scope, request.text, request.offset, completion, generation=generation)
 
     def _shown(self, request: CompletionRequest, trace: Trace, completion: Completion, reason: str) -> Completion:
         self._end(trace, Outcome.SHOWN, reason, text=completion.text)
@@ -470,16 +420,6 @@ class Session:
         trace.outcome, trace.reason, trace.rule, trace.text = outcome, reason, rule, text
         trace.total_ms = (self._now() - trace.started_s) * 1000
         self.traces.add(trace)
-
-
-def _with_threshold(request: CompletionRequest, options: ServerOptions) -> CompletionRequest:
-    return replace(request, options=replace(request.options, threshold=options.threshold))
-
-
-def _scope(request: CompletionRequest, build: str | None) -> str:
-    """Return what an answer depends on besides the text: which build gives it, and how much may be shown."""
-    options = request.options
-    return f"{request.bundle}\0{build}\0{request.path}\0{options.threshold.precision}\0{options.trigger.multi_line}"
 
 
 def _sentence(detail: str) -> str:

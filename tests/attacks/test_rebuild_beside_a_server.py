@@ -32,7 +32,7 @@ def test_an_answer_of_the_old_model_does_not_stay_in_a_cache_that_was_cleared() 
             self, request: CompletionRequest, unwanted: threading.Event | None = None, *, may_load: bool = True
         ) -> Completion | None:
             self.asked += 1
-            session.cache.clear()  # a reload, just before the answer comes
+            session.answers.clear()  # a reload, just before the answer comes
             return Completion(text=f"answer {self.asked}")
 
     service = Service()
