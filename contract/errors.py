@@ -35,9 +35,19 @@ class ExportError(SubmodelError):
 
 
 class ParityError(ExportError):
-    """A quantized graph does not answer as its checkpoint does; `report` holds what was measured."""
+    """A quantized graph does not answer as its checkpoint does.
+
+    `finding` says so, as a clause without advice. `report` holds what was measured.
+    """
 
     report: Any = None  # an `exporters.parity.ParityReport`, whose module is heavy
+
+    def __init__(self, finding: str) -> None:
+        super().__init__(finding)
+        self.finding = finding
+
+    def __str__(self) -> str:
+        return f"{self.finding}, so nothing was exported; run it again with --quantize fp32."
 
 
 class BundleError(SubmodelError):

@@ -37,7 +37,7 @@ from contract.bundle.drafts import FOLDER, build_index, write_index
 from contract.bundle.threshold import KEY
 from contract.bundle.trusted_builds import check_trusted
 from contract.documents import Manifest, VariantFacts
-from contract.errors import BundleError, ExportError
+from contract.errors import BundleError, ExportError, ParityError
 from contract.progress import Progress, part_of
 from contract.prompt import PromptEncoder
 from contract.versions import installed_versions
@@ -259,8 +259,10 @@ def _write_variants(
         variant, why = None, f"It falls back to {chosen}, which {MODEL_FILE} is."
         try:
             variant = _write_variant(fresh, replace(writer, settings=settings), report, part)
+        except ParityError as error:
+            why = f"{error.finding}."
         except ExportError as error:
-            why = f"{str(error).partition(', so nothing')[0].removesuffix('.')}."
+            why = str(error)
         if variant is not None and variant["quantization"] != chosen:
             written[str(precision)] = variant
             continue

@@ -74,7 +74,7 @@ class GraphWriter:
             except ParityError as error:
                 if candidate is candidates[-1]:
                     raise
-                self.on_event(f"{str(error).partition(',')[0]}; trying a finer one")
+                self.on_event(f"{error.finding}; trying a finer one")
         raise AssertionError("the last candidate returns or raises")
 
     def write_adapted(
@@ -93,7 +93,7 @@ class GraphWriter:
         try:
             report = self._check(self._open(path), report, part_of(on_progress, WRITING, 1))
         except ParityError as error:
-            self.on_event(f"{str(error).partition(',')[0]}; writing it without an adapter")
+            self.on_event(f"{error.finding}; writing it without an adapter")
             adapter.unlink()
             return None
         return facts, report
@@ -133,8 +133,8 @@ class GraphWriter:
             try:
                 parity = self._check(session, report, part_of(part, WRITING, 1))
             except ParityError as error:
-                self.on_event(str(error).partition(", so nothing")[0])
-                trials.append(Trial(precision=candidate, parity=error.report, refusal=str(error).partition(",")[0]))
+                self.on_event(error.finding)
+                trials.append(Trial(precision=candidate, parity=error.report, refusal=error.finding))
                 continue
             speed = measure_speed(session, self.references[0].prompt.prompt_ids, grown)
             self.on_event(

@@ -168,16 +168,15 @@ def _judge(report: ParityReport, settings: ParitySettings) -> None:
     agreement, increase = report.greedy_agreement, report.loss_increase
     if agreement is None or increase is None:
         return
-    instead = "so nothing was exported; run it again with --quantize fp32"
     if not agreement >= settings.min_agreement:
         raise ParityError(
             f"The quantized graph picks the checkpoint's token for {agreement:.1%} of {report.greedy_tokens} tokens "
-            f"(least allowed {settings.min_agreement:.1%}), {instead}."
+            f"(least allowed {settings.min_agreement:.1%})"
         )
     if not increase <= settings.max_loss_increase:
         raise ParityError(
             f"The quantized graph's loss is {increase:+.2%} against the checkpoint's over {report.loss_tokens} tokens "
-            f"(most allowed {settings.max_loss_increase:+.2%}), {instead}."
+            f"(most allowed {settings.max_loss_increase:+.2%})"
         )
 
 

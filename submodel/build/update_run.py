@@ -295,7 +295,7 @@ class _Update(Build):
             exported = self._export_model(stage_hash)
         except ParityError as error:
             drop_next_history(self._paths.stages)
-            self._display.say(f"The old model stays. {str(error).partition(', so nothing')[0]}.")
+            self._display.say(f"The old model stays. {error.finding}.")
             return None
         self._history = following
         take_place(self._paths, self._stages)
