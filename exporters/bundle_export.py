@@ -126,7 +126,7 @@ def export_bundle(
     on_references, on_float32, on_quantized = (part_of(on_progress, *part) for part in PARTS)
     same = _bundle_of(source, bundle_folder)
     kept = {} if same is None else {name: value for name, value in same.manifest.items() if name in KEPT}
-    with replace_bundle(bundle_folder, is_version=same is None) as fresh:
+    with replace_bundle(bundle_folder, keeps_previous=same is None) as fresh:
         loaded = _load(source)
         references = _references(source, loaded, settings, checkpoint.shape, on_event, on_references)
         facts = _facts(source, loaded)
@@ -189,7 +189,7 @@ def add_precision(
     source = read_artifact(model_folder)
     checkpoint = Checkpoint(model_folder)
     on_references, on_float32, on_quantized = (part_of(on_progress, *part) for part in PARTS)
-    with replace_bundle(bundle_folder, is_version=False) as fresh:
+    with replace_bundle(bundle_folder, keeps_previous=False) as fresh:
         loaded = _load(source)
         _write_tokenizer(fresh, source, loaded)
         is_same = (fresh / TOKENIZER_FILE).read_bytes() == old.tokenizer_path.read_bytes()
@@ -218,12 +218,12 @@ def add_precision(
 def renew_drafts(bundle_folder: Path, drafts: Iterable[Sequence[int]], seen_sha256: Sequence[str] = ()) -> Bundle:
     """Replace the drafts of a bundle by those of these token sequences, a file each; all else stays what it is.
 
-    seen_sha256: of the texts that another update would do no more for; for `lsp_server.repositories.measure_drift`.
+    seen_sha256: of the texts that another update would do no more for; for `lsp_server.drift.measure_drift`.
     Raises ExportError if the folder can't be written, BundleError if it is no bundle or none that this account trusts.
     """
     old = read_bundle(bundle_folder, verify=False)
     check_trusted(bundle_folder, old.build)
-    with replace_bundle(bundle_folder, is_version=False) as fresh:
+    with replace_bundle(bundle_folder, keeps_previous=False) as fresh:
         index = build_index(drafts)
         kept = {key: value for key, value in old.manifest.items() if key not in ("schema", "files", "drafts")}
         write_index(index, fresh / FOLDER)

@@ -98,8 +98,8 @@ def unpack_bundle(archive: Path, folder: Path) -> PackedBundle:
             content = _first_entry(source, archive)
             manifest = _manifest_of(content, archive)
             files = _check_entries(source, manifest, archive, size)
-            is_version = graph_of(folder) != manifest["files"][MODEL_FILE]  # else there is nothing to go back to
-            with replace_bundle(folder, is_version=is_version) as fresh:
+            keeps_previous = graph_of(folder) != manifest["files"][MODEL_FILE]  # else there is nothing to go back to
+            with replace_bundle(folder, keeps_previous=keeps_previous) as fresh:
                 total = sum(facts["bytes"] for facts in files.values())
                 free = shutil.disk_usage(fresh).free
                 if total > free:

@@ -13,8 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from contract.bundle.bundle import MANIFEST_FILE, WORKSPACE_BUNDLE, build_of, find_bundle
-from contract.bundle.bundle import read_manifest as bundle_manifest
+from contract.bundle.bundle import MANIFEST_FILE, WORKSPACE_BUNDLE, build_of, find_bundle, read_manifest
 from contract.bundle.previous import MOST_KEPT, previous_bundles
 from contract.bundle.trusted_builds import UntrustedError, check_trusted
 from contract.errors import BundleError
@@ -215,9 +214,9 @@ def workspace_of(bundle: Path) -> Path | None:
     return folder.parent if folder is not None else None
 
 
-def read_manifest(bundle: Path) -> Mapping[str, Any]:
+def manifest_or_empty(bundle: Path) -> Mapping[str, Any]:
     """Return a bundle's manifest; {} if it can't be read, since loading reports that."""
     try:
-        return bundle_manifest(bundle)
+        return read_manifest(bundle)
     except BundleError:
         return {}

@@ -12,7 +12,7 @@ from pathlib import Path
 from contract.bundle.bundle import build_of, read_manifest
 from contract.errors import SubmodelError
 
-AGAIN_S = 60.0  # until a build that could not take the place of the one that answers is tried once more
+RETRY_S = 60.0  # until a build that could not take the place of the one that answers is tried once more
 LOOK_S = 5.0  # between two looks at whether another build has replaced a bundle
 
 
@@ -80,12 +80,12 @@ class BundleStates:
         status = self.by_folder.get(folder)
         return status.build if status is not None else None
 
-    def is_replaced(self, folder: Path) -> bool:
-        """Return whether another build has replaced a bundle and should be loaded.
+    def take_replacement(self, folder: Path) -> bool:
+        """Return whether another build has replaced a bundle and is to be loaded now; note that it was.
 
         Its build is read every LOOK_S seconds at most. A build that failed is due once more, and again once its files
         have changed: who copies a bundle file by file may copy its bundle.json first. While an older build answers it
-        is due every AGAIN_S seconds: a virus scanner, say, may have held a file.
+        is due every RETRY_S seconds: a virus scanner, say, may have held a file.
         """
         status, now = self.by_folder.get(folder), self._now()
         if status is None or status.state is BundleState.LOADING:
@@ -102,7 +102,7 @@ class BundleStates:
         found = build, _stamps(folder)
         tried, at_s = self._tried.get(folder, (None, 0.0))
         is_failed = status.state is BundleState.FAILED
-        if tried == found and (is_failed or (status.state is BundleState.READY and now - at_s < AGAIN_S)):
+        if tried == found and (is_failed or (status.state is BundleState.READY and now - at_s < RETRY_S)):
             return False
         self._tried[folder] = found, now
         return True

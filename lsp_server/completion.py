@@ -273,7 +273,6 @@ def open_completer(
     *,
     threads: int | None = None,
     provider: Provider = Provider.CPU,
-    verify: bool = True,
     verified_build: str | None = None,
     is_named: bool = True,
 ) -> Completer:
@@ -289,7 +288,7 @@ def open_completer(
         if not is_named:
             check_trusted(bundle.folder, bundle.build)
         try:
-            completer = _open(bundle, threads, provider, verify and bundle.build != verified_build)
+            completer = _open(bundle, threads, provider, verify=bundle.build != verified_build)
         except SubmodelError:
             if is_last or not is_replaced(bundle):
                 raise
@@ -302,7 +301,7 @@ def open_completer(
     )
 
 
-def _open(bundle: Bundle, threads: int | None, provider: Provider, verify: bool) -> Completer:
+def _open(bundle: Bundle, threads: int | None, provider: Provider, *, verify: bool) -> Completer:
     if verify:
         verify_bundle(bundle)  # first: native code parses what the engine opens, and only the hashes are trusted
     engine = Engine(bundle, threads=threads, provider=provider)

@@ -9,7 +9,7 @@ from lsprotocol import types
 from pygls.lsp.server import LanguageServer
 
 from contract.plain_text import plain
-from lsp_server.repositories import Drift
+from lsp_server.drift import Drift
 
 log = logging.getLogger(__name__)
 

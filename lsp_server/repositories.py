@@ -6,130 +6,24 @@ Reading takes a second for ten megabytes. Nothing is kept on disk.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from contract.bundle.bundle import WORKSPACE_BUNDLE, is_bundle_of
 from contract.bundle.previous import PREVIOUS
-from contract.children import shell_line
 from contract.documents import DriftFacts
-from contract.errors import CorpusError, SubmodelError
+from contract.errors import SubmodelError
 from contract.files.file_names import path_below
-from contract.files.home import holds_home
-from contract.files.untrusted_json import read_json
-from contract.versions import PROGRAM
-from lsp_server.bundle_finder import read_manifest, workspace_of
-
-# A larger workspace is not read, since nobody asked for that. The largest repositories have some 100,000 files.
-MAX_ENTRIES, MAX_SECONDS = 200_000, 120.0
-# Of the files, or as many files: what a user then writes often touches code that the model has not seen.
-STALE_SHARE, STALE_FILES = 0.2, 50
-
-
-@dataclass(frozen=True, kw_only=True)
-class Drift:
-    """How many files the repository has now, and how they differ from what the build has read."""
-
-    files: int
-    changed: int
-    added: int
-    removed: int
-    can_update: bool = False  # as the function of that name says
-
-    @property
-    def share(self) -> float:
-        """Share of changed and new files."""
-        return (self.changed + self.added) / self.files if self.files else 0.0
-
-    @property
-    def is_stale(self) -> bool:
-        """Whether an update or a new build is worth its time."""
-        return self.share >= STALE_SHARE or self.changed + self.added >= STALE_FILES
-
-    def command(self, repository: Path | None) -> str:
-        """What to run against it: an update, or else a build. None is the folder that it is run in."""
-        where = () if repository is None else (str(repository),)
-        return shell_line(("submodel", "update" if self.can_update else "build", *where))
-
-    def to_json(self, repository: Path) -> DriftFacts:
-        """Return the drift as it stands in the status."""
-        return {
-            "files": self.files,
-            "changed": self.changed,
-            "added": self.added,
-            "removed": self.removed,
-            "share": round(self.share, 4),
-            "isStale": self.is_stale,
-            "command": self.command(repository),
-        }
-
-
-def can_update(repository: Path, manifest: Mapping[str, Any]) -> bool:
-    """Return whether `submodel update` can start from the build that made the bundle with this manifest.
-
-    It needs the sub-model and its history beside the bundle. A bundle that was unpacked or pulled has none, or those of
-    an earlier build, and that of a language has no history. It also refuses what another PROGRAM built. An update that
-    was stopped before its model took the old one's place has left both under other names, and the next one finishes it.
-    """
-    folder = repository / WORKSPACE_BUNDLE.parts[0]
-    places = (("history.json", "model"), ("next-history.json", "next"))
-    return any(
-        _is_of_this_program(folder / "stages" / history) and is_bundle_of(manifest, folder / model)
-        for history, model in places
-    )
-
-
-def _is_of_this_program(path: Path) -> bool:
-    try:
-        history = read_json(path)
-    except (OSError, ValueError):
-        return False
-    return isinstance(history, dict) and history.get("program") == PROGRAM
-
-
-def measure_drift(texts: Iterable[str], manifest: Mapping[str, Any]) -> Drift | None:
-    """Compare the repository's texts with the hashes in a bundle's manifest; return None if it has no hashes.
-
-    The manifest has no paths: a new file and a missing one together count as one changed file. Texts that an update has
-    seen without getting better are known too: another update would do no more.
-    """
-    known = {*manifest.get("held_out_sha256", ()), *manifest.get("learned_sha256", ())}
-    if not known:
-        return None
-    now = [hashlib.sha256(text.encode()).hexdigest() for text in texts]
-    since = [one for one in now if one not in known]
-    seen = set(manifest.get("seen_sha256", ()))
-    fresh = sum(one not in seen for one in since)
-    gone = max(len(known - set(now)) - (len(since) - fresh), 0)
-    changed = min(fresh, gone)
-    return Drift(files=len(now), changed=changed, added=fresh - changed, removed=gone - changed)
-
-
-def read_current_texts(root: Path, rest: Callable[[], None] = lambda: None) -> list[str]:
-    """Return the texts that a build of the repository would read. rest: called after some files each.
-
-    Raises CorpusError if it can't be read, holds the home folder, has too many files or takes too long.
-    """
-    if holds_home(root):
-        raise CorpusError(f"{root} is the home folder or holds it, so it is not read as a repository; open one in it.")
-    # Imported here: it loads numpy, and the answer to `initialize` need not wait for that.
-    from contract.repository.texts import ReadingSettings, read_texts
-
-    settings = ReadingSettings(max_entries=MAX_ENTRIES, max_seconds=MAX_SECONDS + MAX_REST_S)
-    return [text for _, text in read_texts(root, settings, on_progress=lambda done, total: rest()).values()]
-
+from lsp_server.bundle_finder import manifest_or_empty, workspace_of
+from lsp_server.drift import MAX_REST_S, Drift, can_update, measure_drift, read_current_texts
 
 log = logging.getLogger(__name__)
 
 REREAD_S = 1800.0
-MAX_REST_S = MAX_SECONDS / 2  # that a reading stands still while somebody types
 
 
 def is_of(root: Path, folders: Sequence[Path]) -> bool:
@@ -202,7 +96,7 @@ class Repositories:
         def work() -> None:
             drift: Drift | None = None
             try:
-                manifest = read_manifest(bundle)
+                manifest = manifest_or_empty(bundle)
                 drift = measure_drift(read_current_texts(root, rest), manifest)
                 if drift is not None:
                     drift = replace(drift, can_update=can_update(root, manifest))

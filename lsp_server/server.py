@@ -27,13 +27,14 @@ from contract.files.file_names import is_file
 from lsp_server.bundle_finder import BundleFinder, working_folder, workspace_of
 from lsp_server.bundle_states import BundleState
 from lsp_server.decoding.providers import Provider
+from lsp_server.drift import Drift
 from lsp_server.loaded_bundles import MAX_LOADED
 from lsp_server.notices import Notices
 from lsp_server.open_documents import MAX_DOCUMENT_CHARS, Document, Edit, OpenDocuments
 from lsp_server.options import ServerOptions, read_options
 from lsp_server.positions import Encoding
 from lsp_server.power import Policy
-from lsp_server.repositories import REREAD_S, Drift, Repositories, is_of
+from lsp_server.repositories import REREAD_S, Repositories, is_of
 from lsp_server.request import ClientCursor, Completion, CompletionRequest, line_end_of, path_in
 from lsp_server.service import QUIET_S, CompletionService
 from lsp_server.session import Session
@@ -48,7 +49,7 @@ _NOT_KEPT = (
     "the server does not have this document's text: a change was too large, or too many documents are open; "
     "open it again"
 )
-AGAIN_S = 0.2  # until a resting cursor is looked at again, if the model was at work or the allowance was used up
+RETRY_S = 0.2  # until a resting cursor is looked at again, if the model was at work or the allowance was used up
 PROGRESS_TIMEOUT_S = 5.0  # for a client to agree to a progress bar
 
 
@@ -404,7 +405,7 @@ class CompletionServer(LanguageServer):
         if self.session.read_ahead(request):
             self._cursor = None
         elif wait_s > 0 or self.service.is_answering():  # what is asked ahead at another place, say
-            self._rest = asyncio.get_running_loop().call_later(wait_s + AGAIN_S, self._read_at_cursor)
+            self._rest = asyncio.get_running_loop().call_later(wait_s + RETRY_S, self._read_at_cursor)
 
     def _note_service_change(self) -> None:
         self.send_status()

@@ -89,7 +89,7 @@ class CompletionService:
 
     def follow_build(self, bundle_folder: Path, threads: int | None) -> Future[None] | None:
         """Load a bundle again if another build has replaced it; the future of that, or None."""
-        return self.load(bundle_folder, threads) if self.states.is_replaced(bundle_folder) else None
+        return self.load(bundle_folder, threads) if self.states.take_replacement(bundle_folder) else None
 
     def keep_current(
         self, bundle_folder: Path, threads: Callable[[], int | None], on_build: Callable[[], None] = lambda: None

@@ -12,7 +12,7 @@ from contract.bundle.threshold import read_threshold
 from contract.bundle.trusted_builds import UntrustedError
 from contract.documents import ServedBundle, ServerState, ServerStatus, ThresholdPoint
 from contract.errors import BundleError
-from lsp_server.bundle_finder import BundleFinder, older_bundles, read_manifest, workspace_of
+from lsp_server.bundle_finder import BundleFinder, manifest_or_empty, older_bundles, workspace_of
 from lsp_server.bundle_states import BundleState, BundleStatus
 from lsp_server.power import memory_bytes, read_load
 from lsp_server.repositories import Repositories
@@ -79,7 +79,7 @@ def _state(session: Session, bundles: dict[Path, BundleStatus], *, is_started: b
 
 
 def _describe_bundle(session: Session, repositories: Repositories, folder: Path, status: BundleStatus) -> ServedBundle:
-    manifest: Mapping[str, Any] = {} if status.state is BundleState.UNTRUSTED else read_manifest(folder)
+    manifest: Mapping[str, Any] = {} if status.state is BundleState.UNTRUSTED else manifest_or_empty(folder)
     workspace = workspace_of(folder)
     base = manifest.get("base")
     files = manifest.get("files") or {}

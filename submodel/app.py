@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from contract.errors import SubmodelError
-from contract.files.folders import sentence_of
+from contract.files.disk_errors import resource_problem
 from contract.plain_text import plain
 from submodel import __version__
 from submodel.commands.bases import bases
@@ -111,7 +111,7 @@ def main() -> None:
         _tell(str(error))
         sys.exit(1)
     except Exception as error:
-        if (sentence := sentence_of(error)) is None:
+        if (sentence := resource_problem(error)) is None:
             raise
         _tell(f"{sentence}{_again() or '; run it again'}.")
         sys.exit(1)

@@ -33,7 +33,8 @@ from builder.bases.catalogue import MODEL_TYPES, BaseModel, gguf_path
 from builder.bases.download import disk_refusal
 from builder.bases.wheels import check_space
 from contract.errors import BaseModelError
-from contract.files.folders import DISK_ERRORS, SPARE_BYTES, is_disk_full, write_text
+from contract.files.disk_errors import DISK_ERRORS, is_disk_full
+from contract.files.folders import SPARE_BYTES, write_text
 from contract.files.untrusted_json import read_json
 
 PATIENCE_S: Final = 5.0  # for the hub's first answer

@@ -249,18 +249,18 @@ def sealed_manifest(document: Mapping[str, Any]) -> str:
 
 
 @contextmanager
-def replace_bundle(target: Path, *, is_version: bool = True) -> Iterator[Path]:
+def replace_bundle(target: Path, *, keeps_previous: bool = True) -> Iterator[Path]:
     """An empty folder that takes the place of the bundle `target` as a whole when the block ends well.
 
     It is on the list of trusted bundles (`contract.bundle.trusted_builds`) before it takes that place, so that a server
-    never finds it untrusted. The bundle that a workspace had before is kept (`contract.bundle.previous`), so that the
-    server can go back to it; not if the new one has the same graph. Raises
+    never finds it untrusted. keeps_previous: the bundle that a workspace had before is kept
+    (`contract.bundle.previous`), so that the server can go back to it; a new one with the same graph needs none. Raises
     StateFolderError where the list can't be used, before the block runs, and ExportError where `target` is something
     else than a bundle, or can't be written.
     """
     target = target.absolute()
     trusted_folder()
-    is_kept = is_version and target.parts[-2:] == WORKSPACE_BUNDLE.parts
+    is_kept = keeps_previous and target.parts[-2:] == WORKSPACE_BUNDLE.parts
     keep = place_for(target) if is_kept else None
     with replace_folder(target, marker=MANIFEST_FILE, error_type=ExportError, keep=keep) as fresh:
         yield fresh

@@ -25,6 +25,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from contract.errors import BuildError, SubmodelError
+from contract.files.disk_errors import is_disk_full
 from contract.files.file_names import is_link
 from contract.files.removal import remove_tree
 from contract.files.untrusted_json import read_bytes, read_json
@@ -32,10 +33,6 @@ from contract.files.untrusted_json import read_bytes, read_json
 if sys.platform == "darwin":
     import fcntl
 
-# The user's to mend: full disk or quota, no permission, read-only media.
-DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO})
-# In the words of torch and ONNX Runtime, whose errors are of many classes.
-OUT_OF_MEMORY = ("DefaultCPUAllocator", "bad allocation", "bad_alloc", "Failed to allocate memory")
 SPARE_BYTES = 32 << 20  # a disk filled to its last byte serves nobody
 OPEN = 0o666  # the mode of files that others may read, if the user's umask lets them
 PRIVATE = 0o600  # of files that hold text of the repository, whose own files may be closed to others
@@ -249,30 +246,6 @@ def copy_folder(source: Path, target: Path, *, as_links: bool = False) -> None:
         shutil.copytree(source, target, copy_function=copy, dirs_exist_ok=True)
     except shutil.Error as error:
         raise (failures or [error])[0] from None
-
-
-def is_disk_full(error: BaseException) -> bool:
-    """Whether an error means a full disk, reported by a library in Rust or C++ that has no OSError."""
-    if isinstance(error, OSError):
-        return error.errno in (errno.ENOSPC, errno.EDQUOT)
-    words = str(error)
-    return any(one in words for one in (os.strerror(errno.ENOSPC), f"os error {errno.ENOSPC}", "StorageFull"))
-
-
-def sentence_of(error: Exception) -> str | None:
-    """Return what a disk or the memory lacks and what to do, without a full stop; None if the error is of another kind.
-
-    Such an error is no defect, of whatever library it comes.
-    """
-    if isinstance(error, OSError) and error.errno in DISK_ERRORS:
-        where = f" ({error.filename})" if error.filename else ""
-        return f"{error.strerror}{where}; free space, or choose a folder that can be written"
-    if is_disk_full(error):
-        return "the disk is full; free space"
-    has_no_memory = isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM)
-    if has_no_memory or any(words in str(error) for words in OUT_OF_MEMORY):
-        return "there is not enough memory (a smaller base needs less); close other programs"
-    return None
 
 
 def sync(path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from contract.errors import SubmodelError
-from contract.files.folders import DISK_ERRORS
+from contract.files.disk_errors import DISK_ERRORS
 
 
 class LockError(SubmodelError):

@@ -23,7 +23,8 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from contract.errors import CorpusError
-from contract.files.folders import is_disk_full, write_text
+from contract.files.disk_errors import is_disk_full
+from contract.files.folders import write_text
 from contract.files.removal import remove_tree
 from contract.repository.git import GitError, run_git
 

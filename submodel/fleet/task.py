@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, Final, TypedDict
 
 from contract.errors import BuildError, SubmodelError
-from contract.files.folders import sentence_of
+from contract.files.disk_errors import resource_problem
 from contract.files.removal import remove_tree
 from submodel.build.lock import build_lock, when_free
 from submodel.fleet.fleet_file import BuildPart
@@ -79,7 +79,7 @@ def build_repository(document: Mapping[str, Any]) -> Outcome:
     except SubmodelError as error:
         outcome["reason"] = " ".join(str(error).split())
     except Exception as error:
-        if sentence := sentence_of(error):
+        if sentence := resource_problem(error):
             outcome["reason"] = f"The build failed on {platform.node()}: {sentence}."
         else:
             # A defect of ours, or of a library: this repository's row, and not the end of the others.

@@ -109,8 +109,8 @@ def run_pull(
         is_new = not _is_there(target, facts)
         if is_new:
             files = _fetch(store, fetcher, address, facts, find_artifact(document, SHARED), on_bytes)
-            is_version = graph_of(target) != files[MODEL_FILE]  # else there is nothing to go back to
-            with bundle_lock(target), replace_bundle(target, is_version=is_version) as fresh:
+            keeps_previous = graph_of(target) != files[MODEL_FILE]  # else there is nothing to go back to
+            with bundle_lock(target), replace_bundle(target, keeps_previous=keeps_previous) as fresh:
                 for relative, file in {**files, MANIFEST_FILE: facts}.items():
                     store.put(file, fresh / relative)
                 read_bundle(fresh)

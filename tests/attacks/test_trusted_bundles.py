@@ -44,7 +44,8 @@ from exporters.precision import Precision
 from laboratory.replay.replay_run import ReplaySettings, run_replay
 from lsp_server.bundle_finder import RETRY_S, BundleFinder
 from lsp_server.completion import open_completer
-from lsp_server.repositories import Repositories, read_current_texts
+from lsp_server.drift import read_current_texts
+from lsp_server.repositories import Repositories
 from submodel.commands.complete import complete
 from submodel.commands.pack import pack
 from submodel.evaluation.predictors import find_candidates
@@ -496,7 +497,7 @@ def test_reading_for_the_server_ends_at_a_bound(tmp_path: Path) -> None:
 
 
 def test_the_server_reads_within_the_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lsp_server.repositories.MAX_ENTRIES", 2)
+    monkeypatch.setattr("lsp_server.drift.MAX_ENTRIES", 2)
     for name in "abc":
         (tmp_path / f"{name}.py").write_text(f"{name} = 1\n")
     with pytest.raises(CorpusError, match="more than 2 files and folders"):

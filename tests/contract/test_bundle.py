@@ -154,7 +154,7 @@ def test_the_same_version_with_other_drafts_is_no_version_to_go_back_to(bundle: 
         (fresh / MANIFEST_FILE).write_text(marked("new"))
     kept = previous_bundles(bundle)
     for number in range(MOST_KEPT + 1):
-        with replace_bundle(bundle, is_version=False) as fresh:
+        with replace_bundle(bundle, keeps_previous=False) as fresh:
             (fresh / MANIFEST_FILE).write_text(marked(f"other drafts {number}"))
     assert previous_bundles(bundle) == kept
     assert (bundle / MANIFEST_FILE).read_text() == marked(f"other drafts {MOST_KEPT}")

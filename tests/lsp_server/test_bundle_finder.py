@@ -10,7 +10,7 @@ from contract.bundle.bundle import build_of
 from contract.bundle.previous import previous_bundles
 from contract.bundle.trusted_builds import trust_build
 from contract.errors import BundleError
-from lsp_server.bundle_finder import CLIMB_S, RETRY_S, BundleFinder, read_manifest, workspace_of
+from lsp_server.bundle_finder import CLIMB_S, RETRY_S, BundleFinder, manifest_or_empty, workspace_of
 
 
 @pytest.fixture(autouse=True)
@@ -183,9 +183,9 @@ def test_facts_of_a_bundle(tmp_path: Path) -> None:
     assert workspace_of(bundle) == tmp_path
     assert workspace_of(make_bundle(tmp_path, "previous/a")) == tmp_path
     assert workspace_of(Path("/models/mine")) is None
-    assert read_manifest(bundle) == {}
+    assert manifest_or_empty(bundle) == {}
     (bundle / "bundle.json").write_text("[")
-    assert read_manifest(bundle) == {}
+    assert manifest_or_empty(bundle) == {}
 
 
 def test_a_bundle_that_a_build_removes_meanwhile_is_not_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from contract.versions import PROGRAM
-from lsp_server.repositories import STALE_FILES, Drift, can_update, measure_drift
+from lsp_server.drift import STALE_FILES, Drift, can_update, measure_drift
 
 
 def sha(text: str) -> str:

@@ -13,7 +13,8 @@ import pytest
 from contract.bundle.bundle import CHECKPOINT_MANIFEST, Bundle, read_manifest, seal_manifest
 from contract.files.folders import write_text
 from contract.versions import PROGRAM
-from lsp_server.repositories import Drift, Repositories
+from lsp_server.drift import Drift
+from lsp_server.repositories import Repositories
 from submodel.build import history
 from submodel.build.paths import BuildPaths
 

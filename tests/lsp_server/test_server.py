@@ -16,11 +16,11 @@ from pygls.exceptions import JsonRpcException
 
 from contract.bundle.trusted_builds import UntrustedError
 from lsp_server.bundle_states import BundleState, BundleStatus
+from lsp_server.drift import Drift
 from lsp_server.open_documents import Document
 from lsp_server.options import CareOptions, ServerOptions, TriggerOptions
 from lsp_server.positions import Encoding
 from lsp_server.power import BURST_S, PLACE_S, RATE, READ_EVERY_S, Power, PowerMeter
-from lsp_server.repositories import Drift
 from lsp_server.request import Completion, CompletionRequest
 from lsp_server.service import QUIET_S
 from lsp_server.trace import Trace

@@ -16,7 +16,7 @@ import pytest
 from contract.bundle.bundle import Bundle, read_manifest, seal_manifest, verify_bundle
 from contract.errors import BundleError, SubmodelError
 from lsp_server import completion
-from lsp_server.bundle_states import AGAIN_S, LOOK_S, BundleState, BundleStatus
+from lsp_server.bundle_states import LOOK_S, RETRY_S, BundleState, BundleStatus
 from lsp_server.decoding import runtime
 from lsp_server.decoding.providers import Provider, choose_provider
 from lsp_server.loaded_bundles import MAX_LOADED
@@ -244,7 +244,7 @@ def test_a_bundle_that_is_copied_file_by_file_is_loaded_once_it_is_whole(
             graph.write_bytes(whole[:size])
             assert await follow(service), "its files have changed"
             assert not await follow(service), "they have not changed since"
-            now += AGAIN_S
+            now += RETRY_S
             assert await follow(service) == is_loaded, "something else may have been wrong"
             if is_loaded:
                 assert service.bundles[folder] == before

@@ -34,7 +34,7 @@ from contract.files.seals import seal_key, sealed_json
 from exporters.export_settings import SHORT_PARITY
 from exporters.parity import ParitySettings
 from exporters.precision import Precision
-from lsp_server.repositories import measure_drift, read_current_texts
+from lsp_server.drift import measure_drift, read_current_texts
 from submodel.app import app
 from submodel.build import model_stages, pipeline, update_run, update_start
 from submodel.build.build_settings import BuildSettings

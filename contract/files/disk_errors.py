@@ -1,0 +1,35 @@
+"""Errors of the disk and of memory, which are the user's to mend, whatever library they come from."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+# The user's to mend: full disk or quota, no permission, read-only media.
+DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO})
+# In the words of torch and ONNX Runtime, whose errors are of many classes.
+OUT_OF_MEMORY = ("DefaultCPUAllocator", "bad allocation", "bad_alloc", "Failed to allocate memory")
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Whether an error means a full disk, reported by a library in Rust or C++ that has no OSError."""
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    words = str(error)
+    return any(one in words for one in (os.strerror(errno.ENOSPC), f"os error {errno.ENOSPC}", "StorageFull"))
+
+
+def resource_problem(error: Exception) -> str | None:
+    """Return what a disk or the memory lacks and what to do, without a full stop; None if the error is of another kind.
+
+    Such an error is no defect, of whatever library it comes.
+    """
+    if isinstance(error, OSError) and error.errno in DISK_ERRORS:
+        where = f" ({error.filename})" if error.filename else ""
+        return f"{error.strerror}{where}; free space, or choose a folder that can be written"
+    if is_disk_full(error):
+        return "the disk is full; free space"
+    has_no_memory = isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM)
+    if has_no_memory or any(words in str(error) for words in OUT_OF_MEMORY):
+        return "there is not enough memory (a smaller base needs less); close other programs"
+    return None
