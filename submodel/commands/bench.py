@@ -30,7 +30,9 @@ def bench(
     peer_python: Annotated[
         str | None, typer.Option(help="A Python that has llama-cpp-python. Default: this one.")
     ] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="Of every engine. Default: as the server has it.")] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Threads of each engine. Default: as the server chooses.")
+    ] = None,
     passages: Annotated[int, typer.Option(min=2, help="Passages to type, of up to three lines each.")] = 20,
     since: Annotated[
         str | None,

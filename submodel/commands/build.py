@@ -28,8 +28,8 @@ def build(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="No repository, a language: python, java, c++, javascript, typescript, go, rust or c, from listed "
-            "packages that pip, npm and apt-get fetch. -o is then submodel-NAME by default.",
+            help="Build for a language instead of a repository: python, java, c++, javascript, typescript, go, "
+            "rust or c, from listed packages that pip, npm and apt-get fetch. -o is then submodel-NAME by default.",
         ),
     ] = None,
     source: Annotated[

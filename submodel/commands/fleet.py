@@ -14,7 +14,10 @@ def fleet(
     output: Annotated[
         Path,
         typer.Option(
-            "-o", "--output", metavar="DIR", help="A folder a repository, an index and a page. All machines need it."
+            "-o",
+            "--output",
+            metavar="DIR",
+            help="Output: a folder per repository, an index and a page. All machines must reach it.",
         ),
     ] = Path("fleet"),
     ray: Annotated[

@@ -25,7 +25,7 @@ def prune(
     ] = "wanda",
     sparsity: Annotated[
         float | None,
-        typer.Option(help="Share of zeros, 0.5 by default; of structured: share of all parameters that leave."),
+        typer.Option(help="Share of weights set to zero (default 0.5). With structured: share of parameters removed."),
     ] = None,
     pattern: Annotated[
         str | None, typer.Option(metavar="N:M", help="N zeros in every M weights of a row: 2:4 or 4:8.")

@@ -34,12 +34,14 @@ def sweep(
         list[str] | None,
         typer.Option("--calibration", metavar="DATASET", help=f"The same for any dataset. {CALIBRATION_HELP}"),
     ] = None,
-    mixed: Annotated[
-        bool, typer.Option("--mixed", help="A mixture of all the datasets as one more calibration.")
-    ] = False,
+    mixed: Annotated[bool, typer.Option("--mixed", help="Also calibrate on a mixture of all datasets.")] = False,
     measured_on: Annotated[
         list[str] | None,
-        typer.Option("--on", metavar="DATASET", help="Measure on these held-out files; by default all that calibrate."),
+        typer.Option(
+            "--on",
+            metavar="DATASET",
+            help="Datasets whose held-out files are scored. Default: the calibration datasets.",
+        ),
     ] = None,
     seeds: Annotated[list[int] | None, typer.Option("--seed", min=0, help="Repeat it for several. Default: 0.")] = None,
     tokens: Annotated[int, typer.Option(min=1, help="Calibration tokens of each point.")] = 24_576,
@@ -47,13 +49,15 @@ def sweep(
         str, typer.Option(help="prompt: what the server sends; plain: plain text, as in the papers.")
     ] = "prompt",
     base: Annotated[str, typer.Option(metavar="auto|NAME|HUB_ID|FOLDER|FILE.gguf", help="The base model.")] = "auto",
-    excerpts: Annotated[int, typer.Option(min=1, help="Held-out snippets a dataset.")] = 24,
-    middles: Annotated[int, typer.Option(min=0, help="Held-out ends of lines a dataset, given what is around.")] = 32,
-    positions: Annotated[int, typer.Option(min=0, help="Held-out lines a dataset to complete; slow.")] = 0,
+    excerpts: Annotated[int, typer.Option(min=1, help="Held-out snippets to score per dataset.")] = 24,
+    middles: Annotated[
+        int, typer.Option(min=0, help="Line ends to score per dataset, each with the text around it.")
+    ] = 32,
+    positions: Annotated[int, typer.Option(min=0, help="Held-out lines to complete per dataset; slow.")] = 0,
     dtype: Annotated[str, typer.Option(help="float32, bfloat16, or auto for what is fastest here.")] = "auto",
     jobs: Annotated[int, typer.Option(min=1, help="Processes at a time.")] = 1,
     ray: Annotated[
-        str | None, typer.Option(metavar="ADDRESS", help="A Ray cluster does the points: auto, HOST:PORT or local.")
+        str | None, typer.Option(metavar="ADDRESS", help="Run the points on a Ray cluster: auto, HOST:PORT or local.")
     ] = None,
     threads: Annotated[
         int | None, typer.Option(min=1, help="Threads of each point. Default: the cores over --jobs.")
