@@ -3,9 +3,7 @@ r"""Single positions of a repository, asked of a bundle and of llama.cpp as its 
     python -m benchmarks.beside_llama_cpp_positions BUNDLE REPOSITORY --since REVISION --built CHECKOUT --name httpx \
         --peer "llama.cpp Q8_0=FILE" --llama-python PYTHON [--count 150]
     python -m benchmarks.beside_llama_cpp_positions BUNDLE REPOSITORY --since REVISION --built CHECKOUT --name httpx \
-        --again [--other-build | --peers-alone] [--peer "dense base, fine-tuned=BUNDLE"]
-    python -m benchmarks.beside_llama_cpp_positions BUNDLE REPOSITORY --since REVISION --built CHECKOUT --name httpx \
-        --model-free
+        --again bundle|peers|model-free [--other-build] [--peer "dense base, fine-tuned=BUNDLE"]
 
 BUNDLE was built of REPOSITORY as it stood at REVISION; REPOSITORY has its whole history. Held-out lines come from the
 folder that --built names (a checkout of REVISION), later ones from the commits after it. Each position is cold: the
@@ -13,12 +11,12 @@ engine saw another one before. The bundle is asked twice: "submodel" reads its w
 "submodel, first answer" answers as the server does at once, from the text near the cursor. Each --peer is one more
 engine: a file for llama.cpp, or another bundle, whose whole window is read. Writes
 benchmarks/results/positions-NAME.json, with the file or commit that each line is of, since lines of one commit are
-alike, and with what the build did with its file. With --again the bundle is asked the same positions, and each bundle
-that --peer names, as after a change of the server. llama.cpp's answers, and all times, are kept from the first run. It
-takes the build whose answers are in the file, unless --other-build says that another one is meant. With --peers-alone
-BUNDLE only says which files were held out, and its answers in the file stay. "origins" then says for each engine which
-build or file gave its answers, by which command; the rest of the file describes the first run.
-The model-free baselines know the files that the build learned; --model-free adds them alone to an earlier run.
+alike, and with what the build knew of it. --again asks the same positions. llama.cpp's answers, and all times, are kept
+from the first run. With "bundle" the bundle is asked, and each bundle that --peer names, as after a change of the
+server. It takes the build whose answers are in the file, unless --other-build says that another one is meant. With
+"peers" those of --peer alone are asked, and with "model-free" the model-free baselines, which know the files that the
+build learned; BUNDLE then only says which files were learned and held out. "origins" says for each engine which build
+or file gave its answers, by which command; the rest of the file describes the first run.
 """
 
 from __future__ import annotations
@@ -26,7 +24,9 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +45,11 @@ from laboratory.bench.bench_run import FIRST_ANSWER, BenchSettings, check_unlear
 from laboratory.bench.bench_table import print_bench
 from laboratory.bench.bundle_worker import BundleWorker
 from laboratory.bench.workload import Keystroke, WorkloadSettings, hash_strokes, make_workload
+from laboratory.replay.passages import removed_by
 
 MODEL_FREE = ("similar line", "n-gram")
+AGAIN = ("bundle", "peers", "model-free")
+EDITED = 0.8  # of difflib: a line that is as much like one that its commit removes is an edit of that
 KEPT = ("engines", "ratios", "leads", "exact", "lines", "source", "threads")
 
 
@@ -61,15 +64,13 @@ def main() -> None:
     parser.add_argument("--peer", action="append", default=[], metavar="NAME=FILE")
     parser.add_argument("--llama-python", default=sys.executable)
     parser.add_argument("--count", type=int, default=150)
-    parser.add_argument("--again", action="store_true", help="ask bundles alone, at the positions of NAME.json")
-    parser.add_argument("--model-free", action="store_true", help="add the baselines to NAME.json, and ask no engine")
-    parser.add_argument("--other-build", action="store_true", help="with --again: the bundle is of another build")
-    parser.add_argument("--peers-alone", action="store_true", help="with --again: ask the peers, and not the bundle")
+    parser.add_argument("--again", choices=AGAIN, help="ask these alone, at the positions of NAME.json")
+    parser.add_argument("--other-build", action="store_true", help="with --again bundle: it is of another build")
     arguments = parser.parse_args()
-    if arguments.peers_alone and (not arguments.again or arguments.model_free or arguments.other_build):
-        parser.error("--peers-alone goes with --again, and with neither --model-free nor --other-build")
+    if arguments.other_build and arguments.again != "bundle":
+        parser.error("--other-build goes with --again bundle")
     peers = tuple((name, Path(file)) for name, _, file in (text.partition("=") for text in arguments.peer))
-    if arguments.again or arguments.model_free:
+    if arguments.again:
         ask_again(arguments, peers)
         return
     versions = describe_versions()
@@ -83,8 +84,7 @@ def main() -> None:
     }
     folders = [arguments.bundle, *(file for _, file in peers if file.is_dir())]
     asked = {kind: draw_positions(folders, *workload) for kind, workload in workloads.items()}
-    renames = find_renames(arguments.repository, arguments.since)
-    described = {kind: describe_lines(asked[kind], arguments.bundle, arguments.built, renames) for kind in asked}
+    described = {kind: describe_lines(asked[kind], arguments) for kind in asked}
     check_built(described["later"]["files"], arguments.bundle, arguments.built)
     kinds: dict[str, Any] = {}
     for kind, (repository, workload) in workloads.items():
@@ -180,35 +180,69 @@ def find_renames(repository: Path, since: str) -> Mapping[str, str]:
     return renames_since(repository, commit.decode("ascii").strip()) or {}
 
 
-def describe_lines(asked: Sequence[Keystroke], bundle: Path, built: Path, renames: Mapping[str, str]) -> dict[str, Any]:
+def describe_lines(asked: Sequence[Keystroke], arguments: argparse.Namespace) -> dict[str, Any]:
     """Return a hash of what is asked, and of each line the number of its commit, or file, and what was known of it.
 
     "files": a letter a line for the file as it was built, by another name perhaps (`find_renames`): l learned, h held
-    out, n not there. "texts": see `texts_of`.
+    out, n not there. "texts": see `texts_of`. "tests": t if the path says that the file is one of tests, else n.
+    arguments: "bundle", "built", "repository" and "since" of the command line.
     """
-    manifest = read_bundle(bundle, verify=False).manifest
+    manifest = read_bundle(arguments.bundle, verify=False).manifest
     held_out = frozenset(manifest.get("held_out_sha256", ()))
     learned = frozenset(manifest.get("learned_sha256", ()))
-    corpus, paths = read_corpus(built), [stroke.path for stroke in asked]
+    corpus, paths = read_corpus(arguments.built), [stroke.path for stroke in asked]
     letters = {
         file.path: "h" if file.sha256 in held_out else "l" if file.sha256 in learned else "n" for file in corpus.files
     }
+    renames = find_renames(arguments.repository, arguments.since)
+    commits = {stroke.commit for stroke in asked if stroke.commit}
+    removed = {commit: removed_by(arguments.repository, commit) for commit in commits}
     return {
         "lines_sha256": hash_strokes(asked),
         "clusters": cluster_numbers([stroke.commit or stroke.path for stroke in asked]),
         "files": "".join(letters.get(path) or letters.get(renames.get(path, ""), "n") for path in paths),
-        "texts": texts_of(asked, corpus.files),
+        "texts": texts_of(asked, corpus.files, learned, removed),
+        "tests": "".join("t" if "test" in path.lower() else "n" for path in paths),
     }
 
 
-def texts_of(asked: Sequence[Keystroke], files: Iterable[SourceFile]) -> str:
-    """Return a letter for each line that is asked: k if a code file had a line of this text, n if none had.
+def texts_of(
+    asked: Sequence[Keystroke],
+    files: Iterable[SourceFile],
+    learned_sha256: Collection[str],
+    removed: Mapping[str, Mapping[str, Sequence[str]]],
+) -> str:
+    """Return a letter for each line that is asked: where a line of this text stood when the build read the repository.
 
-    A commit may move code: its lines are new where they are, and the build has read them elsewhere.
+    l: in a code file that it learned. h: in another code file, or at another place of the line's own one. e: nowhere,
+    but the commit that adds the line removes one of the same file that is like it (EDITED). n: nowhere. removed: by
+    commit and path (`removed_by`).
     """
-    known = {line.strip() for file in files if file.is_code for line in file.text.split("\n")}
-    lines = (f"{stroke.before}{stroke.truth}".rpartition("\n")[2].strip() for stroke in asked)
-    return "".join("k" if line in known else "n" for line in lines)
+    learned: set[str] = set()
+    others: Counter[str] = Counter()
+    for file in files:
+        if file.is_code:
+            (learned if file.sha256 in learned_sha256 else others).update(map(str.strip, file.text.split("\n")))
+
+    def letter(stroke: Keystroke) -> str:
+        line = f"{stroke.before}{stroke.truth}".rpartition("\n")[2].strip()
+        if line in learned:
+            return "l"
+        if others[line] > (not stroke.commit):  # a held-out line stands there itself
+            return "h"
+        return "e" if is_edit(line, removed.get(stroke.commit, {}).get(stroke.path, ())) else "n"
+
+    return "".join(map(letter, asked))
+
+
+def is_edit(line: str, removed: Iterable[str]) -> bool:
+    """Return whether a line is like one of these by EDITED or more, whatever their indentation."""
+    matcher = SequenceMatcher(None, b=line, autojunk=False)
+    for other in removed:
+        matcher.set_seq1(other.strip())
+        if matcher.quick_ratio() >= EDITED and matcher.ratio() >= EDITED:
+            return True
+    return False
 
 
 def model_free(asked: Sequence[Keystroke], bundle: Path, built: Path) -> dict[str, str]:
@@ -231,35 +265,34 @@ def ask_again(arguments: argparse.Namespace, peers: Sequence[tuple[str, Path]]) 
     path = RESULTS / f"positions-{arguments.name}.json"
     reported = json.loads(path.read_text("utf-8"))
     build = read_bundle(arguments.bundle).build
-    if not (arguments.other_build or arguments.peers_alone):
+    if arguments.again == "bundle" and not arguments.other_build:
         check_build(reported, build, path)
-    renames = find_renames(arguments.repository, arguments.since)
     asked: dict[str, list[Keystroke]] = {}
     for kind, repository, since in _sources(arguments):
         figures = reported["kinds"][kind]
         settings = WorkloadSettings(passages=figures["lines"], lines=1, keys=1, since=since)
         asked[kind] = draw_positions([arguments.bundle, *(folder for _, folder in peers)], repository, settings)
-        described = describe_lines(asked[kind], arguments.bundle, arguments.built, renames)
+        described = describe_lines(asked[kind], arguments)
         if described["lines_sha256"] != figures["lines_sha256"]:
             raise SystemExit(
                 f"The {kind} lines are not those of {path}, so the answers in it belong to others: the repository, the "
                 "build or the way to draw lines differs. Check out the commit of this program that the file names, or "
-                "measure all again without --again and --model-free."
+                "measure all again without --again."
             )
-        if not arguments.peers_alone:
+        if arguments.again != "peers":
             figures.update(described)
     check_built(reported["kinds"]["later"]["files"], arguments.bundle, arguments.built)
     threads = reported["kinds"]["held-out"]["threads"]
-    own = () if arguments.model_free or arguments.peers_alone else (("submodel", False), (FIRST_ANSWER, True))
+    own = (("submodel", False), (FIRST_ANSWER, True)) if arguments.again == "bundle" else ()
     workers = {
         name: BundleWorker(str(arguments.bundle), threads, has_drafts=True, is_first_answer=is_first)
         for name, is_first in own
     }
-    if not arguments.model_free:
+    if arguments.again != "model-free":
         workers |= {name: BundleWorker(str(folder), threads, has_drafts=True) for name, folder in peers}
     for kind, strokes in asked.items():
         figures = reported["kinds"][kind]
-        if not arguments.peers_alone:
+        if arguments.again != "peers":
             figures["exact"] |= model_free(strokes, arguments.bundle, arguments.built)
         for name, worker in workers.items():
             right = [is_exact(worker.complete(one.before, one.behind, one.path)["text"], one.truth) for one in strokes]
@@ -272,19 +305,17 @@ def ask_again(arguments: argparse.Namespace, peers: Sequence[tuple[str, Path]]) 
                 engine.pop("same_answers", None)  # as the bundle's earlier answers
         bits_of = {name: [bit == "1" for bit in bits] for name, bits in figures["exact"].items()}
         figures["leads"] = leads(bits_of, [one.commit or one.path for one in strokes])
-    way = "model-free" if arguments.model_free else "again"
     run = {
         "command": f"python -m benchmarks.beside_llama_cpp_positions BUNDLE REPOSITORY --built CHECKOUT "
-        f"--since {arguments.since} --name {arguments.name} --{way}"
+        f"--since {arguments.since} --name {arguments.name} --again {arguments.again}"
         + " --other-build" * arguments.other_build
-        + " --peers-alone" * arguments.peers_alone
         + "".join(f' --peer "{name}=BUNDLE"' for name, _ in peers),
         "bundle_build": build,
         "peers": describe_peers(peers),
         "machine": describe_machine(),
         "versions": describe_versions(),
     }
-    put_origins(reported, run, own=[*(name for name, _ in own), *(() if arguments.peers_alone else MODEL_FREE)])
+    put_origins(reported, run, own=[*(name for name, _ in own), *(() if arguments.again == "peers" else MODEL_FREE)])
     write_result(path.stem, reported)
     print(json.dumps({kind: figures["leads"] for kind, figures in reported["kinds"].items()}, indent=2))
 

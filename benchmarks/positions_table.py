@@ -7,8 +7,10 @@ FOLDER is benchmarks/results if none is named; version-15 below it has the runs 
 Each repository is compared with the peer that has more of its lines right, both kinds together. The share of each
 other peer has a row below. The tuned dense baseline, the base in our engine and the model-free ones, which are no
 products, have rows of their own. Differences are paired. Their intervals go by how files (held-out lines) or commits
-(lines added later) differ within a repository, since the lines of one are alike: see `benchmarks.clusters`. That of
-bits is a bootstrap over middles, drawn within each repository.
+(lines added later) differ within a repository, since the lines of one are alike: see `benchmarks.clusters`. In rows
+"all, as a sample of repositories" they go by how the repositories differ: a reader's own is another one. A table by
+what was known of a line has each engine's share, then the sub-model's leads in points. The interval of bits is a
+bootstrap over middles, drawn within each repository.
 """
 
 from __future__ import annotations
@@ -30,10 +32,17 @@ TUNED = "dense base, fine-tuned"  # the tuned dense baseline's bundle, asked as 
 UNTUNED = "base, our engine"  # the base as it is, in int8, asked as the sub-model is
 BASELINES = (TUNED, UNTUNED, "n-gram", "similar line")
 Pairs = list[tuple[int, int]]  # lines of a file or a commit: whether ours and the peer's are right
-FILES = {"l": "of files that were learned", "h": "of held-out files", "n": "of files that are new since"}
-TEXTS = {"k": "whose text stood in a file already", "n": "whose text stood in no file"}
-KNOWN = {"files": FILES, "texts": TEXTS}  # by field: what the build knew of a later line, by letter
+FILES = {"l": "in a learned file", "h": "in a held-out file", "n": "in a file that is new since"}
+TEXTS = {
+    "l": "text stands in a learned file",
+    "h": "text stands in another place",
+    "e": "edit of a line that the commit removes",
+    "n": "new text",
+}
+TESTS = {"t": "of tests", "n": "of other code"}
+KNOWN = {"texts": TEXTS, "tests": TESTS, "files": FILES}  # by field: what was known of a line, by letter
 BETTER = "the better of each"
+SAMPLE = "all, as a sample of repositories"
 KINDS = {"held-out": "held-out lines", "later": "lines added later"}
 
 
@@ -48,6 +57,7 @@ def main(folder: Path = RESULTS) -> None:
     for kind in KINDS:
         for ours in (*OURS, UNTUNED):
             print_lines(kind, ours, documents)
+        print_known(kind, documents)
     _print_times(documents)
     _print_bits({path.stem.removeprefix("middle-bits-"): read(path) for path in folder.glob("middle-bits-*.json")})
 
@@ -81,11 +91,43 @@ def print_lines(kind: str, ours: str, documents: Mapping[str, Mapping[str, Any]]
         beside = [one["kinds"][kind] for one in found.values() if baseline in one["kinds"][kind]["exact"]]
         _print_lead("all that have it", baseline, [_clusters(own, ours, baseline) for own in beside])
     _print_lead("all", BETTER, [_clusters(own, ours, peer) for own, peer in compared])
-    for field, letters in KNOWN.items() if kind == "later" else ():
-        for letter, meaning in letters.items():
-            groups = [_clusters(own, ours, peer, field, letter) for own, peer in compared]
-            _print_lead(f"all, {meaning}", BETTER, groups)
+    for baseline in filter(ours.__ne__, BASELINES):
+        beside = [one["kinds"][kind] for one in found.values() if baseline in one["kinds"][kind]["exact"]]
+        _print_lead(SAMPLE, baseline, [_as_clusters([_clusters(own, ours, baseline) for own in beside])])
+    _print_lead(SAMPLE, BETTER, [_as_clusters([_clusters(own, ours, peer) for own, peer in compared])])
     print()
+
+
+def print_known(kind: str, documents: Mapping[str, Mapping[str, Any]]) -> None:
+    """Print what each engine has right of the lines of a kind by what was known of them; nothing where none says so."""
+    names = (OURS[0], UNTUNED, TUNED, "n-gram")
+    asked = [(one["kinds"].get(kind, {}), peers(one)) for one in documents.values()]
+    asked = [(own, best) for own, best in asked if best and KNOWN.keys() <= own.keys() and {*names} <= {*own["exact"]}]
+    if not asked:
+        return
+    print_head(f"{KINDS[kind]}, by what was known", "lines", *names[:3], BETTER, names[3], *names[1:3], BETTER)
+    for field, letters in KNOWN.items():
+        for letter, meaning in letters.items():
+            beside = [
+                [_clusters(own, OURS[0], name or best[0], field, letter) for own, best in asked]
+                for name in (*names[1:3], "", names[3])
+            ]
+            lines = [pair for group in beside[0] for cluster in group for pair in cluster]
+            if lines and not (field == "files" and kind == "held-out"):
+                shares = [_share(groups, side=1) for groups in beside]
+                leads = [_difference(groups) for groups in beside[:3]]
+                print_row(meaning, str(len(lines)), _share(beside[0], side=0), *shares, *leads)
+    print()
+
+
+def _share(groups: Sequence[Sequence[Pairs]], side: int) -> str:
+    pairs = [pair for group in groups for cluster in group for pair in cluster]
+    return f"{100 * sum(pair[side] for pair in pairs) / len(pairs):.1f} %"
+
+
+def _as_clusters(groups: Sequence[Sequence[Pairs]]) -> list[Pairs]:
+    """Return each repository's pairs as one cluster of all."""
+    return [[pair for cluster in group for pair in cluster] for group in groups if group]
 
 
 def peers(document: Mapping[str, Any]) -> list[str]:
@@ -99,16 +141,17 @@ def peers(document: Mapping[str, Any]) -> list[str]:
 
 
 def _print_lead(name: str, peer: str, groups: Sequence[Sequence[Pairs]]) -> None:
-    groups = [group for group in groups if group]  # a repository may have no file of a kind
     lines = [pair for group in groups for cluster in group for pair in cluster]
     if not lines:
         return
-    drawn = lead(groups)
-    own, other = (100 * sum(pair[side] for pair in lines) / len(lines) for side in (0, 1))
+    print_row(name, str(len(lines)), _share(groups, side=0), peer, _share(groups, side=1), _difference(groups))
+
+
+def _difference(groups: Sequence[Sequence[Pairs]]) -> str:
+    drawn = lead([group for group in groups if group])  # a repository may have no line of a kind
     is_possible = drawn.low >= -100 and drawn.high <= 100
     interval = f"{drawn.low:+.1f} to {drawn.high:+.1f}" if is_possible else "too few for an interval"
-    difference = f"{drawn.value:+.1f} ({interval})"
-    print_row(name, str(len(lines)), f"{own:.1f} %", peer, f"{other:.1f} %", difference)
+    return f"{drawn.value:+.1f} ({interval})"
 
 
 def _percent(bits: str) -> str:

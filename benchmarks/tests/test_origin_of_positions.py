@@ -20,7 +20,6 @@ from benchmarks.beside_llama_cpp_positions import (
     check_built,
     describe_lines,
     draw_positions,
-    find_renames,
     origins_of,
     put_origins,
     texts_of,
@@ -31,7 +30,7 @@ from contract.errors import SubmodelError
 from laboratory.bench import bench_run
 from laboratory.bench.bench_run import FIRST_ANSWER
 from laboratory.bench.workload import Keystroke, Workload, WorkloadSettings
-from laboratory.replay.passages import Passage
+from laboratory.replay.passages import Passage, removed_by
 from testbed.git import git
 
 
@@ -96,10 +95,32 @@ def stroke(before: str, truth: str) -> Keystroke:
 
 
 def test_a_line_is_known_if_a_code_file_had_its_text_at_any_indentation() -> None:
-    code = SourceFile(path="old.py", language="Python", text="    value = 1\n", sha256="", split="calibration")
-    text = SourceFile(path="old.md", language="Markdown", text="value = 2\n", sha256="", split="calibration")
-    asked = [stroke("x\nvalue =", " 1"), stroke("value = 1\nvalue =", " 2"), stroke("", "value = 1")]
-    assert texts_of(asked, [code, text]) == "knk"
+    files = [
+        SourceFile(path=path, language=language, text=text, sha256=path, split="")
+        for path, language, text in (
+            ("learned.py", "Python", "    value = 1\n"),
+            ("learned.md", "Markdown", "value = 2\n"),
+            ("other.py", "Python", "value = 2\nonce = 1\ntwice = 1\nif a:\n  twice = 1\n"),
+        )
+    ]
+    learned = ("learned.py", "learned.md")
+    held_out = [stroke("x\nvalue =", " 1"), stroke("once =", " 1"), stroke("", "twice = 1")]
+    assert texts_of(held_out, files, learned, {}) == "lnh", "a held-out line stands in its own file once itself"
+    later = [replace(one, commit="c") for one in (*held_out[:2], stroke("value =", " 3"), stroke("new =", " 3"))]
+    removed = {"c": {"a.py": ["    value = 2"], "b.py": ["new = 2"]}}
+    assert texts_of(later, files, learned, removed) == "lhen"
+
+
+def test_a_commit_s_removed_lines_are_those_of_its_files(tmp_path: Path) -> None:
+    git(tmp_path, "init", "-q")
+    (tmp_path / "old.py").write_text("".join(f"name_{number} = {number}\n" for number in range(30)) + "--- = 1\n")
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "-qm", "first")
+    git(tmp_path, "mv", "old.py", "new.py")
+    text = (tmp_path / "new.py").read_text()
+    (tmp_path / "new.py").write_text(text.replace("name_3 = 3", "name_3 = 4"))
+    git(tmp_path, "commit", "-qam", "second")
+    assert removed_by(tmp_path, "HEAD") == {"new.py": ["name_3 = 3"]}
 
 
 def test_a_file_that_was_renamed_is_not_new(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,13 +135,12 @@ def test_a_file_that_was_renamed_is_not_new(tmp_path: Path, monkeypatch: pytest.
         for path in ("old.py", "b.py")
     ]
     bundle = SimpleNamespace(manifest={"learned_sha256": ["old.py"]})
+    arguments = argparse.Namespace(bundle=Path(), built=Path(), repository=tmp_path, since="HEAD~1")
     monkeypatch.setattr(beside_llama_cpp_positions, "read_bundle", lambda *_, **__: bundle)
     monkeypatch.setattr(beside_llama_cpp_positions, "read_corpus", lambda _: SimpleNamespace(files=built))
 
-    renames = find_renames(tmp_path, "HEAD~1")
-
     asked = [replace(stroke("", "x"), path=path) for path in ("a.py", "b.py", "c.py")]
-    assert describe_lines(asked, Path(), Path(), renames)["files"] == "lnn"
+    assert describe_lines(asked, arguments)["files"] == "lnn"
 
 
 @pytest.mark.parametrize(("since", "why"), [(None, "learned files that first"), ("HEAD~1", r"learned a\.py as commit")])
@@ -149,13 +169,11 @@ def patched(results: Path, monkeypatch: pytest.MonkeyPatch, **values: object) ->
         "RESULTS": results,
         "read_bundle": lambda _: SimpleNamespace(build="b" * 64),
         "draw_positions": lambda *_: [stroke("", "a")],
-        "find_renames": lambda *_: {},
     }
     for name, value in (doubles | values).items():
         monkeypatch.setattr(beside_llama_cpp_positions, name, value)
     paths = dict.fromkeys(("bundle", "built", "repository"), results)
-    switches = {"again": True, "other_build": False, "model_free": False, "peers_alone": False}
-    return argparse.Namespace(name="x", since="HEAD", **paths, **switches)
+    return argparse.Namespace(name="x", since="HEAD", again="bundle", other_build=False, **paths)
 
 
 def test_no_engine_is_asked_unless_all_lines_are_those_of_the_document(
@@ -199,7 +217,7 @@ def test_peers_alone_leave_what_the_bundle_of_another_build_answered(
         write_result=lambda name, document: (tmp_path / f"{name}.json").write_text(json.dumps(document)),
         BundleWorker=Worker,
     )
-    arguments.peers_alone = True
+    arguments.again = "peers"
 
     ask_again(arguments, [("base, our engine", Path("base"))])
 
@@ -210,4 +228,4 @@ def test_peers_alone_leave_what_the_bundle_of_another_build_answered(
         assert kind["files"] == "l"
     origins = {name: one["sha256"] for name, one in written["origins"].items()}
     assert origins == dict.fromkeys(("submodel", FIRST_ANSWER, *MODEL_FREE), "a" * 64) | {"base, our engine": "base"}
-    assert " --again --peers-alone " in written["origins"]["base, our engine"]["command"]
+    assert " --again peers " in written["origins"]["base, our engine"]["command"]

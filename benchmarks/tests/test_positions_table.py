@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.positions_table import TUNED, lead, print_lines, saving
+from benchmarks.positions_table import TUNED, UNTUNED, lead, print_known, print_lines, saving
 
 
 def test_the_lead_is_the_difference_over_all_lines_and_repositories_stay_apart() -> None:
@@ -32,7 +32,7 @@ def test_the_saving_is_that_of_all_bits_together() -> None:
 
 
 def _positions(files: str = "llll", **exact: str) -> dict[str, Any]:
-    later = {"exact": exact, "clusters": [0, 0, 1, 1], "files": files, "texts": "nnnn"}
+    later = {"exact": exact, "clusters": [0, 0, 1, 1], "files": files, "texts": "nnnn", "tests": "nnnn"}
     return {"kinds": {"later": later}}
 
 
@@ -77,26 +77,39 @@ def test_the_tuned_dense_baseline_is_no_peer_and_has_rows_of_its_own(capsys: pyt
     ]
 
 
-def test_every_line_is_of_a_kind_of_files_even_if_a_repository_has_none(capsys: pytest.CaptureFixture[str]) -> None:
+def test_each_engine_has_its_share_of_the_lines_by_what_was_known_of_them(capsys: pytest.CaptureFixture[str]) -> None:
+    engines = {UNTUNED: "1000", TUNED: "1100", "n-gram": "0000"}
     documents = {
-        "one": _positions("lnhn", submodel="1111", llama="0000"),
-        "two": _positions("llhh", submodel="1111", llama="0000"),
+        "one": _positions("lnhn", submodel="1111", llama="0000", **engines),
+        "two": _positions("llhh", submodel="1111", llama="0000", **engines),
+        "asked of fewer engines": _positions("hhhh", submodel="0000", llama="0000"),
+    }
+    documents["two"]["kinds"]["later"]["texts"] = "lehh"
+
+    print_known("later", documents)
+
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in capsys.readouterr().out.splitlines() if line]
+    assert [row[:7] for row in rows[2:]] == [
+        ["text stands in a learned file", "1", "100.0 %", "100.0 %", "100.0 %", "0.0 %", "0.0 %"],
+        ["text stands in another place", "2", "100.0 %", "0.0 %", "0.0 %", "0.0 %", "0.0 %"],
+        ["edit of a line that the commit removes", "1", "100.0 %", "0.0 %", "100.0 %", "0.0 %", "0.0 %"],
+        ["new text", "4", "100.0 %", "25.0 %", "50.0 %", "0.0 %", "0.0 %"],
+        ["of other code", "8", "100.0 %", "25.0 %", "50.0 %", "0.0 %", "0.0 %"],
+        ["in a learned file", "3", "100.0 %", "66.7 %", "100.0 %", "0.0 %", "0.0 %"],
+        ["in a held-out file", "3", "100.0 %", "0.0 %", "0.0 %", "0.0 %", "0.0 %"],
+        ["in a file that is new since", "2", "100.0 %", "0.0 %", "50.0 %", "0.0 %", "0.0 %"],
+    ]
+    assert [row[7].partition(" ")[0] for row in rows[2:6]] == ["+0.0", "+100.0", "+100.0", "+75.0"]
+
+
+def test_repositories_are_the_sample_in_a_row_of_their_own(capsys: pytest.CaptureFixture[str]) -> None:
+    documents = {
+        "one": _positions(submodel="1111", llama="0011"),
+        "two": _positions(submodel="1111", llama="0000"),
     }
 
     print_lines("later", "submodel", documents)
 
-    rows = [line.split(" | ")[:2] for line in capsys.readouterr().out.splitlines() if "all, of " in line]
-    assert [int(count) for _, count in rows] == [3, 3, 2]
-
-
-def test_lines_whose_text_stood_in_a_file_are_a_row_of_their_own(capsys: pytest.CaptureFixture[str]) -> None:
-    document = _positions(submodel="1100", llama="0000")
-    document["kinds"]["later"]["texts"] = "knnn"
-
-    print_lines("later", "submodel", {"one": document})
-
-    rows = [line.split(" | ") for line in capsys.readouterr().out.splitlines() if "whose text" in line]
-    assert [(row[0].removeprefix("| all, "), row[1], row[2]) for row in rows] == [
-        ("whose text stood in a file already", "1", "100.0 %"),
-        ("whose text stood in no file", "3", "33.3 %"),
-    ]
+    rows = [line.split(" | ") for line in capsys.readouterr().out.splitlines() if "as a sample" in line]
+    # The leads are 50 and 100: their mean's standard error is 25, and Student's t of one degree is 12.7.
+    assert rows[0][1:] == ["8", "100.0 %", "the better of each", "25.0 %", "+75.0 (too few for an interval) |"]

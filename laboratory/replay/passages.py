@@ -116,14 +116,24 @@ def _blobs_at(root: Path, since: str) -> frozenset[str]:
     return frozenset(line.split(maxsplit=3)[2] for line in listed.split("\0") if line)
 
 
-def _added_by(root: Path, commit: str, before: Collection[str], seed: int) -> Iterator[Passage]:
+def removed_by(root: Path, commit: str) -> dict[str, list[str]]:
+    """Return the lines that a commit has removed, by the path that their file has since. Empty if git can't say."""
+    return {path: re.findall(r"(?m)^-(?!-- )(.*)$", part) for path, part in _diff_of(root, commit)}
+
+
+def _diff_of(root: Path, commit: str) -> Iterator[tuple[str, str]]:
+    """Yield the path of each file that a commit has changed, "" if it is none, and its part of the diff."""
     try:
         diff = _git(root, "show", *DIFF_OPTIONS, *_ADDED, commit, "--").decode("utf-8", "replace")
     except SubmodelError:  # too large, or damaged: other commits may do
         return
     for part in re.split(r"(?m)^diff --git ", diff)[1:]:
         named = re.search(r"(?m)^\+\+\+ b/(.*)$", part)
-        path = named.group(1).removesuffix("\t") if named else ""  # git ends a name with spaces in it so
+        yield named.group(1).removesuffix("\t") if named else "", part  # git ends a name with spaces in it so
+
+
+def _added_by(root: Path, commit: str, before: Collection[str], seed: int) -> Iterator[Passage]:
+    for path, part in _diff_of(root, commit):
         language = find_language(path)
         if language is None or not language.is_code or reason_by_path(path, is_tracked=True) is not None:
             continue
