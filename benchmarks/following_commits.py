@@ -5,7 +5,7 @@ r"""What following a repository is worth: lines that the next commits add, asked
 CLONE has its whole history; commits are counted back along the first parents of its HEAD. A sub-model is built at the
 first of --at. At each of them three models are asked for the lines that the next --ahead commits add, each position
 cold: "never" is the build of the first; "update" was updated at each point so far; "build" is a whole build of that
-commit. Renewed drafts alone have no arm: drafts change no answer. Gains over never updating are pooled over the points
+commit. Renewed drafts alone have no arm: they save time. Gains over never updating are pooled over the points
 after the first, in lines right and in bits of the line, with intervals over commits (`benchmarks.clusters`), which
 leave out the variance between training runs. The share of a build's gain has no interval, since a build may gain
 nothing. We also report the update's gain minus 0.8 times the build's. Above zero, the update recovers four fifths.

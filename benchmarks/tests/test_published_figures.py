@@ -12,7 +12,7 @@ import pytest
 from benchmarks import following_table, positions_table
 from benchmarks.builds import RESULTS
 from benchmarks.following_commits import UNITS, gains
-from benchmarks.positions_table import TUNED, UNTUNED, read
+from benchmarks.positions_table import SAMPLE, TUNED, UNTUNED, read
 
 ROOT = Path(__file__).parents[2]
 FRONT = (ROOT / "README.md").read_text("utf-8")
@@ -32,11 +32,6 @@ LEADS = {
     "all four, held-out": (HELD_OUT, WHOLE, "all", BETTER),
     "first answers, all four, held-out": (HELD_OUT, FIRST, "all", BETTER),
     "all four, added later": (LATER, WHOLE, "all", BETTER),
-    "of these, in files that the build learned": (LATER, WHOLE, "all, of files that were learned", BETTER),
-    "of these, in files that it held out": (LATER, WHOLE, "all, of held-out files", BETTER),
-    "of these, in files that are new since": (LATER, WHOLE, "all, of files that are new since", BETTER),
-    "of these, whose text stood in no code file": (LATER, WHOLE, "all, whose text stood in no file", BETTER),
-    "of these, whose text stood in one already": (LATER, WHOLE, "all, whose text stood in a file already", BETTER),
     "first answers, all four, added later": (LATER, FIRST, "all", BETTER),
 }
 OLDER = RESULTS / "version-15"
@@ -53,6 +48,16 @@ def table(head: str) -> Rows:
     """The rows of the page's table that begins with `head`."""
     rows = PAGE.partition(f"\n{head}")[2].partition("\n\n")[0]
     return [cells(line) for line in rows.splitlines()[2:]]
+
+
+def known_rows(printed: str, kind: str) -> Rows:
+    """The printed table by what was known of a line, in the columns of the page, and beside them the dense baseline."""
+    block = printed.partition(f"| {kind}, by what was known |")[2].partition("\n\n")[0]
+    found = []
+    for line in block.splitlines()[2:]:
+        name, lines, ours, untuned, tuned, peer, n_gram, *leads = cells(line)
+        found.append([name, lines, ours, untuned, peer, n_gram, leads[2], leads[0], tuned, leads[1]])
+    return found
 
 
 def printed_rows(printed: str) -> dict[tuple[str, ...], list[str]]:
@@ -115,6 +120,37 @@ def test_the_base_in_our_engine(leads: Mapping[tuple[str, ...], list[str]]) -> N
         by, low, high = (f"{-float(one):+.1f}" for one in re.findall(r"[+-][\d.]+", row[5]))
         assert written == f"{by} ({high} to {low})"
     assert rows == {}
+
+
+def test_new_lines_and_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
+    positions_table.main()
+    printed = capsys.readouterr().out
+    new = {}
+    for kind in (HELD_OUT, LATER):
+        rows = known_rows(printed, kind)
+        assert table(f"| {kind} | lines | sub-model | base") == [row[:8] for row in rows]
+        [new[kind]] = [row for row in rows if row[0] == "new text"]
+    held_out, later = new.values()
+    of_lead = [row[6].replace(" (", ", ").removesuffix(")") for row in (held_out, later)]
+    assert (
+        f"Of the {held_out[1]} that stood nowhere the sub-model completes {held_out[2]}, llama.cpp {held_out[4]} "
+        f"({of_lead[0]}); of the {later[1]} later lines that are new text {later[2]} and {later[4]} ({of_lead[1]})."
+    ) in README
+    engine = float(later[6].split(" ")[0]) - float(later[7].split(" ")[0])
+    assert f"{engine:.1f} points and {later[7].removeprefix('+')}" in README
+    assert f"gains {engine:.1f} of the {float(later[6].split(' ')[0]):.1f} points" in WORDS
+    beside = [row[9].removeprefix("+").removesuffix(")").replace(" (", "{}, ") for row in (held_out, later)]
+    assert f"{held_out[8]} of the new held-out lines (the sub-model {beside[0].format(' points more')})" in WORDS
+    assert f"{later[8]} of the new later ones ({beside[1].format(' more')})" in WORDS
+
+
+def test_the_repositories_as_a_sample(leads: Mapping[tuple[str, ...], list[str]]) -> None:
+    held_out, later = (leads[kind, WHOLE, SAMPLE, BETTER][5] for kind in (HELD_OUT, LATER))
+    assert f"the leads are {held_out} and {later}." in WORDS
+    bare = [one.partition("(")[2].removesuffix(")") for one in (held_out, later)]
+    assert f"they are {bare[0]} and {bare[1]}." in README
+    tuned = [leads[kind, WHOLE, SAMPLE, TUNED][5].replace("(-", "(−") for kind in (HELD_OUT, LATER)]
+    assert f"over the tuned dense baseline are {tuned[0]} and {tuned[1]}." in WORDS
 
 
 def test_readme_has_the_lines_right(leads: Mapping[tuple[str, ...], list[str]]) -> None:
@@ -187,7 +223,7 @@ def test_what_many_updates_keep_and_what_quantization_costs() -> None:
     refused = [step for step in updates if step["kept"] == "old" and "finetuning" in step]
     idle = len(updates) - len(kept) - len(refused)
     assert f"**{len(kept)} were kept, {len(refused)} refused, and {idle} had nothing to learn.**" in WORDS
-    assert f"Of thirty updates of httpx one after the other {len(kept)} were kept." in README
+    assert f"Of 30 consecutive updates of httpx, {len(kept)} were kept." in README
     spans = [(min(s), max(s)) for s in ([step["seconds"] for step in some] for some in (kept, refused))]
     (low, high), (least, most) = spans
     assert f"A kept update took {low:.0f} to {high:.0f} s, a refused one {least:.0f} to {most:.0f} s." in WORDS

@@ -3,7 +3,7 @@
 Drafts come from text that is at hand (Saxena, prompt lookup decoding, 2023; Yang et al., LLMA, 2023). They are what
 followed the last few tokens in earlier answers, in the context, or in the repository; two keystrokes in a row get
 nearly the same answer. The model checks a whole draft in one step, whose cost grows slowly with its length. It keeps
-the tokens that it would have written itself, so drafts change the time, not the text.
+the tokens that it picks itself. Rounding in int8 may then make it pick another one at a near tie.
 """
 
 from __future__ import annotations
