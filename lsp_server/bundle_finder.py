@@ -86,14 +86,17 @@ class BundleFinder:
         return [bundle for bundle in bundles if bundle is not None]
 
     def for_file(self, path: Path | None, folders: Sequence[Path]) -> Path | None:
-        """Return the nearest bundle above a file, else the first one of the workspace's folders, else None.
+        """Return the nearest bundle above a file, else that of a workspace folder that the file lies in, else None.
 
-        `path` is None for a document that is no file.
+        The second is for a file of a git repository in that folder, where the search ends. No other folder's bundle
+        serves a file: its model may write code of one repository into another. A document that is no file (`path` is
+        None) gets the first bundle of the workspace's folders.
         """
         if self.fixed is not None:
             bundle = self.fixed if self.is_named(self.fixed) else self._remembered(_look_at, self.fixed)
             return None if bundle is None else self._in_place_of(bundle)
-        starts = ([path.parent] if path is not None else []) + list(folders)
+        holding = [one for one in folders if path is None or path_below(path, one) is not None]
+        starts = ([path.parent] if path is not None else []) + holding
         for start in starts:
             bundle = self._nearest(start)
             if bundle is not None:

@@ -39,8 +39,16 @@ def test_documents_that_are_no_files_get_that_of_the_first_folder_that_has_one(t
     second = make_bundle(tmp_path / "two")
     folders = [tmp_path / "one", tmp_path / "two"]
     assert BundleFinder().for_file(None, folders) == second
-    assert BundleFinder().for_file(tmp_path / "one" / "a.py", folders) == second
     assert BundleFinder().for_file(None, [tmp_path / "one"]) is None
+
+
+def test_no_file_gets_the_model_of_another_repository(tmp_path: Path) -> None:
+    own = make_bundle(tmp_path / "two")
+    (tmp_path / "two" / "submodule" / ".git").mkdir(parents=True)
+    folders = [tmp_path / "one", tmp_path / "two"]
+    assert BundleFinder().for_file(tmp_path / "one" / "a.py", folders) is None
+    assert BundleFinder().for_file(tmp_path / "elsewhere.py", folders) is None
+    assert BundleFinder().for_file(tmp_path / "two" / "submodule" / "a.py", folders) == own
 
 
 def test_one_that_is_set_serves_all(tmp_path: Path) -> None:

@@ -599,7 +599,7 @@ def test_a_cursor_that_rests_before_its_bundle_is_loaded_is_read_then(monkeypatc
 
 def test_a_cursor_that_rests_while_the_allowance_is_used_up_is_read_later(monkeypatch: pytest.MonkeyPatch) -> None:
     async def test(client: Client, reader: Reader) -> None:
-        monkeypatch.setattr("lsp_server.server.AGAIN_S", 0.001)
+        monkeypatch.setattr("lsp_server.server.RETRY_S", 0.001)
         reader.is_ready = False
         client.server.session.allowance.spend(BURST_S - PLACE_S + RATE / 10)  # 0.1 s until it is enough
         client.send("submodel/cursor", cursor(1))
