@@ -216,7 +216,7 @@ AT_ONCE = replace(PATIENT, trigger=replace(PATIENT.trigger, cold_ms=0))
 
 def read_options(document: object, defaults: ServerOptions) -> tuple[ServerOptions, list[str]]:
     """Return the options of a client's JSON, and a sentence for each unknown or bad one, which keeps its default."""
-    if document is None:
+    if document is None or document == []:  # Lua's empty table, as Neovim sends it
         return defaults, []
     if not isinstance(document, dict):
         return defaults, [f"initializationOptions must be an object, not {document!r}; the defaults hold."]
@@ -228,7 +228,7 @@ def read_options(document: object, defaults: ServerOptions) -> tuple[ServerOptio
     switches = document.get(EXPERIMENTAL)
     if isinstance(switches, dict):
         options = _read_group(switches, options, f"{EXPERIMENTAL}.", problems, is_study=True)
-    elif switches is not None:
+    elif switches is not None and switches != []:
         problems.append(f"The option {EXPERIMENTAL!r} must be an object, not {switches!r}; its defaults hold.")
     return options, problems
 
@@ -281,7 +281,7 @@ def _read_group(document: dict[Any, Any], defaults: Group, path: str, problems: 
                 read[one.name] = _read_group(
                     value, getattr(defaults, one.name), f"{name}.", problems, is_study=is_study
                 )
-            else:
+            elif value != []:  # Lua's empty table
                 problems.append(f"The option {name!r} must be an object, not {value!r}; its defaults hold.")
             continue
         check: Check = one.metadata["check"]

@@ -50,7 +50,10 @@ def test_one_bad_option_leaves_the_others() -> None:
     assert "'colour'" in problems[1]
 
 
-@pytest.mark.parametrize("document", [None, {}, {"threads": None}])
+@pytest.mark.parametrize(
+    "document",
+    [None, {}, {"threads": None}, [], {"trigger": []}, {"experimental": []}],  # Neovim sends {} as []
+)
 def test_what_is_not_set_is_no_problem(document: object) -> None:
     assert read_options(document, DEFAULTS) == (DEFAULTS, [])
 

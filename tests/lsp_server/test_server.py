@@ -139,6 +139,8 @@ def test_a_snooze_that_ended_while_the_machine_slept_is_over_in_the_status() -> 
         ({"eagerness": "quiet"}, 0),
         ({"eagerness": "quiet", "eagernes": "quiet"}, 1),
         ({"submodel": {"pylsp": {}}}, 1),
+        ({"submodel": []}, 0),
+        ([], 0),
         ("quiet", 1),
     ],
 )
