@@ -119,7 +119,7 @@ class Endpoint:
         policy, reason = choose_policy(self._meter.power, self.options.care)
         self._note_policy(policy, reason)
         if policy is Policy.OFF or not wanted.text.strip():
-            return Found(text="", model=MODEL)
+            return Found(text="", model=MODEL, is_withheld=policy is Policy.OFF)
         asked = self._completion_request(wanted, policy)
         self._note_use()
         if wanted.max_tokens == 0:
@@ -130,7 +130,7 @@ class Endpoint:
         completion = await self._ask(asked, f"{request.headers.get('user-agent', '')}\0{wanted.user}")
         if completion is None:
             # An error would be shown to people by some clients, asked again by others, and JupyterLab's asks no more.
-            return Found(text="", model=MODEL, finish="length")
+            return Found(text="", model=MODEL, finish="length", is_withheld=True)
         if completion.is_from_short_prompt and not self._newest and policy is Policy.FULL:
             self._reading = asyncio.ensure_future(self.service.read_ahead(asked, BURST_S))
         is_cut = any(step.name == "budget" for step in completion.steps)

@@ -72,6 +72,7 @@ class Found:
     prompt_tokens: int = 0
     computed_tokens: int = 0  # of the prompt; the others were in the KV cache
     tokens: int = 0
+    is_withheld: bool = False  # the model was not asked or was stopped, so that a client should ask again
 
 
 def read_infill(body: bytes) -> Wanted:
@@ -115,8 +116,11 @@ def read_completion(body: bytes) -> Wanted:
 
 
 def write_infill(wanted: Wanted, found: Found) -> Reply:
-    """Write the answer as llama.cpp does, with the figures that were measured."""
-    answer = {
+    """Write the answer as llama.cpp does, with the figures that were measured.
+
+    An answer that was withheld has no `content`: llama.vim caches an empty one, and would not ask there again.
+    """
+    answer: dict[str, object] = {
         "index": 0,
         "content": found.text,
         "tokens": [],
@@ -133,6 +137,8 @@ def write_infill(wanted: Wanted, found: Found) -> Reply:
         "stopping_word": "",
         "timings": {"prompt_n": found.computed_tokens, "predicted_n": found.tokens},
     }
+    if found.is_withheld and not wanted.stream:
+        del answer["content"]
     if wanted.fields is not None:
         answer = {name: value for name in wanted.fields if (value := _at(answer, name)) is not None}
     if not wanted.stream:

@@ -101,6 +101,31 @@ def test_the_newest_request_of_a_client_ends_its_older_one() -> None:
     assert asyncio.run(run()) == ["answer to b"]
 
 
+def test_an_infill_that_the_model_did_not_answer_has_no_content() -> None:
+    """llama.vim caches an empty one and would not ask at that place again."""
+
+    def infill(prompt: str) -> Request:
+        return replace(request(prompt), path="/infill")
+
+    async def run() -> None:
+        endpoint, completer = slow_endpoint()
+        first = asyncio.ensure_future(endpoint.answer(infill("a")))
+        await started(completer, "a")
+        second = asyncio.ensure_future(endpoint.answer(infill("b")))
+        superseded = await first
+        assert superseded.status == 200
+        assert "content" not in json.loads(superseded.body)
+        completer.release.set()
+        assert json.loads((await second).body)["content"] == "answer to b"
+        assert json.loads((await endpoint.answer(infill(" "))).body)["content"] == ""
+        endpoint._meter._read = lambda: Power(on_battery=True, battery_percent=5)
+        endpoint._meter = PowerMeter(itertools.count(step=READ_EVERY_S).__next__, endpoint._meter._read)
+        assert "content" not in json.loads((await endpoint.answer(infill("c"))).body)
+        endpoint.close()
+
+    asyncio.run(run())
+
+
 @pytest.mark.parametrize("other", [{"client": "another"}, {"user": "other"}])
 def test_another_client_s_request_does_not(other: dict[str, str]) -> None:
     async def run() -> list[str]:
