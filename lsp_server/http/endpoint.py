@@ -29,6 +29,7 @@ from lsp_server.options import ServerOptions
 from lsp_server.power import BURST_S, Policy, PowerMeter, choose_policy, choose_threads, options_on
 from lsp_server.request import Completion, CompletionRequest, line_end_of, path_in
 from lsp_server.service import CompletionService
+from lsp_server.suggestion.brackets import insertable
 
 log = logging.getLogger(__name__)
 
@@ -233,7 +234,7 @@ class Endpoint:
 def _for_client(wanted: Wanted, text: str, replaces: int) -> str:
     """Return a suggestion for a client that only inserts text, with the client's line ends."""
     before, after = wanted.text[: wanted.offset], wanted.text[wanted.offset :]
-    text = messages.insertable(text, after[:replaces], before[before.rfind("\n") + 1 :])
+    text = insertable(text, after[:replaces], before[before.rfind("\n") + 1 :])
     text = messages.until_stop(text, wanted.stop)
     return text.replace("\n", line_end_of(wanted.text))
 

@@ -14,7 +14,6 @@ from itertools import islice
 from typing import Any, Final
 
 from contract.prompt import ContextSnippet
-from lsp_server.suggestion.brackets import open_at_cursor, outer_closers
 
 MAX_TEXT_CHARS: Final = 2_000_000  # as the language server keeps of a document
 MAX_NAME_CHARS: Final = 400
@@ -176,19 +175,6 @@ def refusal_reply(status: int, sentence: str, headers: tuple[tuple[str, str], ..
     """Return an error as OpenAI and llama.cpp write it."""
     kind = _KINDS.get(status, _KINDS_BY_CLASS[status // 100])
     return json_reply({"error": {"code": status, "message": sentence, "type": kind}}, status, headers)
-
-
-def insertable(text: str, replaced: str, line_before: str) -> str:
-    """Return a suggestion for clients that only insert text; `replaced` is the text that it would replace.
-
-    The suggestion ends before the closing brackets that stand right of the cursor, since those stay.
-    """
-    if not replaced:
-        return text
-    if text.endswith(replaced):
-        return text.removesuffix(replaced)
-    closers = outer_closers(text, open_at_cursor(line_before, replaced))
-    return text[: closers[0]] if closers else text
 
 
 def until_stop(text: str, stops: Sequence[str]) -> str:

@@ -57,6 +57,19 @@ def outer_closers(text: str, waiting: str) -> list[int]:
     return [index for index, is_outer in _scan(text, outside, len(outside)) if is_outer]
 
 
+def insertable(text: str, replaced: str, line_before: str) -> str:
+    """Return a suggestion for clients that only insert text; `replaced` is the text that it would replace.
+
+    The suggestion ends before the closing brackets that stand right of the cursor, since those stay.
+    """
+    if not replaced:
+        return text
+    if text.endswith(replaced):
+        return text.removesuffix(replaced)
+    closers = outer_closers(text, open_at_cursor(line_before, replaced))
+    return text[: closers[0]] if closers else text
+
+
 def _scan(text: str, waiting: list[str], outside: int = 0) -> Iterator[tuple[int, bool]]:
     """Yield (index, whether it closes one of the first `outside` of `waiting`) of each closer; update `waiting`.
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lsp_server.suggestion.brackets import SIDE_CHARS, open_at_cursor, open_at_end, outer_closers
+from lsp_server.suggestion.brackets import SIDE_CHARS, insertable, open_at_cursor, open_at_end, outer_closers
 from lsp_server.suggestion.indentation import TAB_WIDTH, indent_unit, reindent, strip_typed, width
 
 
@@ -116,3 +116,21 @@ def test_tabs_keep_the_width(white_space: str) -> None:
 )
 def test_typed_indentation_is_taken_off(line: str, typed: str, expected: tuple[str, bool]) -> None:
     assert strip_typed(line, typed) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "replaced", "before", "inserted"),
+    [
+        ("x", "", "f(", "x"),
+        ("x)", ")", "f(", "x"),
+        ("x):", "):", "f(", "x"),
+        ("x, y) + 1", ")", "f(", "x, y"),
+        ("g(x)) + 1", ")", "f(", "g(x)"),
+        (")", ")", "f(", ""),
+        ('x}", y)', '}")', 'print(f"{', "x"),
+    ],
+)
+def test_what_is_inserted_ends_before_the_closers_that_stay(
+    text: str, replaced: str, before: str, inserted: str
+) -> None:
+    assert insertable(text, replaced, before) == inserted

@@ -9,7 +9,6 @@ from contract.prompt import ContextSnippet
 from lsp_server.http.messages import (
     Found,
     Refusal,
-    insertable,
     read_completion,
     read_infill,
     until_stop,
@@ -130,24 +129,6 @@ def test_a_stream_of_an_infill_ends_as_llama_cpp_s() -> None:
     first, second = map(json.loads, events(write_infill(infill(prompt="x", stream=True), FOUND).body))
     assert (first["content"], first["stop"]) == ("x\ny", False)
     assert (second["content"], second["stop"]) == ("", True)
-
-
-@pytest.mark.parametrize(
-    ("text", "replaced", "before", "inserted"),
-    [
-        ("x", "", "f(", "x"),
-        ("x)", ")", "f(", "x"),
-        ("x):", "):", "f(", "x"),
-        ("x, y) + 1", ")", "f(", "x, y"),
-        ("g(x)) + 1", ")", "f(", "g(x)"),
-        (")", ")", "f(", ""),
-        ('x}", y)', '}")', 'print(f"{', "x"),
-    ],
-)
-def test_what_is_inserted_ends_before_the_closers_that_stay(
-    text: str, replaced: str, before: str, inserted: str
-) -> None:
-    assert insertable(text, replaced, before) == inserted
 
 
 def test_the_first_of_the_stops_ends_the_text() -> None:
