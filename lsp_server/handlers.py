@@ -5,6 +5,7 @@ from __future__ import annotations
 from lsprotocol import types
 
 from contract.bundle.bundle import MANIFEST_FILE
+from lsp_server.list_client import find_list_client
 from lsp_server.open_documents import Document
 from lsp_server.options import names_an_option
 from lsp_server.positions import units_of
@@ -23,8 +24,11 @@ def register_handlers(server: CompletionServer) -> None:
     @server.feature(types.INITIALIZE)
     def initialize(ls: CompletionServer, params: types.InitializeParams) -> None:
         ls.is_neovim = params.client_info is not None and params.client_info.name == "Neovim"
+        is_list = not _has_inline_completion(params.capabilities)
+        if is_list:
+            ls.set_list_client(find_list_client(params.client_info, params.capabilities))
         ls.set_initial_options(params.initialization_options)
-        if not _has_inline_completion(params.capabilities):
+        if is_list:
             options = types.CompletionOptions(trigger_characters=TRIGGER_CHARACTERS)
             ls.feature(types.TEXT_DOCUMENT_COMPLETION, options)(text_document_completion)
 
@@ -109,14 +113,18 @@ async def text_document_completion(ls: CompletionServer, params: types.Completio
         return types.CompletionList(is_incomplete=True, items=())
     request = ls.request(document, params.position)
     completion = await ls.ask(request)
-    if completion is None:
+    client = ls.list_client
+    inserted = "" if completion is None else client.text_of(request, completion)
+    if completion is None or not inserted:
         return types.CompletionList(is_incomplete=True, items=())
     # Editors filter their lists by the word in front of the cursor. So the item has to begin with it.
-    word = _word_before(request.text, request.offset)
+    word = client.word_before(request)
     cursor = types.Position(request.client.line, request.client.character)
     start = types.Position(cursor.line, cursor.character - units_of(word, ls.encoding))
-    where = types.Range(start=start, end=_behind(request, completion, cursor, ls))
-    text = word + completion.text
+    end = _behind(request, completion, cursor, ls) if client.replaces_behind else cursor
+    text = word + inserted
+    new_text = request.client.to_insert(text)
+    is_plain = client.needs_insert_text(word, request)
     item = types.CompletionItem(
         label=text.strip().partition("\n")[0],
         label_details=types.CompletionItemLabelDetails(description="submodel"),
@@ -126,7 +134,8 @@ async def text_document_completion(ls: CompletionServer, params: types.Completio
         filter_text=text.partition("\n")[0],
         insert_text_format=types.InsertTextFormat.PlainText,
         insert_text_mode=types.InsertTextMode.AsIs,
-        text_edit=types.TextEdit(range=where, new_text=request.client.to_insert(text)),
+        insert_text=new_text if is_plain else None,
+        text_edit=None if is_plain else types.TextEdit(range=types.Range(start=start, end=end), new_text=new_text),
         command=_accepted(completion),
     )
     return types.CompletionList(is_incomplete=True, items=[item])
@@ -138,13 +147,6 @@ def _behind(
     """Return the end of what a completion replaces, counted from a client's position."""
     replaced = request.text[request.offset : request.offset + completion.replaces]
     return types.Position(position.line, position.character + units_of(replaced, ls.encoding))
-
-
-def _word_before(text: str, offset: int) -> str:
-    start = offset
-    while start > 0 and (text[start - 1].isalnum() or text[start - 1] == "_"):
-        start -= 1
-    return text[start:offset]
 
 
 def _accepted(completion: Completion) -> types.Command:

@@ -12,6 +12,7 @@ import uuid
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from lsprotocol import types
@@ -28,6 +29,7 @@ from lsp_server.bundle_finder import BundleFinder, working_folder, workspace_of
 from lsp_server.bundle_states import BundleState
 from lsp_server.decoding.providers import Provider
 from lsp_server.drift import Drift
+from lsp_server.list_client import ListClient
 from lsp_server.loaded_bundles import MAX_LOADED
 from lsp_server.notices import Notices
 from lsp_server.open_documents import MAX_DOCUMENT_CHARS, Document, Edit, OpenDocuments
@@ -68,6 +70,7 @@ class CompletionServer(LanguageServer):
         self.session = Session(self.service, options)
         self.notices = Notices(self)
         self.is_neovim = False  # the client; it has line ends of its own
+        self.list_client = ListClient()
         self.is_started = False  # bundles were looked for
         self._changing_bundles = asyncio.Lock()  # else the status between two changes would be of neither
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -108,6 +111,13 @@ class CompletionServer(LanguageServer):
     def report_server_error(self, error: Exception, source: object) -> None:
         """Log the error of a message. pygls would show the user a window for each."""
         log.error("A message was passed over: %s", str(error)[:300] or type(error).__name__)
+
+    def set_list_client(self, client: ListClient) -> None:
+        """Take what is known of the list that shows the completions. A list of lines gets no blocks by default."""
+        self.list_client = client
+        if not client.takes_blocks:
+            trigger = replace(self.defaults.trigger, multi_line=False)
+            self.defaults = replace(self.defaults, trigger=trigger)
 
     def set_initial_options(self, document: object) -> None:
         """Take the options of `initialize`; they are the defaults of later changes."""

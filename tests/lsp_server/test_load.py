@@ -82,13 +82,15 @@ def talk(
     test: Callable[[Client], Any],
     options: ServerOptions | None = None,
     capabilities: dict[str, Any] | None = None,
-    name: str = "test",
+    name: str | None = "test",
+    version: str | None = None,
 ) -> None:
     async def run() -> None:
         client = Client(options)
         try:
             params = {"capabilities": capabilities or {}, "processId": None, "rootUri": None}
-            params["clientInfo"] = {"name": name}
+            if name is not None:
+                params["clientInfo"] = {"name": name, "version": version}
             await client.ask("initialize", params, 1)
             await asyncio.wait_for(test(client), 120)
         finally:

@@ -1,0 +1,100 @@
+"""What a client's completion list does with an item, by what the client says about itself in `initialize`.
+
+Inline completions need none of this. Each case here was read in the client's source.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lsprotocol import types
+
+from lsp_server.request import Completion, CompletionRequest
+from lsp_server.suggestion.brackets import insertable
+from lsp_server.syntax.grammars import language_name
+
+# Further characters of symbols by Emacs 30.1, as the syntax tables of its modes have them.
+_LISP_SYMBOLS = "!$%&*+-./:<=>?@^~"
+_EMACS_SYMBOLS = {
+    "JavaScript": "$",
+    "TypeScript": "$",
+    "PHP": "$",
+    "C#": "$@",
+    "CSS": "#-.@",
+    "SCSS": "#$%-.@",
+    "HTML": "$%&*+-./:=|",
+    "Shell": "!%*+,-.:^~",
+    "Lisp": _LISP_SYMBOLS,
+    "Clojure": _LISP_SYMBOLS,
+    "Makefile": "%&*+-/<>|",
+    "CMake": "%&*+-/<=>|",
+    "Elixir": "!$%&=?~",
+    "Tcl": "!$%&*+-./:<=>@|~",
+}
+# What Neovim takes for a part of a word in some languages and not in others.
+_NEOVIM_SIGNS = frozenset("!#$%&*+-/:<>?@^|~")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListClient:
+    """A client's list. The defaults are those of a list that does what the protocol says."""
+
+    takes_blocks: bool = True  # else an item is one line
+    replaces_behind: bool = True  # else it only inserts, and replaces nothing right of the cursor
+    takes_first_word: bool = False  # of a `textEdit`; then `insertText` is taken whole
+    has_emacs_symbols: bool = False  # it filters by the symbol before the cursor
+    has_hyphens: bool = False  # it filters by words that hold hyphens, in every language
+
+    def word_before(self, request: CompletionRequest) -> str:
+        """Return the word in front of the cursor, by which the client filters its list."""
+        further = "-" if self.has_hyphens else ""
+        if self.has_emacs_symbols:
+            further = _EMACS_SYMBOLS.get(language_name(request.path, request.language_id) or "", "")
+        start, text = request.offset, request.text
+        while start > 0 and (text[start - 1].isalnum() or text[start - 1] in "_" + further):
+            start -= 1
+        word = text[start : request.offset]
+        return word.lstrip("-") if self.has_hyphens else word
+
+    def text_of(self, request: CompletionRequest, completion: Completion) -> str:
+        """Return what an item may insert at the cursor; "" if nothing is left."""
+        text = completion.text
+        if not self.replaces_behind:
+            replaced = request.text[request.offset : request.offset + completion.replaces]
+            text = insertable(text, replaced, request.line_before)
+        if not self.takes_blocks:
+            text = text.partition("\n")[0]
+        return text if text.strip() else ""
+
+    def needs_insert_text(self, word: str, request: CompletionRequest) -> bool:
+        """Return whether `insertText` has to stand in the place of `textEdit`.
+
+        The client replaces its own word then. That may be longer than `word` behind a sign that is part of words in
+        some languages. If it is, the client's filter drops the item, unless `word` is empty.
+        """
+        is_sure = word or request.line_before[-1:] not in _NEOVIM_SIGNS
+        return self.takes_first_word and bool(is_sure)
+
+
+def find_list_client(info: types.ClientInfo | None, capabilities: types.ClientCapabilities) -> ListClient:
+    """Return what is known of a client's list."""
+    if info is None:  # Kate and ALE don't give their names
+        return ListClient(replaces_behind=False)
+    if info.name == "kakoune-lsp":  # it inserts a block as a snippet
+        return ListClient(takes_blocks=False, replaces_behind=False)
+    if info.name == "Eglot":
+        return ListClient(has_emacs_symbols=True)
+    if info.name != "Neovim":
+        return ListClient()
+    if _has_insert_text_modes(capabilities):  # nvim-cmp and blink.cmp announce them, Neovim's own list does not
+        return ListClient(has_hyphens=True)
+    # 0.10 writes a NUL for a line feed, 0.12 inserts the first line alone, and 0.11 the first word.
+    is_0_11 = (info.version or "").startswith("0.11.")
+    return ListClient(takes_blocks=False, replaces_behind=False, takes_first_word=is_0_11)
+
+
+def _has_insert_text_modes(capabilities: types.ClientCapabilities) -> bool:
+    text_document = capabilities.text_document
+    completion = text_document.completion if text_document is not None else None
+    item = completion.completion_item if completion is not None else None
+    return item is not None and item.insert_text_mode_support is not None
