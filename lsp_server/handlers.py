@@ -128,7 +128,7 @@ async def text_document_completion(ls: CompletionServer, params: types.Completio
     item = types.CompletionItem(
         label=text.strip().partition("\n")[0],
         label_details=types.CompletionItemLabelDetails(description="submodel"),
-        kind=types.CompletionItemKind.Text,
+        kind=types.CompletionItemKind.Value,  # blink.cmp before 1.5 drops Text
         preselect=True,
         sort_text="\0",
         filter_text=text.partition("\n")[0],

@@ -81,6 +81,7 @@ def test_a_list_that_only_inserts_doubles_no_bracket(
 ) -> None:
     [item] = listed(monkeypatch, "f(", ")", CLOSING, name, announced=announced)
     assert item["textEdit"]["range"]["end"]["character"] == end
+    assert item["kind"] == types.CompletionItemKind.Value, "blink.cmp before 1.5 drops Text"
     assert inserted("f(", ")", item) == "f(x)"
 
 
