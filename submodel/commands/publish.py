@@ -10,11 +10,12 @@ import typer
 
 
 def publish(
-    folder: Annotated[
-        Path, typer.Argument(metavar="FOLDER", help="A bundle, a repository after its build, or a folder of such.")
-    ],
     registry: Annotated[Path, typer.Option("--to", metavar="DIR", help="The registry's folder.")],
     key: Annotated[Path, typer.Option(metavar="FILE", help="The registry's private key: a PEM file, Ed25519.")],
+    folder: Annotated[
+        Path | None,
+        typer.Argument(metavar="FOLDER", help="A bundle, a repository after its build, or a folder of such."),
+    ] = None,
     new: Annotated[
         bool, typer.Option("--new", help="Begin a registry in a new folder, and make the key if there is none.")
     ] = False,
@@ -32,6 +33,14 @@ def publish(
     valid_days: Annotated[
         float, typer.Option(metavar="DAYS", min=0.01, max=3650, help="How long the index is accepted without renewal.")
     ] = 30.0,
+    remove: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Take this repository's bundle out of the index instead, such as github.com/acme/app. Its files stay "
+            "in the folder. Without FOLDER.",
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Put bundles into a registry, which any web server or disk can hold, and sign its index.
@@ -48,8 +57,21 @@ def publish(
         # Some installers replace the whole environment: what is there already is named again.
         line = install_command("publish", extra="publish" if missing_modules() else "build,publish")
         raise SubmodelError(f"`submodel publish` needs cryptography to sign. Add it with: {line}")
-    from submodel.registry.publish_run import PublishSettings, run_publish
+    if (folder is None) == (remove is None):
+        raise typer.BadParameter("give either FOLDER or --remove NAME")
+    if remove is not None and (new or name is not None):
+        raise typer.BadParameter("--remove goes without --new and --repository")
+    from submodel.registry.publish_run import PublishSettings, run_publish, run_remove
 
+    if folder is None:
+        assert remove is not None
+        with StageDisplay() as display:
+            public_key, removed = run_remove(remove, registry, key, valid_days, display.say)
+        typer.echo(plain(f"{removed}: removed"), err=True)
+        typer.echo("Its files stay in the registry's folder, and its bundle where it was pulled.", err=True)
+        if as_json:
+            print_json({"key": public_key, "registry": str(registry), "bundles": [], "removed": removed})
+        return
     settings = PublishSettings(
         folder=folder, registry=registry, key_file=key, is_new=new, name=name, drafts=drafts, valid_days=valid_days
     )

@@ -20,6 +20,7 @@ import hashlib
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, TypedDict
 from urllib.parse import urljoin
@@ -42,6 +43,7 @@ METADATA, REPOSITORIES, FILES = "metadata", "repositories", "files"
 ROOT_FILE: Final = "1.root.json"
 BIN_BITS: Final = 8  # 256 bins: of 100,000 repositories a pull reads about 100 kB
 BIN_PREFIX: Final = "repositories"
+BUILT_AT: Final = "built_at"  # a key of what TUF calls custom: when the bundle of a document was built
 MAX_DOCUMENT_BYTES: Final = 1 << 20
 LIMITS: Final = UpdaterConfig()  # 0.5 MB of root, 16 kB of timestamp, 2 MB of snapshot, 5 MB of targets
 _KEY: Final = re.compile(r"[0-9a-f]{64}")
@@ -118,6 +120,17 @@ class RegistryIndex:
             content = self._fetcher.download_bytes(urljoin(self._address, f"{REPOSITORIES}/{prefixed}"), limit)
             target.verify_length_and_hashes(content)
         return read_document(content, name, self._address)
+
+    def built_at(self, name: str) -> datetime | None:
+        """Return when the bundle of a repository's name was built, in UTC; None if the index has no such date."""
+        with self._sentences():
+            target = self._updater.get_targetinfo(target_path(name))
+        custom = None if target is None else target.custom
+        given = custom.get(BUILT_AT) if isinstance(custom, dict) else None
+        try:
+            return datetime.fromisoformat(given).astimezone(UTC) if isinstance(given, str) else None
+        except (ValueError, OverflowError):
+            return None
 
     def _check_root(self, content: bytes, key: str) -> None:
         found = root_keys(Metadata[Root].from_bytes(content).signed)

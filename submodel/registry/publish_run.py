@@ -1,4 +1,4 @@
-"""`submodel publish`: bundles into a registry's folder, and its index signed again.
+"""`submodel publish`: bundles into a registry's folder, or a name out of it, and its index signed again.
 
 Files are written first, under their SHA-256, then the documents that name them, then the index: whoever reads the
 folder meanwhile, or after a kill, finds the old index with all that it names. A bundle that can't be published is a row
@@ -36,6 +36,7 @@ from contract.bundle.bundle import (
     read_bundle,
     sealed_manifest,
 )
+from contract.bundle.previous import built_at
 from contract.bundle.trusted_builds import check_trusted
 from contract.documents import FileFacts, Manifest
 from contract.errors import RegistryError, SubmodelError, first_line
@@ -108,14 +109,15 @@ def run_publish(
     bundles = _find_bundles(settings.folder)
     if settings.name is not None and len(bundles) > 1:
         raise RegistryError(f"--repository names one bundle, and {settings.folder} has {len(bundles)}; leave it out.")
-    _check_registry(settings)
-    signer = _open_key(settings)
+    _check_registry(settings.registry, is_new=settings.is_new)
+    signer = _open_key(settings.key_file, settings.registry, is_new=settings.is_new)
     settings.registry.mkdir(parents=True, exist_ok=True)
     rows: list[PublishedRow] = []
     names: set[str | None] = set()
     shared: set[str] = set()  # hashes of the shared graphs that were found here: each is read once a run
     with hold_lock(settings.registry / ".lock", on_event):
-        _check_registry(settings)  # again: another publisher may have begun it meanwhile
+        # Again: another publisher may have begun it meanwhile.
+        _check_registry(settings.registry, is_new=settings.is_new)
         index = SignedIndex(settings.registry, signer, is_new=settings.is_new)
         store = FileStore(settings.registry / FILES)
         for number, (bundle, is_named) in enumerate(bundles):
@@ -140,24 +142,45 @@ def run_publish(
     return signer.public_key.keyval["public"], rows
 
 
-def _check_registry(settings: PublishSettings) -> None:
+def run_remove(
+    name: str,
+    registry: Path,
+    key_file: Path,
+    valid_days: float = VALID_DAYS,
+    on_event: Callable[[str], None] = lambda text: None,
+) -> tuple[str, str]:
+    """Take a repository's name out of a registry's index; return the registry's public key and the name.
+
+    Its files stay in the folder. on_event: gets a sentence if another command is to be waited for. Raises RegistryError
+    if the registry has no such name, and as `run_publish`.
+    """
+    name = given_name(name)
+    _check_registry(registry, is_new=False)
+    signer = _open_key(key_file, registry, is_new=False)
+    with hold_lock(registry / ".lock", on_event):
+        index = SignedIndex(registry, signer, is_new=False)
+        if not index.remove(target_path(name)):
+            raise RegistryError(f"The registry {registry} has no bundle for {name}; give the name that `pull` names.")
+        index.save(valid_days)
+    return signer.public_key.keyval["public"], name
+
+
+def _check_registry(folder: Path, *, is_new: bool) -> None:
     """Raise RegistryError unless a registry is there, or is to be begun where nothing else lies."""
-    folder = settings.registry
     has_index = (folder / METADATA / "timestamp.json").is_file()
-    if has_index and settings.is_new:
+    if has_index and is_new:
         raise RegistryError(f"{folder} is a registry already; leave --new out.")
-    if not has_index and not settings.is_new:
+    if not has_index and not is_new:
         raise RegistryError(f"{folder} is no registry (it has no index); copy all of it, or begin one with --new.")
     ours = {METADATA, "repositories", FILES, ".lock"}  # left by a first run that was stopped
-    if settings.is_new and folder.exists() and not (folder.is_dir() and {one.name for one in folder.iterdir()} <= ours):
+    if is_new and folder.exists() and not (folder.is_dir() and {one.name for one in folder.iterdir()} <= ours):
         raise RegistryError(f"{folder} holds other files; begin the registry in an empty or a new folder.")
 
 
-def _open_key(settings: PublishSettings) -> CryptoSigner:
-    path = settings.key_file
-    if path.resolve().is_relative_to(settings.registry.resolve()):
+def _open_key(path: Path, registry: Path, *, is_new: bool) -> CryptoSigner:
+    if path.resolve().is_relative_to(registry.resolve()):
         raise RegistryError(f"The key {path} would lie in the registry, which everybody reads; keep it elsewhere.")
-    if settings.is_new and not os.path.lexists(path):
+    if is_new and not os.path.lexists(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         keep_key(path, lambda: CryptoSigner.generate_ed25519().private_bytes)
     try:
@@ -233,7 +256,7 @@ def _publish(
     if not store.has(facts):
         store.add(facts, iter([content]), str(bundle / MANIFEST_FILE), sizes.append)
     if not is_known:
-        index.put(path, encoded)
+        index.put(path, encoded, built_at(bundle).isoformat(timespec="seconds"))
     state = "unchanged" if is_known and not sizes else "published"  # files that were lost are added again
     return PublishedRow(
         bundle=bundle,

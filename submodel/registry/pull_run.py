@@ -8,6 +8,7 @@ from `registry.json` in the state folder, never from the workspace.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -79,6 +80,7 @@ class Pulled:
     fetched_bytes: int  # over the network or from the mirror, index included
     bundle_bytes: int
     seconds: float
+    built_at: str | None  # ISO 8601, in UTC; None for a bundle that an older version has published
 
 
 def run_pull(
@@ -105,7 +107,9 @@ def run_pull(
     fetcher = RegistryFetcher()
     # Two pulls at once: the second waits, and finds the files. One lock for the store, one for what was seen.
     with hold_lock(store.folder / "lock", on_event), hold_lock(state_folder() / "registries.lock", on_event):
-        document, facts = _find_bundle(RegistryIndex(address, key, fetcher), names, address)
+        index = RegistryIndex(address, key, fetcher)
+        document, facts = _find_bundle(index, names, address, target)
+        built_at = index.built_at(document["repository"])
         is_new = not _is_there(target, facts)
         if is_new:
             files = _fetch(store, fetcher, address, facts, find_artifact(document, SHARED), on_bytes)
@@ -129,6 +133,7 @@ def run_pull(
         fetched_bytes=fetcher.fetched_bytes,
         bundle_bytes=facts["bytes"] + sum(file["bytes"] for file in files.values()),
         seconds=round(time.monotonic() - started_s, 2),
+        built_at=None if built_at is None else built_at.isoformat(timespec="seconds"),
     )
 
 
@@ -154,15 +159,22 @@ def _kept_settings() -> Mapping[str, Any]:
     return kept if isinstance(kept, dict) else {}
 
 
-def _find_bundle(index: RegistryIndex, names: list[str], address: str) -> tuple[RepositoryDocument, FileFacts]:
+def _find_bundle(
+    index: RegistryIndex, names: list[str], address: str, target: Path
+) -> tuple[RepositoryDocument, FileFacts]:
     for name in names:
         document = index.find(name)
         facts = None if document is None else find_artifact(document, BUNDLE)
         if document is not None and facts is not None:
             return document, facts
+    wanted = " or ".join(names)
+    if os.path.lexists(target):
+        raise RegistryError(
+            f"The registry {address} has no bundle for {wanted}: it was removed, or has another name there, which "
+            f"--repository gives; the one in {target} stays, and `submodel trust --forget` stops its use."
+        )
     raise RegistryError(
-        f"The registry {address} has no bundle for {' or '.join(names)}; publish one, or name the repository with "
-        "--repository."
+        f"The registry {address} has no bundle for {wanted}; publish one, or name the repository with --repository."
     )
 
 

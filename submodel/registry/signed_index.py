@@ -34,7 +34,16 @@ from tuf.api.serialization.json import JSONSerializer
 from contract.errors import RegistryError, first_line
 from contract.files.folders import replace_file
 from contract.files.untrusted_json import read_bytes
-from submodel.registry.index import BIN_BITS, BIN_PREFIX, LIMITS, METADATA, REPOSITORIES, ROOT_FILE, root_keys
+from submodel.registry.index import (
+    BIN_BITS,
+    BIN_PREFIX,
+    BUILT_AT,
+    LIMITS,
+    METADATA,
+    REPOSITORIES,
+    ROOT_FILE,
+    root_keys,
+)
 
 # Of what timestamp and snapshot pin by version; these two alone are renewed, and end soon.
 LASTING_DAYS: Final = 3650
@@ -84,13 +93,27 @@ class SignedIndex:
             raise ValueError("its document has changed") from error
         return content
 
-    def put(self, path: str, content: bytes) -> None:
-        """Write a document below `repositories/` and put it into the index; `save` signs it."""
+    def put(self, path: str, content: bytes, built_at: str | None = None) -> None:
+        """Write a document below `repositories/` and put it into the index; `save` signs it.
+
+        built_at: when the document's bundle was built, in ISO 8601. It is no part of the document, which stays the same
+        if the same bundle is published from a copy with other times.
+        """
         name, targets = self._bin_of(path)
         target = TargetFile.from_data(path, content, ["sha256"])
+        if built_at is not None:
+            target.unrecognized_fields["custom"] = {BUILT_AT: built_at}
         write_bytes(self._folder / REPOSITORIES / target.get_prefixed_paths()[0], content)
         targets.targets[path] = target
         self._changed.add(name)
+
+    def remove(self, path: str) -> bool:
+        """Take a document out of the index, which `save` signs; return whether it was there. Its file stays."""
+        name, targets = self._bin_of(path)
+        if targets.targets.pop(path, None) is None:
+            return False
+        self._changed.add(name)
+        return True
 
     def save(self, days: float) -> None:
         """Sign and write what changed, valid for so many days; `timestamp.json` last, which makes it the index."""

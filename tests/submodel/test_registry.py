@@ -54,7 +54,7 @@ from submodel.registry.publish_run import PublishedRow, PublishSettings, _find_b
 from submodel.registry.pull_run import SETTINGS_FILE, PullSettings, run_pull
 from submodel.registry.store import UNUSED_DAYS, FileStore
 from testbed.git import git
-from testbed.registries import NAME, make_adapted_bundle, make_repository, publish
+from testbed.registries import NAME, REMOTE, make_adapted_bundle, make_repository, publish
 
 SAME = [
     "https://github.com/Acme/App.git",
@@ -586,6 +586,53 @@ def test_publishing_again_rewrites_no_part_of_the_index(registry: Path, tiny_bun
     assert {path.name for path in (registry / "metadata").glob("*.repositories-*.json")} == before
 
 
+def test_a_name_that_was_removed_is_not_pulled_any_more(
+    registry: Path, published: tuple[Path, str], repository: Path, newer: Path
+) -> None:
+    publish(newer, registry, name="example.com/acme/other")
+    settings = PullSettings(folder=repository, address=str(registry), key=published[1])
+    pulled = run_pull(settings)
+    words = ["publish", "--to", str(registry), "--key", str(registry.with_suffix(".pem"))]
+    done = CliRunner().invoke(app, [*words, "--remove", REMOTE, "--json"])
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["removed"] == NAME
+    with pytest.raises(RegistryError) as refused:
+        run_pull(settings)
+    assert str(refused.value) == (
+        f"The registry {registry.as_uri()}/ has no bundle for {NAME}: it was removed, or has another name there, which "
+        f"--repository gives; the one in {pulled.bundle} stays, and `submodel trust --forget` stops its use."
+    )
+    assert run_pull(replace(settings, name="example.com/acme/other")).state == "pulled", "the others stay"
+    again = CliRunner().invoke(app, [*words, "--remove", NAME])
+    assert again.exit_code == 1 and f"has no bundle for {NAME}" in str(again.exception)
+    publish(newer, registry)
+    assert run_pull(settings).build == build_of(newer)
+
+
+@pytest.mark.parametrize("more", [[], ["bundle", "--remove", NAME], ["--remove", NAME, "--new"]])
+def test_a_bundle_is_published_or_a_name_removed(registry: Path, more: list[str]) -> None:
+    words = ["publish", "--to", str(registry), "--key", str(registry.with_suffix(".pem")), *more]
+    assert CliRunner().invoke(app, words).exit_code == 2
+
+
+def test_a_pull_prints_when_the_bundle_was_built(
+    registry: Path, published: tuple[Path, str], repository: Path, newer: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is the time of the publisher's file: what is pulled is written now."""
+    built_s = 1_700_000_000
+    os.utime(newer / MANIFEST_FILE, (built_s, built_s))
+    publish(newer, registry)
+    monkeypatch.chdir(repository)
+    for words in (f"({sum_of(newer)} bytes, ", "is the newest one, "):
+        done = CliRunner().invoke(app, ["pull", str(registry), "--key", published[1], "--json"])
+        assert words in done.stderr and done.stderr.endswith("built on 2023-11-14.\n")
+        assert json.loads(done.stdout)["built_at"] == "2023-11-14T22:13:20+00:00"
+
+
+def sum_of(folder: Path) -> str:
+    return f"{sum(path.stat().st_size for path in folder.rglob('*') if path.is_file()):,}"
+
+
 def test_without_drafts(tiny_bundle: Bundle, repository: Path, tmp_path: Path) -> None:
     bundle = Path(shutil.copytree(tiny_bundle.folder, tmp_path / "bundle"))
     (bundle / DRAFTS).mkdir()
@@ -631,8 +678,8 @@ def test_files_that_no_bundle_uses_are_forgotten(tmp_path: Path) -> None:
 def test_a_registry_that_another_publisher_has_begun_meanwhile_is_not_begun_again(
     registry: Path, tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    looks = [lambda settings: None, publish_run._check_registry]  # the first one came too early
-    monkeypatch.setattr(publish_run, "_check_registry", lambda settings: looks.pop(0)(settings))
+    looks = [lambda folder, is_new: None, publish_run._check_registry]  # the first one came too early
+    monkeypatch.setattr(publish_run, "_check_registry", lambda folder, is_new: looks.pop(0)(folder, is_new=is_new))
     key, index = registry.with_suffix(".pem"), registry / "metadata" / "timestamp.json"
     settings = PublishSettings(folder=tiny_bundle.folder, registry=registry, key_file=key, is_new=True, name=NAME)
     before = index.read_bytes()
