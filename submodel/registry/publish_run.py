@@ -137,7 +137,7 @@ def run_publish(
                 row = PublishedRow(bundle=bundle, state="failed", error=why)
             rows.append(row)
             names.add(row.repository)
-        if any(row.state != "failed" for row in rows):
+        if not settings.is_new or any(row.state != "failed" for row in rows):  # else the next run begins it
             index.save(settings.valid_days)
     return signer.public_key.keyval["public"], rows
 

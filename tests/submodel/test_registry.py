@@ -633,6 +633,24 @@ def sum_of(folder: Path) -> str:
     return f"{sum(path.stat().st_size for path in folder.rglob('*') if path.is_file()):,}"
 
 
+def test_the_index_is_renewed_even_if_no_bundle_can_be_published(
+    registry: Path, tiny_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else all laptops would refuse it after 30 days of nightly runs. A new registry is not begun without a bundle."""
+    monkeypatch.setattr(publish_run, "read_bundle", lambda bundle: read_bundle(tmp_path / "nowhere"))
+    index = registry / "metadata" / "timestamp.json"
+    before = json.loads(index.read_bytes())["signed"]
+    settings = PublishSettings(
+        folder=tiny_bundle.folder, registry=registry, key_file=registry.with_suffix(".pem"), name=NAME, valid_days=60
+    )
+    for one in (settings, replace(settings, registry=tmp_path / "new", is_new=True)):
+        _, [row] = run_publish(one)
+        assert row.state == "failed"
+    after = json.loads(index.read_bytes())["signed"]
+    assert after["expires"] > before["expires"] and after["version"] > before["version"]
+    assert not (tmp_path / "new" / "metadata").exists()
+
+
 def test_without_drafts(tiny_bundle: Bundle, repository: Path, tmp_path: Path) -> None:
     bundle = Path(shutil.copytree(tiny_bundle.folder, tmp_path / "bundle"))
     (bundle / DRAFTS).mkdir()
