@@ -28,6 +28,7 @@ from securesystemslib.signer import CryptoSigner
 from tuf.api.metadata import TargetFile
 
 from contract.bundle.bundle import (
+    AGAIN,
     MANIFEST_FILE,
     MODEL_FILE,
     WORKSPACE_BUNDLE,
@@ -108,7 +109,10 @@ def run_publish(
     """
     bundles = _find_bundles(settings.folder)
     if settings.name is not None and len(bundles) > 1:
-        raise RegistryError(f"--repository names one bundle, and {settings.folder} has {len(bundles)}; leave it out.")
+        raise RegistryError(
+            f"--repository names one bundle, and {settings.folder} has {len(bundles)}; publish one of them alone, such "
+            f"as {bundles[0][0]}."
+        )
     _check_registry(settings.registry, is_new=settings.is_new)
     signer = _open_key(settings.key_file, settings.registry, is_new=settings.is_new)
     settings.registry.mkdir(parents=True, exist_ok=True)
@@ -131,7 +135,7 @@ def run_publish(
                     check_trusted(bundle, build)
                 row = _publish(bundle, build, name, settings, index, store, shared)
             except SubmodelError as error:
-                row = PublishedRow(bundle=bundle, state="failed", error=str(error))
+                row = PublishedRow(bundle=bundle, state="failed", error=_mended_by_fleet(bundle, str(error)))
             except OSError as error:
                 why = f"{bundle} can't be published ({error.strerror or error}); look at the disk of the registry."
                 row = PublishedRow(bundle=bundle, state="failed", error=why)
@@ -331,24 +335,33 @@ def _name_of(bundle: Path, settings: PublishSettings) -> str:
     if bundle.parts[-2:] == WORKSPACE_BUNDLE.parts:
         root = bundle.parents[1]
         if is_part(root):
-            raise RegistryError(f"{root} is a part of a git repository; give its name with --repository.")
+            raise RegistryError(f"{root} is a part of a git repository; {_alone(bundle)}.")
         return names_of(root)[0]
     record = bundle.parent / RECORD_FILE
     try:
         document: Any = read_json(record, MAX_FILE_BYTES)
         name = repository_name(document["remote"])  # not of a path, which names no repository to other machines
     except FileNotFoundError as error:
-        raise RegistryError(
-            f"{bundle} lies in no repository, and no {record} names one; give its name with --repository."
-        ) from error
+        raise RegistryError(f"{bundle} lies in no repository, and no {record} names one; {_alone(bundle)}.") from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise RegistryError(f"{record} names no remote; give the repository's name with --repository.") from error
+        raise RegistryError(f"{record} names no remote; {_alone(bundle)}.") from error
     if name is None:
         raise RegistryError(
-            f"{bundle} has no name: its remote {document['remote']} is a path of this machine; give the repository's "
-            "name with --repository."
+            f"{bundle} has no name: its remote {document['remote']} is a path of this machine; {_alone(bundle)}."
         )
     return name
+
+
+def _mended_by_fleet(bundle: Path, error: str) -> str:
+    """The sentence about a bundle, with the advice that helps: `fleet` keeps a damaged result until it is removed."""
+    if not (bundle.parent / RECORD_FILE).is_file():
+        return error
+    return error.replace(f"; {AGAIN}.", f"; remove {bundle.parent} and run `submodel fleet` again.")
+
+
+def _alone(bundle: Path) -> str:
+    """What to do with a bundle that has no name of its own: in a folder of several, --repository names none of them."""
+    return f"publish {bundle} alone, with its name in the registry as --repository"
 
 
 def _chunks(path: Path) -> Iterator[bytes]:

@@ -284,10 +284,11 @@ def test_a_folder_of_repositories_and_of_results(tiny_bundle: Bundle, newer: Pat
         ("c", "git@example.com:acme/a"),
         ("local", "file:///srv/git/app.git"),
         ("relative", "../app"),
+        ("part", ""),
     ):
         shutil.copytree(newer, folder / name / "bundle")
         if remote is not None:
-            (folder / name / "result.json").write_text(json.dumps({"remote": remote}))
+            (folder / name / "result.json").write_text(json.dumps({"remote": remote or None}))
     clone = make_repository(folder / "clone", "https://example.com/acme/clone")
     shutil.copytree(tiny_bundle.folder, clone / WORKSPACE_BUNDLE)  # of this account
     stranger = make_repository(folder / "stranger", "https://example.com/acme/stranger")
@@ -309,14 +310,30 @@ def test_a_folder_of_repositories_and_of_results(tiny_bundle: Bundle, newer: Pat
         "clone": "published",
         "local": "failed",
         "relative": "failed",
+        "part": "failed",
         "stranger": "failed",
         "disguised": "failed",
     }
     errors = {row.bundle.relative_to(folder).parts[0]: row.error for row in rows if row.error}
-    assert "give its name with --repository" in errors["b"] and "another bundle of example.com/acme/a" in errors["c"]
-    assert all("is a path of this machine; give" in errors[name] for name in ("local", "relative"))
+    alone = {name: f"publish {folder / name / 'bundle'} alone, with its name" for name in errors}
+    assert alone["b"] in errors["b"] and "another bundle of example.com/acme/a" in errors["c"]
+    assert all(f"is a path of this machine; {alone[name]}" in errors[name] for name in ("local", "relative"))
+    assert f"names no remote; {alone['part']}" in errors["part"]
     for name in ("stranger", "disguised"):
         assert "was not built by this account" in errors[name]
+
+
+def test_a_damaged_result_of_a_fleet_is_mended_by_the_fleet(tiny_bundle: Bundle, registry: Path) -> None:
+    """The fleet looks at names and sizes alone, and would keep it for ever."""
+    result = registry.parent / "results" / "app"
+    shutil.copytree(tiny_bundle.folder, result / "bundle")
+    (result / "result.json").write_text(json.dumps({"remote": f"https://{NAME}"}))
+    model = result / "bundle" / MODEL_FILE
+    model.write_bytes(bytes(model.stat().st_size))
+    key_file = registry.with_suffix(".pem")
+    _, [row] = run_publish(PublishSettings(folder=result.parent, registry=registry, key_file=key_file))
+    assert row.error is not None
+    assert row.error.endswith(f"(SHA-256 differs); remove {result} and run `submodel fleet` again.")
 
 
 def test_the_exit_code_says_that_one_was_not_published(tiny_bundle: Bundle, newer: Path, tmp_path: Path) -> None:
@@ -343,7 +360,7 @@ def test_a_name_is_for_one_bundle_and_a_folder_must_have_one(tiny_bundle: Bundle
         shutil.copytree(tiny_bundle.folder, tmp_path / "results" / name / "bundle")
     (tmp_path / "empty").mkdir()
     for folder, error in (
-        ("results", "--repository names one bundle, and .* has 2; leave it out"),
+        ("results", "--repository names one bundle, and .* has 2; publish one of them alone, such as .*bundle"),
         ("empty", "has no bundle; name one"),
         ("nowhere", "has no bundle; name one"),
     ):
@@ -487,7 +504,7 @@ def test_a_part_of_a_repository_is_not_published_under_the_name_of_the_whole(new
     )
     _, [row] = run_publish(settings)
     assert row.error is not None and row.error.endswith(
-        "is a part of a git repository; give its name with --repository."
+        f"is a part of a git repository; publish {row.bundle} alone, with its name in the registry as --repository."
     )
 
 
