@@ -63,6 +63,8 @@ from submodel.registry.signed_index import SignedIndex
 from submodel.registry.store import CHUNK_BYTES, FileStore
 
 RECORD_FILE: Final = "result.json"  # {"remote": ADDRESS, …}, as `submodel fleet` leaves it beside a `bundle/`
+INDEX_FILE: Final = "fleet.json"  # beside such folders: {"repositories": [{"name": NAME, …}, …], …}
+MAX_INDEX_BYTES: Final = 1 << 30  # 100,000 repositories take 120 MB
 MAX_FILE_BYTES: Final = 1 << 16  # of a key, and of RECORD_FILE
 # Of the texts that a bundle was built of, its successor knows so many. A renamed file's text is the same. One text that
 # many repositories have, such as a licence or an empty module, is too little unless there were ten at most.
@@ -103,11 +105,11 @@ def run_publish(
 ) -> tuple[str, list[PublishedRow]]:
     """Publish all bundles of a folder; return the registry's public key and a row for each bundle.
 
-    on_bundle: gets bundles done so far, and in all. on_event: gets a sentence if another command is to be waited for.
-    Raises RegistryError if there is nothing to publish, the key can't be used, or the registry is none, or is signed
-    with another key, and LockError if the registry's disk knows no locks.
+    on_bundle: gets bundles done so far, and in all. on_event: gets a sentence if another command is to be waited for,
+    and about what is left out. Raises RegistryError if there is nothing to publish, the key can't be used, or the
+    registry is none, or is signed with another key, and LockError if the registry's disk knows no locks.
     """
-    bundles = _find_bundles(settings.folder)
+    bundles = _find_bundles(settings.folder, on_event)
     if settings.name is not None and len(bundles) > 1:
         raise RegistryError(
             f"--repository names one bundle, and {settings.folder} has {len(bundles)}; publish one of them alone, such "
@@ -117,7 +119,7 @@ def run_publish(
     signer = _open_key(settings.key_file, settings.registry, is_new=settings.is_new)
     settings.registry.mkdir(parents=True, exist_ok=True)
     rows: list[PublishedRow] = []
-    names: set[str | None] = set()
+    names: dict[str, Path] = {}  # whose bundle has each name
     shared: set[str] = set()  # hashes of the shared graphs that were found here: each is read once a run
     with hold_lock(settings.registry / ".lock", on_event):
         # Again: another publisher may have begun it meanwhile.
@@ -129,7 +131,9 @@ def run_publish(
             try:
                 name = _name_of(bundle, settings)
                 if name in names:
-                    raise RegistryError(f"{bundle} is another bundle of {name}; publish one of them.")
+                    raise RegistryError(
+                        f"{bundle} is another bundle of {name} than {names[name]}; publish one of them."
+                    )
                 build = build_of(bundle)
                 if not is_named:  # a clone may have brought it along
                     check_trusted(bundle, build)
@@ -140,7 +144,8 @@ def run_publish(
                 why = f"{bundle} can't be published ({error.strerror or error}); look at the disk of the registry."
                 row = PublishedRow(bundle=bundle, state="failed", error=why)
             rows.append(row)
-            names.add(row.repository)
+            if row.repository is not None:
+                names[row.repository] = bundle
         if not settings.is_new or any(row.state != "failed" for row in rows):  # else the next run begins it
             index.save(settings.valid_days)
     return signer.public_key.keyval["public"], rows
@@ -200,8 +205,11 @@ def _open_key(path: Path, registry: Path, *, is_new: bool) -> CryptoSigner:
     return CryptoSigner(key)
 
 
-def _find_bundles(folder: Path) -> list[tuple[Path, bool]]:
-    """The bundles of a folder, and whether each was named itself: others may have come along with a clone."""
+def _find_bundles(folder: Path, on_event: Callable[[str], None] = lambda text: None) -> list[tuple[Path, bool]]:
+    """The bundles of a folder, and whether each was named itself: others may have come along with a clone.
+
+    Of a fleet's results those that its index names.
+    """
     has_build = (folder / WORKSPACE_BUNDLE / MANIFEST_FILE).is_file() and not is_workspace_link(folder)
     if (folder / MANIFEST_FILE).is_file() and not has_build and not (folder / ".git").exists():
         return [(folder.absolute(), True)]
@@ -218,9 +226,36 @@ def _find_bundles(folder: Path) -> list[tuple[Path, bool]]:
                 break
         if found and one == folder:  # a repository
             return found
+    named = _named_by_fleet(folder / INDEX_FILE)
+    stale = [place for place, _ in found if named is not None and _is_stale(place, named)]
+    if stale:
+        on_event(
+            f"{len(stale):,} results in {folder}, first {stale[0].parent.name}, are left out: its {INDEX_FILE} does not "
+            "name them. Remove them, or publish their bundles alone."
+        )
+        gone = set(stale)
+        found = [one for one in found if one[0] not in gone]
     if not found:
         raise RegistryError(f"{folder} has no bundle; name one, a repository after its build, or a folder of such.")
     return found
+
+
+def _named_by_fleet(index: Path) -> set[str] | None:
+    """The names of a fleet's index; None if there is none. Raises RegistryError if it is damaged."""
+    try:
+        return {row["name"] for row in read_json(index, MAX_INDEX_BYTES)["repositories"]}
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RegistryError(
+            f"{index} can't be read as the index of a fleet ({first_line(error, 200)}); run `submodel fleet` again, or "
+            "publish the bundles alone."
+        ) from error
+
+
+def _is_stale(bundle: Path, named: set[str]) -> bool:
+    """Whether a bundle is a fleet's result that its index no longer names."""
+    return bundle.parent.name not in named and (bundle.parent / RECORD_FILE).is_file()
 
 
 def _publish(

@@ -316,11 +316,35 @@ def test_a_folder_of_repositories_and_of_results(tiny_bundle: Bundle, newer: Pat
     }
     errors = {row.bundle.relative_to(folder).parts[0]: row.error for row in rows if row.error}
     alone = {name: f"publish {folder / name / 'bundle'} alone, with its name" for name in errors}
-    assert alone["b"] in errors["b"] and "another bundle of example.com/acme/a" in errors["c"]
+    assert alone["b"] in errors["b"]
+    assert (
+        f"{folder / 'c' / 'bundle'} is another bundle of example.com/acme/a than {folder / 'a' / 'bundle'}"
+        in errors["c"]
+    )
     assert all(f"is a path of this machine; {alone[name]}" in errors[name] for name in ("local", "relative"))
     assert f"names no remote; {alone['part']}" in errors["part"]
     for name in ("stranger", "disguised"):
         assert "was not built by this account" in errors[name]
+
+
+def test_of_a_fleet_s_results_those_that_its_index_names_are_published(
+    tiny_bundle: Bundle, registry: Path, tmp_path: Path
+) -> None:
+    """What the file no longer names stays in the folder, and may be years old."""
+    folder = tmp_path / "results"
+    for name in ("kept", "gone"):
+        shutil.copytree(tiny_bundle.folder, folder / name / "bundle")
+        (folder / name / "result.json").write_text(json.dumps({"remote": f"https://example.com/acme/{name}"}))
+    (folder / "fleet.json").write_text(json.dumps({"repositories": [{"name": "kept"}, {"name": "new"}]}))
+    said: list[str] = []
+    settings = PublishSettings(folder=folder, registry=registry, key_file=registry.with_suffix(".pem"))
+    _, rows = run_publish(settings, on_event=said.append)
+    assert [(row.repository, row.state) for row in rows] == [("example.com/acme/kept", "published")]
+    assert len(said) == 1 and said[0].startswith(f"1 results in {folder}, first gone, are left out")
+    for damaged in ("{", "[]", "{}"):
+        (folder / "fleet.json").write_text(damaged)
+        with pytest.raises(RegistryError, match=r"fleet\.json can't be read .*; run `submodel fleet` again"):
+            run_publish(settings)
 
 
 def test_a_damaged_result_of_a_fleet_is_mended_by_the_fleet(tiny_bundle: Bundle, registry: Path) -> None:
