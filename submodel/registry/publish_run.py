@@ -28,12 +28,9 @@ from securesystemslib.signer import CryptoSigner
 from tuf.api.metadata import TargetFile
 
 from contract.bundle.bundle import (
-    AGAIN,
     MANIFEST_FILE,
     MODEL_FILE,
-    WORKSPACE_BUNDLE,
     build_of,
-    is_workspace_link,
     read_bundle,
     sealed_manifest,
 )
@@ -41,11 +38,11 @@ from contract.bundle.previous import built_at
 from contract.bundle.trusted_builds import check_trusted
 from contract.documents import FileFacts, Manifest
 from contract.errors import RegistryError, SubmodelError, first_line
-from contract.files.file_names import is_link
 from contract.files.lock_file import hold_lock
 from contract.files.seals import keep_key
-from contract.files.untrusted_json import parse_json, read_bytes, read_json
+from contract.files.untrusted_json import parse_json, read_bytes
 from exporters.packed_bundle import has_drafts, without_drafts
+from submodel.registry.found_bundles import find_bundles, mended_by_fleet, name_of
 from submodel.registry.index import (
     BUNDLE,
     FILES,
@@ -58,14 +55,11 @@ from submodel.registry.index import (
     read_document,
     target_path,
 )
-from submodel.registry.names import given_name, is_part, names_of, repository_name
+from submodel.registry.names import given_name
 from submodel.registry.signed_index import SignedIndex
 from submodel.registry.store import CHUNK_BYTES, FileStore
 
-RECORD_FILE: Final = "result.json"  # {"remote": ADDRESS, …}, as `submodel fleet` leaves it beside a `bundle/`
-INDEX_FILE: Final = "fleet.json"  # beside such folders: {"repositories": [{"name": NAME, …}, …], …}
-MAX_INDEX_BYTES: Final = 1 << 30  # 100,000 repositories take 120 MB
-MAX_FILE_BYTES: Final = 1 << 16  # of a key, and of RECORD_FILE
+MAX_KEY_BYTES: Final = 1 << 16
 # Of the texts that a bundle was built of, its successor knows so many. A renamed file's text is the same. One text that
 # many repositories have, such as a licence or an empty module, is too little unless there were ten at most.
 LEAST_SHARE: Final = 0.1
@@ -109,7 +103,7 @@ def run_publish(
     and about what is left out. Raises RegistryError if there is nothing to publish, the key can't be used, or the
     registry is none, or is signed with another key, and LockError if the registry's disk knows no locks.
     """
-    bundles = _find_bundles(settings.folder, on_event)
+    bundles = find_bundles(settings.folder, on_event)
     if settings.name is not None and len(bundles) > 1:
         raise RegistryError(
             f"--repository names one bundle, and {settings.folder} has {len(bundles)}; publish one of them alone, such "
@@ -129,7 +123,7 @@ def run_publish(
         for number, (bundle, is_named) in enumerate(bundles):
             on_bundle(number, len(bundles))
             try:
-                name = _name_of(bundle, settings)
+                name = name_of(bundle) if settings.name is None else given_name(settings.name)
                 if name in names:
                     raise RegistryError(
                         f"{bundle} is another bundle of {name} than {names[name]}; publish one of them."
@@ -139,7 +133,7 @@ def run_publish(
                     check_trusted(bundle, build)
                 row = _publish(bundle, build, name, settings, index, store, shared)
             except SubmodelError as error:
-                row = PublishedRow(bundle=bundle, state="failed", error=_mended_by_fleet(bundle, str(error)))
+                row = PublishedRow(bundle=bundle, state="failed", error=mended_by_fleet(bundle, str(error)))
             except OSError as error:
                 why = f"{bundle} can't be published ({error.strerror or error}); look at the disk of the registry."
                 row = PublishedRow(bundle=bundle, state="failed", error=why)
@@ -194,7 +188,7 @@ def _open_key(path: Path, registry: Path, *, is_new: bool) -> CryptoSigner:
         keep_key(path, lambda: CryptoSigner.generate_ed25519().private_bytes)
     try:
         with path.open("rb") as file:  # a pipe too: CI gives secrets so
-            key = load_pem_private_key(file.read(MAX_FILE_BYTES), None)
+            key = load_pem_private_key(file.read(MAX_KEY_BYTES), None)
     except FileNotFoundError as error:
         raise RegistryError(f"There is no key {path}; name the file that --new made.") from error
     except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as error:  # TypeError: it has a password
@@ -203,59 +197,6 @@ def _open_key(path: Path, registry: Path, *, is_new: bool) -> CryptoSigner:
     if not isinstance(key, Ed25519PrivateKey):
         raise RegistryError(f"The key {path} is not an Ed25519 key; name the file that --new made.")
     return CryptoSigner(key)
-
-
-def _find_bundles(folder: Path, on_event: Callable[[str], None] = lambda text: None) -> list[tuple[Path, bool]]:
-    """The bundles of a folder, and whether each was named itself: others may have come along with a clone.
-
-    Of a fleet's results those that its index names.
-    """
-    has_build = (folder / WORKSPACE_BUNDLE / MANIFEST_FILE).is_file() and not is_workspace_link(folder)
-    if (folder / MANIFEST_FILE).is_file() and not has_build and not (folder / ".git").exists():
-        return [(folder.absolute(), True)]
-    found = []
-    # A hidden one may be a result that `submodel fleet` was replacing when it was killed.
-    within = sorted(one for one in folder.iterdir() if not one.name.startswith(".")) if folder.is_dir() else ()
-    for one in (folder, *within):
-        # A link may lead to the model of another repository; a folder that was named may be one.
-        places = () if is_workspace_link(one) else (one / WORKSPACE_BUNDLE,)
-        places += () if is_link(one / "bundle") else (one / "bundle",)
-        for place in (*places, *((folder,) if one == folder else ())):
-            if os.path.isfile(place / MANIFEST_FILE):  # noqa: PTH113 - pathlib raises where a folder may not be entered
-                found.append((place.absolute(), False))
-                break
-        if found and one == folder:  # a repository
-            return found
-    named = _named_by_fleet(folder / INDEX_FILE)
-    stale = [place for place, _ in found if named is not None and _is_stale(place, named)]
-    if stale:
-        on_event(
-            f"{len(stale):,} results in {folder}, first {stale[0].parent.name}, are left out: its {INDEX_FILE} does not "
-            "name them. Remove them, or publish their bundles alone."
-        )
-        gone = set(stale)
-        found = [one for one in found if one[0] not in gone]
-    if not found:
-        raise RegistryError(f"{folder} has no bundle; name one, a repository after its build, or a folder of such.")
-    return found
-
-
-def _named_by_fleet(index: Path) -> set[str] | None:
-    """The names of a fleet's index; None if there is none. Raises RegistryError if it is damaged."""
-    try:
-        return {row["name"] for row in read_json(index, MAX_INDEX_BYTES)["repositories"]}
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RegistryError(
-            f"{index} can't be read as the index of a fleet ({first_line(error, 200)}); run `submodel fleet` again, or "
-            "publish the bundles alone."
-        ) from error
-
-
-def _is_stale(bundle: Path, named: set[str]) -> bool:
-    """Whether a bundle is a fleet's result that its index no longer names."""
-    return bundle.parent.name not in named and (bundle.parent / RECORD_FILE).is_file()
 
 
 def _publish(
@@ -362,41 +303,6 @@ def _published(document: RepositoryDocument, store: FileStore) -> Mapping[str, A
 def _texts_of(manifest: Mapping[str, Any]) -> set[str]:
     """The SHA-256 of the texts that a bundle's build has read."""
     return {*manifest.get("learned_sha256", ()), *manifest.get("held_out_sha256", ())}
-
-
-def _name_of(bundle: Path, settings: PublishSettings) -> str:
-    if settings.name is not None:
-        return given_name(settings.name)
-    if bundle.parts[-2:] == WORKSPACE_BUNDLE.parts:
-        root = bundle.parents[1]
-        if is_part(root):
-            raise RegistryError(f"{root} is a part of a git repository; {_alone(bundle)}.")
-        return names_of(root)[0]
-    record = bundle.parent / RECORD_FILE
-    try:
-        document: Any = read_json(record, MAX_FILE_BYTES)
-        name = repository_name(document["remote"])  # not of a path, which names no repository to other machines
-    except FileNotFoundError as error:
-        raise RegistryError(f"{bundle} lies in no repository, and no {record} names one; {_alone(bundle)}.") from error
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise RegistryError(f"{record} names no remote; {_alone(bundle)}.") from error
-    if name is None:
-        raise RegistryError(
-            f"{bundle} has no name: its remote {document['remote']} is a path of this machine; {_alone(bundle)}."
-        )
-    return name
-
-
-def _mended_by_fleet(bundle: Path, error: str) -> str:
-    """The sentence about a bundle, with the advice that helps: `fleet` keeps a damaged result until it is removed."""
-    if not (bundle.parent / RECORD_FILE).is_file():
-        return error
-    return error.replace(f"; {AGAIN}.", f"; remove {bundle.parent} and run `submodel fleet` again.")
-
-
-def _alone(bundle: Path) -> str:
-    """What to do with a bundle that has no name of its own: in a folder of several, --repository names none of them."""
-    return f"publish {bundle} alone, with its name in the registry as --repository"
 
 
 def _chunks(path: Path) -> Iterator[bytes]:

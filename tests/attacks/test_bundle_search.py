@@ -18,7 +18,7 @@ from contract.bundle.bundle import Bundle, find_bundle, read_manifest, seal_mani
 from contract.errors import BundleError, RegistryError
 from lsp_server.bundle_finder import BundleFinder
 from submodel.commands.trust import trust
-from submodel.registry.publish_run import _find_bundles
+from submodel.registry.found_bundles import find_bundles
 
 
 def test_a_bundle_above_the_repository_is_not_found(tmp_path: Path) -> None:
@@ -41,7 +41,7 @@ def test_a_bundle_of_another_repository_is_not_found_through_a_link(tmp_path: Pa
         find_bundle(clone)
     assert BundleFinder().for_file(clone / "a.py", [clone]) is None
     with pytest.raises(RegistryError, match="has no bundle"):
-        _find_bundles(clone)
+        find_bundles(clone)
     (tmp_path / "company" / ".submodel" / "bundle" / "bundle.json").write_text("{}")
     with pytest.raises(BundleError, match="is a link, which no server follows"):
         trust(clone)

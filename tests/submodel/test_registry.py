@@ -48,9 +48,10 @@ from contract.errors import CorpusError, RegistryError
 from contract.files.state_folder import VARIABLE, state_folder
 from submodel.app import app
 from submodel.registry import publish_run
+from submodel.registry.found_bundles import find_bundles
 from submodel.registry.index import FILES
 from submodel.registry.names import given_name, names_of, repository_name, repository_root
-from submodel.registry.publish_run import PublishedRow, PublishSettings, _find_bundles, run_publish
+from submodel.registry.publish_run import PublishedRow, PublishSettings, run_publish
 from submodel.registry.pull_run import SETTINGS_FILE, PullSettings, run_pull
 from submodel.registry.store import UNUSED_DAYS, FileStore
 from testbed.git import git
@@ -496,9 +497,9 @@ def test_an_archive_s_own_bundle_json_does_not_hide_what_was_built_of_it(newer: 
     archive = tmp_path / "archive"
     shutil.copytree(newer, archive)
     shutil.copytree(newer, archive / WORKSPACE_BUNDLE)
-    assert _find_bundles(archive) == [(archive / WORKSPACE_BUNDLE, False)]
+    assert find_bundles(archive) == [(archive / WORKSPACE_BUNDLE, False)]
     shutil.rmtree(archive / ".submodel")
-    assert _find_bundles(archive) == [(archive, True)]
+    assert find_bundles(archive) == [(archive, True)]
 
 
 def test_a_folder_that_may_not_be_entered_does_not_stop_the_others(
@@ -514,7 +515,7 @@ def test_a_folder_that_may_not_be_entered_does_not_stop_the_others(
         return look(path, *arguments, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr("os.stat", refuse)
-    assert _find_bundles(tmp_path / "all") == [(tmp_path / "all" / "app" / WORKSPACE_BUNDLE, False)]
+    assert find_bundles(tmp_path / "all") == [(tmp_path / "all" / "app" / WORKSPACE_BUNDLE, False)]
 
 
 def test_a_part_of_a_repository_is_not_published_under_the_name_of_the_whole(newer: Path, tmp_path: Path) -> None:
