@@ -173,6 +173,11 @@ class RegistryIndex:
         except exceptions.DownloadError as error:
             raise RegistryError(f"{first_line(error)}; try again, or give another address.") from error
         except OSError as error:
+            if error.filename is None:  # python-tuf fetches into a temporary file without a name
+                raise RegistryError(
+                    f"No temporary file can be written ({error.strerror or error}); free space, or set TMPDIR to a "
+                    "folder that can be written."
+                ) from error
             raise StateFolderError(
                 f"What was seen of {self._address} can't be kept ({error.filename}: {error.strerror or error}); free "
                 "space there."

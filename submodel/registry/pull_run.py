@@ -9,6 +9,8 @@ from `registry.json` in the state folder, never from the workspace.
 from __future__ import annotations
 
 import os
+import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,7 +20,7 @@ from urllib.parse import urljoin
 
 from tuf.api.exceptions import DownloadError
 
-from builder.bases.catalogue import cache_folder
+from builder.bases.catalogue import CACHE_VARIABLE, cache_folder
 from contract.bundle.bundle import (
     AGAIN,
     MANIFEST_FILE,
@@ -102,7 +104,7 @@ def run_pull(
     is_part = settings.folder is not None and settings.name is not None  # it may be a package of a larger repository
     root = folder.absolute() if is_part else repository_root(folder)
     names = [given_name(settings.name)] if settings.name is not None else names_of(root)
-    store = FileStore(cache_folder() / "registry")
+    store = FileStore(_own_folder(cache_folder() / "registry"))
     target = root / WORKSPACE_BUNDLE
     fetcher = RegistryFetcher()
     # Two pulls at once: the second waits, and finds the files. One lock for the store, one for what was seen.
@@ -135,6 +137,22 @@ def run_pull(
         seconds=round(time.monotonic() - started_s, 2),
         built_at=None if built_at is None else built_at.isoformat(timespec="seconds"),
     )
+
+
+def _own_folder(folder: Path) -> Path:
+    """Return the cache's folder of pulled files, made with mode 0700: models and drafts hold a repository's code."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if sys.platform != "win32" and folder.stat().st_uid == os.geteuid():
+            folder.chmod(0o700)  # an older version let the umask decide
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise RegistryError(
+            f"The cache folder {folder} can't be written ({error.strerror or error}); free space, or set "
+            f"{CACHE_VARIABLE} to a folder that can be."
+        ) from error
+    return folder
 
 
 def _find_registry(settings: PullSettings) -> tuple[str, str]:
@@ -252,4 +270,4 @@ def _add(
     try:
         store.add(facts, fetcher.fetch(url), url, on_bytes)
     except DownloadError as error:
-        raise RegistryError(f"{first_line(error)}; what was fetched is kept, try again.") from error
+        raise RegistryError(f"{first_line(error)}; the files that were fetched whole are kept, try again.") from error

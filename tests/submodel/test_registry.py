@@ -9,6 +9,7 @@ import queue
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -266,6 +267,44 @@ def test_of_two_pulls_at_once_the_second_waits_and_says_so(
 def test_nobody_answers(repository: Path, published: tuple[Path, str]) -> None:
     with pytest.raises(RegistryError, match=r"can't be fetched .*; try again, or give another address\.$"):
         run_pull(PullSettings(folder=repository, address="http://127.0.0.1:9", key=published[1]))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such modes")
+def test_the_cache_is_closed_to_other_accounts(
+    registry: Path, published: tuple[Path, str], repository: Path, tmp_path: Path
+) -> None:
+    """What a model has learned, and the drafts, are a repository's code. The registry itself is for all to read."""
+    settings = PullSettings(folder=repository, address=str(registry), key=published[1])
+    cache = tmp_path / "cache" / "registry"
+    run_pull(settings)
+    assert cache.stat().st_mode & 0o777 == 0o700
+    cache.chmod(0o755)  # of an older version
+    run_pull(settings)
+    assert cache.stat().st_mode & 0o777 == 0o700
+    assert (registry / FILES).stat().st_mode & 0o055 == 0o055
+
+
+def test_a_cache_that_cannot_be_written_is_named_by_its_variable(
+    registry: Path, published: tuple[Path, str], repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("SUBMODEL_CACHE", str(tmp_path / "file" / "cache"))
+    with pytest.raises(RegistryError, match=r"can't be written \(.+\); free space, or set SUBMODEL_CACHE to a folder"):
+        run_pull(PullSettings(folder=repository, address=str(registry), key=published[1]))
+
+
+def test_without_a_temporary_folder_its_variable_is_named(
+    registry: Path, published: tuple[Path, str], repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, dir: object = None, **__: object) -> object:
+        if dir is None:
+            raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found in ['/tmp']")
+        return make(dir=dir)
+
+    make = tempfile.TemporaryFile
+    monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
+    with pytest.raises(RegistryError, match=r"^No temporary file can be written \(No usable .*\); .* set TMPDIR to a"):
+        run_pull(PullSettings(folder=repository, address=str(registry), key=published[1]))
 
 
 def test_what_is_not_in_the_registry(registry: Path, published: tuple[Path, str], repository: Path) -> None:
