@@ -42,11 +42,13 @@ def fleet(
     from contract.console import StageDisplay, console, print_json
     from submodel.fleet.fleet_run import FleetSettings, is_complete, run_fleet
     from submodel.fleet.live_table import counts_line
-    from submodel.fleet.results import PAGE
+    from submodel.fleet.results import PAGE, worse_than_base
 
     with StageDisplay() as display:
         document = run_fleet(FleetSettings(file=file, output=output, ray=ray), display)
     console.print(f"Repositories: {counts_line(document['repositories'])}.", highlight=False, markup=False)
+    if worse := worse_than_base(document["repositories"]):
+        console.print(f"Worse than their base: {worse:,}; the page shows them first.", highlight=False, markup=False)
     for row in document["repositories"]:
         if row["state"] == "failed":
             console.print(f"{row['name']}: {row['reason']}", style="yellow", highlight=False, markup=False)

@@ -4,6 +4,7 @@
     OUTPUT/NAME/bundle/                  the bundle, as a build writes it
     OUTPUT/NAME/report.html, report.json its report
     OUTPUT/NAME/result.json              what it was built from, sealed by this user's key
+    OUTPUT/.previous/NAME/               the results that these have replaced
     OUTPUT/.work/NAME/                   a build that has not ended, or failed; the next run resumes it
 
 A result is believed only if this user's `fleet` recorded it and its bundle is still that one: a folder of results may
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -35,6 +36,7 @@ from submodel.report.render import read_saved
 RECORD: Final = "result.json"
 INDEX: Final = "fleet.json"
 PAGE: Final = "fleet.html"
+PREVIOUS: Final = ".previous"
 SCHEMA: Final = 1  # of the index
 BUNDLE: Final = "bundle"
 _PURPOSE: Final = "fleet result"
@@ -119,6 +121,7 @@ def renew_remote(output: Path, name: str, result: Result, remote: str | None, se
 def publish(output: Path, name: str, build: Path, facts: Mapping[str, Any], seal: bytes) -> Result:
     """Put a finished build's bundle and report in the place of the repository's results; returns their record.
 
+    The old ones go to PREVIOUS, in the place of those before.
     facts: key, fingerprint, remote, machine and seconds. Raises SubmodelError; the old results then stay.
     """
     paths = BuildPaths(root=build)
@@ -134,7 +137,8 @@ def publish(output: Path, name: str, build: Path, facts: Mapping[str, Any], seal
         result["quality"] = quality
     target = output / name
     report["paths"] = {"bundle": str(target / BUNDLE), "report": str(target / paths.report.name)}
-    with replace_folder(target, marker=RECORD) as fresh:
+    keep = output / PREVIOUS / name if read_result(output, name, seal) is not None else None
+    with replace_folder(target, marker=RECORD, keep=keep) as fresh:
         shutil.copy(paths.report, fresh)
         write_json(fresh / paths.figures.name, report, mode=PRIVATE)
         write_text(fresh / RECORD, sealed_json(seal, _PURPOSE, name, result))
@@ -142,6 +146,12 @@ def publish(output: Path, name: str, build: Path, facts: Mapping[str, Any], seal
         trust_build(bundle.build)  # another machine of the cluster may have built it, with a list of its own
     remove_tree(build.parent)
     return cast(Result, result)
+
+
+def worse_than_base(rows: Iterable[Row]) -> int:
+    """How many of the sub-models that lie in the results are worse than their base."""
+    qualities = (row["result"].get("quality") for row in rows if "result" in row)
+    return sum(quality["is_worse"] for quality in qualities if quality is not None)
 
 
 def write_index(output: Path, document: Mapping[str, Any]) -> None:

@@ -158,6 +158,32 @@ def test_a_failure_is_a_row_and_its_old_bundle_stays(place: Path, builds: Builds
     assert states(run(status=1))["worse"] == "built"
 
 
+def test_one_previous_result_is_kept(place: Path, builds: Builds) -> None:
+    """So that there is a way back from a model that is worse."""
+    run()
+    assert not (place / "out" / ".previous").exists()
+    records = [(place / "out" / "third" / "result.json").read_bytes()]
+    for number in (1, 2):
+        (place / "third" / "a.py").write_text(f"NAME = {number}\n")
+        run()
+        records.append((place / "out" / "third" / "result.json").read_bytes())
+    previous = place / "out" / ".previous"
+    assert [one.name for one in previous.iterdir()] == ["third"]
+    assert (previous / "third" / "result.json").read_bytes() == records[1]
+    shutil.rmtree(place / "out" / "third")
+    (previous / "third").rename(place / "out" / "third")
+    (place / "third" / "a.py").write_text("NAME = 1\n")
+    assert states(run())["third"] == "kept", "it is a result like any other"
+
+
+def test_the_number_of_models_that_are_worse_is_printed(place: Path, builds: Builds) -> None:
+    words = ["fleet", "fleet.toml", "-o", "out"]
+    assert "Worse than their base: 1; the page shows them first." in CliRunner().invoke(app, words).output
+    path = place / "fleet.toml"
+    path.write_text(path.read_text().replace('"worse", ', ""))
+    assert "Worse" not in CliRunner().invoke(app, words).output
+
+
 def test_a_base_that_cannot_be_found_fails_the_repositories_that_name_it(place: Path, builds: Builds) -> None:
     before = run()["repositories"][1]["result"]
     path = place / "fleet.toml"
