@@ -12,7 +12,7 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from contract.errors import SubmodelError, first_line
@@ -28,7 +28,7 @@ TICK_S: Final = 1.0
 HEAD_MISSES: Final = 3  # connections refused one after the other, a tick apart, before the head counts as lost
 HEAD_WAIT_S: Final = 600.0
 HEAD_RETRY_S: Final = 10.0
-JOIN_WAIT_S: Final = 60.0  # for the machines of a head that has come back
+JOIN_WAIT_S: Final = 60.0  # for the machines of a head that has started or come back
 HEAD_LOSSES: Final = 10  # of a head that comes back, without a build that ends in between
 LOCAL_STARTS: Final = 3  # Ray gives its own start up after 30 seconds, which a busy machine may need
 _LOCAL_STORE_BYTES: Final = 128 << 20  # of Ray's shared memory: a task's document and outcome are all that is passed
@@ -60,7 +60,8 @@ def build_on_cluster(
                 with _cluster(address) as ray:
                     if lost_s is not None:
                         on_event("The Ray cluster is there again; unfinished builds resume.")
-                        _wait_for_machines(ray, [part for _, part in waiting.values()])
+                    if address != LOCAL:
+                        _wait_for_machines(ray, {part for _, part in waiting.values()}, on_event)
                     lost_s = None
                     for name, outcome in _run(ray, waiting, on_tick):
                         losses = 0
@@ -147,11 +148,21 @@ def _machines(ray: Any) -> list[Mapping[str, float]]:
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]
 
 
-def _wait_for_machines(ray: Any, parts: Sequence[TaskPart]) -> None:
+def _wait_for_machines(ray: Any, parts: Collection[TaskPart], on_event: Callable[[str], None]) -> None:
     """Wait until each task fits a machine: they join a head one after the other. Some may never come."""
     until_s = time.monotonic() + JOIN_WAIT_S
-    while any(_refuse(part, _machines(ray)) for part in parts) and time.monotonic() < until_s:
+    is_said = False
+    while _fit_none(parts, _machines(ray)) and time.monotonic() < until_s:
+        if not is_said:
+            on_event(
+                f"Some builds fit no machine of the Ray cluster; waiting {JOIN_WAIT_S:.0f} s for others to join it."
+            )
+            is_said = True
         time.sleep(TICK_S)
+
+
+def _fit_none(parts: Collection[TaskPart], machines: Sequence[Mapping[str, float]]) -> bool:
+    return any(_refuse(part, machines) for part in parts)
 
 
 def _resources(part: TaskPart) -> dict[str, Any]:
@@ -166,7 +177,10 @@ def _refuse(part: TaskPart, machines: Sequence[Mapping[str, float]]) -> str | No
         return None
     memory = f", {part.memory_gb:g} GB of memory" if part.memory_gb else ""
     gpus = f", {part.gpus:g} GPUs" if part.gpus else ""
-    return f"No machine of the Ray cluster has {part.cores} cores{memory}{gpus}; ask for less in [task]."
+    return (
+        f"No machine of the Ray cluster has {part.cores} cores{memory}{gpus}; ask for less in [task], or start one and "
+        "run it again."
+    )
 
 
 def _answers(address: str) -> bool:

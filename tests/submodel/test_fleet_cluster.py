@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -64,6 +63,10 @@ class Played:
         )
         self.on_wait: Callable[[], None] = lambda: None
         self.on_init: Callable[[], None] = lambda: None
+        self.clock_s = 0.0
+
+    def sleep(self, seconds: float) -> None:
+        self.clock_s += seconds
 
     def init(self, **options: Any) -> None:
         self.on_init()
@@ -110,7 +113,7 @@ def ray(monkeypatch: pytest.MonkeyPatch) -> Iterator[Played]:
     played = Played()
     monkeypatch.setitem(sys.modules, "ray", played)
     monkeypatch.setattr(cluster, "_answers", lambda address: True)
-    monkeypatch.setattr(cluster, "time", SimpleNamespace(monotonic=time.monotonic, sleep=lambda seconds: None))
+    monkeypatch.setattr(cluster, "time", SimpleNamespace(monotonic=lambda: played.clock_s, sleep=played.sleep))
     yield played
     starts_and_ends = [name for name, _ in played.calls if name in ("init", "shutdown")]
     assert starts_and_ends == ["init", "shutdown"] * (len(starts_and_ends) // 2)
@@ -210,6 +213,22 @@ def test_machines_that_join_a_head_later_are_waited_for(ray: Played, monkeypatch
     outcomes, _ = build(["a", "b", "c"])
     assert outcomes == {name: {"machine": name} for name in "abc"}
     assert looks[0] > 5
+
+
+def test_machines_that_join_a_new_head_are_waited_for_before_a_build_is_refused(
+    ray: Played, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nodes = ray.nodes
+    monkeypatch.setattr(ray, "nodes", lambda: nodes() if ray.clock_s >= 20 else [])
+    outcomes, said = build(["a", "b"])
+    assert outcomes == {name: {"machine": name} for name in "ab"}
+    assert said == ["Some builds fit no machine of the Ray cluster; waiting 60 s for others to join it."]
+
+
+def test_a_cluster_of_this_machine_alone_is_not_waited_for(ray: Played) -> None:
+    outcomes, said = build(["a"], TaskPart(cores=3), address="local")
+    assert "3 cores; ask" in outcomes["a"]["reason"]
+    assert (said, ray.clock_s) == ([], 0.0)
 
 
 def test_a_silent_head_is_noticed(ray: Played, monkeypatch: pytest.MonkeyPatch) -> None:
