@@ -14,12 +14,12 @@ from typing import Any, Final
 
 import msgspec
 
-from builder.bases.resolve import AUTO, ResolvedBase, resolve_base
+from builder.bases.resolve import AUTO, SECOND_CHOICE, ResolvedBase, resolve_base
 from builder.number_format import fastest_dtype
 from contract.bundle.bundle import build_of
 from contract.bundle.trusted_builds import check_trusted
 from contract.console import StageDisplay
-from contract.errors import SubmodelError
+from contract.errors import BaseModelError, SubmodelError
 from contract.files.folders import make_folder, write_text
 from contract.files.seals import seal_key
 from contract.versions import PROGRAM
@@ -99,13 +99,19 @@ class Fleet:
     def _find_bases(self) -> dict[str, ResolvedBase]:
         """The bases that the file names, by that name; a base is found once, before any machine builds with it.
 
-        One that can't be found fails the repositories that name it.
+        One that can't be found fails the repositories that name it. So does the second choice of "auto": a night
+        without the hub must not build all models on another base.
         """
         found = {}
         with self._display.stage("find the bases") as advance:
             for spec in dict.fromkeys(one.build.base for one in self._repositories.values()):
                 try:
                     base = resolve_base(spec, on_event=self._display.say, on_progress=advance)
+                    if spec == AUTO and base.why.startswith(SECOND_CHOICE):
+                        raise BaseModelError(
+                            f'base = "{AUTO}" would give all repositories {base.name}: {base.why.rstrip(".")}. To take '
+                            f'it, write base = "{base.name}" in [build].'
+                        )
                 except SubmodelError as error:
                     self._not_found[spec] = str(error)
                     self._display.say(f"The repositories with the base {spec} fail: {error}")

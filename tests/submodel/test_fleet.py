@@ -7,12 +7,14 @@ import importlib.util
 import json
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
+from builder.bases.resolve import SECOND_CHOICE
 from contract.bundle.bundle import Bundle, read_bundle
 from contract.files.seals import seal_key
 from contract.files.state_folder import StateFolderError
@@ -192,6 +194,22 @@ def test_a_base_that_cannot_be_found_fails_the_repositories_that_name_it(place: 
     assert states(document) == {"good": "kept", "worse": "failed", "third": "kept"}
     assert "There is no base model" in document["repositories"][1]["reason"]
     assert document["repositories"][1]["result"] == before
+
+
+def test_a_second_choice_of_auto_is_no_base_of_a_fleet(
+    place: Path, builds: Builds, base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A night without the hub would build all models on another base."""
+    found = fleet_run.resolve_base(str(base))
+    second = replace(found, name="smollm2-135m", why=f"{SECOND_CHOICE} (qwen: the hub can't be reached.)")
+    monkeypatch.setattr(fleet_run, "resolve_base", lambda spec, **_: second if spec == "auto" else found)
+    path = place / "fleet.toml"
+    path.write_text(path.read_text().replace('"worse"', '{ source = "worse", build = { base = "auto" } }'))
+    document = run(status=1)
+    assert states(document) == {"good": "built", "worse": "failed", "third": "built"}
+    reason = document["repositories"][1]["reason"]
+    assert reason.startswith('base = "auto" would give all repositories smollm2-135m: it is the best that is available')
+    assert reason.endswith('write base = "smollm2-135m" in [build].')
 
 
 def test_another_configuration_of_the_base_builds_all_again(place: Path, builds: Builds, base: Path) -> None:
