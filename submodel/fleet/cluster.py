@@ -1,8 +1,9 @@
 """Tasks on a Ray cluster: Ray places them, starts them again if a machine or a process is lost, and counts resources.
 
-What Ray does not do is done here: a task that fits no machine is refused, since Ray would wait for one forever, and a
-lost head is waited for. Ray ends the program of a driver whose head is gone for a minute, so the head is asked each
-second. No state of the fleet lies in Ray: what was built is on the disk, and unfinished builds resume there.
+What Ray does not do is done here: a task that fits no machine is refused, since Ray would wait for one forever, at once
+or, if its machine has left, after HEAD_WAIT_S. A lost head is waited for. Ray ends the program of a driver whose head
+is gone for a minute, so the head is asked each second. No state of the fleet lies in Ray: what was built is on the
+disk, and unfinished builds resume there.
 """
 
 from __future__ import annotations
@@ -119,6 +120,8 @@ def _run(
     most = 8 + 4 * int(sum(machine.get("CPU", 0) for machine in machines))
     names = iter(list(tasks))
     pending: dict[Any, str] = {}  # Ray's reference → name
+    unfit_s: dict[str, float] = {}  # name → since when it fits no machine: the one that it fitted has left
+    looked_s = time.monotonic()
     misses = 0
     while True:
         while len(pending) < most and (name := next(names, None)) is not None:
@@ -142,6 +145,18 @@ def _run(
                     raise _HeadLost from error
                 outcome = {"reason": _lost(ray, error)}
             yield pending.pop(reference), outcome
+        now_s = time.monotonic()
+        if misses or now_s - looked_s < HEAD_RETRY_S:
+            continue
+        looked_s, there = now_s, _machines(ray)
+        for reference, name in list(pending.items()):
+            refusal = _refuse(tasks[name][1], there)
+            if refusal is None:
+                unfit_s.pop(name, None)
+            elif now_s - unfit_s.setdefault(name, now_s) > HEAD_WAIT_S:
+                ray.cancel(reference)
+                del pending[reference]
+                yield name, {"reason": refusal}
 
 
 def _machines(ray: Any) -> list[Mapping[str, float]]:

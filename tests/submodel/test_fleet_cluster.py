@@ -231,6 +231,28 @@ def test_a_cluster_of_this_machine_alone_is_not_waited_for(ray: Played) -> None:
     assert (said, ray.clock_s) == ([], 0.0)
 
 
+@pytest.mark.parametrize("away_s", [cluster.HEAD_WAIT_S / 2, 10 * cluster.HEAD_WAIT_S])
+def test_a_machine_that_leaves_is_waited_for_and_not_forever(
+    ray: Played, monkeypatch: pytest.MonkeyPatch, away_s: float
+) -> None:
+    """Ray itself would keep its builds waiting; one that comes back gets them again."""
+    nodes, cancelled = ray.nodes, []
+
+    def wait(references: list[Any], num_returns: int, timeout: float) -> tuple[list[Any], list[Any]]:
+        ray.sleep(timeout)
+        return (references[:1] if ray.clock_s >= away_s else []), references[1:]
+
+    monkeypatch.setattr(ray, "wait", wait)
+    monkeypatch.setattr(ray, "nodes", lambda: nodes() if ray.clock_s == 0 or ray.clock_s >= away_s else [])
+    monkeypatch.setattr(ray, "cancel", cancelled.append, raising=False)
+    outcomes, _ = build(["a", "b"])
+    if away_s < cluster.HEAD_WAIT_S:
+        assert outcomes == {name: {"machine": name} for name in "ab"} and not cancelled
+    else:
+        assert all("No machine of the Ray cluster" in outcomes[name]["reason"] for name in "ab")
+        assert len(cancelled) == 2 and ray.clock_s < 2 * cluster.HEAD_WAIT_S
+
+
 def test_a_silent_head_is_noticed(ray: Played, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cluster, "_answers", lambda address: False)
     monkeypatch.setattr(ray, "wait", lambda references, num_returns, timeout: ([], references))
