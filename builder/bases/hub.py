@@ -31,7 +31,7 @@ from huggingface_hub.utils import disable_progress_bars
 
 from builder.bases.catalogue import MODEL_TYPES, BaseModel, gguf_path
 from builder.bases.download import disk_refusal
-from builder.bases.wheels import check_space
+from builder.bases.wheels import ASKS_FOR_PASSWORD, PROXY_REFUSES, check_space
 from contract.errors import BaseModelError
 from contract.files.disk_errors import DISK_ERRORS, is_disk_full
 from contract.files.folders import SPARE_BYTES, write_text
@@ -217,6 +217,8 @@ def _refusal(hub_id: str, error: Exception) -> BaseModelError:
         why = f"the hub didn't answer within {PATIENCE_S:.0f} seconds"
     elif "CERTIFICATE_VERIFY_FAILED" in str(error):
         why = "its certificate is not trusted here; name your proxy's certificates with REQUESTS_CA_BUNDLE"
+    elif PROXY_REFUSES in str(error):
+        why = ASKS_FOR_PASSWORD
     else:
         why = "the hub can't be reached"
     return BaseModelError(f"{hub_id} is unavailable from the model hub: {why}.")

