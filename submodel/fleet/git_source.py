@@ -16,6 +16,7 @@ for which git asks the user's credential helpers: hosts rename repositories.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -29,6 +30,7 @@ from contract.files.removal import remove_tree
 from contract.repository.git import GitError, run_git
 
 PROTOCOLS: Final = ("https", "http", "ssh")
+CERTIFICATES: Final = ("GIT_SSL_CAINFO", "GIT_SSL_CAPATH")
 ASK_S: Final = 60.0
 FETCH_S: Final = 1_800.0
 MAX_LIST_BYTES: Final = 256 << 20  # of the commit's files: some million names
@@ -168,10 +170,13 @@ def _reach_out(address: str) -> Mapping[str, str]:
     """The environment in which git may speak to a server, and asks nobody. No redirect leads to plain http.
 
     The system's configuration is read here: proxies, certificates and credential helpers stand there on many machines.
+    Of the caller's variables for git, only CERTIFICATES count: CI services set them, and they can run no program.
     """
     is_plain = urlsplit(address).scheme == "http"
+    certificates = {name: str(Path(os.environ[name]).absolute()) for name in CERTIFICATES if os.environ.get(name)}
     return {
         **_config(),
+        **certificates,
         "GCM_INTERACTIVE": "never",  # Git Credential Manager opens windows
         "GIT_CONFIG_NOSYSTEM": "0",
         # Goes before protocol.allow. The user's own `url.….insteadOf` may put ssh in the place of https.
