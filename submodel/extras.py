@@ -28,6 +28,7 @@ _MODULES: Final = (
 )
 # Without it pip's torch on Linux brings GPU libraries of several gigabytes.
 _CPU_TORCH: Final = ("--torch-backend", "cpu")
+_IN_A_CLONE: Final = "  # in a clone of submodel's repository"
 
 
 def prepare_to_build(command: str) -> None:
@@ -50,7 +51,8 @@ def install_command(command: str = "build", prefix: Path | None = None, *, extra
     """Return the shell line that adds an extra to the installation at `prefix` (by default this one).
 
     The line uses the installer that made the environment, and the source that submodel was installed from. An
-    environment of uvx is never changed; there the line runs the command in another one.
+    environment of uvx is never changed; there the line runs the command in another one. If the source is unknown, the
+    line is one for a clone: on the package index, that name may be a stranger's until we have released there.
     """
     prefix = prefix or Path(sys.prefix)
     source = _source(extra)
@@ -64,18 +66,22 @@ def install_command(command: str = "build", prefix: Path | None = None, *, extra
         line = ["uv", "pip", "install", "--python", str(prefix), *_CPU_TORCH, *source]
     else:
         line = [sys.executable, "-m", "pip", "install", *source]
-    return shell_line(line)
+    return f"{shell_line(line)}{_IN_A_CLONE if source == _of_clone(extra) else ''}"
+
+
+def _of_clone(extra: str) -> list[str]:
+    return [f".[{extra}]"]
 
 
 def _source(extra: str) -> list[str]:
-    """Arguments of an installer: submodel with the extra, from where it was installed (PEP 610), else by its name."""
+    """Arguments of an installer: submodel with the extra, from where it was installed (PEP 610), else from a clone."""
     try:
         origin = json.loads(importlib.metadata.distribution("submodel").read_text("direct_url.json") or "{}")
     except importlib.metadata.PackageNotFoundError:  # run from its source, without being installed
         origin = {}
     url = origin.get("url")
     if not url:
-        return [f"submodel[{extra}]"]
+        return _of_clone(extra)
     if "vcs_info" in origin:
         version_control = origin["vcs_info"]
         url = f"{version_control['vcs']}+{url}@{version_control['commit_id']}"
