@@ -1,5 +1,6 @@
 # syntax=docker/dockerfile:1
-# Two images: `serve` answers completions and has no torch; `build` makes sub-models, too.
+# Two images: `serve` answers completions and has no torch; `build` makes sub-models, too, also with `fleet`, and
+# publishes them.
 #
 #   docker build --target serve -t submodel .
 #   docker run --rm -i --network none -v "$PWD:$PWD:ro" -w "$PWD" submodel serve --stdio --bundle .submodel/bundle
@@ -32,12 +33,14 @@ FROM serve AS build
 USER root
 # hadolint ignore=DL3008
 RUN apt-get update \
-    && apt-get install --yes --no-install-recommends git \
+    && apt-get install --yes --no-install-recommends git openssh-client \
     && rm -rf /var/lib/apt/lists/*
 # PyTorch's index of CPU builds; its wheels on PyPI bring GPU libraries of several gigabytes.
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
+# `--build-arg EXTRAS=build` leaves out Ray and what signs a registry.
+ARG EXTRAS=build,fleet,publish
 RUN --mount=type=bind,from=wheel,source=/wheels,target=/wheels \
     python -m pip install --no-cache-dir --extra-index-url "${TORCH_INDEX}" \
-    "submodel[build] @ file://$(echo /wheels/submodel-*.whl)"
+    "submodel[${EXTRAS}] @ file://$(echo /wheels/submodel-*.whl)"
 USER submodel
 CMD ["build"]

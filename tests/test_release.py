@@ -38,6 +38,13 @@ def test_the_wheel_holds_the_packages_and_no_tests_benchmarks_or_results():
 
 
 @needs_all_files
+def test_the_image_of_builds_has_what_a_company_s_commands_need():
+    [extras] = re.findall(r"(?m)^ARG EXTRAS=(\S+)$", (ROOT / "Dockerfile").read_text("utf-8"))
+    known = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
+    assert {"build", "fleet", "publish"} == set(extras.split(",")) <= set(known)
+
+
+@needs_all_files
 def test_the_image_is_made_from_each_package():
     left_out = re.findall(r"(?m)^/(\S+)$", (ROOT / ".dockerignore").read_text("utf-8"))
     assert "tests" in left_out
