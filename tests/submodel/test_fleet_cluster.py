@@ -236,7 +236,8 @@ def test_a_machine_that_leaves_is_waited_for_and_not_forever(
     ray: Played, monkeypatch: pytest.MonkeyPatch, away_s: float
 ) -> None:
     """Ray itself would keep its builds waiting; one that comes back gets them again."""
-    nodes, cancelled = ray.nodes, []
+    nodes = ray.nodes
+    cancelled: list[Any] = []
 
     def wait(references: list[Any], num_returns: int, timeout: float) -> tuple[list[Any], list[Any]]:
         ray.sleep(timeout)

@@ -13,7 +13,7 @@ def test_certificates_of_a_ci_service_are_passed_on_and_nothing_that_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """git runs in the folder that it fetches into: a relative name would be one of the stranger's."""
-    seen = {}
+    seen: dict[str, str] = {}
 
     def run_git(root: Path, *words: str, more: dict[str, str], **_: object) -> bytes:
         seen.update(more)

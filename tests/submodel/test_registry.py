@@ -296,7 +296,7 @@ def test_a_cache_that_cannot_be_written_is_named_by_its_variable(
 def test_without_a_temporary_folder_its_variable_is_named(
     registry: Path, published: tuple[Path, str], repository: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(*_: object, dir: object = None, **__: object) -> object:
+    def refuse(*_: object, dir: Path | None = None, **__: object) -> object:
         if dir is None:
             raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found in ['/tmp']")
         return make(dir=dir)
