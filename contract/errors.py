@@ -54,5 +54,9 @@ class BundleError(SubmodelError):
     """A bundle is missing, incomplete, changed, or of another kind than its reader expects."""
 
 
+class NewerBundleError(BundleError):
+    """A bundle is of a newer version of submodel than its reader."""
+
+
 class RegistryError(SubmodelError):
     """A registry of bundles can't be reached, read or written, or is not what its key says."""

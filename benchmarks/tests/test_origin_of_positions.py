@@ -96,7 +96,7 @@ def stroke(before: str, truth: str) -> Keystroke:
 
 def test_a_line_is_known_if_a_code_file_had_its_text_at_any_indentation() -> None:
     files = [
-        SourceFile(path=path, language=language, text=text, sha256=path, split="")
+        SourceFile(path=path, language=language, text=text, sha256=path, split="calibration")
         for path, language, text in (
             ("learned.py", "Python", "    value = 1\n"),
             ("learned.md", "Markdown", "value = 2\n"),

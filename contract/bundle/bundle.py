@@ -20,7 +20,7 @@ from typing import Any, cast
 from contract.bundle.previous import forget_older, mark_newest, place_for
 from contract.bundle.trusted_builds import check_trusted, trust_build, trusted_folder
 from contract.documents import ArchitectureFacts, FileFacts, Manifest
-from contract.errors import BuildError, BundleError, ExportError
+from contract.errors import BuildError, BundleError, ExportError, NewerBundleError
 from contract.files.file_names import DEVICES, is_link, is_stray
 from contract.files.folders import replace_folder, write_text
 from contract.files.home import folders_up
@@ -330,7 +330,10 @@ def check_manifest(document: Any, where: Path) -> None:
     """
     if not isinstance(document, dict) or document.get("schema") != SCHEMA:
         found = document.get("schema") if isinstance(document, dict) else None
-        raise BundleError(f"{where} has the schema {found!r}, this version reads {SCHEMA}; {AGAIN}.")
+        wrong = f"{where} has the schema {found!r}, this version reads {SCHEMA}"
+        if type(found) is int and found > SCHEMA:
+            raise NewerBundleError(f"{wrong}; upgrade submodel.")
+        raise BundleError(f"{wrong}; {AGAIN}.")
     files = document.get("files")
     if not isinstance(files, dict) or not {MODEL_FILE, TOKENIZER_FILE} <= files.keys():
         raise BundleError(f"{where} lists no {MODEL_FILE} or {TOKENIZER_FILE}; {AGAIN}.")

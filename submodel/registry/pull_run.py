@@ -35,7 +35,7 @@ from contract.bundle.bundle import (
 )
 from contract.bundle.trusted_builds import trust_build
 from contract.documents import FileFacts
-from contract.errors import BundleError, RegistryError, first_line
+from contract.errors import BundleError, NewerBundleError, RegistryError, first_line
 from contract.files.folders import PRIVATE, write_json
 from contract.files.lock_file import hold_lock
 from contract.files.state_folder import state_folder
@@ -227,6 +227,8 @@ def _fetch(
         raise BundleError(f"{address} has a {MANIFEST_FILE} that is no JSON ({error}); publish it again.") from error
     try:
         check_manifest(manifest, Path(MANIFEST_FILE))
+    except NewerBundleError as error:
+        raise NewerBundleError(f"The bundle in {address} can't be used: its {error}") from error
     except BundleError as error:
         why = str(error).removesuffix(f"; {AGAIN}.")
         raise BundleError(f"{address} has a {MANIFEST_FILE} that can't be used ({why}); publish it again.") from error

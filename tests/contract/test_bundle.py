@@ -89,7 +89,8 @@ def test_names_a_truncated_file_without_hashing(bundle: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"schema": 99}, "schema 99"),
+        ({"schema": 99}, "schema 99.*; upgrade submodel"),
+        ({"schema": 1}, "schema 1,.*; run `submodel build`"),
         ({"schema": None}, "schema None"),
         ({"layout": "optimum"}, "format 'optimum'"),
         ({"files": {}}, "lists no onnx/model.onnx"),

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from builder.bases.resolve import SECOND_CHOICE
+from builder.bases.resolve import SECOND_CHOICE, resolve_base
 from contract.bundle.bundle import Bundle, read_bundle
 from contract.files.seals import seal_key
 from contract.files.state_folder import StateFolderError
@@ -200,7 +200,7 @@ def test_a_second_choice_of_auto_is_no_base_of_a_fleet(
     place: Path, builds: Builds, base: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A night without the hub would build all models on another base."""
-    found = fleet_run.resolve_base(str(base))
+    found = resolve_base(str(base))
     second = replace(found, name="smollm2-135m", why=f"{SECOND_CHOICE} (qwen: the hub can't be reached.)")
     monkeypatch.setattr(fleet_run, "resolve_base", lambda spec, **_: second if spec == "auto" else found)
     path = place / "fleet.toml"

@@ -777,8 +777,13 @@ def test_files_that_no_bundle_uses_are_forgotten(tmp_path: Path) -> None:
 def test_a_registry_that_another_publisher_has_begun_meanwhile_is_not_begun_again(
     registry: Path, tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    looks = [lambda folder, is_new: None, publish_run._check_registry]  # the first one came too early
-    monkeypatch.setattr(publish_run, "_check_registry", lambda folder, is_new: looks.pop(0)(folder, is_new=is_new))
+    check, looks = publish_run._check_registry, iter([False, True])
+
+    def look(folder: Path, *, is_new: bool) -> None:
+        if next(looks):  # the first one came too early
+            check(folder, is_new=is_new)
+
+    monkeypatch.setattr(publish_run, "_check_registry", look)
     key, index = registry.with_suffix(".pem"), registry / "metadata" / "timestamp.json"
     settings = PublishSettings(folder=tiny_bundle.folder, registry=registry, key_file=key, is_new=True, name=NAME)
     before = index.read_bytes()
