@@ -21,7 +21,8 @@ from contract.files.state_folder import state_folder
 from submodel.extras import install_command
 from submodel.fleet.fleet_file import TaskPart
 from submodel.fleet.own_process import build_in_own_process
-from submodel.fleet.task import Outcome, Task, describe
+from submodel.fleet.task import Task, describe
+from submodel.fleet.work_folder import Outcome
 
 LOCAL: Final = "local"
 RETRIES: Final = 3  # of a task whose process or machine was lost; a build resumes, so that a try is seldom for nothing

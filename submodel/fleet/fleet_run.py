@@ -40,7 +40,8 @@ from submodel.fleet.results import (
     renew_remote,
     write_index,
 )
-from submodel.fleet.task import Outcome, Task
+from submodel.fleet.task import Task
+from submodel.fleet.work_folder import Outcome
 from submodel.report.render import render_fleet
 
 WORK: Final = ".work"

@@ -15,16 +15,13 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
+from typing import Any, Final, ParamSpec, TypeVar
 
 import psutil
 
 from contract.files.folders import write_text
+from submodel.fleet.work_folder import OVER_TIME, Outcome
 
-if TYPE_CHECKING:
-    from submodel.fleet.task import Outcome
-
-OVER_TIME: Final = "over-time"  # in a build's folder of work
 _FORKSERVER: Final = "forkserver"  # Windows has none; there each process loads the libraries itself
 _LIBRARIES: Final = ["submodel.fleet.task", "submodel.build.pipeline", "ray"]
 _P = ParamSpec("_P")

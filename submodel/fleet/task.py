@@ -1,13 +1,7 @@
 """One repository's build, as a task of Ray. It needs nothing but its document, and leaves all it made in its folder.
 
 Each task has a process of its own (`submodel.fleet.own_process`). If it is killed, Ray starts the task again, and the
-build resumes from its stages. A folder of work has this form:
-
-    WORK/NAME/build/       what `submodel build -o` writes
-    WORK/NAME/log.jsonl    what the build says, as of `--progress json`
-    WORK/NAME/over-time    the run in which the time limit ended it
-    WORK/NAME/repository/NAME/
-                           the files that git fetched, until the build ends; a title comes from the folder's name
+build resumes from its stages.
 """
 
 from __future__ import annotations
@@ -19,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Final, TypedDict
+from typing import Any, Final
 
 from contract.errors import BuildError, SubmodelError
 from contract.files.disk_errors import resource_problem
@@ -28,10 +22,8 @@ from submodel.build.lock import build_lock, when_free
 from submodel.fleet.fleet_file import BuildPart
 from submodel.fleet.git_source import fetch
 from submodel.fleet.identity import COMMIT, fingerprint_of
-from submodel.fleet.own_process import OVER_TIME
+from submodel.fleet.work_folder import FETCHED, LOG, OVER_TIME, Outcome
 
-LOG: Final = "log.jsonl"
-FETCHED: Final = "repository"
 LOCK_WAIT_S: Final = 180.0
 
 
@@ -51,15 +43,6 @@ class Task:
     dtype: str  # measured by the caller: on another or a busy machine another one may win, and give other weights
     time_limit_s: float
     run: str  # of the caller: a task that Ray starts again belongs to the same one
-
-
-class Outcome(TypedDict, total=False):
-    """How a task ended: with `reason` it failed, a sentence."""
-
-    reason: str
-    fingerprint: str  # of what was built: a folder may have changed since it was looked at
-    machine: str
-    seconds: float
 
 
 def build_repository(document: Mapping[str, Any]) -> Outcome:

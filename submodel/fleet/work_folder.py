@@ -1,0 +1,25 @@
+"""A build's folder of work in a fleet, and how its task ends. Each worker of Ray imports this: it loads nothing heavy.
+
+WORK/NAME/build/       what `submodel build -o` writes
+WORK/NAME/log.jsonl    what the build says, as of `--progress json`
+WORK/NAME/over-time    the run in which the time limit ended it
+WORK/NAME/repository/NAME/
+the files that git fetched, until the build ends; a title comes from the folder's name
+"""
+
+from __future__ import annotations
+
+from typing import Final, TypedDict
+
+LOG: Final = "log.jsonl"
+OVER_TIME: Final = "over-time"
+FETCHED: Final = "repository"
+
+
+class Outcome(TypedDict, total=False):
+    """How a task ended: with `reason` it failed, a sentence."""
+
+    reason: str
+    fingerprint: str  # of what was built: a folder may have changed since it was looked at
+    machine: str
+    seconds: float
