@@ -33,6 +33,7 @@ class ProviderFacts:
     precisions: tuple[str, ...]  # of a graph that it runs well, best first
     device: str | None = None  # whose memory can hold the KV cache; None: the computer's own memory holds it
     caveat: str = ""
+    refusal: str = ""  # why it is never taken, though it may be there
 
 
 PROVIDERS: dict[Provider, ProviderFacts] = {
@@ -43,7 +44,12 @@ PROVIDERS: dict[Provider, ProviderFacts] = {
         name="CUDAExecutionProvider", package="onnxruntime-gpu", precisions=("fp16",), device="cuda"
     ),
     Provider.WEBGPU: ProviderFacts(
-        name="WebGpuExecutionProvider", package="onnxruntime-webgpu", precisions=("fp16", "int4")
+        name="WebGpuExecutionProvider",
+        package="onnxruntime-webgpu",
+        precisions=("fp16", "int4"),
+        # With a cache in the computer's own memory, IOBinding copies the past once, when it is bound: every later step
+        # would attend to old keys. No machine was there to try a cache in its own memory.
+        refusal="it is not supported, since its KV cache would have to lie in its own memory, which is untried",
     ),
     Provider.DIRECTML: ProviderFacts(
         name="DmlExecutionProvider",
@@ -98,7 +104,7 @@ def choose_provider(wanted: Provider, offered: Collection[str], precisions: Coll
 
 
 def without_accelerator(choice: Choice, error: str | None = None) -> Choice:
-    """Return the processor in place of a choice whose provider did not start, or could not load the graph (`error`)."""
+    """Return the processor in place of a choice whose provider did not start, or failed with the graph (`error`)."""
     facts = PROVIDERS[choice.provider]
     why = f"{choice.provider}: {facts.name} did not start; its driver or a library of its own may be missing"
     if error is not None:
@@ -108,6 +114,8 @@ def without_accelerator(choice: Choice, error: str | None = None) -> Choice:
 
 def _obstacle(provider: Provider, offered: Collection[str], precisions: Collection[str]) -> str | None:
     facts = PROVIDERS[provider]
+    if facts.refusal:
+        return f"{provider}: {facts.refusal}"
     if facts.name not in offered:
         return (
             f"{provider}: this ONNX Runtime has no {facts.name}, only {', '.join(sorted(offered))} "
