@@ -26,11 +26,12 @@ from lsp_server.decoding.external_data import check_external_data
 from lsp_server.decoding.greedy import GreedyTokens
 from lsp_server.decoding.healing import Start, Vocabulary
 from lsp_server.decoding.kv_cache import KvCache, KvMemory
+from lsp_server.decoding.probe import PROBE, PROBE_TOKENS, find_fault
 from lsp_server.decoding.prompt_chunks import PROMPT_CHUNK
 from lsp_server.decoding.providers import Provider, choose_provider, without_accelerator
 from lsp_server.decoding.runtime import offered_providers
 from lsp_server.decoding.speculation import MAX_DRAFT, Drafter
-from lsp_server.serve_errors import ServeError
+from lsp_server.serve_errors import EngineCrash, ServeError
 
 log = logging.getLogger(__name__)
 
@@ -98,11 +99,12 @@ class Engine:
         has_drafts = lists_file(bundle, f"{FOLDER}/tokens.npy")  # a file that the manifest doesn't list was not checked
         self.drafter: Drafter | None = Drafter(open_index(bundle.folder / FOLDER) if has_drafts else None)
         self.choice = choose_provider(provider, offered_providers(), bundle.graphs)
-        decoder = self._open_accelerated(bundle, cache, threads)
+        decoder = self._open_accelerated(bundle, cache.empty(), threads)
         self.decoder = decoder or self._open(bundle, cache, threads)
         (log.warning if self.choice.is_fallback else log.info)(
             "Running on %s: %s.", self.choice.provider, self.choice.why
         )
+        cache = self.decoder.cache
         self.memory = KvMemory(
             cache, most_kv_bytes(cache, self.encoder.prompt_format) if kv_bytes is None else kv_bytes
         )
@@ -237,17 +239,23 @@ class Engine:
         return self.decoder.feed([prompt_ids[-1], *token_ids[:-1]], keep=len(token_ids)).copy()
 
     def _open_accelerated(self, bundle: Bundle, cache: KvCache, threads: int | None) -> Decoder | None:
-        """Return a decoder on the accelerator of `choice`; None if that is the processor, which takes its place."""
+        """Return a decoder on the accelerator of `choice` that has computed some tokens as it should.
+
+        None if that is the processor, or if the processor takes its place. `cache` is then not to be used.
+        """
         if self.choice.provider is Provider.CPU:
             return None
         try:
             decoder = self._open(bundle, cache, threads)
-        except ServeError as error:  # of its driver or its memory, or of a graph that it can't run
-            self.choice = without_accelerator(self.choice, first_line(error.__cause__ or error, 200))
+            if not decoder.is_started:
+                self.choice = without_accelerator(self.choice)
+                return None  # its memory is free before the other graph is read
+            fault = find_fault(decoder, self.encoder.text_ids(PROBE)[:PROBE_TOKENS])
+        except (ServeError, EngineCrash) as error:  # of its driver or its memory, or of a graph that it can't run
+            fault = first_line(error.__cause__ or error, 200)
+        if fault is not None:
+            self.choice = without_accelerator(self.choice, fault)
             return None
-        if not decoder.is_started:
-            self.choice = without_accelerator(self.choice)
-            return None  # its memory is free before the other graph is read
         return decoder
 
     def _open(self, bundle: Bundle, cache: KvCache, threads: int | None) -> Decoder:

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import NoReturn
 
 import numpy as np
 import pytest
-from onnxruntime import InferenceSession
+from onnxruntime import InferenceSession, IOBinding, OrtValue
 from onnxruntime.capi.onnxruntime_pybind11_state import RuntimeException
 
 from contract.bundle.bundle import Bundle, read_bundle, write_bundle_manifest
 from contract.errors import SubmodelError
 from lsp_server.decoding import decoder as decoder_module
 from lsp_server.decoding import engine as engine_module
+from lsp_server.decoding import kv_cache
 from lsp_server.decoding.decoder import LOGITS_TO_KEEP, Decoder
 from lsp_server.decoding.engine import Engine
-from lsp_server.decoding.kv_cache import KvCache
+from lsp_server.decoding.kv_cache import PAST, KvCache
 from lsp_server.decoding.providers import AUTOMATIC, PROVIDERS, Provider, choose_provider
 from lsp_server.decoding.runtime import open_session
 from lsp_server.serve_errors import ServeError
@@ -115,6 +119,111 @@ def test_a_provider_that_can_not_load_the_graph_leaves_it_to_the_processor(
     (bundle.folder / "onnx" / "model.onnx").write_bytes(b"broken")
     with pytest.raises(SubmodelError):
         Engine(bundle, threads=1, provider=Provider.AUTO)
+
+
+class Accelerated:
+    """A session on the processor that gives itself out as one on an accelerator."""
+
+    def __init__(self, session: InferenceSession, provider: Provider, failure: Exception | None) -> None:
+        self._session, self._provider, self._failure = session, provider, failure
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._session, name)
+
+    def get_providers(self) -> list[str]:
+        return [PROVIDERS[self._provider].name, CPU]
+
+    def run_with_iobinding(self, *arguments: object) -> None:
+        if self._failure is not None:
+            raise self._failure
+        self._session.run_with_iobinding(*arguments)
+
+
+def accelerated_engine(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch, wanted: Provider, failure: Exception | None = None
+) -> Engine:
+    def open_accelerated(path: Path, threads: int | None, provider: Provider) -> InferenceSession | Accelerated:
+        session = open_session(path, threads)
+        return session if provider is Provider.CPU else Accelerated(session, provider, failure)
+
+    monkeypatch.setattr(decoder_module, "open_session", open_accelerated)
+    monkeypatch.setattr(engine_module, "offered_providers", lambda: EVERYTHING)
+    return Engine(bundle, threads=1, provider=wanted)
+
+
+def test_an_accelerator_that_computes_as_it_should_is_taken(
+    tiny_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = half_precision(tiny_bundle, tmp_path)
+    engine = accelerated_engine(bundle, monkeypatch, Provider.OPENVINO)
+    assert (engine.choice.provider, engine.choice.precision) == (Provider.OPENVINO, "fp16")
+    assert (len(engine.memory), engine.decoder.cache.tokens) == (1, [])
+    alone = Engine(replace(bundle, model_path=bundle.graphs["fp16"]), threads=1)
+    prompt = list(range(20, 60))
+    assert engine.generate(prompt, max_new_tokens=8).token_ids == alone.generate(prompt, max_new_tokens=8).token_ids
+
+
+@pytest.mark.parametrize(
+    ("wanted", "failure", "words"),
+    [
+        (Provider.CUDA, None, "CUDA failure 2"),  # as the cache is allocated
+        (Provider.OPENVINO, RuntimeException("no kernel image for this device"), "no kernel image"),
+        (Provider.OPENVINO, RuntimeException("Failed to allocate memory"), "Failed to allocate memory"),
+    ],
+)
+def test_an_accelerator_that_fails_at_its_first_step_leaves_the_graph_to_the_processor(
+    tiny_bundle: Bundle,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    wanted: Provider,
+    failure: Exception | None,
+    words: str,
+) -> None:
+
+    def allocate(*_: object) -> NoReturn:
+        raise RuntimeException("CUDA failure 2: out of memory")
+
+    values = SimpleNamespace(ortvalue_from_numpy=OrtValue.ortvalue_from_numpy, ortvalue_from_shape_and_type=allocate)
+    monkeypatch.setattr(kv_cache, "OrtValue", values)
+    engine = accelerated_engine(half_precision(tiny_bundle, tmp_path), monkeypatch, wanted, failure)
+    assert (engine.choice.provider, engine.choice.precision, engine.choice.is_fallback) == (Provider.CPU, None, True)
+    assert words in engine.choice.why
+    assert engine.generate([5, 6, 7], max_new_tokens=3).token_ids
+    assert engine.decoder.cache.device is None
+    assert engine.decoder.cache.number is np.float32
+
+
+def test_an_accelerator_that_does_not_see_its_last_step_leaves_the_graph_to_the_processor(
+    tiny_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with memory of its own: binding copies the past to it, once."""
+    bind = KvCache.bind
+
+    def bind_copies(cache: KvCache, binding: IOBinding) -> None:
+        bind(cache, binding)
+        if cache.number is np.float16:
+            for name, buffer in zip(cache._names, cache._buffers, strict=True):
+                binding.bind_ortvalue_input(f"{PAST}{name}", OrtValue.ortvalue_from_numpy(buffer.copy()))
+
+    monkeypatch.setattr(KvCache, "bind", bind_copies)
+    engine = accelerated_engine(half_precision(tiny_bundle, tmp_path), monkeypatch, Provider.OPENVINO)
+    assert (engine.choice.provider, engine.choice.is_fallback) == (Provider.CPU, True)
+    assert "OpenVINOExecutionProvider failed (its logits differ between one step and several)" in engine.choice.why
+
+
+def test_an_accelerator_that_computes_no_numbers_leaves_the_graph_to_the_processor(
+    tiny_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    feed = Decoder.feed
+
+    def feed_half(decoder: Decoder, tokens: Sequence[int], *, keep: int = 1) -> np.ndarray:
+        logits = feed(decoder, tokens, keep=keep)
+        return logits * np.nan if decoder.cache.number is np.float16 else logits
+
+    monkeypatch.setattr(Decoder, "feed", feed_half)
+    engine = accelerated_engine(half_precision(tiny_bundle, tmp_path), monkeypatch, Provider.OPENVINO)
+    assert engine.choice.provider is Provider.CPU
+    assert "its logits are no finite numbers" in engine.choice.why
 
 
 def test_automatic_choice_never_takes_what_is_untested() -> None:
