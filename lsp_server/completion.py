@@ -230,7 +230,7 @@ class Completer:
         if not completion.text:
             return replace(completion, threshold=threshold)
         confidence = self._confidence(completion, prompt, answer)
-        if threshold is not None and confidence < threshold:
+        if threshold is not None and not confidence >= threshold:  # NaN is not shown either
             detail = f"its confidence of {confidence:.0%} is below the threshold of {threshold:.0%}"
             step = Step(name="threshold", kind="threshold", action="rejected", detail=detail, before=completion.text)
             completion = Completion(rule="threshold", steps=(*completion.steps, step))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import replace
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from lsp_server.decoding.decoder import Decoder
 from lsp_server.decoding.healing import Start
 from lsp_server.decoding.speculation import NO_DRAFT, Draft, Drafter
+from lsp_server.serve_errors import ServeError
 
 
 class GreedyTokens:
@@ -74,11 +76,15 @@ class GreedyTokens:
     def _take(self, logits: NDArray[np.float32], draft: Draft) -> Iterator[int]:
         """Yield the model's tokens: the draft as far as it is right, and one token more.
 
-        logits: (1 + drafted, vocabulary), the first after the last token that is certain.
+        logits: (1 + drafted, vocabulary), the first after the last token that is certain. Raises ServeError if the best
+        one is no finite number; the cache, which may hold the cause, is then empty.
         """
         chosen: list[tuple[int, float]] = []
         right = 0
         while (choice := self._choose(logits[right])) is not None:
+            if not math.isfinite(logits[right, choice[0]]):  # argmax takes NaN for the largest
+                self._decoder.cache.keep(0)
+                raise ServeError("The model computed no finite numbers for the next token; build the bundle again.")
             chosen.append(choice)
             if right == len(draft.tokens) or choice[0] != draft.tokens[right]:
                 break

@@ -21,6 +21,7 @@ from builder.checkpoint_writer import write_prompts
 from builder.fim_examples import FimExample
 from builder.learning_examples import make_examples
 from contract.bundle.bundle import Bundle, read_bundle, write_bundle_manifest
+from contract.bundle.threshold import ConfidenceThreshold, CurvePoint
 from contract.errors import BundleError
 from contract.prompt import PromptEncoder, shared_prefix
 from lsp_server.completion import Completer, open_completer
@@ -339,6 +340,15 @@ def test_confidence_is_the_product_of_what_is_shown_and_its_end(engine: Engine) 
     completion = Completer(double).complete(at("x = ", 4, options=NOT_HEALED))  # type: ignore[arg-type]
     assert completion.text == "return x;"
     assert completion.confidence == pytest.approx(math.prod(shares))
+
+
+@pytest.mark.parametrize(("share", "is_shown"), [(0.9, True), (0.1, False), (math.nan, False)])
+def test_a_confidence_that_is_low_or_no_number_is_not_shown(engine: Engine, share: float, is_shown: bool) -> None:
+    double = FixedEngine(engine.encoder, "x")
+    double._answer = replace(double._answer, token_ids=(5,), probabilities=(share,))
+    threshold = ConfidenceThreshold(positions=9, curve=(CurvePoint(threshold=0.5, coverage=1, precision=1),))
+    completion = Completer(double, threshold).complete(at("y = ", 4, options=NOT_HEALED))  # type: ignore[arg-type]
+    assert (bool(completion.text), completion.rule == "threshold") == (is_shown, not is_shown)
 
 
 @pytest.mark.parametrize(

@@ -261,6 +261,21 @@ def test_a_lack_of_memory_is_no_fault_of_the_bundle(
         engine.generate([5, 6, 7], max_new_tokens=1)
 
 
+@pytest.mark.filterwarnings("ignore:invalid value")
+@pytest.mark.parametrize("start", ["", "ab"])
+@pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])
+def test_logits_that_are_no_numbers_are_an_error_and_leave_nothing_in_the_cache(
+    engine: Engine, session: onnxruntime.InferenceSession, monkeypatch: pytest.MonkeyPatch, start: str, number: float
+) -> None:
+    feed, prompt_ids = engine.decoder.feed, list(range(30))
+    with monkeypatch.context() as patch:
+        patch.setattr(engine.decoder, "feed", lambda tokens, keep=1: np.full_like(feed(tokens, keep=keep), number))
+        with pytest.raises(ServeError, match="no finite numbers"):
+            engine.generate(prompt_ids, max_new_tokens=3, start=start)
+    assert engine.known_tokens(prompt_ids) == 0
+    assert list(engine.generate(prompt_ids, max_new_tokens=3).token_ids) == naive_answer(session, prompt_ids, 3)
+
+
 @pytest.mark.parametrize("where", ["the keys and values", "an accelerator", "the logits"])
 def test_a_lack_of_memory_for_buffers_is_a_crash(
     tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch, where: str
