@@ -23,8 +23,9 @@ def session_config(version: str) -> dict[str, str]:
         "session.force_spinning_stop": "1",
         # Denormal numbers become zero, which the runtime can do on x86 alone: softmax meets them in a prompt's
         # attention, where each takes a hundred cycles, and without them attention takes half the time (docs/LOG.md).
-        # The runtime does so in each session's pool, and in the thread that opens the first session, which in the
-        # server runs all of them.
+        # The runtime does so in each session's pool, and in the thread that opens the first session of the process. In
+        # the server that thread runs all of them until it is stuck: the thread in its place has denormal numbers again,
+        # so that its own part of attention is slower.
         "session.set_denormal_as_zero": "1",
     }
     if saturates():
