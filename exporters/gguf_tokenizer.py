@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from tokenizers import Tokenizer
 
-from builder.bases.prompt_tokens import FIM_FAMILIES
+from builder.bases.prompt_tokens import FIM_FAMILIES, first_token
 from builder.gguf.tokenizer import CONTROL, PRE_TOKENIZERS, UNUSED, USER_DEFINED
 from contract.errors import ExportError
 from contract.files.untrusted_json import read_json
@@ -69,11 +69,12 @@ def read_vocabulary(folder: Path, config: Mapping[str, Any], end_token: str | No
         (CONTROL if added[i].special else USER_DEFINED) if i in added else NORMAL if token is not None else UNUSED
         for i, token in enumerate(tokens)
     ]
-    first = tokenizer.encode("a", add_special_tokens=True).ids[:1]
     names = _settings(folder)
-    adds_bos = bool(first) and first[0] in added
+    first = first_token(tokenizer, names)
     special = {
-        "bos": first[0] if adds_bos else _id_of(tokenizer, names.get("bos_token"), config.get("bos_token_id")),
+        "bos": tokenizer.token_to_id(first)
+        if first is not None
+        else _id_of(tokenizer, names.get("bos_token"), config.get("bos_token_id")),
         "eos": _id_of(tokenizer, names.get("eos_token") or end_token, config.get("eos_token_id")),
         "padding": _id_of(tokenizer, names.get("pad_token"), config.get("pad_token_id")),
         **{
@@ -88,7 +89,7 @@ def read_vocabulary(folder: Path, config: Mapping[str, Any], end_token: str | No
         types=tuple(types),
         merges=tuple(merge if isinstance(merge, str) else " ".join(merge) for merge in model.get("merges", ())),
         special_ids={name: token_id for name, token_id in special.items() if token_id is not None and token_id < size},
-        adds_bos=adds_bos,
+        adds_bos=first is not None,
         chat_template=template if isinstance(template, str) else None,
     )
 

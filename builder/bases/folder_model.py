@@ -207,3 +207,9 @@ def read_object(path: Path) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise BaseModelError(f"{path} holds no JSON object; fetch it again.")
     return document
+
+
+def read_tokenizer_settings(folder: Path) -> dict[str, Any]:
+    """Read tokenizer_config.json of a model folder; {} if there is none. Raises BaseModelError."""
+    path = folder / "tokenizer_config.json"
+    return read_object(path) if path.is_file() else {}

@@ -14,8 +14,8 @@ from tokenizers import Tokenizer
 from transformers import PreTrainedModel
 
 from builder.artifact import read_artifact
-from builder.bases.folder_model import read_folder_model, read_object
-from builder.bases.prompt_tokens import make_prompt_format, with_control_tokens_special
+from builder.bases.folder_model import read_folder_model, read_object, read_tokenizer_settings
+from builder.bases.prompt_tokens import first_token, make_prompt_format, token_of, with_control_tokens_special
 from builder.bases.resolve import UNKNOWN_LICENCE, ResolvedBase, resolve_base
 from builder.gguf.reader import open_gguf
 from builder.gguf.tokenizer import read_tokenizer
@@ -134,32 +134,22 @@ def _name_special_tokens(model: PreTrainedModel, tokenizer: Tokenizer, vocabular
 
 def _folder_vocabulary(folder: Path) -> _Vocabulary:
     path = folder / "tokenizer.json"
+    settings = read_tokenizer_settings(folder)
     try:
         tokenizer = read_tokenizer_file(path)
-        plain = tokenizer.encode("a", add_special_tokens=False).ids
-        wrapped = tokenizer.encode("a").ids
+        first = first_token(tokenizer, settings)
     except TokenizerError as error:
         raise BaseModelError(f"The tokenizer {path} can't be read: {error}; fetch it again.") from error
     except Exception as error:  # the tokenizers library raises nothing narrower
         raise BaseModelError(f"The tokenizer {path} can't be used: {first_line(error)}; fetch it again.") from error
-    # A tokenizer that puts a token in front says so only by doing it.
-    first = tokenizer.id_to_token(wrapped[0]) if len(wrapped) > len(plain) and wrapped[:1] != plain[:1] else None
     names = {role: _token_name(folder, role) for role in ("bos_token", "eos_token", "pad_token")}
     return _Vocabulary(
         tokenizer=tokenizer,
         adds_bos=first is not None,
         bos_token=first or names["bos_token"],
-        eos_token=names["eos_token"] or _configured_eos(folder, tokenizer),
+        eos_token=names["eos_token"] or token_of(tokenizer, read_object(folder / "config.json").get("eos_token_id")),
         pad_token=names["pad_token"],
     )
-
-
-def _configured_eos(folder: Path, tokenizer: Tokenizer) -> str | None:
-    """The token that config.json gives as the end, by its id; of several, the first."""
-    ids = read_object(folder / "config.json").get("eos_token_id")
-    first = ids[0] if isinstance(ids, list) and ids else ids
-    known = {i: token for token, i in tokenizer.get_vocab(with_added_tokens=True).items()}
-    return known.get(first) if type(first) is int else None
 
 
 def _token_name(folder: Path, role: str) -> str | None:

@@ -8,8 +8,8 @@ badly, which the build's figures show.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
 
 from tokenizers import Tokenizer
 
@@ -39,6 +39,7 @@ STOP_TOKENS: Final = (
     "<file_sep>",
     "<filename>",
 )
+BOS_CLASSES: Final = ("LlamaTokenizer", "LlamaTokenizerFast")  # with `add_bos_token`, which is true by default
 CONTROL_TOKENS: Final = frozenset(STOP_TOKENS).union(*FIM_FAMILIES)
 
 
@@ -63,6 +64,32 @@ def make_prompt_format(
         # An instruct model's own end is that of a turn; its base was trained to end a middle with that of a text.
         end_token=next((token for token in (*END_TOKENS, eos_token) if token in special), None),
     )
+
+
+def first_token(tokenizer: Tokenizer, settings: Mapping[str, Any]) -> str | None:
+    """Return the token that stands in front of each text, or None: by tokenizer.json, or by the class in `settings`.
+
+    `settings` is tokenizer_config.json. Raises what the tokenizers library raises, which has no narrower class than
+    Exception.
+    """
+    plain, wrapped = tokenizer.encode("a", add_special_tokens=False).ids, tokenizer.encode("a").ids
+    # A tokenizer.json that puts a token in front says so only by doing it.
+    if len(wrapped) > len(plain) and wrapped[:1] != plain[:1]:
+        return str(tokenizer.id_to_token(wrapped[0]))
+    # In transformers these classes put their own rule in the place of tokenizer.json's (update_post_processor).
+    if settings.get("tokenizer_class") not in BOS_CLASSES or not settings.get("add_bos_token", True):
+        return None
+    token = settings.get("bos_token")
+    if isinstance(token, Mapping):  # an AddedToken, written out
+        token = token.get("content")
+    return token if isinstance(token, str) and tokenizer.token_to_id(token) is not None else None
+
+
+def token_of(tokenizer: Tokenizer, ids: Any) -> str | None:
+    """Return the token of an id as config.json gives it, the first of several; None if the vocabulary has none."""
+    first = ids[0] if isinstance(ids, list) and ids else ids
+    known = {i: token for token, i in tokenizer.get_vocab(with_added_tokens=True).items()}
+    return known.get(first) if type(first) is int else None
 
 
 def special_tokens(tokenizer: Tokenizer) -> frozenset[str]:

@@ -167,6 +167,26 @@ def test_a_first_token_is_found_by_what_the_tokenizer_does(tmp_path):
     assert base.tokenizer.decode(base.tokenizer.encode("one two three four").ids) == "one two three four"
 
 
+@pytest.mark.parametrize(
+    ("settings", "is_first"),
+    [
+        ({"tokenizer_class": "LlamaTokenizerFast"}, True),
+        ({"tokenizer_class": "LlamaTokenizer", "add_bos_token": True}, True),
+        ({"tokenizer_class": "LlamaTokenizerFast", "add_bos_token": False}, False),
+        ({"tokenizer_class": "LlamaTokenizerFast", "bos_token": "<no such token>"}, False),
+        ({"tokenizer_class": "LlamaTokenizerFast", "bos_token": None}, False),
+        ({"tokenizer_class": "Qwen2Tokenizer"}, False),
+        ({"add_bos_token": True}, False),
+    ],
+)
+def test_a_first_token_is_found_by_the_class_that_adds_it(tmp_path, settings, is_first):
+    """As in DeepSeek-Coder, whose tokenizer.json adds none. transformers says the same."""
+    folder = save_base(tmp_path / "model")
+    document = {"bos_token": {"__type": "AddedToken", "content": "<|endoftext|>"}, **settings}
+    (folder / "tokenizer_config.json").write_text(json.dumps(document))
+    assert load_base(str(folder)).prompt.bos_token == ("<|endoftext|>" if is_first else None)
+
+
 def test_control_tokens_become_special_and_others_stay(tmp_path):
     tokenizer = make_tokenizer()
     tokenizer.add_tokens([AddedToken("<|file_sep|>", special=False), AddedToken("    ", special=False)])

@@ -146,6 +146,19 @@ def test_truncation_and_padding_from_a_training_cut_nothing(folders: Callable[[s
     assert len(ids) > 12
 
 
+def test_a_first_token_is_added_as_the_tokenizer_s_class_adds_it(
+    folders: Callable[[str], Path], tmp_path: Path
+) -> None:
+    """As in DeepSeek-Coder, whose tokenizer.json adds none."""
+    folder = Path(shutil.copytree(folders("llama-tied"), tmp_path / "model"))
+    settings = {"tokenizer_class": "LlamaTokenizerFast", "bos_token": "<|fim_pad|>", "eos_token": END_TOKEN}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    with open_gguf(export_gguf(folder, tmp_path / "model.gguf")) as gguf:
+        assert gguf.metadata["tokenizer.ggml.add_bos_token"] is True
+        token_id = Tokenizer.from_file(str(folder / "tokenizer.json")).token_to_id("<|fim_pad|>")
+        assert gguf.metadata["tokenizer.ggml.bos_token_id"] == token_id
+
+
 def test_files_of_others_stay(folders: Callable[[str], Path], tmp_path: Path) -> None:
     (tmp_path / "thesis.gguf").write_text("precious")
     for target in (tmp_path / "thesis.gguf", tmp_path):
