@@ -20,8 +20,8 @@ from optimum.onnxruntime import ORTModelForCausalLM
 from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, AutoConfig, PretrainedConfig, PreTrainedModel
 
 from builder.artifact import SubModel, read_artifact
-from builder.bases.folder_model import MODEL_FAULTS, check_sizes, model_with_weights
-from builder.bases.prompt_tokens import make_prompt_format
+from builder.bases.folder_model import MODEL_FAULTS, check_sizes, model_with_weights, read_tokenizer_settings
+from builder.bases.prompt_tokens import first_token, make_prompt_format, token_of
 from builder.bases.resolve import licence_of
 from contract.bundle.bundle import (
     OPTIMUM_LAYOUT,
@@ -79,7 +79,7 @@ def export_with_optimum(
         )
     model = _load(model_folder)
     architecture = _architecture(model_folder, model.config)
-    encoder = _encoder(model_folder, model.config)
+    encoder = _encoder(model_folder, model.config, architecture.max_positions)
     sample = replace(settings.parity, prompts=settings.parity.logit_prompts)
     prompts = choose_prompts(source, encoder, sample, max_positions=architecture.max_positions)
     with replace_bundle(bundle_folder) as fresh:
@@ -148,11 +148,15 @@ def without_code(config: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _encoder(model_folder: Path, config: PretrainedConfig) -> PromptEncoder:
+def _encoder(model_folder: Path, config: PretrainedConfig, positions: int) -> PromptEncoder:
     tokenizer = read_tokenizer(model_folder)
-    eos = config.eos_token_id
-    eos_token = tokenizer.id_to_token(eos) if isinstance(eos, int) else None
-    return PromptEncoder(tokenizer, make_prompt_format(tokenizer, is_fim=None, bos_token=None, eos_token=eos_token))
+    made = make_prompt_format(
+        tokenizer,
+        is_fim=None,
+        bos_token=first_token(tokenizer, read_tokenizer_settings(model_folder)),
+        eos_token=token_of(tokenizer, config.eos_token_id),
+    )
+    return PromptEncoder(tokenizer, made.fitting(positions))
 
 
 @torch.inference_mode()

@@ -93,8 +93,19 @@ def test_truncation_from_a_training_cuts_no_prompt(tmp_path: Path) -> None:
     tokenizer = make_byte_tokenizer()
     tokenizer.enable_truncation(8)
     tokenizer.save(str(tmp_path / "tokenizer.json"))
-    encoder = optimum_export._encoder(tmp_path, GPTNeoXConfig(eos_token_id=256))
+    encoder = optimum_export._encoder(tmp_path, GPTNeoXConfig(eos_token_id=256), 2048)
     assert len(encoder.text_ids("a" * 20)) == 20
+
+
+def test_the_prompt_format_names_first_token_and_end_and_fits_the_positions(tmp_path: Path) -> None:
+    tokenizer = make_byte_tokenizer()
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    first, end = (tokenizer.id_to_token(i) for i in (257, 256))
+    settings = {"tokenizer_class": "LlamaTokenizerFast", "bos_token": {"content": first}}
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(settings))
+    made = optimum_export._encoder(tmp_path, GPTNeoXConfig(eos_token_id=[256, 258]), 1024).prompt_format
+    assert (made.bos_token, made.stop_tokens[0], made.end_token) == (first, end, end)
+    assert made.max_prefix_tokens + made.max_suffix_tokens < 1024
 
 
 def test_optimum_knows_the_common_decoders() -> None:
