@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from builder.memory import give_back_memory
 from contract.bundle.bundle import MODEL_FILE
 from contract.documents import AdapterFacts
 from contract.errors import ExportError, ParityError
+from contract.files.folders import remove_folder, rename
 from contract.progress import Progress, counted, part_of
 from exporters.adapter_export import SharedModel, write_adapted
 from exporters.adapter_file import ADAPTER_FILE
@@ -53,7 +53,7 @@ class GraphWriter:
         save_graph(graph, path, inline_limit=None if is_wanted else 0)
         report = check_logits(self._open(path), self.references, self.settings.parity)
         if not is_wanted:
-            shutil.rmtree(path.parent)
+            remove_folder(path.parent)
         return report
 
     def write_quantized(
@@ -109,8 +109,8 @@ class GraphWriter:
         trials = self._try_all(folder, report, on_progress)
         chosen = choose_fastest(trials, parameters)
         # The whole folder: weights of two gigabytes lie beside their graph, which names their file.
-        (folder / chosen.precision).replace(path.parent)
-        shutil.rmtree(folder)
+        rename(folder / chosen.precision, path.parent)
+        remove_folder(folder)
         self.on_event(f"{chosen.precision} is the fastest here of those that answer as the checkpoint does")
         return trials, chosen
 

@@ -33,6 +33,7 @@ from contract.bundle.bundle import (
     write_bundle_manifest,
 )
 from contract.errors import ExportError
+from contract.files.folders import remove_folder, rename
 from contract.prompt import PromptEncoder
 from contract.runtime_errors import RUNTIME_ERRORS
 from contract.versions import installed_versions
@@ -116,8 +117,8 @@ def _run_optimum(model: PreTrainedModel, fresh: Path) -> None:
         raise ExportError(f"optimum can't export a model of the type {model.config.model_type!r}: {error}.") from error
     (fresh / "onnx").mkdir()
     for path in scratch.glob("*.onnx*"):
-        path.rename(fresh / "onnx" / path.name)
-    shutil.rmtree(scratch)
+        rename(path, fresh / "onnx" / path.name)
+    remove_folder(scratch)
 
 
 def _load(model_folder: Path) -> PreTrainedModel:

@@ -127,6 +127,21 @@ def rename(source: Path, target: Path) -> None:
             time.sleep(wait_s)
 
 
+def remove_folder(folder: Path) -> None:
+    """Remove a folder with all that is in it; waits for some seconds if Windows refuses.
+
+    Raises OSError if a part of it stays.
+    """
+    remove_tree(folder)
+    for wait_s in _RENAME_WAITS_S if _is_windows() else ():
+        if not os.path.lexists(folder):
+            return
+        time.sleep(wait_s)
+        remove_tree(folder)
+    if os.path.lexists(folder):
+        shutil.rmtree(folder)  # which says what it could not remove
+
+
 @contextmanager
 def replace_folder(
     target: Path, *, marker: str, error_type: type[SubmodelError] = BuildError, keep: Path | None = None
@@ -157,8 +172,11 @@ def replace_folder(
                 keep.parent.mkdir(parents=True, exist_ok=True)
                 _remove(keep)
             _take_place(fresh, target, retired, keep)
-        finally:
-            _remove(fresh)
+        except BaseException:
+            with suppress(OSError):  # what ended the block says more
+                _remove(fresh)
+            raise
+        _remove(fresh)
         if keep is not None and retired.exists():
             rename(retired, keep)
         if keep is not None:

@@ -16,7 +16,15 @@ import pytest
 
 from contract.errors import BuildError
 from contract.files import folders, removal
-from contract.files.folders import IGNORED, copy_folder, replace_folder, restore_folder, write_json, write_text
+from contract.files.folders import (
+    IGNORED,
+    copy_folder,
+    remove_folder,
+    replace_folder,
+    restore_folder,
+    write_json,
+    write_text,
+)
 
 
 def names(folder):
@@ -200,6 +208,43 @@ def test_what_cannot_be_removed_after_the_swap_is_no_failure(tmp_path, monkeypat
         fill(target, "new")
     fill(target, "newer")
     assert names(tmp_path) == ["model"]
+
+
+def test_what_cannot_be_removed_after_a_failure_does_not_hide_it(tmp_path, monkeypatch):
+    remove, target = folders._remove, tmp_path / "model"
+
+    def refuse(folder):
+        if folder.name == ".model.partial" and folder.exists():
+            raise OSError(errno.EBUSY, "busy")
+        remove(folder)
+
+    monkeypatch.setattr(folders, "_remove", refuse)
+    with pytest.raises(ValueError, match="boom"), replace_folder(target, marker="marker.json"):
+        raise ValueError("boom")
+
+
+def test_a_folder_that_is_held_for_a_moment_is_removed_on_windows(tmp_path, monkeypatch):
+    folder, waits, remove = tmp_path / "float32", [], folders.remove_tree
+    folder.mkdir()
+    (folder / "model.onnx").write_text("x")
+    monkeypatch.setattr(folders, "remove_tree", lambda path: remove(path) if len(waits) == 2 else None)
+    monkeypatch.setattr(folders, "time", SimpleNamespace(sleep=waits.append))
+    monkeypatch.setattr(folders, "_is_windows", lambda: True)
+    remove_folder(folder)
+    assert not folder.exists()
+    assert len(waits) == 2
+
+
+def test_a_folder_that_cannot_be_removed_is_an_error(tmp_path, monkeypatch):
+    """What stays in a bundle would become a part of it."""
+
+    def refuse(folder):
+        raise PermissionError(errno.EACCES, "no right", str(folder))
+
+    monkeypatch.setattr(folders, "remove_tree", lambda path: None)
+    monkeypatch.setattr(shutil, "rmtree", refuse)
+    with pytest.raises(PermissionError):
+        remove_folder(tmp_path)
 
 
 def test_an_os_error_becomes_one_sentence(tmp_path):
