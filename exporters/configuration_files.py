@@ -31,7 +31,7 @@ def write_configs(fresh: Path, checkpoint: Checkpoint, end_ids: Sequence[int]) -
     for name in COPIED_FILES:
         if (checkpoint.folder / name).is_file():
             shutil.copyfile(checkpoint.folder / name, fresh / name)
-    if eos not in known:
+    if eos != generation.get("eos_token_id", checkpoint.config.get("eos_token_id")):  # the file that wins
         _write(fresh / GENERATION_FILE, {**generation, **ends})
     for name, key in POSITION_KEYS.items():
         document = _read(checkpoint.folder / name)

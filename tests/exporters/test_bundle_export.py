@@ -193,6 +193,28 @@ def test_other_runtimes_end_where_a_middle_ends(sub_model: Path, tmp_path: Path)
     assert json.loads((bundle.folder / "config.json").read_text())["eos_token_id"] == 256
 
 
+@pytest.mark.parametrize(
+    ("config_ends", "generation", "written"),
+    [
+        ([5, 256], {"eos_token_id": 256}, [5, 256]),
+        (256, {"eos_token_id": [256, 5]}, [256, 5]),
+        (256, {"eos_token_id": None}, 256),
+        (256, {}, None),
+        ([5, 256], {}, None),
+        (256, {"eos_token_id": 256}, 256),
+    ],
+)
+def test_generation_config_has_every_end(
+    sub_model: Path, tmp_path: Path, config_ends: object, generation: dict[str, object], written: object
+) -> None:
+    """That file wins over config.json where it names ends."""
+    config = json.loads((sub_model / "config.json").read_text())
+    (sub_model / "config.json").write_text(json.dumps({**config, "eos_token_id": config_ends}))
+    (sub_model / "generation_config.json").write_text(json.dumps(generation))
+    write_configs(tmp_path, Checkpoint(sub_model), ())
+    assert json.loads((tmp_path / "generation_config.json").read_text()).get("eos_token_id") == written
+
+
 def test_other_runtimes_are_told_the_positions_that_the_graph_has(sub_model: Path, tmp_path: Path) -> None:
     config = json.loads((sub_model / "config.json").read_text())
     (sub_model / "config.json").write_text(json.dumps({**config, "max_position_embeddings": 4 * MAX_POSITIONS}))
