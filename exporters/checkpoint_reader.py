@@ -19,14 +19,13 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from tokenizers import Tokenizer
 
-from builder.bases.folder_model import check_sizes, with_rope_theta
+from builder.bases.folder_model import HEAD_STEP, check_sizes, with_rope_theta
 from builder.bases.prompt_tokens import with_control_tokens_special
 from contract.errors import ExportError
 from contract.files.untrusted_json import read_json
 from contract.tokenizer_file import TokenizerError, read_tokenizer_file
 
 MAX_POSITIONS = 8192  # the rotary tables' length: 2 MB at 8,192; editors' prompts are far shorter
-HEAD_STEP = 16  # of head sizes that GroupQueryAttention takes when it rotates
 SINGLE_FILE = "model.safetensors"
 INDEX_FILE = "model.safetensors.index.json"
 

@@ -63,6 +63,7 @@ MODEL_FAULTS: Final = (
     *(OSError, ValueError, TypeError, KeyError, RuntimeError, SafetensorError),
     *(ArithmeticError, AssertionError),  # of models whose numbers do not fit together
 )
+HEAD_STEP: Final = 16  # of head sizes that GroupQueryAttention takes when it rotates
 MAX_LAYERS: Final = 1 << 10
 MAX_TABLE_BYTES: Final = 1 << 32  # of masks and positions, which some architectures make for each layer
 _LIMITS: Final = {

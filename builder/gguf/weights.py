@@ -18,7 +18,7 @@ from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
 from gguf.quants import dequantize
 from transformers import PreTrainedModel
 
-from builder.bases.folder_model import ARCHITECTURES, MAX_LAYERS
+from builder.bases.folder_model import ARCHITECTURES, HEAD_STEP, MAX_LAYERS
 from builder.gguf.reader import GgufFile, TensorInfo
 from builder.gguf.tokenizer import vocabulary
 from contract.errors import BaseModelError
@@ -165,8 +165,11 @@ def _sizes(gguf: GgufFile, name: str) -> tuple[int, int, int, int, int, int]:
         if tensor_name not in gguf.tensors:
             raise BaseModelError(f"The GGUF file {gguf.path} has no tensor {tensor_name!r}; convert the model again.")
         _check_shape(gguf, gguf.tensors[tensor_name], expected)
-    if head_size < 2 or head_size % 2:
-        raise BaseModelError(f"The GGUF file {gguf.path} has heads of {head_size} channels, which can't be rotated.")
+    if head_size < 1 or head_size % HEAD_STEP:  # else a long build would end in a refusal
+        raise BaseModelError(
+            f"The GGUF file {gguf.path} has heads of {head_size} channels, and ONNX Runtime attends with multiples of "
+            f"{HEAD_STEP} only; take another model."
+        )
     return hidden_size, ffn_size, layers, heads, kv_heads, head_size
 
 

@@ -100,6 +100,10 @@ def test_progress_ends_at_the_whole(tmp_path):
         ({"llama.attention.head_count_kv": ("uint32", 3)}, "makes no model"),
         ({"llama.attention.head_count": ("array", [4, 4])}, "is a ndarray, not a int"),
         ({"llama.rope.dimension_count": ("uint32", 8)}, "only a part of each head"),
+        (
+            {"llama.attention.head_count": ("uint32", 8), "llama.attention.head_count_kv": ("uint32", 4)},
+            "has heads of 8 channels, and ONNX Runtime attends with multiples of 16 only",
+        ),
         ({"llama.rope.scaling.type": ("string", "yarn")}, "RoPE scaling"),
         ({"llama.expert_count": ("uint32", 8)}, "mixture of experts"),
         ({"llama.rope.freq_base": ("float32", float("inf"))}, "RoPE base inf"),
