@@ -79,13 +79,19 @@ _LIMITS: Final = {
 
 
 def with_rope_theta(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A config.json as transformers 4 writes it: version 5 puts `rope_theta` and `rope_scaling` into one object."""
+    """A config.json as transformers 4 writes it: version 5 puts `rope_theta` and `rope_scaling` into one object.
+
+    That object wins where both are there, as in version 5.
+    """
     rope = config.get("rope_parameters")
-    if "rope_theta" in config or not isinstance(rope, Mapping) or "rope_theta" not in rope:
-        return dict(config)
-    others = {key: value for key, value in rope.items() if key != "rope_theta"}
-    scaling = None if others.get("rope_type", "default") == "default" else others
-    return {**config, "rope_theta": rope["rope_theta"], "rope_scaling": scaling}
+    found = dict(config)
+    if not isinstance(rope, Mapping):
+        return found
+    if "rope_theta" in rope:
+        found["rope_theta"] = rope["rope_theta"]
+    if rope.get("rope_type", rope.get("type", "default")) != "default":
+        found["rope_scaling"] = {key: value for key, value in rope.items() if key != "rope_theta"}
+    return found
 
 
 def check_sizes(config: Mapping[str, Any]) -> None:

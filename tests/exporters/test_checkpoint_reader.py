@@ -92,10 +92,14 @@ def test_reads_the_rotary_base_as_transformers_5_writes_it(folder: Path) -> None
     (folder / "config.json").write_text(json.dumps(config | {"rope_parameters": rope}))
     assert Checkpoint(folder).shape.rope_theta == 54321.0
     assert read_folder_model(folder, torch.float32).config.rope_theta == 54321.0
+    both = config | {"rope_theta": 10000.0, "rope_scaling": None}
+    (folder / "config.json").write_text(json.dumps(both | {"rope_parameters": rope}))
+    assert Checkpoint(folder).shape.rope_theta == 54321.0
     scaled = rope | {"rope_type": "llama3", "factor": 8.0}
-    (folder / "config.json").write_text(json.dumps(config | {"rope_parameters": scaled}))
-    with pytest.raises(ExportError, match="rope_scaling"):
-        Checkpoint(folder)
+    for document in (config, both):
+        (folder / "config.json").write_text(json.dumps(document | {"rope_parameters": scaled}))
+        with pytest.raises(ExportError, match="rope_scaling"):
+            Checkpoint(folder)
 
 
 def test_accepts_default_rope_scaling_and_old_frequencies(folder: Path) -> None:
