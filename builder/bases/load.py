@@ -18,7 +18,7 @@ from builder.bases.folder_model import read_folder_model, read_object, read_toke
 from builder.bases.prompt_tokens import first_token, make_prompt_format, token_of, with_control_tokens_special
 from builder.bases.resolve import UNKNOWN_LICENCE, ResolvedBase, resolve_base
 from builder.gguf.reader import open_gguf
-from builder.gguf.tokenizer import read_tokenizer
+from builder.gguf.tokenizer import post_processor, read_tokenizer
 from builder.gguf.weights import read_model
 from contract.documents import BaseFacts
 from contract.errors import BaseModelError, BuildError, first_line
@@ -138,6 +138,9 @@ def _folder_vocabulary(folder: Path) -> _Vocabulary:
     try:
         tokenizer = read_tokenizer_file(path)
         first = first_token(tokenizer, settings)
+        if first is not None and tokenizer.encode("a").ids[:1] != [tokenizer.token_to_id(first)]:
+            # A sub-model's tokenizer is written without the class that adds it.
+            tokenizer.post_processor = post_processor(first, tokenizer.get_vocab(with_added_tokens=True))
     except TokenizerError as error:
         raise BaseModelError(f"The tokenizer {path} can't be read: {error}; fetch it again.") from error
     except Exception as error:  # the tokenizers library raises nothing narrower

@@ -123,7 +123,7 @@ def read_tokenizer(gguf: GgufFile) -> GgufTokenizer:
     adds_bos = gguf.optional("tokenizer.ggml.add_bos_token", bool, pre in BOS_BY_DEFAULT)
     if adds_bos and bos is None:
         raise BaseModelError(f"The GGUF file {gguf.path} wants a first token and doesn't name it; convert it again.")
-    tokenizer.post_processor = _post_processor(bos if adds_bos else None, ids)
+    tokenizer.post_processor = post_processor(bos if adds_bos else None, ids)
     return GgufTokenizer(
         tokenizer=tokenizer,
         adds_bos=adds_bos,
@@ -160,7 +160,8 @@ def _special(gguf: GgufFile, tokens: list[str], name: str) -> str | None:
     return tokens[token_id]
 
 
-def _post_processor(bos: str | None, ids: Mapping[str, int]) -> Any:
+def post_processor(bos: str | None, ids: Mapping[str, int]) -> Any:
+    """Return what puts `bos` in front of each text, or nothing; `ids` are those of the tokens."""
     if bos is None:
         return processors.ByteLevel(trim_offsets=False)
     return processors.TemplateProcessing(single=[bos, "$A"], special_tokens=[(bos, ids[bos])])

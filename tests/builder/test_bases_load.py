@@ -184,7 +184,9 @@ def test_a_first_token_is_found_by_the_class_that_adds_it(tmp_path, settings, is
     folder = save_base(tmp_path / "model")
     document = {"bos_token": {"__type": "AddedToken", "content": "<|endoftext|>"}, **settings}
     (folder / "tokenizer_config.json").write_text(json.dumps(document))
-    assert load_base(str(folder)).prompt.bos_token == ("<|endoftext|>" if is_first else None)
+    base = load_base(str(folder))
+    assert base.prompt.bos_token == ("<|endoftext|>" if is_first else None)
+    assert (base.tokenizer.encode("a").tokens[0] == "<|endoftext|>") == is_first, "sub-models and exports add it too"
 
 
 def test_control_tokens_become_special_and_others_stay(tmp_path):
