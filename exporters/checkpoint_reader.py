@@ -22,6 +22,7 @@ from tokenizers import Tokenizer
 from builder.bases.folder_model import HEAD_STEP, check_sizes, with_rope_theta
 from builder.bases.prompt_tokens import with_control_tokens_special
 from contract.errors import ExportError
+from contract.files.disk_errors import is_out_of_memory
 from contract.files.untrusted_json import read_json
 from contract.tokenizer_file import TokenizerError, read_tokenizer_file
 
@@ -183,12 +184,17 @@ class Checkpoint:
 
     @contextmanager
     def _opened(self, name: str) -> Iterator[Any]:
-        """Open the file of a tensor; raise ExportError if it is cut off or lacks the tensor."""
+        """Open the file of a tensor; raise ExportError if it is cut off or lacks the tensor.
+
+        The error of a lack of memory stays as it is, here and in `_tensor_files`.
+        """
         path = self._file_of[name]
         try:
             with safe_open(path, framework="pt") as file:
                 yield file
         except (OSError, SafetensorError) as error:
+            if is_out_of_memory(error):
+                raise
             raise ExportError(
                 f"The tensor {name} can't be read from {path}: {error}; fetch or build the model again."
             ) from error
@@ -265,6 +271,8 @@ def _tensor_files(folder: Path) -> dict[str, Path]:
                     )
             return files
     except (OSError, SafetensorError, ValueError, KeyError, AttributeError, TypeError) as error:
+        if is_out_of_memory(error):
+            raise
         raise ExportError(f"The weights in {folder} can't be read: {error}; fetch or build the model again.") from error
     raise ExportError(
         f"{folder} is no model: it has neither {SINGLE_FILE} nor {INDEX_FILE}; save it with safetensors "

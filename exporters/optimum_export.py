@@ -33,6 +33,7 @@ from contract.bundle.bundle import (
     write_bundle_manifest,
 )
 from contract.errors import ExportError
+from contract.files.disk_errors import is_out_of_memory
 from contract.files.folders import remove_folder, rename
 from contract.prompt import PromptEncoder
 from contract.runtime_errors import RUNTIME_ERRORS
@@ -134,6 +135,8 @@ def _load(model_folder: Path) -> PreTrainedModel:
         model_class = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]
         model, report = model_with_weights(model_class, config, model_folder, torch.float32)
     except MODEL_FAULTS as error:
+        if is_out_of_memory(error):
+            raise
         raise ExportError(f"The model in {model_folder} can't be read: {error}.") from error
     if missing := sorted(report["missing_keys"]):
         raise ExportError(f"The model in {model_folder} lacks {len(missing)} tensors, first {missing[0]}.")

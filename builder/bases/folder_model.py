@@ -26,6 +26,7 @@ from transformers import (
 )
 
 from contract.errors import BaseModelError, first_line
+from contract.files.disk_errors import is_out_of_memory
 from contract.files.untrusted_json import read_json
 
 ARCHITECTURES: Final = {"llama": (LlamaConfig, LlamaForCausalLM), "qwen2": (Qwen2Config, Qwen2ForCausalLM)}
@@ -125,7 +126,10 @@ def read_base_config(folder: Path) -> dict[str, Any]:
 
 
 def read_folder_model(folder: Path, dtype: torch.dtype) -> PreTrainedModel:
-    """Read a Llama- or Qwen2-shaped model, on the CPU and in evaluation mode; raises BaseModelError for any other."""
+    """Read a Llama- or Qwen2-shaped model, on the CPU and in evaluation mode; raises BaseModelError for any other.
+
+    A lack of memory is no fault of the model: its error stays as it is.
+    """
     document = read_base_config(folder)
     kind = document["model_type"]
     config_class, model_class = ARCHITECTURES[kind]
@@ -134,6 +138,8 @@ def read_folder_model(folder: Path, dtype: torch.dtype) -> PreTrainedModel:
         config = config_class(**{key: value for key, value in document.items() if key in keys})
         model, report = model_with_weights(model_class, config, folder, dtype, attn_implementation=ATTENTION)
     except MODEL_FAULTS as error:
+        if is_out_of_memory(error):
+            raise
         raise BaseModelError(f"The model in {folder} can't be read: {first_line(error)}; fetch it again.") from error
     # Old checkpoints carry the rotary frequencies, which follow from the configuration.
     surplus = {key for key in report["unexpected_keys"] if not key.endswith("rotary_emb.inv_freq")}

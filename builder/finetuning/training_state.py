@@ -21,6 +21,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from contract.documents import LossPoint
+from contract.files.disk_errors import is_out_of_memory
 from contract.files.folders import replace_file, write_text
 from contract.files.seals import mac, seal_key
 from contract.files.untrusted_json import read_bytes
@@ -118,7 +119,10 @@ class StateFile:
         return any(hmac.compare_digest(seal, one) for one in seals)
 
     def load(self) -> tuple[TrainingProgress, dict[str, dict[str, torch.Tensor]]] | None:
-        """What `save` wrote for this stage hash: progress and {"weights" | "moments" | "best": tensors}; or None."""
+        """What `save` wrote for this stage hash: progress and {"weights" | "moments" | "best": tensors}; or None.
+
+        The error of a lack of memory stays as it is: the state is whole, and the next run resumes with it.
+        """
         try:
             if not self._is_own():
                 return None
@@ -132,5 +136,7 @@ class StateFile:
                     # A copy: a tensor of an open file keeps it mapped, and Windows replaces no file that is.
                     groups[group][rest] = file.get_tensor(name).clone()
                 return TrainingProgress(**json.loads(metadata["progress"])), groups
-        except (OSError, SafetensorError, ValueError, TypeError, KeyError):
+        except (OSError, SafetensorError, ValueError, TypeError, KeyError) as error:
+            if is_out_of_memory(error):
+                raise
             return None  # never begun, cut off, or of another version: begin anew

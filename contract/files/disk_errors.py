@@ -7,8 +7,13 @@ import os
 
 # The user's to mend: full disk or quota, no permission, read-only media.
 DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO})
-# In the words of torch and ONNX Runtime, whose errors are of many classes.
-OUT_OF_MEMORY = ("DefaultCPUAllocator", "bad allocation", "bad_alloc", "Failed to allocate memory")
+# In the words of torch and ONNX Runtime, whose errors are of many classes, and of libraries in Rust and C++ on Windows.
+OUT_OF_MEMORY = (
+    *("DefaultCPUAllocator", "bad allocation", "bad_alloc", "Failed to allocate memory"),
+    *("os error 1455", "WinError 1455", "error code: <1455>"),
+)
+# ERROR_NOT_ENOUGH_MEMORY, ERROR_COMMITMENT_LIMIT: "The paging file is too small", for which errno has no number.
+_WINDOWS_OUT_OF_MEMORY = frozenset({8, 1455})
 
 
 def is_disk_full(error: BaseException) -> bool:
@@ -17,6 +22,14 @@ def is_disk_full(error: BaseException) -> bool:
         return error.errno in (errno.ENOSPC, errno.EDQUOT)
     words = str(error)
     return any(one in words for one in (os.strerror(errno.ENOSPC), f"os error {errno.ENOSPC}", "StorageFull"))
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error means that memory ran out, whatever library reports it."""
+    is_system_s = isinstance(error, OSError) and (
+        error.errno == errno.ENOMEM or getattr(error, "winerror", None) in _WINDOWS_OUT_OF_MEMORY
+    )
+    return isinstance(error, MemoryError) or is_system_s or any(words in str(error) for words in OUT_OF_MEMORY)
 
 
 def resource_problem(error: Exception) -> str | None:
@@ -29,7 +42,6 @@ def resource_problem(error: Exception) -> str | None:
         return f"{error.strerror}{where}; free space, or choose a folder that can be written"
     if is_disk_full(error):
         return "the disk is full; free space"
-    has_no_memory = isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM)
-    if has_no_memory or any(words in str(error) for words in OUT_OF_MEMORY):
+    if is_out_of_memory(error):
         return "there is not enough memory (a smaller base needs less); close other programs"
     return None

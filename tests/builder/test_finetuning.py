@@ -220,6 +220,22 @@ def test_it_learns_and_leaves_a_plain_model(tmp_path):
     assert total / weight == pytest.approx(losses["after"], rel=1e-3)
 
 
+def test_a_lack_of_memory_does_not_begin_from_the_start(tmp_path, monkeypatch):
+    """As Windows has it if the paging file is too small to map the state."""
+    state = StateFile(path=tmp_path / "s", stage_hash="k")
+    state.save(TrainingProgress(step=3), {"a": torch.ones(2)}, {}, {})
+
+    def refuse(*_, **__):
+        raise SafetensorError("The paging file is too small for this operation to complete. (os error 1455)")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training_state, "safe_open", refuse)
+        with pytest.raises(SafetensorError, match="1455"):
+            state.load()
+    found = state.load()
+    assert found is not None and found[0].step == 3
+
+
 @pytest.mark.parametrize("is_faster", [False, True])
 def test_it_learns_in_bf16(tmp_path, monkeypatch, is_faster):
     """By torch's attention and by ours."""

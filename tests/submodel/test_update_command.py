@@ -15,6 +15,7 @@ import pytest
 import typer
 from msgspec import convert
 from onnxruntime.capi import onnxruntime_pybind11_state as runtime
+from safetensors import SafetensorError
 from typer.testing import CliRunner, Result
 
 from contract.console import StageDisplay
@@ -145,6 +146,13 @@ def test_who_stops_a_command_reads_what_is_kept(monkeypatch, capsys, words, sent
     assert errors_of(monkeypatch, capsys, words, KeyboardInterrupt()) == f"submodel: {sentence}"
 
 
+def windows_error(number: int) -> OSError:
+    """As Python on Windows raises it."""
+    error = OSError(errno.EINVAL, "The paging file is too small")
+    error.winerror = number  # type: ignore[attr-defined]
+    return error
+
+
 @pytest.mark.parametrize(
     "error",
     [
@@ -154,6 +162,8 @@ def test_who_stops_a_command_reads_what_is_kept(monkeypatch, capsys, words, sent
         runtime.RuntimeException("[ONNXRuntimeError] : 6 : Exception during initialization: bad allocation"),
         runtime.Fail("[ONNXRuntimeError] : 1 : FAIL : Failed to allocate memory for requested buffer of size 9"),
         EngineCrash("Failed to allocate memory for requested buffer of size 9"),
+        SafetensorError("The paging file is too small for this operation to complete. (os error 1455)"),
+        windows_error(1455),
     ],
 )
 def test_memory_that_is_used_up_is_a_sentence(monkeypatch, capsys, error):
