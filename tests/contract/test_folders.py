@@ -224,7 +224,7 @@ def test_what_cannot_be_removed_after_a_failure_does_not_hide_it(tmp_path, monke
 
 
 def test_a_folder_that_is_held_for_a_moment_is_removed_on_windows(tmp_path, monkeypatch):
-    folder, waits, remove = tmp_path / "float32", [], folders.remove_tree
+    folder, waits, remove = tmp_path / "float32", [], removal.remove_tree
     folder.mkdir()
     (folder / "model.onnx").write_text("x")
     monkeypatch.setattr(folders, "remove_tree", lambda path: remove(path) if len(waits) == 2 else None)
