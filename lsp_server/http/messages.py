@@ -6,6 +6,7 @@ Sampling parameters are ignored: decoding is greedy. File names are labels of th
 from __future__ import annotations
 
 import json
+import os
 import time
 import uuid
 from collections.abc import Mapping, Sequence
@@ -241,7 +242,8 @@ def _snippets(value: object) -> tuple[ContextSnippet, ...]:
 
 
 def _snippet(name: str, text: str) -> ContextSnippet:
-    return ContextSnippet(path=_name(name), text=text.replace("\r\n", "\n"))
+    # With slashes, as fine-tuning saw names: Windows' clients send backslashes.
+    return ContextSnippet(path=_name(name).replace(os.sep, "/"), text=text.replace("\r\n", "\n"))
 
 
 def _name(name: str) -> str:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import Any
 
 import pytest
@@ -60,6 +61,14 @@ def test_files_in_front_of_a_prompt_are_taken_apart() -> None:
     wanted = completion(prompt=prompt)
     assert wanted.context == (ContextSnippet(path="one.py", text="x = 1\n"),)
     assert (wanted.path, wanted.text, wanted.offset) == ("two.py", "a = \nb = 2\n", 4)
+
+
+def test_names_of_other_files_have_slashes_on_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    for separator, name in (("\\", "src/a.py"), ("/", "src\\a.py")):
+        monkeypatch.setattr(os, "sep", separator)
+        (sent,) = infill(prompt="x", input_extra=[{"filename": "src\\a.py", "text": "1"}]).context
+        (embedded,) = completion(prompt=f"<|file_sep|>src\\a.py\na = 1\n{FIM}").context
+        assert sent.path == embedded.path == name
 
 
 def test_a_suffix_leaves_the_prompt_as_it_is() -> None:
