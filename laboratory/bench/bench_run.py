@@ -81,6 +81,8 @@ class _Worker:
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=own_environment(child_environment())
         )
         self.loaded = self._answer()
+        # On Windows the python.exe of a virtual environment starts another one, which does the work.
+        self._pid = int(self.loaded.get("pid", self._process.pid))
 
     def ask(self, action: str, **request: Any) -> dict[str, Any]:
         """Send a request and wait for its answer."""
@@ -94,11 +96,11 @@ class _Worker:
 
     def resident_bytes(self) -> int:
         """The memory that the process holds now; file pages that it has mapped count as well."""
-        return int(psutil.Process(self._process.pid).memory_info().rss)
+        return int(psutil.Process(self._pid).memory_info().rss)
 
     def processor_s(self) -> float:
         """Return the processor time that the process has taken so far."""
-        return processor_s(self._process.pid)
+        return processor_s(self._pid)
 
     def close(self) -> None:
         """End the process."""

@@ -7,6 +7,7 @@ imports nothing of this project. Each line of input is a JSON document with a ke
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Mapping
@@ -146,7 +147,8 @@ class Peer:
 
 def answer_requests(worker: Any, versions: Mapping[str, str]) -> None:
     """Report that an engine is loaded, and answer for it until the input ends."""
-    tell({"load_s": worker.load_s, "versions": versions, "reads_suffix": worker.reads_suffix})
+    loaded = {"load_s": worker.load_s, "versions": versions, "reads_suffix": worker.reads_suffix}
+    tell({**loaded, "pid": os.getpid()})
     for line in sys.stdin:
         request = json.loads(line)
         answer = {"complete": worker.complete, "speed": worker.speed}[request.pop("do")]

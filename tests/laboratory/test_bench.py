@@ -400,6 +400,20 @@ def test_an_engine_that_ends_or_prints_something_else_is_said():
         bench_run._Worker("llama.cpp", [sys.executable, "-c", "print('hello', flush=True); input()"])
 
 
+def test_the_process_that_answers_is_measured_not_one_that_started_it():
+    """As on Windows, where a virtual environment's Python is a launcher."""
+    held = 64 << 20
+    engine = f"import os; held = bytes([1]) * {held}; print('{{\"pid\": %d}}' % os.getpid(), flush=True); input()"
+    launcher = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {engine!r}])"
+    worker = bench_run._Worker("submodel", [sys.executable, "-c", launcher])
+    try:
+        assert worker.resident_bytes() > held
+    finally:
+        assert worker._process.stdin is not None
+        worker._process.stdin.close()
+        worker.close()
+
+
 def test_engines_choose_their_own_way_to_wait():
     given = {"PATH": "/bin", "OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0", "HOMP": "x"}
     assert own_environment(given) == {"PATH": "/bin", "HOMP": "x"}
