@@ -11,12 +11,14 @@ What it does not cover: faults of git itself, and the user's own ~/.gitconfig, w
 from __future__ import annotations
 
 import os
+import platform
 import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import IO
 
@@ -24,6 +26,7 @@ from contract.children import child_environment, find_program
 from contract.errors import CorpusError
 
 TIMEOUT_S = 60.0  # a pipe in place of a file that git reads would hold it for ever
+MACOS_GIT = "/usr/bin/git"
 MAX_ANSWER_BYTES = 256 << 20  # names of some million files; a diff that is larger is no person's work
 _SETTINGS = {
     "core.fsmonitor": "false",
@@ -89,6 +92,34 @@ def git_environment() -> dict[str, str]:
     }
 
 
+def find_git() -> str | None:
+    """Return the absolute path of git, or None.
+
+    macOS has a program in its place at MACOS_GIT. Without Apple's developer tools that program opens a window, which
+    asks to install them.
+    """
+    git = find_program("git")
+    is_stand_in = git == MACOS_GIT and platform.system() == "Darwin"
+    return None if is_stand_in and not _has_developer_tools() else git
+
+
+@cache
+def _has_developer_tools() -> bool:
+    """Return whether macOS names a folder of developer tools; True if it can't be asked."""
+    try:
+        asked = subprocess.run(
+            ["/usr/bin/xcode-select", "-p"],
+            env=child_environment(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=TIMEOUT_S,
+            check=False,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return True
+    return asked.returncode == 0
+
+
 def run_git(
     root: Path,
     *arguments: str,
@@ -102,7 +133,7 @@ def run_git(
     `more` is added to git's environment, as for a command that reaches out (`submodel.fleet.git_source`). On POSIX git
     fails, too, if it writes a file of more than `max_file_bytes`.
     """
-    git = find_program("git")
+    git = find_git()
     if git is None:
         raise GitError("git is not installed")
     limited = () if max_file_bytes is None or os.name != "posix" else (*_LIMITED, str(max_file_bytes // 512))

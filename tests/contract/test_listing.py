@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import time
 from contextlib import suppress
@@ -160,6 +161,37 @@ def test_what_git_has_started_ends_with_it(tmp_path: Path, monkeypatch: pytest.M
         while psutil.Process(child).status() != psutil.STATUS_ZOMBIE:
             assert time.monotonic() - began < 300
             time.sleep(0.05)
+
+
+@pytest.mark.parametrize(
+    ("system", "found", "code", "expected"),
+    [
+        ("Darwin", git.MACOS_GIT, 0, git.MACOS_GIT),
+        ("Darwin", git.MACOS_GIT, 2, None),
+        ("Darwin", git.MACOS_GIT, None, git.MACOS_GIT),
+        ("Darwin", "/opt/homebrew/bin/git", 2, "/opt/homebrew/bin/git"),
+        ("Linux", git.MACOS_GIT, 2, git.MACOS_GIT),
+        ("Darwin", None, 2, None),
+    ],
+)
+def test_the_git_of_macos_counts_with_the_developer_tools_alone(
+    monkeypatch: pytest.MonkeyPatch, system: str, found: str | None, code: int | None, expected: str | None
+) -> None:
+    """Without them it would open a window. `code` is that of xcode-select; None: it can't be started."""
+
+    def run(command: list[str], **_: object) -> subprocess.CompletedProcess[bytes]:
+        if code is None:
+            raise FileNotFoundError
+        return subprocess.CompletedProcess(command, code)
+
+    git._has_developer_tools.cache_clear()
+    monkeypatch.setattr("platform.system", lambda: system)
+    monkeypatch.setattr(git, "find_program", lambda name: found)
+    monkeypatch.setattr("subprocess.run", run)
+    try:
+        assert git.find_git() == expected
+    finally:
+        git._has_developer_tools.cache_clear()
 
 
 def test_without_git_the_repository_is_walked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -270,6 +270,15 @@ def test_python_of_the_system_is_reported(monkeypatch):
     assert looked(doctor.check_python()) == "fail"
 
 
+def test_a_git_that_would_open_a_window_is_reported(monkeypatch):
+    monkeypatch.setattr(doctor, "find_git", lambda: None)
+    monkeypatch.setattr(doctor, "find_program", lambda name: "/usr/bin/git")
+    check = doctor.check_git()
+    assert looked(check) == "warn"
+    assert "/usr/bin/git needs Apple's developer tools" in check.found
+    assert "xcode-select --install" in check.advice
+
+
 def test_git_and_editors_are_looked_for_in_path(path):
     assert looked(doctor.check_git()) == looked(doctor.check_editors()) == "warn"
     for program in ("git", "nvim"):
