@@ -22,6 +22,8 @@ from functools import cache
 from pathlib import Path
 from typing import IO
 
+import psutil
+
 from contract.children import child_environment, find_program
 from contract.errors import CorpusError
 
@@ -194,14 +196,25 @@ def _reason(said: str) -> str:
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
-    """End git, unless it has ended, with the programs that it started, such as ssh; on Windows git alone."""
+    """End git, unless it has ended, with the programs that it started, such as ssh."""
     if process.poll() is None:
         if sys.platform == "win32":
-            process.kill()
+            _kill_tree(process)
         else:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+
+
+def _kill_tree(process: subprocess.Popen[bytes]) -> None:
+    """End a program with those that it started: on Windows the git.exe in PATH starts the one that does the work."""
+    below = []
+    with suppress(psutil.Error):
+        below = psutil.Process(process.pid).children(recursive=True)
+    process.kill()
+    for one in below:
+        with suppress(psutil.Error):
+            one.kill()
 
 
 def _read_all(errors: IO[bytes], words: list[bytes]) -> None:

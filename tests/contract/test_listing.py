@@ -163,6 +163,22 @@ def test_what_git_has_started_ends_with_it(tmp_path: Path, monkeypatch: pytest.M
             time.sleep(0.05)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="the launcher is a shell script")
+def test_what_a_launcher_has_started_ends_with_it_on_windows(tmp_path: Path) -> None:
+    launcher = ["/bin/sh", "-c", "sleep 600 & echo $!; wait"]
+    process = subprocess.Popen(launcher, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    child = psutil.Process(int(process.stdout.readline()))
+    began = time.monotonic()
+    git._kill_tree(process)
+    process.wait()
+    process.stdout.close()
+    with suppress(psutil.NoSuchProcess):
+        while child.status() != psutil.STATUS_ZOMBIE:
+            assert time.monotonic() - began < 300
+            time.sleep(0.05)
+
+
 @pytest.mark.parametrize(
     ("system", "found", "code", "expected"),
     [
