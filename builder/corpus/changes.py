@@ -6,7 +6,8 @@ Two commits are compared, never the working tree: comparing that one would run t
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+import sys
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -14,7 +15,9 @@ from contract.repository.file_filters import decode_text
 from contract.repository.git import DIFF_OPTIONS, GitError, decode_name, run_git
 from contract.repository.secrets import remove_secrets
 
+TEXTS_AT_ONCE = 32  # of one process; all of them are in memory
 _COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
+_HEADER = re.compile(rb"[0-9a-f]+ (\w+) (\d+)")  # of an object that git found; other answers have one line
 
 
 def head_commit(root: Path) -> str | None:
@@ -60,15 +63,50 @@ def texts_at(
 ) -> dict[str, str]:
     """The texts that files had at `commit`, as a build reads them; what git can't give is left out.
 
-    Each costs a process, so ask only for what `paths_at` names. on_text: called before each.
+    Each costs some milliseconds, so ask only for what `paths_at` names. on_text: called before each is read.
     """
     found: dict[str, str] = {}
-    for path in paths:
-        on_text()
-        try:
-            content = run_git(root, "cat-file", "blob", f"{commit}:./{path}")  # runs no filter
-        except GitError:
-            continue
-        if (text := decode_text(content)) is not None:
-            found[path] = remove_secrets(text).text
+    asked = list(paths)
+    for start in range(0, len(asked), TEXTS_AT_ONCE):
+        together = asked[start : start + TEXTS_AT_ONCE]
+        for path, content in zip(together, _blobs(root, commit, together), strict=True):
+            on_text()
+            if content is not None and (text := decode_text(content)) is not None:
+                found[path] = remove_secrets(text).text
     return found
+
+
+def _blobs(root: Path, commit: str, paths: Sequence[str]) -> list[bytes | None]:
+    """Return the contents of files at `commit`, None for each that git can't give. No filter is run."""
+    names = [f"{commit}:./{path}" for path in paths]
+    # git takes each line for a name. What one process can't answer for all of them, a process for each may.
+    if not any(mark in name for name in names for mark in "\0\r\n"):
+        lines = "".join(f"{name}\n" for name in names).encode(sys.getfilesystemencoding(), "surrogateescape")
+        with suppress(GitError, ValueError):
+            blobs = _split_batch(run_git(root, "cat-file", "--batch", asked=lines))
+            if len(blobs) == len(names):
+                return blobs
+    contents: list[bytes | None] = []
+    for name in names:
+        try:
+            contents.append(run_git(root, "cat-file", "blob", name))
+        except GitError:
+            contents.append(None)
+    return contents
+
+
+def _split_batch(answer: bytes) -> list[bytes | None]:
+    """Return the blobs of what `git cat-file --batch` prints; None for what is missing, or no blob."""
+    blobs: list[bytes | None] = []
+    start = 0
+    while start < len(answer):
+        end = answer.index(b"\n", start)
+        header = _HEADER.fullmatch(answer, start, end)
+        start = end + 1
+        if header is None:
+            blobs.append(None)
+            continue
+        size = int(header[2])
+        blobs.append(answer[start : start + size] if header[1] == b"blob" else None)
+        start += size + 1
+    return blobs

@@ -17,9 +17,10 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import IO
 
 import psutil
@@ -129,26 +130,33 @@ def run_git(
     max_bytes: int = MAX_ANSWER_BYTES,
     max_file_bytes: int | None = None,
     more: Mapping[str, str] | None = None,
+    asked: bytes = b"",
 ) -> bytes:
     """What git prints in the folder `root`; raises GitError where it fails, GitLimitError beyond a limit.
 
     `more` is added to git's environment, as for a command that reaches out (`submodel.fleet.git_source`). On POSIX git
-    fails, too, if it writes a file of more than `max_file_bytes`.
+    fails, too, if it writes a file of more than `max_file_bytes`. `asked` is what it reads from stdin.
     """
     git = find_git()
     if git is None:
         raise GitError("git is not installed")
     limited = () if max_file_bytes is None or os.name != "posix" else (*_LIMITED, str(max_file_bytes // 512))
     try:
-        process = subprocess.Popen(
-            [*limited, git, *_OPTIONS, *arguments],
-            cwd=root,
-            env=git_environment() | dict(more or {}),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,  # so that what git has started ends with it
-        )
+        with ExitStack() as stack:
+            source: IO[bytes] | int = subprocess.DEVNULL
+            if asked:  # a file, since git may not read on before its answer is read
+                source = stack.enter_context(TemporaryFile())
+                source.write(asked)
+                source.seek(0)
+            process = subprocess.Popen(
+                [*limited, git, *_OPTIONS, *arguments],
+                cwd=root,
+                env=git_environment() | dict(more or {}),
+                stdin=source,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                start_new_session=True,  # so that what git has started ends with it
+            )
     except (OSError, ValueError) as error:  # ValueError: a NUL in an argument
         raise GitError(f"git can't be started: {error}") from error
     assert process.stdout is not None and process.stderr is not None

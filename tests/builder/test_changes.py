@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
+from builder.corpus import changes
 from builder.corpus.changes import head_commit, paths_at, renames_since, texts_at
+from contract.repository.git import run_git
 from submodel.build import new_lines
 from submodel.build.new_lines import OldTexts
 from testbed.git import git
@@ -46,6 +50,49 @@ def test_texts_as_they_were_at_a_commit(tmp_path):
     assert paths_at(tmp_path / "inner", None) == paths_at(tmp_path / "inner", "HEAD") == frozenset()
     asked = ["a b.py", "picture.py", "never.py", "../inner/a b.py\0", "-x"]
     assert texts_at(tmp_path / "inner", before, asked) == {"a b.py": "x = 1\n"}
+
+
+def test_texts_are_read_together(tmp_path, monkeypatch):
+    """Or each by itself, where one answer for all would be too long; the texts are the same."""
+    git(tmp_path, "init")
+    texts = {f"{number} blob 2.py": f"first_{number} = 1\n\nsecond = 2" for number in range(5)} | {"empty.py": ""}
+    for name, text in texts.items():
+        (tmp_path / name).write_bytes(text.encode())
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "inner.py").write_text("a = 1\n")
+    before = commit(tmp_path)
+    calls, seen = [], []
+    limits = {}
+
+    def noted(root, *arguments, **options):
+        calls.append(arguments[1])
+        return run_git(root, *arguments, **options, **limits)
+
+    monkeypatch.setattr(changes, "run_git", noted)
+    monkeypatch.setattr(changes, "TEXTS_AT_ONCE", 4)
+    asked = ["never missing.py", "folder", *texts]
+    assert texts_at(tmp_path, before, asked, lambda: seen.append(1)) == texts
+    assert calls == ["--batch", "--batch"]
+    assert len(seen) == len(asked)
+    calls.clear()
+    assert texts_at(tmp_path, before, [*texts, "a\n.py"]) == texts
+    assert calls == ["--batch", *["blob"] * 3], "git would take a line for a name"
+    calls.clear()
+    limits["max_bytes"] = 100
+    assert texts_at(tmp_path, before, asked) == texts
+    assert calls == ["--batch", *["blob"] * 4] * 2
+
+
+@pytest.mark.parametrize(
+    ("printed", "expected"),
+    [
+        (b"", []),
+        (b"ab blob 3\nx\ny\n", [b"x\ny"]),
+        (b"c:./a missing\nab tree 2\n\n\n\nab blob 0\n\nc:./b 1 submodule\n", [None, None, b"", None]),
+    ],
+)
+def test_what_git_prints_of_many_objects(printed, expected):
+    assert changes._split_batch(printed) == expected
 
 
 def test_paths_that_went_long_ago_take_no_old_text_s_place(tmp_path, monkeypatch):
