@@ -3,11 +3,14 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import socket
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -441,6 +444,57 @@ def test_a_server_whose_folder_is_removed_starts(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(http_transport, "Endpoint", start)
     with pytest.raises(Started):
         http_transport.serve_http("127.0.0.1", 0, ServerOptions(), is_open=True)
+
+
+def test_a_server_that_lost_its_listening_socket_listens_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on Windows, where asyncio closes the socket after some errors. The port is not free at the first attempt."""
+    started: list[asyncio.Server] = []
+    attempts = 0
+    start_server = asyncio.start_server
+
+    async def start(*given: Any) -> asyncio.Server:
+        nonlocal attempts
+        attempts += 1
+        if attempts == 2:
+            raise OSError("in use")
+        started.append(await start_server(*given))
+        return started[-1]
+
+    async def answer(_: Request) -> Any:
+        raise Refusal(404, "There is no such path.")
+
+    async def asked(port: int) -> bytes:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET /x HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
+        status = await reader.readline()
+        writer.close()
+        return status
+
+    async def run() -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        guard = Guard(token=None, host="127.0.0.1", port=port)
+        endpoint = Mock(start=lambda: None, answer=answer)
+        serving = asyncio.create_task(http_transport._serve(["127.0.0.1"], port, guard, endpoint))
+        while not started:
+            await asyncio.sleep(0.01)
+        assert b" 404 " in await asked(port)
+        lost = started[0].sockets[0]
+        with suppress(NotImplementedError):  # of Windows' event loop, which watches no file descriptors
+            asyncio.get_running_loop().remove_reader(lost.fileno())
+        lost._sock.close()  # type: ignore[attr-defined]
+        while len(started) < 2 and not serving.done():
+            await asyncio.sleep(0.01)
+        assert b" 404 " in await asked(port)
+        serving.cancel()
+        with suppress(asyncio.CancelledError):
+            await serving
+
+    monkeypatch.setattr(http_transport, "WATCH_S", 0.01)
+    monkeypatch.setattr(asyncio, "start_server", start)
+    asyncio.run(asyncio.wait_for(run(), 120))
+    assert attempts == 3
 
 
 def test_the_newest_pieces_fit(monkeypatch: pytest.MonkeyPatch) -> None:
