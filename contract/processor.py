@@ -6,11 +6,14 @@ import os
 import platform
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 
 MAX_DEFAULT_THREADS = 8  # decoding is bound by memory bandwidth, which no laptop needs more cores to fill
 _most_threads = MAX_DEFAULT_THREADS  # of this process: see `limited_threads`
 CGROUPS = Path("/sys/fs/cgroup")
+# What numpy finds out of the features below; it names no AVX VNNI.
+_NUMPY_FEATURES = {"AVX2": "avx2", "AVX512VNNI": "avx512_vnni"}
 FAST_SHARE = 0.75  # of the fastest core's capacity; efficiency cores have half of it or less
 
 
@@ -29,12 +32,22 @@ def is_x86() -> bool:
 
 
 def processor_flags(cpuinfo: Path = Path("/proc/cpuinfo")) -> set[str]:
-    """Return the processor's features by Linux's names; empty if they are unknown."""
+    """Return the processor's features by Linux's names; elsewhere those that numpy finds, empty if it finds none."""
     try:
         text = cpuinfo.read_text("utf-8", "replace")
     except OSError:
-        return set()
+        return _features_of_numpy()
     return set(next((line for line in text.splitlines() if line.startswith("flags")), "").split())
+
+
+def _features_of_numpy() -> set[str]:
+    for module in ("numpy._core._multiarray_umath", "numpy.core._multiarray_umath"):  # of numpy 2, of numpy 1
+        try:
+            found = import_module(module).__cpu_features__
+            return {name for feature, name in _NUMPY_FEATURES.items() if found.get(feature) is True}
+        except (ImportError, AttributeError):  # no promise of numpy's
+            continue
+    return set()
 
 
 def default_threads() -> int:

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import platform
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -98,6 +100,30 @@ def test_which_processors_saturate(
     cpuinfo: str | None, machine: str, expected: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(platform, "machine", lambda: machine)
+    monkeypatch.setattr(processor, "_features_of_numpy", set)
     if cpuinfo is not None:
         (tmp_path / "cpuinfo").write_text(cpuinfo)
     assert processor.saturates(tmp_path / "cpuinfo") is expected
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        ({"AVX2": True, "AVX512VNNI": True}, False),
+        ({"AVX2": True, "AVX512VNNI": False}, True),
+        ({"AVX2": True}, True),  # a numpy that has other names
+        (None, True),
+    ],
+)
+def test_without_cpuinfo_numpy_tells_of_vnni(
+    found: dict[str, bool] | None, expected: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(platform, "machine", lambda: "AMD64")
+    module = SimpleNamespace() if found is None else SimpleNamespace(__cpu_features__=found)
+    monkeypatch.setattr(processor, "import_module", lambda name: module)
+    assert processor.saturates(tmp_path / "none") is expected
+
+
+@pytest.mark.skipif(not processor.is_x86() or sys.platform != "linux", reason="Linux lists what numpy finds")
+def test_numpy_finds_the_features_that_linux_lists() -> None:
+    assert processor._features_of_numpy() == {"avx2", "avx512_vnni"} & processor.processor_flags()

@@ -137,18 +137,22 @@ def test_a_changed_byte_of_the_bundle_fails(workspace):
 
 
 @pytest.mark.parametrize(
-    ("machine", "flags", "status", "reported"),
+    ("system", "machine", "flags", "status", "reported"),
     [
-        ("x86_64", {"avx2", "avx512_vnni", "amx_int8"}, "ok", "AMX"),
-        ("x86_64", {"avx2", "avx_vnni"}, "ok", "AVX VNNI"),
-        ("x86_64", {"avx2", "avx512f"}, "warn", "no VNNI"),
-        ("x86_64", {"sse4_2"}, "warn", "x86_64"),
-        ("AMD64", set(), "warn", "doesn't tell"),
-        ("arm64", set(), "ok", "arm64"),
+        ("Linux", "x86_64", {"avx2", "avx512_vnni", "amx_int8"}, "ok", "AMX"),
+        ("Linux", "x86_64", {"avx2", "avx_vnni"}, "ok", "AVX VNNI"),
+        ("Linux", "x86_64", {"avx2", "avx512f"}, "warn", "no VNNI"),
+        ("Linux", "x86_64", {"sse4_2"}, "warn", "x86_64"),
+        ("Windows", "AMD64", set(), "warn", "doesn't tell its vector units"),
+        ("Windows", "AMD64", {"avx2"}, "warn", "no AVX-512 VNNI, and the system doesn't tell"),
+        ("Windows", "AMD64", {"avx2", "avx512_vnni"}, "ok", "AVX-512 VNNI"),
+        ("Darwin", "arm64", set(), "ok", "arm64"),
     ],
 )
-def test_processors(monkeypatch, machine, flags, status, reported):
+def test_processors(monkeypatch, system, machine, flags, status, reported):
+    monkeypatch.setattr("platform.system", lambda: system)
     monkeypatch.setattr("platform.machine", lambda: machine)
+    monkeypatch.setattr(doctor, "default_threads", lambda: 2)
     for module in (processor, doctor):
         monkeypatch.setattr(module, "processor_flags", lambda *_: flags)
     check = doctor.check_processor()
