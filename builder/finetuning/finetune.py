@@ -19,7 +19,7 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from transformers import PreTrainedModel
 
 from builder.corpus.corpus import SourceFile
-from builder.finetuning.finetune_settings import FinetuneSettings
+from builder.finetuning.finetune_settings import FinetuneSettings, is_cpu_wanted
 from builder.finetuning.gated import gated_in_half
 from builder.finetuning.int8_products import int8_products
 from builder.finetuning.packed import choose_attention
@@ -148,7 +148,9 @@ def _merged(adapted: Any, on_progress: Callable[[int, int], None]) -> PreTrained
 
 
 def training_device() -> torch.device:
-    """A GPU where torch has one, else the CPU."""
+    """Return a GPU if torch has one and `is_cpu_wanted` does not exclude it, else the CPU."""
+    if is_cpu_wanted():
+        return torch.device("cpu")
     if torch.cuda.is_available():
         return torch.device("cuda")
     if torch.backends.mps.is_available():

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Final
 
 from contract.errors import BuildError
+
+DEVICE_VARIABLE: Final = "SUBMODEL_DEVICE"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,3 +43,11 @@ class FinetuneSettings:
     def to_json(self) -> dict[str, Any]:
         """For keys and manifests; what is not set is left out."""
         return {name: value for name, value in asdict(self).items() if value is not None}
+
+
+def is_cpu_wanted() -> bool:
+    """Return whether DEVICE_VARIABLE asks for the CPU in place of a GPU. Raises BuildError if it holds another word."""
+    device = os.environ.get(DEVICE_VARIABLE, "")
+    if device not in ("", "cpu"):
+        raise BuildError(f"{DEVICE_VARIABLE} is {device!r}; set it to cpu, or unset it for the GPU that torch finds.")
+    return device == "cpu"

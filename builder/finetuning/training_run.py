@@ -24,6 +24,7 @@ SAVE_EVERY_S = 30.0  # between two states of some 100 MB; a kill before the firs
 STEPS_A_VALIDATION = 40  # at least; a step takes one to four seconds on two cores
 PASS_TOKENS = 900  # of validation, or a few more, that are in memory at once
 TIMING_SHARE, LEAST_TIMED = 0.2, 2  # the plan is made after so much of the minutes, or after the warm-up's steps
+EMPTIED_EVERY = 8  # steps on Apple's GPU
 MOMENTS = ("exp_avg", "exp_avg_sq", "step")  # what AdamW keeps of each factor
 
 
@@ -121,6 +122,7 @@ class TrainingRun:
                 self._save()
             progress.losses.append(self._step())
             progress.step += 1
+            empty_cache_if_due(self._device, progress.step)
             seconds = self._now() - started
             progress.seconds += seconds
             tokens = progress.tokens - before
@@ -329,6 +331,12 @@ class TrainingRun:
     def _load(self, tensors: dict[str, torch.Tensor]) -> None:
         for name, factor in self._factors.items():
             factor.data.copy_(tensors[name])
+
+
+def empty_cache_if_due(device: torch.device, step: int) -> None:
+    """Give the freed memory of Apple's GPU back after some steps: torch keeps buffers for each length of a row."""
+    if device.type == "mps" and step % EMPTIED_EVERY == 0:
+        torch.mps.empty_cache()
 
 
 @torch.no_grad()

@@ -17,7 +17,7 @@ from builder.finetuning import finetune as tuning
 from builder.finetuning import packed, training_run, training_state
 from builder.finetuning import training_data as material
 from builder.finetuning.finetune import TARGETS, finetune
-from builder.finetuning.finetune_settings import FinetuneSettings
+from builder.finetuning.finetune_settings import DEVICE_VARIABLE, FinetuneSettings
 from builder.finetuning.packed import BY_TORCH, choose_attention
 from builder.finetuning.schedule import learning_rate_at, steps_within, validation_steps
 from builder.finetuning.training_data import NEW_WEIGHT, Material, token_weights
@@ -25,6 +25,7 @@ from builder.finetuning.training_state import StateFile, Tensors, TrainingProgre
 from builder.learning_examples import Example, make_examples
 from contract.errors import BuildError, CorpusError, first_line
 from contract.prompt import PromptEncoder
+from submodel.build.build_settings import BuildSettings
 from testbed.models import make_model
 from testbed.tokenizer import FIM, make_tokenizer
 from tests.builder.sample_texts import TEXT
@@ -497,6 +498,31 @@ def test_the_cpu_fine_tunes_what_a_gpu_fails_to(tmp_path, monkeypatch, ends, err
     for name, tensor in whole.model.state_dict().items():
         torch.testing.assert_close(tuned.model.state_dict()[name], tensor)
     assert tuned.model.state_dict().keys() == whole.model.state_dict().keys()
+
+
+@pytest.mark.parametrize(("wanted", "expected"), [(None, "mps"), ("", "mps"), ("cpu", "cpu")])
+def test_the_environment_may_ask_for_the_cpu(monkeypatch, wanted, expected):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    monkeypatch.delenv(DEVICE_VARIABLE, raising=False)
+    if wanted is not None:
+        monkeypatch.setenv(DEVICE_VARIABLE, wanted)
+    assert tuning.training_device().type == expected
+
+
+def test_another_device_is_refused_before_a_build_begins(monkeypatch, tmp_path):
+    monkeypatch.setenv(DEVICE_VARIABLE, "gpu")
+    with pytest.raises(BuildError, match="SUBMODEL_DEVICE is 'gpu'; set it to cpu"):
+        BuildSettings(repository=tmp_path, output=tmp_path / "out")
+
+
+def test_the_memory_of_apple_s_gpu_is_given_back_now_and_then(monkeypatch):
+    emptied = []
+    monkeypatch.setattr(torch.mps, "empty_cache", lambda: emptied.append(1))
+    for step in range(1, 2 * training_run.EMPTIED_EVERY + 1):
+        training_run.empty_cache_if_due(torch.device("mps"), step)
+        training_run.empty_cache_if_due(torch.device("cpu"), step)
+    assert len(emptied) == 2
 
 
 def test_another_error_of_the_cpu_is_not_taken_for_too_little_memory(tmp_path, monkeypatch):
