@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -39,6 +40,7 @@ def update(
 
     prepare_to_build("update")
     from contract.console import StageDisplay, console, print_json
+    from submodel.awake import kept_awake
     from submodel.build.update_run import UpdateSettings, run_update
     from submodel.pace import Pace
 
@@ -50,7 +52,8 @@ def update(
         is_paced=paced,
     )
     rest = Pace(sys.stdin).rest if paced else lambda: None
-    with StageDisplay(as_json=progress is ProgressForm.JSON, rest=rest) as display:
+    awake = nullcontext() if paced else kept_awake()  # what an editor began waits for power and for its user
+    with awake, StageDisplay(as_json=progress is ProgressForm.JSON, rest=rest) as display:
         document = run_update(settings, display)
     if progress is ProgressForm.JSON:
         for sentence in _reported(document):
