@@ -114,15 +114,14 @@ async def text_document_completion(ls: CompletionServer, params: types.Completio
     request = ls.request(document, params.position)
     completion = await ls.ask(request)
     client = ls.list_client
-    inserted = "" if completion is None else client.text_of(request, completion)
-    if completion is None or not inserted:
+    if completion is None:
         return types.CompletionList(is_incomplete=True, items=())
     # Editors filter their lists by the word in front of the cursor. So the item has to begin with it.
     word = client.word_before(request)
     cursor = types.Position(request.client.line, request.client.character)
     start = types.Position(cursor.line, cursor.character - units_of(word, ls.encoding))
-    end = _behind(request, completion, cursor, ls) if client.replaces_behind else cursor
-    text = word + inserted
+    end = _behind(request, completion, cursor, ls)
+    text = word + completion.text
     new_text = request.client.to_insert(text)
     is_plain = client.needs_insert_text(word, request)
     item = types.CompletionItem(

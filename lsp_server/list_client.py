@@ -5,7 +5,7 @@ Inline completions need none of this. Each case here was read in the client's so
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lsprotocol import types
 
@@ -56,15 +56,15 @@ class ListClient:
         word = text[start : request.offset]
         return word.lstrip("-") if self.has_hyphens else word
 
-    def text_of(self, request: CompletionRequest, completion: Completion) -> str:
-        """Return what an item may insert at the cursor; "" if nothing is left."""
-        text = completion.text
+    def fit(self, request: CompletionRequest, completion: Completion) -> Completion:
+        """Return what of a suggestion an item may hold; its text is blank if nothing is left."""
+        text, replaces = completion.text, completion.replaces
         if not self.replaces_behind:
-            replaced = request.text[request.offset : request.offset + completion.replaces]
-            text = insertable(text, replaced, request.line_before)
+            text = insertable(text, request.text[request.offset : request.offset + replaces], request.line_before)
+            replaces = 0
         if not self.takes_blocks:
             text = text.partition("\n")[0]
-        return text if text.strip() else ""
+        return replace(completion, text=text, replaces=replaces)
 
     def needs_insert_text(self, word: str, request: CompletionRequest) -> bool:
         """Return whether `insertText` has to stand in the place of `textEdit`.

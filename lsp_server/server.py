@@ -115,6 +115,7 @@ class CompletionServer(LanguageServer):
     def set_list_client(self, client: ListClient) -> None:
         """Take what is known of the list that shows the completions. A list of lines gets no blocks by default."""
         self.list_client = client
+        self.session.fit = client.fit
         if not client.takes_blocks:
             trigger = replace(self.defaults.trigger, multi_line=False)
             self.defaults = replace(self.defaults, trigger=trigger)

@@ -32,6 +32,7 @@ SNOOZE_MINUTES = 5.0
 MAX_SNOOZE_MINUTES = 7 * 24 * 60.0
 
 T = TypeVar("T")
+Fit = Callable[[CompletionRequest, Completion], Completion]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +63,7 @@ class Session:
         self.meter = meter or PowerMeter(now)
         self.answers = KnownAnswers(service.build_of)
         self.allowance = Allowance(now)
+        self.fit: Fit = lambda request, completion: completion  # what of a suggestion the client can show
         self.is_paused = False
         self.snoozed_until: datetime | None = None
         self._now = now
@@ -398,7 +400,12 @@ class Session:
         self.answers.keep(request, completion, since)
         return completion
 
-    def _shown(self, request: CompletionRequest, trace: Trace, completion: Completion, reason: str) -> Completion:
+    def _shown(
+        self, request: CompletionRequest, trace: Trace, completion: Completion, reason: str
+    ) -> Completion | None:
+        completion = self.fit(request, completion)
+        if not completion.text.strip():
+            return self._refused(trace, refuse("client", "the client's list can't show what is suggested here"))
         self._end(trace, Outcome.SHOWN, reason, text=completion.text)
         client, text = request.client, request.client.with_line_ends(completion.text)
         is_whole = completion.is_line_whole

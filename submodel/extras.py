@@ -28,7 +28,6 @@ _MODULES: Final = (
 )
 # Without it pip's torch on Linux brings GPU libraries of several gigabytes.
 _CPU_TORCH: Final = ("--torch-backend", "cpu")
-_IN_A_CLONE: Final = "  # in a clone of submodel's repository"
 
 
 def prepare_to_build(command: str) -> None:
@@ -38,7 +37,7 @@ def prepare_to_build(command: str) -> None:
     if missing := missing_modules():
         raise SubmodelError(
             f"`submodel {command}` needs {', '.join(missing)}. This installation has what serving needs; add the rest "
-            f"with: {install_command(command)}"
+            f"with: {install_advice(command)}"
         )
 
 
@@ -66,7 +65,13 @@ def install_command(command: str = "build", prefix: Path | None = None, *, extra
         line = ["uv", "pip", "install", "--python", str(prefix), *_CPU_TORCH, *source]
     else:
         line = [sys.executable, "-m", "pip", "install", *source]
-    return f"{shell_line(line)}{_IN_A_CLONE if source == _of_clone(extra) else ''}"
+    return shell_line(line)
+
+
+def install_advice(command: str = "build", *, extra: str = "build") -> str:
+    """Return `install_command` as a sentence ends with it: marked as code, and where it has to be run."""
+    where = " in a clone of submodel's repository" if _source(extra) == _of_clone(extra) else ""
+    return f"`{install_command(command, extra=extra)}`{where}"
 
 
 def _of_clone(extra: str) -> list[str]:

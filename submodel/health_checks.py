@@ -36,7 +36,7 @@ from contract.repository.git import MACOS_GIT, find_git
 from contract.versions import installed_versions
 from lsp_server.decoding.providers import PROVIDERS
 from submodel import __version__
-from submodel.extras import install_command, missing_modules
+from submodel.extras import install_advice, missing_modules
 
 LEAST_PYTHON: Final = (3, 11)
 # A base of half a billion parameters in float32 (docs/faq.md); which number format a build takes is measured later.
@@ -247,7 +247,7 @@ def check_build_extra() -> CheckResult:
 
 
 def _install_build() -> str:
-    return f"To build, too: `{install_command()}`."
+    return f"To build, too: {install_advice()}."
 
 
 def check_git() -> CheckResult:

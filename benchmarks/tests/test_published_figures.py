@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from benchmarks import following_table, positions_table
+from benchmarks import build_pairs, following_table, positions_table
 from benchmarks.builds import RESULTS
 from benchmarks.following_commits import UNITS, gains
 from benchmarks.positions_table import SAMPLE, TUNED, UNTUNED, read
@@ -168,6 +168,23 @@ def test_readme_has_the_lines_right(leads: Mapping[tuple[str, ...], list[str]]) 
     assert f"completes {points[0]} and {points[1]} points more" in README
     first = [leads[kind, FIRST, "all", BETTER][2] for kind in (HELD_OUT, LATER)]
     assert f"{first[0]} of held-out lines and {first[1]} of later ones" in README
+
+
+def test_builds_of_two_versions(capsys: pytest.CaptureFixture[str]) -> None:
+    names = {"gson": "gson", "hono": "hono", "httpx": "httpx", "all three": "all"}
+    printed = pair_rows(capsys, [f"{name}-v22:{name}-v20" for name in LANGUAGES if name != "cobra"])
+    for name, *figures in table("| | seconds, 22 and 20 |"):
+        pair = names[name] if name == "all three" else f"{name}-v22:{name}-v20"
+        held_out, later = (printed[f"{pair}, {kind}"] for kind in (HELD_OUT, LATER))
+        assert figures == [held_out[0], *held_out[2:4], *later[2:4]], name
+    of_bits = [printed[f"all, {kind}"][4].replace("-", "−") for kind in (HELD_OUT, LATER)]
+    assert f"{of_bits[0]} on held-out lines and {of_bits[1]} on later ones" in WORDS
+
+
+def pair_rows(capsys: pytest.CaptureFixture[str], pairs: Sequence[str]) -> dict[str, list[str]]:
+    """The figures that `benchmarks.build_pairs` prints, by the row's name."""
+    build_pairs.main(pairs)
+    return {row[0]: row[1:] for row in map(cells, capsys.readouterr().out.splitlines()[2:])}
 
 
 def test_the_histories(capsys: pytest.CaptureFixture[str]) -> None:

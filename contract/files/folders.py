@@ -25,7 +25,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from contract.errors import BuildError, SubmodelError
-from contract.files.disk_errors import is_disk_full
+from contract.files.disk_errors import is_disk_full, is_out_of_memory
 from contract.files.file_names import is_link
 from contract.files.removal import remove_tree
 from contract.files.untrusted_json import read_bytes, read_json
@@ -150,8 +150,9 @@ def replace_folder(
 
     Until then the old folder stays; if the block fails it stays for good, and what was written beside it is removed.
     Afterwards it is removed, or takes the place of `keep`. Only a folder that `check_replaceable` lets pass is ever
-    replaced. A full disk or a read-only folder becomes an `error_type`, as does any other OSError inside. What a
-    killed run left beside the target is put right first. Two runs into one target at the same time are not supported.
+    replaced. A full disk or a read-only folder becomes an `error_type`, as does any other OSError inside that is no
+    lack of memory. What a killed run left beside the target is put right first. Two runs into one target at the same
+    time are not supported.
 
     The two folders change places in one step where the system can (Linux, macOS), so that a reader always finds one of
     them. Elsewhere there is a moment without either, and the next run puts the old one back if it ends there. On all
@@ -184,6 +185,8 @@ def replace_folder(
         with suppress(OSError):  # the new one is in place, and the next run removes what is left
             _remove(retired)
     except OSError as error:
+        if is_out_of_memory(error):  # of what was read in the block
+            raise
         where = f" ({error.filename})" if error.filename else ""
         raise error_type(_cannot_write(target, f"{where}: {error.strerror or error}")) from error
     except Exception as error:

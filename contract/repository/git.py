@@ -18,7 +18,6 @@ import sys
 import threading
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
-from functools import cache
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO
@@ -99,14 +98,20 @@ def find_git() -> str | None:
     """Return the absolute path of git, or None.
 
     macOS has a program in its place at MACOS_GIT. Without Apple's developer tools that program opens a window, which
-    asks to install them.
+    asks to install them. Until they are there it counts as no git.
     """
     git = find_program("git")
-    is_stand_in = git == MACOS_GIT and platform.system() == "Darwin"
-    return None if is_stand_in and not _has_developer_tools() else git
+    if git != MACOS_GIT or platform.system() != "Darwin" or _found_tools:
+        return git
+    if _has_developer_tools():
+        _found_tools.append(True)
+        return git
+    return None
 
 
-@cache
+_found_tools: list[bool] = []  # once they are there they are not asked for again
+
+
 def _has_developer_tools() -> bool:
     """Return whether macOS names a folder of developer tools; True if it can't be asked."""
     try:

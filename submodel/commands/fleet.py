@@ -30,14 +30,14 @@ def fleet(
     A repository that fails is reported, and the others are built; the exit status is then 1.
     """
     from contract.errors import SubmodelError
-    from submodel.extras import install_command, prepare_to_build
+    from submodel.extras import install_advice, prepare_to_build
 
     prepare_to_build("fleet")
     missing = [name for name in ("msgspec", "ray") if importlib.util.find_spec(name) is None]
     if missing:
         raise SubmodelError(
             f"`submodel fleet` needs {' and '.join(missing)}; install them with: "
-            f"{install_command('fleet', extra='build,fleet')}"
+            f"{install_advice('fleet', extra='build,fleet')}"
         )
     from contract.console import StageDisplay, console, print_json
     from submodel.fleet.fleet_run import FleetSettings, is_complete, run_fleet

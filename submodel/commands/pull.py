@@ -62,7 +62,7 @@ def pull(
         if pulled.state == "pulled"
         else f"The bundle of {pulled.repository} in {pulled.bundle} is the newest one"
     )
-    built = "" if pulled.built_at is None else f", built on {pulled.built_at[:10]}"
-    typer.echo(plain(f"{sentence}{built}."), err=True)
+    date = "" if pulled.published_at is None else f", published on {pulled.published_at[:10]}"
+    typer.echo(plain(f"{sentence}{date}."), err=True)
     if as_json:
         print_json({**asdict(pulled), "bundle": str(pulled.bundle)})

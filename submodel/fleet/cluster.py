@@ -18,11 +18,11 @@ from typing import Any, Final
 
 from contract.errors import SubmodelError, first_line
 from contract.files.state_folder import state_folder
-from submodel.extras import install_command
+from submodel.extras import install_advice
 from submodel.fleet.fleet_file import TaskPart
+from submodel.fleet.layout import Outcome
 from submodel.fleet.own_process import build_in_own_process
 from submodel.fleet.task import Task, describe
-from submodel.fleet.work_folder import Outcome
 
 LOCAL: Final = "local"
 RETRIES: Final = 3  # of a task whose process or machine was lost; a build resumes, so that a try is seldom for nothing
@@ -93,7 +93,7 @@ def _cluster(address: str) -> Iterator[Any]:
         import ray
     except ImportError as error:
         raise SubmodelError(
-            f"`submodel fleet` needs the package ray; install it with: {install_command('fleet', extra='build,fleet')}"
+            f"`submodel fleet` needs the package ray; install it with: {install_advice('fleet', extra='build,fleet')}"
         ) from error
     store = {"object_store_memory": _LOCAL_STORE_BYTES} if address == LOCAL else {}
     try:
@@ -147,7 +147,7 @@ def _run(
                 outcome = {"reason": _lost(ray, error)}
             yield pending.pop(reference), outcome
         now_s = time.monotonic()
-        if misses or now_s - looked_s < HEAD_RETRY_S:
+        if misses or now_s - looked_s < HEAD_RETRY_S or not _answers(head):  # else Ray waits for a head that is gone
             continue
         looked_s, there = now_s, _machines(ray)
         for reference, name in list(pending.items()):
@@ -168,7 +168,7 @@ def _wait_for_machines(ray: Any, parts: Collection[TaskPart], on_event: Callable
     """Wait until each task fits a machine: they join a head one after the other. Some may never come."""
     until_s = time.monotonic() + JOIN_WAIT_S
     is_said = False
-    while _fit_none(parts, _machines(ray)) and time.monotonic() < until_s:
+    while _is_one_refused(parts, _machines(ray)) and time.monotonic() < until_s:
         if not is_said:
             on_event(
                 f"Some builds fit no machine of the Ray cluster; waiting {JOIN_WAIT_S:.0f} s for others to join it."
@@ -177,7 +177,7 @@ def _wait_for_machines(ray: Any, parts: Collection[TaskPart], on_event: Callable
         time.sleep(TICK_S)
 
 
-def _fit_none(parts: Collection[TaskPart], machines: Sequence[Mapping[str, float]]) -> bool:
+def _is_one_refused(parts: Collection[TaskPart], machines: Sequence[Mapping[str, float]]) -> bool:
     return any(_refuse(part, machines) for part in parts)
 
 

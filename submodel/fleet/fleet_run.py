@@ -28,6 +28,7 @@ from submodel.build.paths import prepare_output
 from submodel.fleet.cluster import LOCAL, build_on_cluster
 from submodel.fleet.fleet_file import Repository, read_fleet_file
 from submodel.fleet.identity import key_of, look_at, remote_of
+from submodel.fleet.layout import Outcome
 from submodel.fleet.live_table import FleetPace, counts_line, make_table, row_line
 from submodel.fleet.results import (
     PAGE,
@@ -41,7 +42,6 @@ from submodel.fleet.results import (
     write_index,
 )
 from submodel.fleet.task import Task
-from submodel.fleet.work_folder import Outcome
 from submodel.report.render import render_fleet
 
 WORK: Final = ".work"

@@ -12,8 +12,8 @@ from typing import Any, Final
 from rich.table import Table
 
 from contract.console import duration
+from submodel.fleet.layout import LOG
 from submodel.fleet.results import STATES, Row
-from submodel.fleet.work_folder import LOG
 
 SHOWN: Final = 12  # builds at work
 SILENT_S: Final = 15.0  # a build writes each second while it runs

@@ -20,7 +20,7 @@ from typing import Any, Final, ParamSpec, TypeVar
 import psutil
 
 from contract.files.folders import write_text
-from submodel.fleet.work_folder import OVER_TIME, Outcome
+from submodel.fleet.layout import OVER_TIME, Outcome
 
 _FORKSERVER: Final = "forkserver"  # Windows has none; there each process loads the libraries itself
 _LIBRARIES: Final = ["submodel.fleet.task", "submodel.build.pipeline", "ray"]

@@ -31,10 +31,9 @@ from contract.files.seals import open_sealed, sealed_json
 from contract.files.untrusted_json import read_bytes
 from submodel.build.paths import BuildPaths
 from submodel.build.stages import hash_of
+from submodel.fleet.layout import INDEX, RECORD
 from submodel.report.render import read_saved
 
-RECORD: Final = "result.json"
-INDEX: Final = "fleet.json"
 PAGE: Final = "fleet.html"
 PREVIOUS: Final = ".previous"
 SCHEMA: Final = 1  # of the index

@@ -22,7 +22,7 @@ from submodel.build.lock import build_lock, when_free
 from submodel.fleet.fleet_file import BuildPart
 from submodel.fleet.git_source import fetch
 from submodel.fleet.identity import COMMIT, fingerprint_of
-from submodel.fleet.work_folder import FETCHED, LOG, OVER_TIME, Outcome
+from submodel.fleet.layout import FETCHED, LOG, OVER_TIME, Outcome
 
 LOCK_WAIT_S: Final = 180.0
 

@@ -11,12 +11,11 @@ from contract.bundle.bundle import AGAIN, MANIFEST_FILE, WORKSPACE_BUNDLE, is_wo
 from contract.errors import RegistryError, first_line
 from contract.files.file_names import is_link
 from contract.files.untrusted_json import read_json
+from submodel.fleet.layout import INDEX, RECORD
 from submodel.registry.names import is_part, names_of, repository_name
 
-RECORD_FILE: Final = "result.json"  # {"remote": ADDRESS, …}, as `submodel fleet` leaves it beside a `bundle/`
-INDEX_FILE: Final = "fleet.json"  # beside such folders: {"repositories": [{"name": NAME, …}, …], …}
 MAX_INDEX_BYTES: Final = 1 << 30  # 100,000 repositories take 120 MB
-MAX_FILE_BYTES: Final = 1 << 16  # of RECORD_FILE
+MAX_FILE_BYTES: Final = 1 << 16  # of RECORD
 
 
 def find_bundles(folder: Path, on_event: Callable[[str], None] = lambda text: None) -> list[tuple[Path, bool]]:
@@ -40,11 +39,11 @@ def find_bundles(folder: Path, on_event: Callable[[str], None] = lambda text: No
                 break
         if found and one == folder:  # a repository
             return found
-    named = _named_by_fleet(folder / INDEX_FILE)
+    named = _named_by_fleet(folder / INDEX)
     stale = [place for place, _ in found if named is not None and _is_stale(place, named)]
     if stale:
         on_event(
-            f"{len(stale):,} results in {folder}, first {stale[0].parent.name}, are left out: its {INDEX_FILE} does "
+            f"{len(stale):,} results in {folder}, first {stale[0].parent.name}, are left out: its {INDEX} does "
             "not name them. Remove them, or publish their bundles alone."
         )
         gone = set(stale)
@@ -69,7 +68,7 @@ def _named_by_fleet(index: Path) -> set[str] | None:
 
 def _is_stale(bundle: Path, named: set[str]) -> bool:
     """Whether a bundle is a fleet's result that its index no longer names."""
-    return bundle.parent.name not in named and (bundle.parent / RECORD_FILE).is_file()
+    return bundle.parent.name not in named and (bundle.parent / RECORD).is_file()
 
 
 def name_of(bundle: Path) -> str:
@@ -79,7 +78,7 @@ def name_of(bundle: Path) -> str:
         if is_part(root):
             raise RegistryError(f"{root} is a part of a git repository; {_alone(bundle)}.")
         return names_of(root)[0]
-    record = bundle.parent / RECORD_FILE
+    record = bundle.parent / RECORD
     try:
         document: Any = read_json(record, MAX_FILE_BYTES)
         name = repository_name(document["remote"])  # not of a path, which names no repository to other machines
@@ -96,7 +95,7 @@ def name_of(bundle: Path) -> str:
 
 def mended_by_fleet(bundle: Path, error: str) -> str:
     """The sentence about a bundle, with the advice that helps: `fleet` keeps a damaged result until it is removed."""
-    if not (bundle.parent / RECORD_FILE).is_file():
+    if not (bundle.parent / RECORD).is_file():
         return error
     return error.replace(f"; {AGAIN}.", f"; remove {bundle.parent} and run `submodel fleet` again.")
 

@@ -43,7 +43,7 @@ METADATA, REPOSITORIES, FILES = "metadata", "repositories", "files"
 ROOT_FILE: Final = "1.root.json"
 BIN_BITS: Final = 8  # 256 bins: of 100,000 repositories a pull reads about 100 kB
 BIN_PREFIX: Final = "repositories"
-BUILT_AT: Final = "built_at"  # a key of what TUF calls custom: when the bundle of a document was built
+PUBLISHED_AT: Final = "published_at"  # a key of what TUF calls custom: when a document was put into the index
 MAX_DOCUMENT_BYTES: Final = 1 << 20
 LIMITS: Final = UpdaterConfig()  # 0.5 MB of root, 16 kB of timestamp, 2 MB of snapshot, 5 MB of targets
 _KEY: Final = re.compile(r"[0-9a-f]{64}")
@@ -121,12 +121,12 @@ class RegistryIndex:
             target.verify_length_and_hashes(content)
         return read_document(content, name, self._address)
 
-    def built_at(self, name: str) -> datetime | None:
-        """Return when the bundle of a repository's name was built, in UTC; None if the index has no such date."""
+    def published_at(self, name: str) -> datetime | None:
+        """Return when the bundle of a repository's name was published, in UTC; None if the index has no such date."""
         with self._sentences():
             target = self._updater.get_targetinfo(target_path(name))
         custom = None if target is None else target.custom
-        given = custom.get(BUILT_AT) if isinstance(custom, dict) else None
+        given = custom.get(PUBLISHED_AT) if isinstance(custom, dict) else None
         try:
             return datetime.fromisoformat(given).astimezone(UTC) if isinstance(given, str) else None
         except (ValueError, OverflowError):
@@ -173,10 +173,10 @@ class RegistryIndex:
         except exceptions.DownloadError as error:
             raise RegistryError(f"{first_line(error)}; try again, or give another address.") from error
         except OSError as error:
-            if error.filename is None:  # python-tuf fetches into a temporary file without a name
+            if error.filename is None:  # of a file without a name: python-tuf has one here, and one beside what is kept
                 raise RegistryError(
-                    f"No temporary file can be written ({error.strerror or error}); free space, or set TMPDIR to a "
-                    "folder that can be written."
+                    f"No temporary file can be written ({error.strerror or error}); free space there and in "
+                    f"{state_folder()}, or set TMPDIR to a folder that can be written."
                 ) from error
             raise StateFolderError(
                 f"What was seen of {self._address} can't be kept ({error.filename}: {error.strerror or error}); free "

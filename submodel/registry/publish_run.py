@@ -18,6 +18,7 @@ import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -34,7 +35,6 @@ from contract.bundle.bundle import (
     read_bundle,
     sealed_manifest,
 )
-from contract.bundle.previous import built_at
 from contract.bundle.trusted_builds import check_trusted
 from contract.documents import FileFacts, Manifest
 from contract.errors import RegistryError, SubmodelError, first_line
@@ -236,7 +236,7 @@ def _publish(
     if not store.has(facts):
         store.add(facts, iter([content]), str(bundle / MANIFEST_FILE), sizes.append)
     if not is_known:
-        index.put(path, encoded, built_at(bundle).isoformat(timespec="seconds"))
+        index.put(path, encoded, datetime.now(UTC).isoformat(timespec="seconds"))
     state = "unchanged" if is_known and not sizes else "published"  # files that were lost are added again
     return PublishedRow(
         bundle=bundle,

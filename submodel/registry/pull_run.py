@@ -82,7 +82,7 @@ class Pulled:
     fetched_bytes: int  # over the network or from the mirror, index included
     bundle_bytes: int
     seconds: float
-    built_at: str | None  # ISO 8601, in UTC; None for a bundle that an older version has published
+    published_at: str | None  # ISO 8601, in UTC; None for a bundle that an older version has published
 
 
 def run_pull(
@@ -111,7 +111,7 @@ def run_pull(
     with hold_lock(store.folder / "lock", on_event), hold_lock(state_folder() / "registries.lock", on_event):
         index = RegistryIndex(address, key, fetcher)
         document, facts = _find_bundle(index, names, address, target)
-        built_at = index.built_at(document["repository"])
+        published_at = index.published_at(document["repository"])
         is_new = not _is_there(target, facts)
         if is_new:
             files = _fetch(store, fetcher, address, facts, find_artifact(document, SHARED), on_bytes)
@@ -135,7 +135,7 @@ def run_pull(
         fetched_bytes=fetcher.fetched_bytes,
         bundle_bytes=facts["bytes"] + sum(file["bytes"] for file in files.values()),
         seconds=round(time.monotonic() - started_s, 2),
-        built_at=None if built_at is None else built_at.isoformat(timespec="seconds"),
+        published_at=None if published_at is None else published_at.isoformat(timespec="seconds"),
     )
 
 
@@ -143,7 +143,8 @@ def _own_folder(folder: Path) -> Path:
     """Return the cache's folder of pulled files, made with mode 0700: models and drafts hold a repository's code."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if sys.platform != "win32" and folder.stat().st_uid == os.geteuid():
+        is_shared = CACHE_VARIABLE in os.environ  # by several accounts, perhaps
+        if sys.platform != "win32" and not is_shared and folder.stat().st_uid == os.geteuid():
             folder.chmod(0o700)  # an older version let the umask decide
         with tempfile.TemporaryFile(dir=folder):
             pass

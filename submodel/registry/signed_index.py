@@ -37,9 +37,9 @@ from contract.files.untrusted_json import read_bytes
 from submodel.registry.index import (
     BIN_BITS,
     BIN_PREFIX,
-    BUILT_AT,
     LIMITS,
     METADATA,
+    PUBLISHED_AT,
     REPOSITORIES,
     ROOT_FILE,
     root_keys,
@@ -93,16 +93,15 @@ class SignedIndex:
             raise ValueError("its document has changed") from error
         return content
 
-    def put(self, path: str, content: bytes, built_at: str | None = None) -> None:
+    def put(self, path: str, content: bytes, published_at: str | None = None) -> None:
         """Write a document below `repositories/` and put it into the index; `save` signs it.
 
-        built_at: when the document's bundle was built, in ISO 8601. It is no part of the document, which stays the same
-        if the same bundle is published from a copy with other times.
+        published_at: in ISO 8601. It is no part of the document, so that the same bundle has the same document.
         """
         name, targets = self._bin_of(path)
         target = TargetFile.from_data(path, content, ["sha256"])
-        if built_at is not None:
-            target.unrecognized_fields["custom"] = {BUILT_AT: built_at}
+        if published_at is not None:
+            target.unrecognized_fields["custom"] = {PUBLISHED_AT: published_at}
         write_bytes(self._folder / REPOSITORIES / target.get_prefixed_paths()[0], content)
         targets.targets[path] = target
         self._changed.add(name)

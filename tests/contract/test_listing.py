@@ -200,14 +200,11 @@ def test_the_git_of_macos_counts_with_the_developer_tools_alone(
             raise FileNotFoundError
         return subprocess.CompletedProcess(command, code)
 
-    git._has_developer_tools.cache_clear()
+    monkeypatch.setattr(git, "_found_tools", [])
     monkeypatch.setattr("platform.system", lambda: system)
     monkeypatch.setattr(git, "find_program", lambda name: found)
     monkeypatch.setattr("subprocess.run", run)
-    try:
-        assert git.find_git() == expected
-    finally:
-        git._has_developer_tools.cache_clear()
+    assert git.find_git() == expected
 
 
 def test_without_git_the_repository_is_walked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -477,7 +477,7 @@ def test_a_server_that_lost_its_listening_socket_listens_again(monkeypatch: pyte
         guard = Guard(token=None, host="127.0.0.1", port=port)
         endpoint = Mock(start=lambda: None, answer=answer)
         serving = asyncio.create_task(http_transport._serve(["127.0.0.1"], port, guard, endpoint))
-        while not started:
+        while not started and not serving.done():
             await asyncio.sleep(0.01)
         assert b" 404 " in await asked(port)
         lost = started[0].sockets[0]
@@ -494,7 +494,7 @@ def test_a_server_that_lost_its_listening_socket_listens_again(monkeypatch: pyte
     monkeypatch.setattr(http_transport, "WATCH_S", 0.01)
     monkeypatch.setattr(asyncio, "start_server", start)
     asyncio.run(asyncio.wait_for(run(), 120))
-    assert attempts == 3
+    assert attempts >= 3, "the port was taken at least once"
 
 
 def test_the_newest_pieces_fit(monkeypatch: pytest.MonkeyPatch) -> None:

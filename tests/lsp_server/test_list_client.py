@@ -35,6 +35,8 @@ def listed(
         client.open("file:///a.py", before + after)
         answer = await client.ask("textDocument/completion", cursor(0, len(before)), 2)
         items.extend(answer["result"]["items"])
+        tracker = client.server.session.tracker
+        assert (tracker._shown is not None) == bool(items), "what is not sent does not count as shown"
         assert client.server.options.trigger.multi_line == client.server.list_client.takes_blocks
 
     capabilities = {"textDocument": {"completion": {"completionItem": announced or {}}}}

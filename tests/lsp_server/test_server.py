@@ -469,13 +469,15 @@ def answering(
 ) -> None:
     """Let the server answer each request with `completion`; the text at hand has `recalled`."""
 
+    session = client.server.session
+
     async def suggest(request: CompletionRequest, trace: Trace) -> Completion | None:
-        return completion
+        return None if completion is None else session._shown(request, trace, completion, "")
 
     async def recall(request: CompletionRequest) -> Completion | None:
         return recalled
 
-    monkeypatch.setattr(client.server.session, "_suggest", suggest)
+    monkeypatch.setattr(session, "_suggest", suggest)
     monkeypatch.setattr(client.server.service, "recall", recall)
 
 
@@ -514,7 +516,7 @@ def test_neovim_counts_its_own_lines_and_inserts_line_feeds(
         assert document is not None
         assert document.source == edited
 
-    talk(test, name="Neovim")
+    talk(test, name="Neovim", capabilities={"textDocument": {"inlineCompletion": {}}})
 
 
 @pytest.mark.parametrize(("is_paused", "texts"), [(False, ["area"]), (True, [])])

@@ -22,8 +22,8 @@ from contract.versions import PROGRAM
 from submodel.build.lock import build_lock
 from submodel.fleet import fleet_run
 from submodel.fleet.fleet_run import FleetSettings, run_fleet
+from submodel.fleet.layout import FETCHED, LOG, OVER_TIME
 from submodel.fleet.task import Task, build_repository, describe
-from submodel.fleet.work_folder import FETCHED, LOG, OVER_TIME
 from testbed.models import save_base
 
 pytestmark = [

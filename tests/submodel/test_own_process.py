@@ -20,8 +20,8 @@ import pytest
 
 from contract.children import python_module
 from submodel.fleet import own_process
+from submodel.fleet.layout import OVER_TIME
 from submodel.fleet.own_process import build_in_own_process, call_in_own_process
-from submodel.fleet.work_folder import OVER_TIME
 
 pytestmark = pytest.mark.slow
 

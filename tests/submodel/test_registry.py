@@ -14,9 +14,11 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import UTC, datetime
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -31,6 +33,7 @@ from cryptography.hazmat.primitives.serialization import (
 from filelock import FileLock
 from typer.testing import CliRunner
 
+from builder.bases.catalogue import CACHE_VARIABLE
 from contract.bundle.bundle import (
     MANIFEST_FILE,
     MODEL_FILE,
@@ -48,7 +51,7 @@ from contract.bundle.trusted_builds import forget_build, trust_build
 from contract.errors import CorpusError, RegistryError
 from contract.files.state_folder import VARIABLE, state_folder
 from submodel.app import app
-from submodel.registry import publish_run
+from submodel.registry import publish_run, pull_run
 from submodel.registry.found_bundles import find_bundles
 from submodel.registry.index import FILES
 from submodel.registry.names import given_name, names_of, repository_name, repository_root
@@ -271,17 +274,22 @@ def test_nobody_answers(repository: Path, published: tuple[Path, str]) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such modes")
 def test_the_cache_is_closed_to_other_accounts(
-    registry: Path, published: tuple[Path, str], repository: Path, tmp_path: Path
+    registry: Path, published: tuple[Path, str], repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What a model has learned, and the drafts, are a repository's code. The registry itself is for all to read."""
     settings = PullSettings(folder=repository, address=str(registry), key=published[1])
-    cache = tmp_path / "cache" / "registry"
+    monkeypatch.delenv(CACHE_VARIABLE)
+    monkeypatch.setattr(pull_run, "cache_folder", lambda: tmp_path / "own")
+    cache = tmp_path / "own" / "registry"
     run_pull(settings)
     assert cache.stat().st_mode & 0o777 == 0o700
     cache.chmod(0o755)  # of an older version
     run_pull(settings)
     assert cache.stat().st_mode & 0o777 == 0o700
-    assert (registry / FILES).stat().st_mode & 0o055 == 0o055
+    cache.chmod(0o775)
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "own"))
+    run_pull(settings)
+    assert cache.stat().st_mode & 0o777 == 0o775, "several accounts may share it"
 
 
 def test_a_cache_that_cannot_be_written_is_named_by_its_variable(
@@ -696,18 +704,19 @@ def test_a_bundle_is_published_or_a_name_removed(registry: Path, more: list[str]
     assert CliRunner().invoke(app, words).exit_code == 2
 
 
-def test_a_pull_prints_when_the_bundle_was_built(
+def test_a_pull_prints_when_the_bundle_was_published(
     registry: Path, published: tuple[Path, str], repository: Path, newer: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is the time of the publisher's file: what is pulled is written now."""
-    built_s = 1_700_000_000
-    os.utime(newer / MANIFEST_FILE, (built_s, built_s))
-    publish(newer, registry)
+    day = datetime(2023, 11, 14, 22, 13, 20, tzinfo=UTC)
+    with monkeypatch.context() as patch:
+        patch.setattr(publish_run, "datetime", Mock(now=lambda zone: day))
+        publish(newer, registry)
+    publish(newer, registry)  # it is there already, and keeps its date
     monkeypatch.chdir(repository)
     for words in (f"({sum_of(newer)} bytes, ", "is the newest one, "):
         done = CliRunner().invoke(app, ["pull", str(registry), "--key", published[1], "--json"])
-        assert words in done.stderr and done.stderr.endswith("built on 2023-11-14.\n")
-        assert json.loads(done.stdout)["built_at"] == "2023-11-14T22:13:20+00:00"
+        assert words in done.stderr and done.stderr.endswith("published on 2023-11-14.\n")
+        assert json.loads(done.stdout)["published_at"] == "2023-11-14T22:13:20+00:00"
 
 
 def sum_of(folder: Path) -> str:

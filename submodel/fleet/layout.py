@@ -1,4 +1,9 @@
-"""A build's folder of work in a fleet, and how its task ends. Each worker of Ray imports this: it loads nothing heavy.
+"""Names of what a fleet writes, and how a task ends. Each worker of Ray imports this: it loads nothing heavy.
+
+    NAME/result.json       in the results, beside each bundle: {"remote": ADDRESS, …}
+    fleet.json             the index of the results: {"repositories": [{"name": NAME, …}, …], …}
+
+A build's folder of work:
 
 WORK/NAME/build/       what `submodel build -o` writes
 WORK/NAME/log.jsonl    what the build says, as of `--progress json`
@@ -11,6 +16,8 @@ from __future__ import annotations
 
 from typing import Final, TypedDict
 
+RECORD: Final = "result.json"
+INDEX: Final = "fleet.json"
 LOG: Final = "log.jsonl"
 OVER_TIME: Final = "over-time"
 FETCHED: Final = "repository"
