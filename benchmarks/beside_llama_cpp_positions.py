@@ -84,7 +84,8 @@ def main() -> None:
     }
     folders = [arguments.bundle, *(file for _, file in peers if file.is_dir())]
     asked = {kind: draw_positions(folders, *workload) for kind, workload in workloads.items()}
-    described = {kind: describe_lines(asked[kind], arguments) for kind in asked}
+    renames = find_renames(arguments.repository, arguments.since)
+    described = {kind: describe_lines(asked[kind], arguments, renames) for kind in asked}
     check_built(described["later"]["files"], arguments.bundle, arguments.built)
     kinds: dict[str, Any] = {}
     for kind, (repository, workload) in workloads.items():
@@ -180,12 +181,14 @@ def find_renames(repository: Path, since: str) -> Mapping[str, str]:
     return renames_since(repository, commit.decode("ascii").strip()) or {}
 
 
-def describe_lines(asked: Sequence[Keystroke], arguments: argparse.Namespace) -> dict[str, Any]:
+def describe_lines(
+    asked: Sequence[Keystroke], arguments: argparse.Namespace, renames: Mapping[str, str]
+) -> dict[str, Any]:
     """Return a hash of what is asked, and of each line the number of its commit, or file, and what was known of it.
 
     "files": a letter a line for the file as it was built, by another name perhaps (`find_renames`): l learned, h held
     out, n not there. "texts": see `texts_of`. "tests": t if the path says that the file is one of tests, else n.
-    arguments: "bundle", "built", "repository" and "since" of the command line.
+    arguments: "bundle", "built" and "repository" of the command line.
     """
     manifest = read_bundle(arguments.bundle, verify=False).manifest
     held_out = frozenset(manifest.get("held_out_sha256", ()))
@@ -194,7 +197,6 @@ def describe_lines(asked: Sequence[Keystroke], arguments: argparse.Namespace) ->
     letters = {
         file.path: "h" if file.sha256 in held_out else "l" if file.sha256 in learned else "n" for file in corpus.files
     }
-    renames = find_renames(arguments.repository, arguments.since)
     commits = {stroke.commit for stroke in asked if stroke.commit}
     removed = {commit: removed_by(arguments.repository, commit) for commit in commits}
     return {
@@ -267,12 +269,13 @@ def ask_again(arguments: argparse.Namespace, peers: Sequence[tuple[str, Path]]) 
     build = read_bundle(arguments.bundle).build
     if arguments.again == "bundle" and not arguments.other_build:
         check_build(reported, build, path)
+    renames = find_renames(arguments.repository, arguments.since)
     asked: dict[str, list[Keystroke]] = {}
     for kind, repository, since in _sources(arguments):
         figures = reported["kinds"][kind]
         settings = WorkloadSettings(passages=figures["lines"], lines=1, keys=1, since=since)
         asked[kind] = draw_positions([arguments.bundle, *(folder for _, folder in peers)], repository, settings)
-        described = describe_lines(asked[kind], arguments)
+        described = describe_lines(asked[kind], arguments, renames)
         if described["lines_sha256"] != figures["lines_sha256"]:
             raise SystemExit(
                 f"The {kind} lines are not those of {path}, so the answers in it belong to others: the repository, the "

@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from operator import sub
 from typing import Any
 
 from benchmarks.builds import RESULTS
-from benchmarks.clusters import Cluster, clustered_mean
+from benchmarks.clusters import clustered_mean, clusters_of
 from benchmarks.markdown import print_head, print_row
 from benchmarks.positions_table import KINDS, read
 from builder.evaluation.metrics import Interval
@@ -59,13 +60,9 @@ def figures(pairs: Sequence[Pair], kind: str) -> list[str]:
 
 def difference(asked: Sequence[Sequence[Build]], values: Any) -> Interval:
     """Return the mean over lines of the first build's value less the second's. values: of each line of a build."""
-    groups = []
-    for first, second in asked:
-        of_cluster: dict[int, list[float]] = {}
-        for cluster, one, other in zip(first["clusters"], values(first), values(second), strict=True):
-            of_cluster.setdefault(cluster, []).append(one - other)
-        groups.append([Cluster(sum(each), len(each)) for each in of_cluster.values()])
-    return clustered_mean(groups)
+    return clustered_mean(
+        [clusters_of(first["clusters"], map(sub, values(first), values(second))) for first, second in asked]
+    )
 
 
 def in_words(found: Interval, unit: str = "") -> str:

@@ -9,7 +9,7 @@ clusters is too narrow, and lopsided.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from builder.evaluation.metrics import Interval
@@ -35,6 +35,14 @@ def cluster_numbers(names: Sequence[str]) -> list[int]:
     """Return for each line the number of its cluster, given the cluster's name, in the order of their first lines."""
     numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
     return [numbers[name] for name in names]
+
+
+def clusters_of(numbers: Sequence[int], values: Iterable[float]) -> list[Cluster]:
+    """Return the clusters of lines with these values, given the number of each line's cluster."""
+    found: dict[int, list[float]] = {}
+    for number, value in zip(numbers, values, strict=True):
+        found.setdefault(number, []).append(value)
+    return [Cluster(sum(each), len(each)) for each in found.values()]
 
 
 def clustered_mean(groups: Sequence[Sequence[Cluster]]) -> Interval:

@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.builds import run_program, write_result
-from benchmarks.clusters import Cluster, cluster_numbers, clustered_mean
+from benchmarks.clusters import cluster_numbers, clustered_mean, clusters_of
 from benchmarks.machine import describe_machine, describe_versions
 from benchmarks.measured_repositories import CACHE
 from builder.evaluation.metrics import Interval, bootstrap, is_exact
@@ -283,11 +283,11 @@ def gains(points: Sequence[Mapping[str, Any]], read: Read) -> dict[str, Any] | N
         groups = []
         for point in whole:
             never, updated, built = (read(point["models"][arm]) for arm in ARMS)
-            of_commit: dict[int, list[float]] = {}
-            for cluster, *right in zip(point["clusters"], never, updated, built, strict=True):
-                gained = update * (right[1] - right[0]) + build * (right[2] - right[0])
-                of_commit.setdefault(cluster, []).append(gained)
-            groups.append([Cluster(sum(one), len(one)) for one in of_commit.values()])
+            gained = [
+                update * (after - before) + build * (anew - before)
+                for before, after, anew in zip(never, updated, built, strict=True)
+            ]
+            groups.append(clusters_of(point["clusters"], gained))
         return clustered_mean(groups)
 
     updated, built = mean(1, 0), mean(0, 1)

@@ -87,47 +87,54 @@ def print_lines(kind: str, ours: str, documents: Mapping[str, Mapping[str, Any]]
         for baseline in BASELINES:
             if baseline in own["exact"] and baseline != ours:
                 _print_lead(name, baseline, [_clusters(own, ours, baseline)])
-    for baseline in filter(ours.__ne__, BASELINES):
-        beside = [one["kinds"][kind] for one in found.values() if baseline in one["kinds"][kind]["exact"]]
-        _print_lead("all that have it", baseline, [_clusters(own, ours, baseline) for own in beside])
-    _print_lead("all", BETTER, [_clusters(own, ours, peer) for own, peer in compared])
-    for baseline in filter(ours.__ne__, BASELINES):
-        beside = [one["kinds"][kind] for one in found.values() if baseline in one["kinds"][kind]["exact"]]
-        _print_lead(SAMPLE, baseline, [_as_clusters([_clusters(own, ours, baseline) for own in beside])])
-    _print_lead(SAMPLE, BETTER, [_as_clusters([_clusters(own, ours, peer) for own, peer in compared])])
+    measured = [one["kinds"][kind] for one in found.values()]
+    pooled = {
+        baseline: [_clusters(own, ours, baseline) for own in measured if baseline in own["exact"]]
+        for baseline in BASELINES
+        if baseline != ours
+    }
+    pooled[BETTER] = [_clusters(own, ours, peer) for own, peer in compared]
+    for peer, groups in pooled.items():
+        _print_lead("all" if peer == BETTER else "all that have it", peer, groups)
+    for peer, groups in pooled.items():
+        _print_lead(SAMPLE, peer, [[_pairs_of([group]) for group in groups if group]])
     print()
 
 
 def print_known(kind: str, documents: Mapping[str, Mapping[str, Any]]) -> None:
     """Print what each engine has right of the lines of a kind by what was known of them; nothing where none says so."""
-    names = (OURS[0], UNTUNED, TUNED, "n-gram")
-    asked = [(one["kinds"].get(kind, {}), peers(one)) for one in documents.values()]
-    asked = [(own, best) for own, best in asked if best and KNOWN.keys() <= own.keys() and {*names} <= {*own["exact"]}]
+    engines, led = (UNTUNED, TUNED, BETTER, "n-gram"), (UNTUNED, TUNED, BETTER)
+    asked = []
+    for document in documents.values():
+        own, ranked = document["kinds"].get(kind, {}), peers(document)
+        names = {engine: ranked[0] if engine == BETTER else engine for engine in engines} if ranked else {}
+        if names and KNOWN.keys() <= own.keys() and {OURS[0], *names.values()} <= own["exact"].keys():
+            asked.append((own, names))
     if not asked:
         return
-    print_head(f"{KINDS[kind]}, by what was known", "lines", *names[:3], BETTER, names[3], *names[1:3], BETTER)
+    print_head(f"{KINDS[kind]}, by what was known", "lines", OURS[0], *engines, *led)
     for field, letters in KNOWN.items():
+        if field == "files" and kind == "held-out":  # all are of held-out files
+            continue
         for letter, meaning in letters.items():
-            beside = [
-                [_clusters(own, OURS[0], name or best[0], field, letter) for own, best in asked]
-                for name in (*names[1:3], "", names[3])
-            ]
-            lines = [pair for group in beside[0] for cluster in group for pair in cluster]
-            if lines and not (field == "files" and kind == "held-out"):
-                shares = [_share(groups, side=1) for groups in beside]
-                leads = [_difference(groups) for groups in beside[:3]]
-                print_row(meaning, str(len(lines)), _share(beside[0], side=0), *shares, *leads)
+            beside = {
+                engine: [_clusters(own, OURS[0], names[engine], field, letter) for own, names in asked]
+                for engine in engines
+            }
+            if lines := _pairs_of(beside[BETTER]):
+                shares = [_share(beside[engine], side=1) for engine in engines]
+                leads = [_difference(beside[engine]) for engine in led]
+                print_row(meaning, str(len(lines)), _share(beside[BETTER], side=0), *shares, *leads)
     print()
 
 
+def _pairs_of(groups: Sequence[Sequence[Pairs]]) -> Pairs:
+    return [pair for group in groups for cluster in group for pair in cluster]
+
+
 def _share(groups: Sequence[Sequence[Pairs]], side: int) -> str:
-    pairs = [pair for group in groups for cluster in group for pair in cluster]
+    pairs = _pairs_of(groups)
     return f"{100 * sum(pair[side] for pair in pairs) / len(pairs):.1f} %"
-
-
-def _as_clusters(groups: Sequence[Sequence[Pairs]]) -> list[Pairs]:
-    """Return each repository's pairs as one cluster of all."""
-    return [[pair for cluster in group for pair in cluster] for group in groups if group]
 
 
 def peers(document: Mapping[str, Any]) -> list[str]:
@@ -141,7 +148,7 @@ def peers(document: Mapping[str, Any]) -> list[str]:
 
 
 def _print_lead(name: str, peer: str, groups: Sequence[Sequence[Pairs]]) -> None:
-    lines = [pair for group in groups for cluster in group for pair in cluster]
+    lines = _pairs_of(groups)
     if not lines:
         return
     print_row(name, str(len(lines)), _share(groups, side=0), peer, _share(groups, side=1), _difference(groups))

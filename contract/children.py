@@ -1,4 +1,4 @@
-"""How other programs are started where the current folder may be a stranger's repository.
+"""How other programs are started, where the current folder may be a stranger's repository, and ended.
 
 A program is found in the absolute folders of PATH alone, and is given by its absolute path. `shutil.which` and Windows
 itself look into the current folder first, where a clone may have put a `git.exe`. An entry of PATH or PYTHONPATH that
@@ -13,8 +13,11 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path, PurePath
+
+import psutil
 
 # What Windows can start without a shell. npm is `npm.cmd` there, beside a shell script named `npm`.
 _ENDINGS: tuple[str, ...] = (".com", ".exe", ".bat", ".cmd") if sys.platform == "win32" else ("",)
@@ -69,3 +72,18 @@ def child_environment(environment: Mapping[str, str] | None = None) -> dict[str,
 def _absolute(entries: str) -> list[str]:
     """The entries of a list such as PATH, without those that the current folder completes."""
     return [entry for entry in entries.split(os.pathsep) if PurePath(entry).is_absolute()]
+
+
+def processes_below(pid: int) -> list[psutil.Process]:
+    """Return what a process has started, and what that has; nothing if it has ended, or can't be looked at."""
+    try:
+        return list(psutil.Process(pid).children(recursive=True))
+    except psutil.Error:  # it has ended, or /proc is hidden
+        return []
+
+
+def kill_each(processes: Iterable[psutil.Process]) -> None:
+    """Kill processes; those that have ended meanwhile are passed over."""
+    for process in processes:
+        with suppress(psutil.Error):
+            process.kill()

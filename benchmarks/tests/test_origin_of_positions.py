@@ -20,6 +20,7 @@ from benchmarks.beside_llama_cpp_positions import (
     check_built,
     describe_lines,
     draw_positions,
+    find_renames,
     origins_of,
     put_origins,
     texts_of,
@@ -135,12 +136,13 @@ def test_a_file_that_was_renamed_is_not_new(tmp_path: Path, monkeypatch: pytest.
         for path in ("old.py", "b.py")
     ]
     bundle = SimpleNamespace(manifest={"learned_sha256": ["old.py"]})
-    arguments = argparse.Namespace(bundle=Path(), built=Path(), repository=tmp_path, since="HEAD~1")
+    arguments = argparse.Namespace(bundle=Path(), built=Path(), repository=tmp_path)
+    renames = find_renames(tmp_path, "HEAD~1")
     monkeypatch.setattr(beside_llama_cpp_positions, "read_bundle", lambda *_, **__: bundle)
     monkeypatch.setattr(beside_llama_cpp_positions, "read_corpus", lambda _: SimpleNamespace(files=built))
 
     asked = [replace(stroke("", "x"), path=path) for path in ("a.py", "b.py", "c.py")]
-    assert describe_lines(asked, arguments)["files"] == "lnn"
+    assert describe_lines(asked, arguments, renames)["files"] == "lnn"
 
 
 @pytest.mark.parametrize(("since", "why"), [(None, "learned files that first"), ("HEAD~1", r"learned a\.py as commit")])
@@ -169,6 +171,7 @@ def patched(results: Path, monkeypatch: pytest.MonkeyPatch, **values: object) ->
         "RESULTS": results,
         "read_bundle": lambda _: SimpleNamespace(build="b" * 64),
         "draw_positions": lambda *_: [stroke("", "a")],
+        "find_renames": lambda *_: {},
     }
     for name, value in (doubles | values).items():
         monkeypatch.setattr(beside_llama_cpp_positions, name, value)

@@ -15,7 +15,13 @@ from transformers import PreTrainedModel
 
 from builder.artifact import read_artifact
 from builder.bases.folder_model import read_folder_model, read_object, read_tokenizer_settings
-from builder.bases.prompt_tokens import first_token, make_prompt_format, token_of, with_control_tokens_special
+from builder.bases.prompt_tokens import (
+    first_token,
+    make_prompt_format,
+    token_of,
+    with_control_tokens_special,
+    written_token,
+)
 from builder.bases.resolve import UNKNOWN_LICENCE, ResolvedBase, resolve_base
 from builder.gguf.reader import open_gguf
 from builder.gguf.tokenizer import post_processor, read_tokenizer
@@ -159,9 +165,6 @@ def _token_name(folder: Path, role: str) -> str | None:
     for name in ("tokenizer_config.json", "special_tokens_map.json"):
         if not (folder / name).is_file():
             continue
-        token = read_object(folder / name).get(role)
-        if isinstance(token, dict):  # an AddedToken, written out
-            token = token.get("content")
-        if isinstance(token, str):
+        if (token := written_token(read_object(folder / name).get(role))) is not None:
             return token
     return None

@@ -79,10 +79,14 @@ def first_token(tokenizer: Tokenizer, settings: Mapping[str, Any]) -> str | None
     # In transformers these classes put their own rule in the place of tokenizer.json's (update_post_processor).
     if settings.get("tokenizer_class") not in BOS_CLASSES or not settings.get("add_bos_token", True):
         return None
-    token = settings.get("bos_token")
-    if isinstance(token, Mapping):  # an AddedToken, written out
-        token = token.get("content")
-    return token if isinstance(token, str) and tokenizer.token_to_id(token) is not None else None
+    token = written_token(settings.get("bos_token"))
+    return token if token is not None and tokenizer.token_to_id(token) is not None else None
+
+
+def written_token(value: Any) -> str | None:
+    """Return the token that a value of tokenizer_config.json or special_tokens_map.json names, or None."""
+    text = value.get("content") if isinstance(value, Mapping) else value  # an AddedToken, written out
+    return text if isinstance(text, str) else None
 
 
 def token_of(tokenizer: Tokenizer, ids: Any) -> str | None:

@@ -22,9 +22,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO
 
-import psutil
-
-from contract.children import child_environment, find_program
+from contract.children import child_environment, find_program, kill_each, processes_below
 from contract.errors import CorpusError
 
 TIMEOUT_S = 60.0  # a pipe in place of a file that git reads would hold it for ever
@@ -221,13 +219,9 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
 
 def _kill_tree(process: subprocess.Popen[bytes]) -> None:
     """End a program with those that it started: on Windows the git.exe in PATH starts the one that does the work."""
-    below = []
-    with suppress(psutil.Error):
-        below = psutil.Process(process.pid).children(recursive=True)
+    below = processes_below(process.pid)
     process.kill()
-    for one in below:
-        with suppress(psutil.Error):
-            one.kill()
+    kill_each(below)
 
 
 def _read_all(errors: IO[bytes], words: list[bytes]) -> None:

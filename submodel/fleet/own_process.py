@@ -17,8 +17,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, Final, ParamSpec, TypeVar
 
-import psutil
-
+from contract.children import kill_each, processes_below
 from contract.files.folders import write_text
 from submodel.fleet.layout import OVER_TIME, Outcome
 
@@ -80,22 +79,9 @@ def _time_limit(seconds: float, mark: Path, run: str) -> Iterator[None]:
 def _kill(process: BaseProcess) -> None:
     """Kill a process and what it has started, such as git, which has a session of its own."""
     assert process.pid is not None
-    below = _processes_below(process.pid)
+    below = processes_below(process.pid)
     process.kill()  # first: it would take the end of git for a failure
-    _kill_each(below)
-
-
-def _kill_each(processes: list[psutil.Process]) -> None:
-    for process in processes:
-        with suppress(psutil.Error):
-            process.kill()
-
-
-def _processes_below(pid: int) -> list[psutil.Process]:
-    try:
-        return list(psutil.Process(pid).children(recursive=True))
-    except psutil.Error:  # it has ended, or /proc is hidden
-        return []
+    kill_each(below)
 
 
 def _begin(environment: Mapping[str, str]) -> None:
@@ -108,7 +94,7 @@ def _end_with_parent() -> None:
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()
-    _kill_each(_processes_below(os.getpid()))
+    kill_each(processes_below(os.getpid()))
     os._exit(1)
 
 
