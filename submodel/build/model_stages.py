@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -45,6 +45,7 @@ from lsp_server.decoding.engine import Engine
 from submodel.build.build_settings import BuildSettings
 from submodel.build.history import drop_next_history, made_at
 from submodel.build.paths import BuildPaths
+from submodel.build.score_stages import ScoreStages
 from submodel.build.stages import StageRecord, Stages, hash_of
 from submodel.evaluation.fit_threshold import fit_threshold
 from submodel.evaluation.predictors import open_checkpoint
@@ -53,16 +54,34 @@ VOCABULARY_FITS = 1.1  # at most so many times as many tokens as for the code th
 THRESHOLD_BEGINS = 0.67  # of an export's time, roughly
 
 
+@dataclass(frozen=True, kw_only=True)
+class Learned:
+    """What a fine-tuning came to. read: the paths that its kept steps have read from. tried: those of all its steps."""
+
+    summary: FineTuningFacts
+    read: frozenset[str] = frozenset()
+    tried: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, kw_only=True)
+class SharedStart:
+    """The sub-model that a model began with.
+
+    made: the SHA-256 of its manifest as it was then; None if that is read now, or is not known. trainings: how many
+    fine-tunings there were since, with this one.
+    """
+
+    folder: Path
+    made: str | None = None
+    trainings: int = 1
+
+
 class ModelStages:
     """What the stages of one build share, and the stages that make its models.
 
-    `submodel.build.pipeline` has their order; an update has another one, and no base.
+    `submodel.build.pipeline` has their order; an update (`submodel.build.update_run`) has another one, and no base.
     """
 
-    _fresh: frozenset[str] = frozenset()  # paths that an update learns first
-    _is_new: IsNew | None = None  # of the lines of these
-    _read: frozenset[str] = frozenset()  # paths that the kept steps of this run's fine-tuning have read from
-    _tried: frozenset[str] = frozenset()  # paths that any of its steps has read from
     _threshold_lines = 50  # validation lines that the confidence threshold is fitted on, at two places each
 
     def __init__(
@@ -82,6 +101,7 @@ class ModelStages:
         self._loaded: LoadedBase | None = None
         self._paths = BuildPaths(root=settings.output)
         self._stages = Stages(self._paths.stages, display, force=settings.force)
+        self._scores = ScoreStages(self._stages)
 
     @cached_property
     def _dtype(self) -> torch.dtype:
@@ -123,7 +143,10 @@ class ModelStages:
         make = partial(self._prune, size, paths, keeps_order)
         pruned = self._stages.run(f"prune{suffix}", pruned_hash, make, [paths.pruned])
         taught = partial(PromptFormat.as_taught, keeps_order=keeps_order)
-        tune = partial(self._finetune, stage_hash, paths, taught)
+
+        def tune(advance: Advance) -> FineTuningFacts:
+            return self._finetune(stage_hash, paths, taught, advance).summary
+
         finetuned = self._run_finetuning(f"finetune{suffix}", stage_hash, tune, paths)
         return pruned, finetuned, stage_hash
 
@@ -179,9 +202,19 @@ class ModelStages:
         return parity_examples(self._corpus.files, self._settings.seed)
 
     def _finetune(
-        self, stage_hash: str, paths: BuildPaths, taught: Callable[[PromptFormat], PromptFormat], advance: Advance
-    ) -> FineTuningFacts:
-        """Fine-tune the model of `paths.start` and save it. `taught` makes the format to teach of the model's own."""
+        self,
+        stage_hash: str,
+        paths: BuildPaths,
+        taught: Callable[[PromptFormat], PromptFormat],
+        advance: Advance,
+        *,
+        fresh: frozenset[str] = frozenset(),
+        is_new: IsNew | None = None,
+    ) -> Learned:
+        """Fine-tune the model of `paths.start` and save it. `taught` makes the format to teach of the model's own.
+
+        fresh: paths that are learned from first. is_new: which of their lines.
+        """
         settings, source = self._settings.finetuning, read_artifact(paths.start)
         self._loaded = None  # the base of a kept stage: it would stay in memory beside the model
         state = self._state_of(stage_hash, paths)
@@ -190,7 +223,7 @@ class ModelStages:
         model, before = predictor.model, predictor.encoder
         encoder = PromptEncoder(before.tokenizer, taught(before.prompt_format))
         started = time.perf_counter()
-        summary: FineTuningFacts = {"minutes": 0.0}
+        learned = Learned(summary={"minutes": 0.0})
         if settings.minutes > 0:
             from builder.finetuning.finetune import finetune  # peft takes a second to import
 
@@ -200,32 +233,31 @@ class ModelStages:
                 self._corpus.files,
                 settings,
                 state=state,
-                fresh=self._fresh,
-                is_new=self._is_new,
+                fresh=fresh,
+                is_new=is_new,
                 is_int8=is_int8,
                 on_event=self._display.say,
                 on_progress=advance,
             )
-            model, summary = tuned.model, tuned.summary
-            self._read, self._tried = tuned.read, tuned.tried
+            model, learned = tuned.model, Learned(summary=tuned.summary, read=tuned.read, tried=tuned.tried)
             advance(0, 0)  # it may stand still here
         stage = {"name": "finetune", "seconds": round(time.perf_counter() - started, 2)}
         known = source.manifest or {}
         peaks = (known.get("peak_rss_bytes"), peak_rss_bytes())  # another run may have pruned
         facts = {
-            "finetuning": summary,
+            "finetuning": learned.summary,
             "stages": [*known["stages"], stage],
             "peak_rss_bytes": max(filter(None, peaks), default=None),
         }
-        facts |= self._provenance()
-        has_learned = summary.get("kept_step", 0) > 0
+        facts |= self._provenance(learned.read)
+        has_learned = learned.summary.get("kept_step", 0) > 0
         drop_next_history(self._paths.stages)  # what an update has left half done would take the place of this model
         save_reweighted(paths.result, source, model, encoder if has_learned else before, self._parity_examples, facts)
         advance(0, 0)
-        return summary
+        return learned
 
-    def _provenance(self) -> dict[str, Any]:
-        """What the model's manifest says of what it has read."""
+    def _provenance(self, read: frozenset[str]) -> dict[str, Any]:
+        """What the model's manifest says of what it has read; `read` are the paths that this fine-tuning has."""
         return self._corpus.provenance()
 
     def _run_finetuning(
@@ -294,32 +326,23 @@ class ModelStages:
         return {"parity": bundle.manifest["parity"]}
 
     @property
-    def _shared_folder(self) -> Path | None:
-        """The checkpoint of the sub-model that this one began with."""
+    def _shared_start(self) -> SharedStart | None:
+        """The sub-model that this one began with."""
         base = self._found_base
-        return base.path.resolve() if base is not None and base.is_sub_model else None
-
-    @property
-    def _shared_made(self) -> str | None:
-        """SHA-256 of its manifest, as this model began with it; None if it is read now, or is not known."""
-        return None
-
-    @property
-    def _trainings(self) -> int:
-        """How many fine-tunings there were since the shared start, with this one."""
-        return 1
+        return SharedStart(folder=base.path.resolve()) if base is not None and base.is_sub_model else None
 
     @cached_property
     def _shared(self) -> SharedModel | None:
         """That sub-model, if its bundle in int8 lies beside it, as builds leave both; else says why not."""
-        folder = self._shared_folder
-        if folder is None:
+        start = self._shared_start
+        if start is None:
             return None
+        folder = start.folder
         whole = "so the bundle holds a whole graph, not an adapter"
         if not folder.is_dir():
             self._display.say(f"The shared start {folder} is gone, {whole}.")
             return None
-        if self._shared_made is not None and made_at(folder) != self._shared_made:
+        if start.made is not None and made_at(folder) != start.made:
             self._display.say(f"The shared start {folder} is another one since this repository's build, {whole}.")
             return None
         beside = folder.parent / "bundle"
@@ -332,7 +355,7 @@ class ModelStages:
         if bundle.manifest.get("quantization") != Precision.INT8:
             self._display.say(f"The bundle {beside} is not in int8, {whole}.")
             return None
-        return SharedModel(folder=folder, bundle=bundle, rank=self._settings.finetuning.rank * self._trainings)
+        return SharedModel(folder=folder, bundle=bundle, rank=self._settings.finetuning.rank * start.trainings)
 
     @property
     def _export_settings(self) -> ExportSettings:

@@ -22,7 +22,7 @@ from builder.evaluation.baselines import score_baselines
 from builder.evaluation.held_out import HeldOut, make_held_out
 from builder.evaluation.infill import base_encoder
 from builder.evaluation.scores import Scores, compare
-from builder.evaluation.scoring import Scorable, score
+from builder.evaluation.scoring import Scorable
 from builder.evaluation.torch_predictor import TorchPredictor
 from builder.memory import give_back_memory
 from builder.pruning.structured_pruning import least_size_for
@@ -32,7 +32,7 @@ from contract.children import shell_line
 from contract.console import Advance, StageDisplay
 from contract.documents import SUB_MODEL, BuildReport
 from contract.errors import BuildError
-from contract.files.folders import PRIVATE, copy_folder, replace_folder, restore_folder, write_json, write_text
+from contract.files.folders import PRIVATE, restore_folder, write_json, write_text
 from contract.files.removal import remove_tree
 from contract.files.seals import seal_key
 from contract.versions import PROGRAM
@@ -45,16 +45,14 @@ from submodel.build.kept_answers import KeptAnswers
 from submodel.build.lock import build_lock
 from submodel.build.model_stages import ModelStages
 from submodel.build.paths import BuildPaths, prepare_output
+from submodel.build.score_stages import SCORING_VERSION, open_bundle, score_hash
 from submodel.build.size_search import SIZES, is_as_good, is_worse, smallest_size
-from submodel.build.stage_times import KEPT_ANSWERS, expected_stages, remember_stages
-from submodel.build.stages import StageRecord, Stages, hash_of
-from submodel.evaluation.bundle_predictor import BundlePredictor
+from submodel.build.stage_times import expected_stages, remember_stages
+from submodel.build.stages import StageRecord, adopt_model, hash_of
 from submodel.evaluation.line_times import line_times
 from submodel.evaluation.predictors import open_checkpoint
 from submodel.health_checks import BUILD_DISK_BYTES, check_disk, check_memory
 from submodel.report.render import REPORT_SCHEMA, render_beside_evaluation
-
-SCORING_VERSION = 3  # raised when the same model gets other scores
 
 
 def run_build(settings: BuildSettings, display: StageDisplay) -> BuildReport:
@@ -150,10 +148,7 @@ def _advice(git_problem: str, repository: Path) -> str:
 
 
 class Build(ModelStages):
-    """Runs all stages of a build in their order, and makes its report.
-
-    An update (`submodel.build.update_run`) has other first stages, and no base.
-    """
+    """Runs all stages of a build in their order, and makes its report."""
 
     def run(self, held_out: HeldOut | None, commit: str | None, started: float) -> BuildReport:
         """Run the stages; returns the document that `--json` prints. `commit` was checked out when they were read."""
@@ -199,7 +194,7 @@ class Build(ModelStages):
             base = self._score_base("score the base", held_out)
             self._loaded = None  # before the sub-model is scored
             give_back_memory()
-            ours = self._score_bundle("score the sub-model", model_hash, held_out)
+            ours = self._scores.score_bundle("score the sub-model", model_hash, paths.bundle, held_out)
             with display.stage("score the baselines"):
                 baselines = score_baselines(self._corpus, held_out.fim_examples)
             document = {**document, **score_part(base, ours, held_out, baselines)}
@@ -227,7 +222,7 @@ class Build(ModelStages):
                 commit=commit,
                 quantize=self._quantize_of_updates(),
                 seed=self._settings.seed,
-                shared=self._shared_folder,
+                shared=None if (start := self._shared_start) is None else start.folder,
                 made=sha256_of(self._paths.model / MANIFEST),
             )
 
@@ -245,7 +240,7 @@ class Build(ModelStages):
         baseline_hash = self._bundle_hash(stage_hash, paths)
         stages.run("export (dense baseline)", baseline_hash, partial(self._export, paths), [paths.bundle])
         dense_baseline = scores_of(
-            self._score("score the dense baseline", baseline_hash, self._open_bundle(paths), held_out)
+            self._scores.score("score the dense baseline", baseline_hash, open_bundle(paths.bundle), held_out)
         )
         bundles = {SUB_MODEL: own.bundle, "dense base, fine-tuned": paths.bundle}
         timed = stages.run(
@@ -264,32 +259,12 @@ class Build(ModelStages):
             "milliseconds": timed.result,
         }
 
-    def _score_bundle(self, name: str, model_hash: str, held_out: HeldOut) -> StageRecord:
-        """Kept as long as the served graph stays the same: which precision is the fastest may change."""
-        bundle_hash = hash_of(bundle=model_hash, graph=graph_of(self._paths.bundle))
-        return self._score(name, bundle_hash, self._open_bundle(self._paths), held_out)
-
     def _score_base(self, name: str, held_out: HeldOut) -> StageRecord:
         """Kept as long as the base and the files that it is asked about stay the same, whatever happens to others.
 
         Of other files only those prompts are asked that no build here has asked before.
         """
-        return self._score(name, hash_of(base=self._base.identity), self._open_base, held_out)
-
-    def _score(self, name: str, model_hash: str, open_model: Callable[[], Scorable], held_out: HeldOut) -> StageRecord:
-        def make(advance: Advance) -> dict[str, Any]:
-            predictor = open_model()
-            record = score(predictor, held_out, on_progress=advance).to_record()
-            if isinstance(predictor, KeptAnswers):
-                predictor.save()
-                record[KEPT_ANSWERS] = predictor.found
-            return record | ({"milliseconds": predictor.milliseconds} if isinstance(predictor, BundlePredictor) else {})
-
-        return self._stages.run(name, self._score_hash(model_hash, held_out), make)
-
-    @staticmethod
-    def _score_hash(model_hash: str, held_out: HeldOut) -> str:
-        return hash_of(version=SCORING_VERSION, model=model_hash, positions=held_out.fingerprint)
+        return self._scores.score(name, hash_of(base=self._base.identity), self._open_base, held_out)
 
     def _open_base(self) -> Scorable:
         base = self._load_base()
@@ -300,10 +275,6 @@ class Build(ModelStages):
 
     def _open_model(self, paths: BuildPaths) -> Callable[[], Scorable]:
         return lambda: open_checkpoint(SUB_MODEL, read_artifact(paths.model), self._dtype)
-
-    @staticmethod
-    def _open_bundle(paths: BuildPaths) -> Callable[[], BundlePredictor]:
-        return lambda: BundlePredictor(read_bundle(paths.bundle))
 
     def _choose_size(self) -> dict[str, Any]:
         """The smallest size that is as good as the base on validation files, and what each trial came to.
@@ -324,9 +295,9 @@ class Build(ModelStages):
         def passes(size: float) -> bool:
             name, model = f"validate at {size:g}", self._open_model(self._paths.trial(size))
             _, model_hash = self._hashes_at(size, keeps_order=False)
-            if not self._stages.has(name, self._score_hash(model_hash, validation)):
+            if not self._stages.has(name, score_hash(model_hash, validation)):
                 make(size)
-            figures = compare(scores_of(self._score(name, model_hash, model, validation)), base)
+            figures = compare(scores_of(self._scores.score(name, model_hash, model, validation)), base)
             trials[size] = {"size": size, "is_as_good": is_as_good(figures), **figures}
             self._display.say(f"Size {size:g}: {'as good as' if is_as_good(figures) else 'worse than'} the base")
             return is_as_good(figures)
@@ -345,11 +316,3 @@ class Build(ModelStages):
             if other != size:
                 remove_tree(self._paths.trial(other).root)
         return {"size": size, "trials": [trials[tried] for tried in sorted(trials)]}
-
-
-def adopt_model(stages: Stages, source: Path, target: Path, stage: str, made_by: str) -> None:
-    """Put a copy of the model that the stage `made_by` made in the place of what `stage` makes, as its result."""
-    if not stages.holds(stage, made_by, target):
-        with replace_folder(target, marker=MANIFEST) as fresh:
-            copy_folder(source, fresh, as_links=True)  # no stage writes into a model that is there
-    stages.adopt(stage, made_by)

@@ -15,10 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from builder.artifact import MANIFEST
 from builder.memory import give_back_memory
 from contract.console import Advance, StageDisplay
 from contract.errors import BuildError
-from contract.files.folders import PRIVATE, write_text
+from contract.files.folders import PRIVATE, copy_folder, replace_folder, write_text
 from contract.files.seals import open_sealed, seal_key, sealed_json
 from contract.files.untrusted_json import read_bytes
 from submodel.build.outputs import OutputHashes
@@ -169,3 +170,11 @@ class Stages:
             say(f"{name} runs again: its output was changed since the last run")
             return None
         return record
+
+
+def adopt_model(stages: Stages, source: Path, target: Path, stage: str, made_by: str) -> None:
+    """Put a copy of the model that the stage `made_by` made in the place of what `stage` makes, as its result."""
+    if not stages.holds(stage, made_by, target):
+        with replace_folder(target, marker=MANIFEST) as fresh:
+            copy_folder(source, fresh, as_links=True)  # no stage writes into a model that is there
+    stages.adopt(stage, made_by)

@@ -18,17 +18,14 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from builder.artifact import read_artifact
-from builder.corpus.changes import head_commit, renames_since
-from builder.corpus.corpus import Corpus, SourceFile
-from builder.corpus.following import Followed, follow
+from builder.corpus.changes import head_commit
 from builder.corpus.split import Split
 from builder.evaluation.held_out import HeldOut, make_held_out
-from builder.fim_examples import draw_fim_examples, worthwhile_lines
+from builder.fim_examples import worthwhile_lines
 from builder.finetuning.finetune_settings import FinetuneSettings
 from contract.bundle.bundle import find_bundle, graph_of, read_bundle
 from contract.children import shell_line
@@ -42,11 +39,11 @@ from submodel.build.build_settings import BuildSettings
 from submodel.build.document import scores_of, stage_rows, unscored
 from submodel.build.history import NEXT, History, describe_version, drop_next_history, figures_of, write_history
 from submodel.build.lock import build_lock
-from submodel.build.model_stages import variants_of
-from submodel.build.new_lines import NewLines, OldTexts, past_texts
+from submodel.build.model_stages import ModelStages, SharedStart, variants_of
 from submodel.build.paths import BuildPaths, UpdatePaths, prepare_output
-from submodel.build.pipeline import Build, read_checkout
+from submodel.build.pipeline import read_checkout
 from submodel.build.stages import StageRecord, hash_of
+from submodel.build.update_plan import UpdatePlan, plan_update
 from submodel.build.update_start import finish_swap, history_to_update, precision_of_update, take_place
 from submodel.health_checks import has_free_memory
 from submodel.report.render import read_saved, render_beside_evaluation
@@ -110,61 +107,22 @@ def run_update(settings: UpdateSettings, display: StageDisplay) -> dict[str, Any
         with display.stage("read the repository") as advance:
             found = read_checkout(settings.repository, display, advance)
         with display.stage("compare with the last version") as advance:
-            update = _Update(settings, display, found, history, manifest, advance)
-        return update.update(commit, started, has_swapped=has_swapped)
+            plan = plan_update(UpdatePaths(root=settings.output).start, display, found, history, manifest, advance)
+        return _Update(settings, display, history, plan).update(commit, started, has_swapped=has_swapped)
 
 
-class _Update(Build):
+class _Update(ModelStages):
     _threshold_lines = THRESHOLD_LINES
     _settings: UpdateSettings
     _paths: UpdatePaths
 
-    def __init__(
-        self,
-        settings: UpdateSettings,
-        display: StageDisplay,
-        found: Corpus,
-        history: History,
-        served: Mapping[str, Any],  # the manifest of the bundle that is there
-        advance: Advance,
-    ) -> None:
-        renames = renames_since(found.root, history.commit)
-        if renames is None and history.commit is not None:
-            display.say(
-                f"Git can't tell what was renamed since the last version's commit, {history.commit[:10]}: such files "
-                "count as new, held-out ones too; in a shallow clone run `git fetch --unshallow`, or run `submodel "
-                "build` for figures that hold"
-            )
-        old = OldTexts(found.root, history.commit, lambda: advance(0, 0))
-        past = past_texts(found, history, old)
-        renames = renames or {}
-        since_last: Mapping[str, str] = {}
-        if history.looked_at not in (None, history.commit):  # files that the last update saw first have moved since
-            since_last = renames_since(found.root, history.looked_at) or {}
-            seen_last = OldTexts(found.root, history.looked_at, lambda: advance(0, 0))
-            texts = {one.text for one in past}
-            past += [one for one in past_texts(found, history, seen_last) if one.text not in texts]
-        followed = follow(found, history.known, {**since_last, **renames}, past)
-        super().__init__(settings, display, followed.corpus, {}, None)
+    def __init__(self, settings: UpdateSettings, display: StageDisplay, history: History, plan: UpdatePlan) -> None:
+        super().__init__(settings, display, plan.corpus, {}, None)
         self._paths = UpdatePaths(root=settings.output)
         self._history = history
-        manifest = read_artifact(self._paths.start).manifest or {}
-        read = frozenset(manifest.get("learned_sha256", ())) | frozenset(manifest.get("held_out_sha256", ()))
-        self._new_lines = NewLines(old, history, renames, followed.fresh, read)
-        # Nothing would ever reach a file without a new line: it counts as learned.
-        done = {file.path for file in followed.fresh_to_learn if not self._new_lines.is_to_learn(file)}
-        self._followed = replace(followed, fresh=followed.fresh - done)
-        # Files that refused updates have read come after those that they have not.
-        waiting = frozenset(path for path, sha256 in self._to_learn.items() if sha256 in history.tried)
-        self._waiting = waiting if len(waiting) < len(self._to_learn) else frozenset[str]()
-        self._fresh = self._followed.fresh - self._waiting
-        self._past_texts = [one.text for one in past]
-        self._served = settings.served
+        self._plan = plan
         self._unread: frozenset[str] = frozenset()
         self._untried: frozenset[str] = frozenset()
-        self._found_hashes = [file.sha256 for file in found.files]
-        known = (served.get(name, ()) for name in ("learned_sha256", "held_out_sha256", "seen_sha256"))
-        self._is_drifted = not set(self._found_hashes) <= set(chain(*known))
 
     def update(self, commit: str | None, started: float, *, has_swapped: bool) -> dict[str, Any]:
         """Learn, and export if that made the model better; else renew the drafts alone.
@@ -172,10 +130,11 @@ class _Update(Build):
         commit: what was checked out before the files were read. started: by time.perf_counter(). has_swapped: an
         interrupted update was finished before.
         """
+        plan = self._plan
         document: dict[str, Any] = {
             "kept": "new" if has_swapped else "old",
             **_commits(*((None, self._history.commit) if has_swapped else (self._history.commit, commit))),
-            "files": self._count(self._followed),
+            "files": plan.count(),
         }
         whole_hash = hash_of(
             version=UPDATE_VERSION,
@@ -183,28 +142,23 @@ class _Update(Build):
             corpus=replace(self._corpus, files=tuple(file for file in self._corpus.files if file.is_code)).fingerprint,
             finetuning=replace(self._settings.finetuning, seed=self._settings.seed).to_json(),
         )
-        stage_hash = hash_of(whole=whole_hash, number=self._settings.number, waiting=sorted(self._waiting))
         if has_swapped:  # what its export has measured is not in the report yet
             document |= self._export_model(self._history.model_hash)
-        if not self._followed.fresh_to_learn or self._history.versions[-1].get("stage_hash") == whole_hash:
-            scored = self._score_new(self._history.model_hash, {}, True) if has_swapped else {}
-            rows = {name: scores_of(record).to_json() for name, record in scored.items()}
-            if rows:
-                self._remember({**self._history.versions[-1], **{name: figures_of(row) for name, row in rows.items()}})
-            if self._is_drifted and not has_swapped:  # documentation, say, or another branch that was learned before
-                self._run_drafts()
-            return self._finish(document, rows, started)
+        if not plan.to_read or self._history.versions[-1].get("stage_hash") == whole_hash:
+            return self._finish(document, self._go_without_learning(has_swapped), started)
         self._display.say(_describe(document["files"]))
         if self._settings.minutes > 0 and not self._corpus_has("validation"):
             raise BuildError(
                 "The files that the model was validated on are gone or have no line of code; run `submodel build`, "
                 "which picks others."
             )
+        stage_hash = hash_of(whole=whole_hash, number=self._settings.number, waiting=sorted(plan.waiting))
         scores, before = self._score_old(), self._history.commit
         tuned = self._learn(stage_hash)
+        is_better = tuned.get("kept_step", 0) > 0
         version = {**describe_version("update", commit, tuned, 0.0), "kept": "old", "stage_hash": whole_hash}
         # The history is written before the scores: what is left to do then is of no importance to the model.
-        exported = self._swap(stage_hash, commit, version) if tuned.get("kept_step", 0) > 0 else None
+        exported = self._swap(stage_hash, commit, version) if is_better else None
         if self._untried:
             document["files"]["untried"] = len(self._untried)
         if exported is not None:
@@ -212,16 +166,9 @@ class _Update(Build):
             document |= exported | _commits(before, commit)
         else:
             # Better, but its graph failed, or there are files that no step has read: another update may go on.
-            if tuned.get("kept_step", 0) > 0 or self._untried:
+            if is_better or self._untried:
                 version["stage_hash"] = hash_of(failed=stage_hash)
-            self._run_drafts()
-            # What was scored is never learned from, also under another name.
-            known = self._history.known.with_held_out(self._followed.known)
-            self._history = replace(self._history, known=known, looked_at=commit)
-            if tuned.get("kept_step") == 0:
-                read = [self._to_learn[path] for path in sorted(self._to_learn.keys() - self._untried)]
-                self._history = replace(self._history, tried=tuple(read) if self._untried else ())
-            self._remember(version)
+            self._keep_old(commit, version, was_refused=tuned.get("kept_step") == 0)
         scores |= self._score_new(stage_hash, scores, version["kept"] == "new")
         figures = {name: scores_of(record).to_json() for name, record in scores.items()}
         version |= {name: figures_of(row) for name, row in figures.items()}
@@ -230,9 +177,34 @@ class _Update(Build):
             document["finetuning"] = tuned
         return self._finish(document, figures, started)
 
+    def _go_without_learning(self, has_swapped: bool) -> Mapping[str, Mapping[str, Any]]:
+        """Score the model whose swap was finished, else renew the drafts where files differ; returns the scores."""
+        scored = self._score_new(self._history.model_hash, {}, True) if has_swapped else {}
+        rows = {name: scores_of(record).to_json() for name, record in scored.items()}
+        if rows:
+            self._remember({**self._history.versions[-1], **{name: figures_of(row) for name, row in rows.items()}})
+        if self._plan.is_drifted and not has_swapped:  # documentation, say, or another branch that was learned before
+            self._run_drafts()
+        return rows
+
+    def _keep_old(self, commit: str | None, version: Mapping[str, Any], *, was_refused: bool) -> None:
+        """Renew the drafts of the model that stays, and write down what was looked at.
+
+        was_refused: it was fine-tuned, and the result was no better.
+        """
+        self._run_drafts()
+        # What was scored is never learned from, also under another name.
+        known = self._history.known.with_held_out(self._plan.followed.known)
+        self._history = replace(self._history, known=known, looked_at=commit)
+        if was_refused:
+            to_learn = self._plan.to_learn
+            read = [to_learn[path] for path in sorted(to_learn.keys() - self._untried)]
+            self._history = replace(self._history, tried=tuple(read) if self._untried else ())
+        self._remember(version)
+
     def _learn(self, stage_hash: str) -> dict[str, Any]:
         """The summary of the fine-tuning."""
-        if self._settings.minutes == 0 or not self._to_learn:
+        if self._settings.minutes == 0 or not self._plan.to_learn:
             return {"minutes": 0.0}
         source = read_artifact(self._paths.start)
         parameters = (source.manifest or {}).get("parameters", 0)
@@ -243,10 +215,14 @@ class _Update(Build):
                 raise BuildError(f"{sentence}; close other programs, then run `submodel update`.")
             self._display.say(f"{sentence}; close other programs.")
 
+        plan = self._plan
+
         def make(advance: Advance) -> dict[str, Any]:
-            summary = self._finetune(stage_hash, self._paths, lambda known: known, advance)
-            untried = self._to_learn.keys() - self._waiting - self._tried
-            return {**summary, UNREAD: sorted(self._not_reached()), UNTRIED: sorted(untried)}
+            learned = self._finetune(
+                stage_hash, self._paths, lambda known: known, advance, fresh=plan.fresh, is_new=plan.is_new
+            )
+            untried = plan.to_learn.keys() - plan.waiting - learned.tried
+            return {**learned.summary, UNREAD: sorted(plan.not_reached(learned.read)), UNTRIED: sorted(untried)}
 
         summary = dict(self._run_finetuning("update", stage_hash, make, self._paths).result)
         self._unread, untried = frozenset(summary.pop(UNREAD)), frozenset(summary.pop(UNTRIED, ()))
@@ -260,17 +236,8 @@ class _Update(Build):
             )
         return summary
 
-    def _not_reached(self) -> set[str]:
-        """The paths to learn from that the kept steps of this run's fine-tuning have not read from."""
-        return self._to_learn.keys() - (self._read - self._waiting)
-
-    @cached_property
-    def _to_learn(self) -> dict[str, str]:
-        """Path → SHA-256 of the text of each file that is to be learned from."""
-        return {file.path: file.sha256 for file in self._followed.fresh_to_learn if file.split == "calibration"}
-
-    def _provenance(self) -> dict[str, Any]:
-        provenance, unread = super()._provenance(), self._not_reached()
+    def _provenance(self, read: frozenset[str]) -> dict[str, Any]:
+        provenance, unread = super()._provenance(read), self._plan.not_reached(read)
         hashes = {file.sha256 for file in self._corpus.files if file.path in unread}
         learned = [one for one in provenance["learned_sha256"] if one not in hashes]
         return {**provenance, "learned_sha256": learned}
@@ -280,7 +247,7 @@ class _Update(Build):
 
         Returns what the export has measured. Where its parity check fails the old ones stay, and this returns None.
         """
-        known = self._followed.known.without(
+        known = self._plan.followed.known.without(
             (file for file in self._corpus.files if file.path in self._unread), self._history.known
         )
         looked_at = commit
@@ -309,22 +276,17 @@ class _Update(Build):
         return exported
 
     @property
-    def _shared_folder(self) -> Path | None:
-        return None if self._history.shared is None else Path(self._history.shared)
-
-    @property
-    def _shared_made(self) -> str | None:
-        return self._history.shared_made
-
-    @property
-    def _trainings(self) -> int:
-        return 1 + self._history.trainings
+    def _shared_start(self) -> SharedStart | None:
+        history = self._history
+        if history.shared is None:
+            return None
+        return SharedStart(folder=Path(history.shared), made=history.shared_made, trainings=1 + history.trainings)
 
     @property
     def _export_settings(self) -> ExportSettings:
         """With a short check, if graph, tokenizer and precision are those of a bundle that passed the whole one."""
         settings = super()._export_settings
-        if settings.precision is not self._served:
+        if settings.precision is not self._settings.served:
             return settings
         if settings.precision is Precision.FP32:  # which has no other check than that of logits
             prompts = SHORT_PARITY.prompts if variants_of(self._paths.bundle) else 2  # added graphs have the other too
@@ -332,7 +294,7 @@ class _Update(Build):
         return replace(settings, parity=SHORT_PARITY)
 
     def _run_drafts(self) -> None:
-        stage_hash = hash_of(model=self._history.model_hash, texts=self._found_hashes, seen=self._seen)
+        stage_hash = hash_of(model=self._history.model_hash, texts=self._plan.found, seen=self._seen)
         self._stages.run("renew the drafts", stage_hash, self._renew_drafts, [self._paths.bundle])
 
     def _renew_drafts(self, advance: Advance) -> dict[str, Any]:
@@ -345,8 +307,8 @@ class _Update(Build):
         """SHA-256 of the texts that another update would do no more for."""
         if self._settings.minutes == 0:  # nothing has tried to learn them
             return []
-        untried = {self._to_learn[path] for path in self._untried}
-        return [one for one in self._found_hashes if one not in untried]
+        untried = {self._plan.to_learn[path] for path in self._untried}
+        return [one for one in self._plan.found if one not in untried]
 
     def _remember(self, version: Mapping[str, Any]) -> None:
         self._history = _with_version(self._history, version)
@@ -378,17 +340,6 @@ class _Update(Build):
             write_text(paths.report, page, mode=PRIVATE)
         return document
 
-    @staticmethod
-    def _count(followed: Followed) -> dict[str, int]:
-        """Files of code that no version has seen as they are, by what becomes of them."""
-        fresh = [file for file in followed.corpus.files if file.path in followed.fresh and file.is_code]
-        return {
-            "to_learn": sum(file.split == "calibration" for file in fresh),
-            "to_validate": sum(file.split == "validation" for file in fresh),
-            "held_out": sum(file.split == "held-out" for file in fresh),
-            "set_aside": followed.set_aside,
-        }
-
     def _score_old(self) -> dict[str, StageRecord]:
         """The bundle that is there: on held-out lines, and on lines written since, none of which it knows.
 
@@ -402,14 +353,11 @@ class _Update(Build):
         if self._held_out is None:
             self._display.say("No held-out file is left to score. `submodel build` holds out other files.")
         else:
-            scores["held_out_before"] = self._score_bundle("score the bundle", model_hash, self._held_out)
-        fresh = [file for file in self._corpus.files if file.path in self._followed.fresh and file.is_code]
-        drawn = draw_fim_examples(fresh, sum(file.text.count("\n") + 1 for file in fresh), settings.scoring.seed)
-        known = (file.text for file in self._corpus.files if file.path not in self._followed.fresh)
-        fim_examples = self._new_lines.unseen(drawn, chain(known, self._past_texts))[: settings.positions]
+            scores["held_out_before"] = self._score("score the bundle", model_hash, self._held_out)
+        fim_examples = self._plan.draw_unseen(settings.scoring.seed)[: settings.positions]
         if fim_examples:
             since = HeldOut(fim_examples=fim_examples, blocks=(), excerpts=())
-            scores["since"] = self._score_bundle("score new lines", model_hash, since)
+            scores["since"] = self._score("score new lines", model_hash, since)
         return scores
 
     def _score_new(self, model_hash: str, old: Mapping[str, StageRecord], is_new: bool) -> dict[str, StageRecord]:
@@ -418,7 +366,10 @@ class _Update(Build):
             return {"held_out": old["held_out_before"]} if "held_out_before" in old else {}
         if self._settings.positions == 0 or self._held_out is None:
             return {}
-        return {"held_out": self._score_bundle("score the bundle", model_hash, self._held_out)}
+        return {"held_out": self._score("score the bundle", model_hash, self._held_out)}
+
+    def _score(self, name: str, model_hash: str, held_out: HeldOut) -> StageRecord:
+        return self._scores.score_bundle(name, model_hash, self._paths.bundle, held_out)
 
     @cached_property
     def _held_out(self) -> HeldOut | None:
@@ -430,9 +381,6 @@ class _Update(Build):
     def _corpus_has(self, split: Split) -> bool:
         """Whether a file of that split has a line to ask for."""
         return any(file.split == split and any(worthwhile_lines(file)) for file in self._corpus.files)
-
-    def _is_new(self, file: SourceFile, line: str) -> bool:
-        return self._new_lines.is_new(file, line)
 
 
 def _commits(before: str | None, after: str | None) -> dict[str, str]:

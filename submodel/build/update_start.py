@@ -10,8 +10,7 @@ from contract.versions import PROGRAM
 from exporters.precision import CANDIDATES, Precision
 from submodel.build.history import NEXT, History, drop_next_history, read_history, take_next_history
 from submodel.build.paths import BuildPaths, UpdatePaths
-from submodel.build.pipeline import adopt_model
-from submodel.build.stages import Stages, hash_of_output
+from submodel.build.stages import Stages, adopt_model, hash_of_output
 
 
 def precision_of_update(asked: str | None, served: Precision) -> Precision:

@@ -17,12 +17,12 @@ from builder.finetuning.training_state import StateFile, TrainingProgress
 from contract.bundle import drafts
 from contract.console import StageDisplay
 from contract.errors import ExportError
-from submodel.build import model_stages, pipeline
+from submodel.build import model_stages, pipeline, score_stages
 from submodel.build.build_settings import BuildSettings
 from submodel.build.model_stages import ModelStages
 from submodel.build.paths import BuildPaths
-from submodel.build.pipeline import adopt_model, run_build
-from submodel.build.stages import Stages, hash_of, kept_record
+from submodel.build.pipeline import run_build
+from submodel.build.stages import Stages, adopt_model, hash_of, kept_record
 from submodel.health_checks import CheckResult
 from testbed.models import save_base
 from testbed.tokenizer import FIM
@@ -346,13 +346,13 @@ def test_a_search_for_the_size_leaves_the_chosen_model_alone_and_makes_no_other_
         "least_size_for": lambda *_: 0.4,
         "open_checkpoint": lambda *_: None,
         "read_artifact": lambda folder: None,
-        "score": lambda *_, **__: SimpleNamespace(to_record=dict),
         "scores_of": lambda record: record,
         "compare": lambda ours, base: {"size": float(ours.name.split()[-1])},
         "is_as_good": lambda figures: figures["size"] >= 0.5,
     }
     for name, function in played.items():
         monkeypatch.setattr(pipeline, name, function)
+    monkeypatch.setattr(score_stages, "score", lambda *_, **__: SimpleNamespace(to_record=dict))
     settings = BuildSettings(repository=tmp_path, output=tmp_path, base="b", size=None, dtype="float32")
     corpus, base = cast(Any, SimpleNamespace(files=(), fingerprint="c")), cast(Any, SimpleNamespace(identity="b"))
     runs = []

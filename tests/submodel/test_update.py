@@ -42,6 +42,7 @@ from submodel.build.history import FILE, NEXT, PURPOSE, read_history, remember_b
 from submodel.build.new_lines import NewLines
 from submodel.build.pipeline import run_build
 from submodel.build.stages import Stages, hash_of_output
+from submodel.build.update_plan import plan_update
 from submodel.build.update_run import UNREAD, UpdateSettings, run_update
 from submodel.commands.update import _outcome
 from testbed.git import git
@@ -138,6 +139,15 @@ def follow(root: Path, minutes: float = MINUTES, positions: int = 4):
     settings = UpdateSettings(repository=root, output=root / ".submodel", minutes=minutes, positions=positions)
     with StageDisplay() as display:
         return run_update(settings, display)
+
+
+def begin(settings: UpdateSettings, display: StageDisplay) -> update_run._Update:
+    """The update as it is before its first stage."""
+    history = read_history(settings.output / "stages")
+    assert history is not None
+    found = read_corpus(settings.repository)
+    plan = plan_update(settings.output / "model", display, found, history, {}, lambda *_: None)
+    return update_run._Update(settings, display, history, plan)
 
 
 def change(root: Path) -> None:
@@ -564,7 +574,7 @@ def test_a_graph_in_another_precision_than_the_served_one_passes_the_whole_check
             repository=repository, output=repository / ".submodel", quantize=precision, served=Precision.FP32
         )
         with StageDisplay() as display:
-            update = update_run._Update(settings, display, read_corpus(repository), history, {}, lambda *_: None)
+            update = begin(settings, display)
         assert (update._export_settings.parity != ParitySettings()) is is_short
 
 
@@ -735,11 +745,9 @@ def test_a_held_out_part_without_a_line_of_code_is_not_scored(repository):
     for path, place in splits(repository).items():
         if place == "held-out":
             (repository / path).write_text(f"# {path} has become a comment.\n")
-    history = read_history(repository / ".submodel" / "stages")
-    assert history is not None
     settings = UpdateSettings(repository=repository, output=repository / ".submodel")
     with StageDisplay() as display:
-        update = update_run._Update(settings, display, read_corpus(repository), history, {}, lambda *_: None)
+        update = begin(settings, display)
     assert update._held_out is None
 
 
@@ -891,9 +899,9 @@ def test_an_update_knows_whether_the_shared_start_is_that_of_its_build(tmp_path,
     remember(tmp_path / "stages", corpus, document, shared=shared, made="made")
     history = read_history(tmp_path / "stages")
     said: list[str] = []
-    stages: Any = SimpleNamespace(
-        _shared_folder=shared, _shared_made=history and history.shared_made, _display=SimpleNamespace(say=said.append)
-    )
+    assert history is not None
+    start = model_stages.SharedStart(folder=shared, made=history.shared_made)
+    stages: Any = SimpleNamespace(_shared_start=start, _display=SimpleNamespace(say=said.append))
     for content, sentence in (("{}", "No bundle of the shared start"), ('{"made": "again"}', "another one since")):
         (shared / "manifest.json").write_text(content)
         assert model_stages.ModelStages.__dict__["_shared"].func(stages) is None

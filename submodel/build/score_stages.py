@@ -1,0 +1,53 @@
+"""The stages that score models: each runs once for the same model and the same held-out lines (`Stages`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from builder.evaluation.held_out import HeldOut
+from builder.evaluation.scoring import Scorable, score
+from contract.bundle.bundle import graph_of, read_bundle
+from contract.console import Advance
+from submodel.build.kept_answers import KeptAnswers
+from submodel.build.stage_times import KEPT_ANSWERS
+from submodel.build.stages import StageRecord, Stages, hash_of
+from submodel.evaluation.bundle_predictor import BundlePredictor
+
+SCORING_VERSION = 3  # raised when the same model gets other scores
+
+
+class ScoreStages:
+    """Scores models of one build, whose other stages are `stages`."""
+
+    def __init__(self, stages: Stages) -> None:
+        self._stages = stages
+
+    def score(self, name: str, model_hash: str, open_model: Callable[[], Scorable], held_out: HeldOut) -> StageRecord:
+        """The scores of the model that `open_model` loads; `model_hash` tells it from others."""
+
+        def make(advance: Advance) -> dict[str, Any]:
+            predictor = open_model()
+            record = score(predictor, held_out, on_progress=advance).to_record()
+            if isinstance(predictor, KeptAnswers):
+                predictor.save()
+                record[KEPT_ANSWERS] = predictor.found
+            return record | ({"milliseconds": predictor.milliseconds} if isinstance(predictor, BundlePredictor) else {})
+
+        return self._stages.run(name, score_hash(model_hash, held_out), make)
+
+    def score_bundle(self, name: str, model_hash: str, bundle: Path, held_out: HeldOut) -> StageRecord:
+        """Kept as long as the served graph stays the same: which precision is the fastest may change."""
+        bundle_hash = hash_of(bundle=model_hash, graph=graph_of(bundle))
+        return self.score(name, bundle_hash, open_bundle(bundle), held_out)
+
+
+def score_hash(model_hash: str, held_out: HeldOut) -> str:
+    """The stage hash of a model's scores on these lines."""
+    return hash_of(version=SCORING_VERSION, model=model_hash, positions=held_out.fingerprint)
+
+
+def open_bundle(bundle: Path) -> Callable[[], BundlePredictor]:
+    """What loads a bundle when a stage first needs it."""
+    return lambda: BundlePredictor(read_bundle(bundle))

@@ -1,0 +1,138 @@
+"""What an update has to learn: the files that changed since the last version, and which of their lines are new."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from builder.artifact import read_artifact
+from builder.corpus.changes import renames_since
+from builder.corpus.corpus import Corpus, SourceFile
+from builder.corpus.following import Followed, follow
+from builder.fim_examples import FimExample, draw_fim_examples
+from contract.console import Advance, StageDisplay
+from submodel.build.history import History
+from submodel.build.new_lines import NewLines, OldTexts, past_texts
+
+
+@dataclass(frozen=True, kw_only=True)
+class UpdatePlan:
+    """The repository's files in their earlier splits, and what becomes of those that no version has seen.
+
+    found: SHA-256 of the texts of all files, those that are set aside among them. past: the texts of changed files, as
+    they were. tried: SHA-256 of the texts that updates have read and were refused. is_drifted: the bundle that is there
+    does not know all of `found`.
+    """
+
+    followed: Followed  # without what has nothing to learn among its fresh files
+    new_lines: NewLines
+    found: tuple[str, ...]
+    past: tuple[str, ...]
+    tried: frozenset[str]
+    is_drifted: bool
+
+    @property
+    def corpus(self) -> Corpus:
+        """The files that are learned from or scored."""
+        return self.followed.corpus
+
+    @cached_property
+    def to_read(self) -> tuple[SourceFile, ...]:
+        """Fresh files of code that are learned from or validated on."""
+        return self.followed.fresh_to_learn
+
+    @cached_property
+    def to_learn(self) -> dict[str, str]:
+        """Path → SHA-256 of the text of each file that is to be learned from."""
+        return {file.path: file.sha256 for file in self.to_read if file.split == "calibration"}
+
+    @cached_property
+    def waiting(self) -> frozenset[str]:
+        """The paths that refused updates have read, if there are others: these come first."""
+        waiting = frozenset(path for path, sha256 in self.to_learn.items() if sha256 in self.tried)
+        return waiting if len(waiting) < len(self.to_learn) else frozenset[str]()
+
+    @property
+    def fresh(self) -> frozenset[str]:
+        """The paths that are learned from first."""
+        return self.followed.fresh - self.waiting
+
+    def is_new(self, file: SourceFile, line: str) -> bool:
+        """Whether a line of a file is new since the last version (`NewLines.is_new`)."""
+        return self.new_lines.is_new(file, line)
+
+    def not_reached(self, read: frozenset[str]) -> set[str]:
+        """The paths to learn from that a fine-tuning has not reached; `read` are those that its kept steps read."""
+        return self.to_learn.keys() - (read - self.waiting)
+
+    def count(self) -> dict[str, int]:
+        """Files of code that no version has seen as they are, by what becomes of them."""
+        splits = [file.split for file in self._fresh_code]
+        return {
+            "to_learn": splits.count("calibration"),
+            "to_validate": splits.count("validation"),
+            "held_out": splits.count("held-out"),
+            "set_aside": self.followed.set_aside,
+        }
+
+    def draw_unseen(self, seed: int) -> tuple[FimExample, ...]:
+        """All lines of fresh files that no version has seen, as positions to complete, in an order drawn by `seed`."""
+        fresh = self._fresh_code
+        drawn = draw_fim_examples(fresh, sum(file.text.count("\n") + 1 for file in fresh), seed)
+        known = (file.text for file in self.corpus.files if file.path not in self.followed.fresh)
+        return self.new_lines.unseen(drawn, chain(known, self.past))
+
+    @property
+    def _fresh_code(self) -> list[SourceFile]:
+        return [file for file in self.corpus.files if file.path in self.followed.fresh and file.is_code]
+
+
+def plan_update(
+    model: Path,
+    display: StageDisplay,
+    found: Corpus,
+    history: History,
+    served: Mapping[str, Any],
+    advance: Advance,
+) -> UpdatePlan:
+    """Compare the files that were found with those of the last version.
+
+    model: the checkpoint that is there. served: the manifest of the bundle that is there. What git can't tell is said,
+    and such files count as new.
+    """
+    renames = renames_since(found.root, history.commit)
+    if renames is None and history.commit is not None:
+        display.say(
+            f"Git can't tell what was renamed since the last version's commit, {history.commit[:10]}: such files "
+            "count as new, held-out ones too; in a shallow clone run `git fetch --unshallow`, or run `submodel "
+            "build` for figures that hold"
+        )
+    old = OldTexts(found.root, history.commit, lambda: advance(0, 0))
+    past = past_texts(found, history, old)
+    renames = renames or {}
+    since_last: Mapping[str, str] = {}
+    if history.looked_at not in (None, history.commit):  # files that the last update saw first have moved since
+        since_last = renames_since(found.root, history.looked_at) or {}
+        seen_last = OldTexts(found.root, history.looked_at, lambda: advance(0, 0))
+        texts = {one.text for one in past}
+        past += [one for one in past_texts(found, history, seen_last) if one.text not in texts]
+    followed = follow(found, history.known, {**since_last, **renames}, past)
+    manifest = read_artifact(model).manifest or {}
+    read = frozenset(manifest.get("learned_sha256", ())) | frozenset(manifest.get("held_out_sha256", ()))
+    new_lines = NewLines(old, history, renames, followed.fresh, read)
+    # Nothing would ever reach a file without a new line: it counts as learned.
+    done = {file.path for file in followed.fresh_to_learn if not new_lines.is_to_learn(file)}
+    hashes = tuple(file.sha256 for file in found.files)
+    known = (served.get(name, ()) for name in ("learned_sha256", "held_out_sha256", "seen_sha256"))
+    return UpdatePlan(
+        followed=replace(followed, fresh=followed.fresh - done),
+        new_lines=new_lines,
+        found=hashes,
+        past=tuple(one.text for one in past),
+        tried=frozenset(history.tried),
+        is_drifted=not set(hashes) <= set(chain(*known)),
+    )
