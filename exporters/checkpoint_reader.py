@@ -99,7 +99,9 @@ def read_shape(config: Mapping[str, Any], folder: Path) -> DecoderShape:
     }
     for what, is_there in refusals.items():
         if is_there:
-            raise ExportError(f"The model in {folder} has {what}, which the decode graph does not support.")
+            raise ExportError(
+                f"The model in {folder} has {what}, which the decode graph does not support; take another."
+            )
     try:
         heads = int(config["num_attention_heads"])
         hidden_size = int(config["hidden_size"])
@@ -120,7 +122,8 @@ def read_shape(config: Mapping[str, Any], folder: Path) -> DecoderShape:
         check_sizes(config)
     except (KeyError, TypeError, ValueError, OverflowError, ZeroDivisionError) as error:
         raise ExportError(
-            f"{folder / 'config.json'} lacks or misstates a number of the decoder ({error!r})."
+            f"{folder / 'config.json'} lacks or misstates a number of the decoder ({error!r}); fetch or build the "
+            "model again."
         ) from error
     if shape.heads % shape.kv_heads or shape.head_dim % 2:
         raise ExportError(
@@ -213,19 +216,26 @@ class Checkpoint:
         foreign = self._file_of.keys() - expected.keys() - optional.keys() - ignored
         biases = self._file_of.keys() & optional.keys()
         if missing:
-            raise ExportError(f"The model in {self.folder} lacks {len(missing)} tensors, first {min(missing)}.")
+            raise ExportError(
+                f"The model in {self.folder} lacks {len(missing)} tensors, first {min(missing)}; fetch or build it "
+                "again."
+            )
         if foreign:
             raise ExportError(
                 f"The model in {self.folder} has {len(foreign)} tensors that the decode graph does not know, "
                 f"first {min(foreign)}; only Llama- and Qwen2-shaped decoders can be exported."
             )
         if biases and biases != optional.keys():
-            raise ExportError(f"The model in {self.folder} has attention biases in some places only: all or none.")
+            raise ExportError(
+                f"The model in {self.folder} has attention biases in some places only; it must have all or none: fetch "
+                "it again."
+            )
         for name, shape in {**expected, **(optional if biases else {})}.items():
             found = self.shape_of(name)
             if found != shape:
                 raise ExportError(
-                    f"The tensor {name} in {self._file_of[name]} has the shape {found}, config.json wants {shape}."
+                    f"The tensor {name} in {self._file_of[name]} has the shape {found}, and config.json wants "
+                    f"{shape}; fetch or build the model again."
                 )
 
 

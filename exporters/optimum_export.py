@@ -77,7 +77,8 @@ def export_with_optimum(
         )
     if settings.precision is not Precision.FP32:
         raise ExportError(
-            f"A model of the type {model_type!r} is exported through optimum, in fp32 only, not {settings.precision}."
+            f"A model of the type {model_type!r} can be exported in fp32 only, not in {settings.precision}; use "
+            "--quantize fp32."
         )
     model = _load(model_folder)
     architecture = _architecture(model_folder, model.config)
@@ -139,7 +140,9 @@ def _load(model_folder: Path) -> PreTrainedModel:
             raise
         raise ExportError(f"The model in {model_folder} can't be read: {error}.") from error
     if missing := sorted(report["missing_keys"]):
-        raise ExportError(f"The model in {model_folder} lacks {len(missing)} tensors, first {missing[0]}.")
+        raise ExportError(
+            f"The model in {model_folder} lacks {len(missing)} tensors, first {missing[0]}; fetch it again."
+        )
     return model
 
 

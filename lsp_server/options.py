@@ -85,7 +85,11 @@ def _group(kind: type[T]) -> T:
 class TriggerOptions:
     """When a completion is requested while the user types."""
 
-    automatic: bool = _option(True, _FLAG, "complete while the user types; without it only on request")
+    automatic: bool = _option(
+        True,
+        _FLAG,
+        "complete while the user types; if false, only on request, and never in editors without inline completion",
+    )
     comments: bool = _option(True, _FLAG, "complete in comments")
     debounce_min_ms: int = _switch(40, _count(0, 2000))  # the least wait after a keystroke
     debounce_max_ms: int = _switch(150, _count(0, 5000))  # the longest, of those who type slowly

@@ -46,7 +46,7 @@ def choose_policy(power: Power, care: CareOptions) -> tuple[Policy, str]:
     """Return the policy, with a sentence for the user if it is not the full one."""
     if power.on_battery and care.on_battery != "full":
         if care.on_battery == "off":
-            return Policy.OFF, "The machine runs on battery, and completions are switched off there."
+            return Policy.OFF, "The machine runs on battery: no completions while you type (care.onBattery)."
         if power.battery_percent is not None and power.battery_percent < LOW_BATTERY_PERCENT:
             return (
                 Policy.OFF,

@@ -127,7 +127,7 @@ class Session:
         try:
             return await self._suggest(request, trace)
         except asyncio.CancelledError:
-            self._end(trace, Outcome.CANCELLED, "The client took the request back.")
+            self._end(trace, Outcome.CANCELLED, "The client cancelled the request.")
             raise
         except SubmodelError as error:  # the model's
             self._count_nothing("failed")
@@ -336,7 +336,7 @@ class Session:
                 await asyncio.sleep(min(left, 0.01))
             trace.debounce_ms = (self._now() - trace.started_s) * 1000
         if unwanted.is_set():
-            self._end(trace, Outcome.SUPERSEDED, "A newer request came before the wait was over.")
+            self._end(trace, Outcome.SUPERSEDED, "A newer request came during the wait after the keystroke.")
             return False
         return True
 
@@ -372,7 +372,9 @@ class Session:
         if known.text:
             trace.confidence = known.confidence
             return self._shown(request, trace, known, f"It is in the cache ({trace.cache}).")
-        return self._refused(trace, refuse(known.rule or "empty", "nothing was found worth showing here before"))
+        return self._refused(
+            trace, refuse(known.rule or "empty", "an earlier request here found nothing worth showing")
+        )
 
     def _judge(
         self, request: CompletionRequest, trace: Trace, completion: Completion | None, since: Epoch

@@ -40,7 +40,7 @@ INTERRUPTED = 130  # the exit code after Ctrl+C, as shells give it
 
 app = typer.Typer(
     name="submodel",
-    help="Give it a repository; get a smaller code model that knows it, served to your editor, on your own machine.",
+    help="Make a small code completion model of your repository, and serve it to your editor, on your own machine.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -72,9 +72,9 @@ GROUPS: dict[str, dict[str, Callable[..., None]]] = {
 AGAIN = {
     **dict.fromkeys(
         ("build", "update"),
-        "; run it again with the same options to go on. If a file changes first, it starts from the beginning",
+        "; run it again with the same options to resume. If a file has changed by then, it starts from the beginning",
     ),
-    **dict.fromkeys(("fleet", "sweep"), "; run it again to go on"),
+    **dict.fromkeys(("fleet", "sweep"), "; run it again to resume"),
     "pull": "; files that were fetched whole are kept",
 }
 for group, commands in GROUPS.items():

@@ -100,7 +100,9 @@ def check_python() -> CheckResult:
         return CheckResult(name="Python", status="fail", found=found, advice=advice)
     if sys.prefix == sys.base_prefix and "CONDA_PREFIX" not in os.environ:
         advice = "Install it with uv or pipx, which give it an environment of its own."
-        return CheckResult(name="Python", status="warn", found=f"{found}, which is no environment", advice=advice)
+        return CheckResult(
+            name="Python", status="warn", found=f"{found}, which is not a virtual environment", advice=advice
+        )
     return CheckResult(name="Python", status="ok", found=found)
 
 
@@ -136,7 +138,7 @@ def check_memory(parameters: int | None = None) -> CheckResult:
     """What is there, against what a build and the server need at most; parameters: those of the build's base."""
     available, total = _memory()
     needed = BUILD_MEMORY_BYTES if parameters is None else BUILD_BYTES_A_PARAMETER * parameters
-    base = "the first base" if parameters is None else "this base"
+    base = "the default base" if parameters is None else "this base"
     found = f"{_gigabytes(available)} free of {_gigabytes(total)}"
     need = f"A build with {base} takes up to {_gigabytes(needed)}"
     is_small = needed <= BUILD_BYTES_A_PARAMETER * SMOLLM2_SMALL.parameters
@@ -146,9 +148,9 @@ def check_memory(parameters: int | None = None) -> CheckResult:
     if available < SERVE_MEMORY_BYTES:
         advice = f"Serving takes {_gigabytes(SERVE_MEMORY_BYTES)}; close other programs."
     elif total >= needed:
-        advice = f"{need}; {smaller}close other programs before."
+        advice = f"{need}; {smaller}close other programs first."
     else:
-        advice = f"{need}; {smaller}build on another machine and carry the bundle here."
+        advice = f"{need}; {smaller}build on another machine and copy the bundle here."
     return CheckResult(name="memory", status="warn", found=found, advice=advice)
 
 
@@ -247,7 +249,7 @@ def check_build_extra() -> CheckResult:
 
 
 def _install_build() -> str:
-    return f"To build, too: {install_advice()}."
+    return f"To build here too, run {install_advice()}."
 
 
 def check_git() -> CheckResult:
@@ -279,7 +281,7 @@ def check_base(*, is_offline: bool) -> CheckResult:
     first = next(row["name"] for row in known if row["auto"] == 1)
     advice = "Connect to a network for the first build, or give a folder or a GGUF file with --base."
     if is_offline:
-        found = "none on this disk; --offline: nobody was asked"
+        found = "none on this disk; with --offline the network was not asked"
         return CheckResult(name="base model", status="warn", found=found, advice=advice)
     if _hub_has(CATALOGUE[first].hub_id):
         return CheckResult(name="base model", status="ok", found=f"{first} can be fetched from the model hub")
@@ -303,11 +305,11 @@ def check_bundle(folder: Path) -> CheckResult:
         verify_bundle(bundle)  # last: a stranger's may be of any size
     except UntrustedError as error:
         return CheckResult(
-            name="bundle", status="warn", found=f"{reported}; no server loads it unasked", advice=str(error)
+            name="bundle", status="warn", found=f"{reported}; no server loads it until you trust it", advice=str(error)
         )
     except BundleError as error:
-        return CheckResult(name="bundle", status="fail", found=f"{found} is not sound", advice=str(error))
-    return CheckResult(name="bundle", status="ok", found=f"{reported}, sound")
+        return CheckResult(name="bundle", status="fail", found=f"{found} is damaged", advice=str(error))
+    return CheckResult(name="bundle", status="ok", found=f"{reported}, all files checked")
 
 
 def check_editors() -> CheckResult:

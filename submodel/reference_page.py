@@ -17,8 +17,9 @@ from submodel.app import app
 
 _HEAD = """# Command reference
 
-Every command of `submodel`, as `--help` tells it. `--json` prints one document on stdout; all talk goes to stderr. Bad
-input gets one sentence on stderr and exit code 1. A missing or unknown option gets the usage and exit code 2.
+All commands of `submodel`, as `--help` shows them. With `--json` a command prints one JSON document on stdout. All
+other messages go to stderr. For bad input a command prints one sentence and exits with 1. For a missing or unknown
+option it prints the usage and exits with 2.
 This page is generated: `python -m submodel.reference_page > docs/reference.md`.
 """
 

@@ -133,11 +133,12 @@ def test_new_lines_and_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
     held_out, later = new.values()
     of_lead = [row[6].replace(" (", ", ").removesuffix(")") for row in (held_out, later)]
     assert (
-        f"Of the {held_out[1]} that stood nowhere the sub-model completes {held_out[2]}, llama.cpp {held_out[4]} "
-        f"({of_lead[0]}); of the {later[1]} later lines that are new text {later[2]} and {later[4]} ({of_lead[1]})."
+        f"{held_out[1]} stand nowhere else. Of these the sub-model completes {held_out[2]} and llama.cpp {held_out[4]} "
+        f"({of_lead[0]}). {later[1]} of the later lines are new text. Of these they complete {later[2]} and {later[4]} "
+        f"({of_lead[1]})."
     ) in README
     engine = float(later[6].split(" ")[0]) - float(later[7].split(" ")[0])
-    assert f"{engine:.1f} points and {later[7].removeprefix('+')}" in README
+    assert f"bring {engine:.1f} points and the sub-model {later[7].removeprefix('+')}." in README
     assert f"gains {engine:.1f} of the {float(later[6].split(' ')[0]):.1f} points" in WORDS
     beside = [row[9].removeprefix("+").removesuffix(")").replace(" (", "{}, ") for row in (held_out, later)]
     assert f"{held_out[8]} of the new held-out lines (the sub-model {beside[0].format(' points more')})" in WORDS
@@ -148,7 +149,7 @@ def test_the_repositories_as_a_sample(leads: Mapping[tuple[str, ...], list[str]]
     held_out, later = (leads[kind, WHOLE, SAMPLE, BETTER][5] for kind in (HELD_OUT, LATER))
     assert f"the leads are {held_out} and {later}." in WORDS
     bare = [one.partition("(")[2].removesuffix(")") for one in (held_out, later)]
-    assert f"they are {bare[0]} and {bare[1]}." in README
+    assert f"the intervals are {bare[0]} and {bare[1]}." in README
     tuned = [leads[kind, WHOLE, SAMPLE, TUNED][5].replace("(-", "(−") for kind in (HELD_OUT, LATER)]
     assert f"over the tuned dense baseline are {tuned[0]} and {tuned[1]}." in WORDS
 
@@ -220,7 +221,7 @@ def test_what_updates_and_builds_gain() -> None:
         ],
     }
     update, build = (one.removeprefix("+").replace("-", "−").partition(" ") for one in both)
-    assert f"a new build completes {build[0]} points more of the next lines {build[2]}" in README
+    assert f"A new build then completes {build[0]} points more of the next lines {build[2]}" in README
     assert f"an update of two minutes {update[0]} points more {update[2]}" in README
     assert f"an update gains {update[0]} points {update[2]}, a whole build {build[0]} {build[2]}" in WORDS
 
@@ -251,7 +252,7 @@ def test_what_many_updates_keep_and_what_quantization_costs() -> None:
     refused = [step for step in updates if step["kept"] == "old" and "finetuning" in step]
     idle = len(updates) - len(kept) - len(refused)
     assert f"**{len(kept)} were kept, {len(refused)} refused, and {idle} had nothing to learn.**" in WORDS
-    assert f"Of 30 consecutive updates of httpx, {len(kept)} were kept." in README
+    assert f"30 updates in a row, and {len(kept)} were kept." in README
     spans = [(min(s), max(s)) for s in ([step["seconds"] for step in some] for some in (kept, refused))]
     (low, high), (least, most) = spans
     assert f"A kept update took {low:.0f} to {high:.0f} s, a refused one {least:.0f} to {most:.0f} s." in WORDS

@@ -109,12 +109,14 @@ def read_base_config(folder: Path) -> dict[str, Any]:
     kind = document.get("model_type")
     if not isinstance(kind, str) or kind not in ARCHITECTURES:
         raise BaseModelError(
-            f"{folder} is a model of the type {kind!r}; only {' and '.join(ARCHITECTURES)} can be read."
+            f"{folder} is a model of the type {kind!r}; only {' and '.join(ARCHITECTURES)} can be read; "
+            "give another base with --base."
         )
     _, model_class = ARCHITECTURES[kind]
     if document.get("architectures") not in (None, [model_class.__name__]):
         raise BaseModelError(
-            f"{folder} is a {document['architectures']}, not a {model_class.__name__} that writes text."
+            f"{folder} is a {document['architectures']}, not a {model_class.__name__} that writes text; "
+            "give another base with --base."
         )
     if "quantization_config" in document:
         raise BaseModelError(f"{folder} holds quantized weights, which can't be pruned; give the original model.")
@@ -205,7 +207,9 @@ def _weight_files(folder: Path) -> list[Path]:
     names = sorted(set(weight_map.values())) if isinstance(weight_map, dict) else []
     for name in names:
         if not isinstance(name, str) or Path(name).name != name or not name.endswith(".safetensors"):
-            raise BaseModelError(f"{folder / INDEX} names {name!r}, which is no safetensors file beside it.")
+            raise BaseModelError(
+                f"{folder / INDEX} names {name!r}, which is no safetensors file beside it; fetch it again."
+            )
         if not (folder / name).is_file():  # a pipe would wait for a writer
             raise BaseModelError(f"{folder / INDEX} names {name!r}, which is no file beside it; fetch the model again.")
     return [folder / name for name in names]

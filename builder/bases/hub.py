@@ -101,7 +101,8 @@ def fetch_snapshot(hub_id: str, on_progress: Callable[[int, int], None] = lambda
     kind = (getattr(info, "config", None) or {}).get("model_type")
     if kind is not None and kind not in MODEL_TYPES:
         raise BaseModelError(
-            f"The hub's {hub_id} is a model of the type {kind!r}; only {' and '.join(MODEL_TYPES)} can be read."
+            f"The hub's {hub_id} is a model of the type {kind!r}; only {' and '.join(MODEL_TYPES)} can be read; "
+            "give another base with --base."
         )
     total = sum(file.size or 0 for file in files)
     blobs = _cache_of(hub_id) / "blobs"

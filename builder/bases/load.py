@@ -101,7 +101,10 @@ def load_resolved(
     rows = model.get_input_embeddings().num_embeddings
     highest = max(tokenizer.get_vocab(with_added_tokens=True).values())
     if highest >= rows:
-        raise BaseModelError(f"{base.path} has a tokenizer of {highest + 1:,} tokens and a model of {rows:,}.")
+        raise BaseModelError(
+            f"The tokenizer of {base.path} has {highest + 1:,} tokens, and its model has only {rows:,}; fetch the "
+            "model again."
+        )
     return LoadedBase(
         model=model,
         tokenizer=tokenizer,

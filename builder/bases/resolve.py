@@ -110,7 +110,7 @@ def check_spec(spec: str) -> None:
     if spec != AUTO and spec not in CATALOGUE and not is_hub_id(spec) and not expand_home(Path(spec)).exists():
         raise BaseModelError(
             f"There is no base model {spec!r}: it is no folder or GGUF file here, no hub id (owner/name), and none of "
-            f"the known names {', '.join((AUTO, *CATALOGUE))}."
+            f"the known names {', '.join((AUTO, *CATALOGUE))}; `submodel bases` says more."
         )
 
 

@@ -110,7 +110,9 @@ class GgufFile:
             value = float(value)
         if type(value) is not kind:  # not isinstance: a bool is no count
             found = type(value).__name__
-            raise BaseModelError(f"In the GGUF file {self.path} {key!r} is a {found}, not a {kind.__name__}.")
+            raise BaseModelError(
+                f"In the GGUF file {self.path} {key!r} is a {found}, not a {kind.__name__}; convert it again."
+            )
         return value
 
 
@@ -124,7 +126,9 @@ def open_gguf(path: Path) -> GgufFile:
         with path.open("rb") as file:
             start = file.read(8)
             if len(start) < 8 or start[:4] != MAGIC:
-                raise BaseModelError(f"{path} is not a GGUF file: it does not start with {MAGIC.decode()!r}.")
+                raise BaseModelError(
+                    f"{path} is not a GGUF file: it does not start with {MAGIC.decode()!r}; give another file."
+                )
             data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     except OSError as error:
         raise BaseModelError(f"The GGUF file {path} can't be read: {error.strerror or error}.") from error

@@ -93,7 +93,8 @@ def _check_architecture(gguf: GgufFile) -> None:
     name = gguf.require("general.architecture", str)
     if name not in ARCHITECTURES:
         raise BaseModelError(
-            f"The GGUF file {gguf.path} has the architecture {name!r}; only {' and '.join(ARCHITECTURES)} can be read."
+            f"The GGUF file {gguf.path} has the architecture {name!r}; only {' and '.join(ARCHITECTURES)} can be read; "
+            "give another base with --base."
         )
     # What shares these architectures' names but computes otherwise:
     scaling = gguf.optional(f"{name}.rope.scaling.type", str, "none")
@@ -103,7 +104,9 @@ def _check_architecture(gguf: GgufFile) -> None:
             "model."
         )
     if gguf.optional(f"{name}.expert_count", int, 0):
-        raise BaseModelError(f"The GGUF file {gguf.path} is a mixture of experts, which is not supported.")
+        raise BaseModelError(
+            f"The GGUF file {gguf.path} is a mixture of experts, which is not supported; take another."
+        )
 
 
 def _configuration(gguf: GgufFile, is_tied: bool) -> tuple[Any, type[Any]]:
@@ -113,7 +116,10 @@ def _configuration(gguf: GgufFile, is_tied: bool) -> tuple[Any, type[Any]]:
     rope_theta = gguf.optional(f"{name}.rope.freq_base", float, 10_000.0)
     epsilon = _shortest_float32(gguf.require(f"{name}.attention.layer_norm_rms_epsilon", float))
     if not (1 < rope_theta < math.inf and 0 < epsilon < 1):
-        raise BaseModelError(f"The GGUF file {gguf.path} has the RoPE base {rope_theta} and the epsilon {epsilon}.")
+        raise BaseModelError(
+            f"The GGUF file {gguf.path} has a bad RoPE base ({rope_theta}) or a bad epsilon ({epsilon}); convert the "
+            "model again."
+        )
     tokens, _ = vocabulary(gguf)
     if name == "llama" and any(f"blk.0.{part}.bias" in gguf.tensors for part in ("attn_q", "ffn_up")):
         raise BaseModelError(f"The GGUF file {gguf.path} is a Llama with biases, which no export knows; take another.")
@@ -155,7 +161,7 @@ def _sizes(gguf: GgufFile, name: str) -> tuple[int, int, int, int, int, int]:
     head_size = gguf.optional(f"{name}.attention.key_length", int, hidden_size // heads)
     rotated = gguf.optional(f"{name}.rope.dimension_count", int, head_size)
     if rotated != head_size or gguf.optional(f"{name}.attention.value_length", int, head_size) != head_size:
-        raise BaseModelError(f"The GGUF file {gguf.path} rotates only a part of each head, which is not supported.")
+        raise BaseModelError(f"The GGUF file {gguf.path} rotates only a part of each head; take another.")
     promised = {
         "blk.0.attn_q.weight": (heads * head_size, hidden_size),
         "blk.0.attn_k.weight": (kv_heads * head_size, hidden_size),
@@ -189,7 +195,8 @@ def _sources(gguf: GgufFile) -> dict[str, TensorInfo]:
         block, _, part = stem.removeprefix("blk.").partition(".")
         if not stem.startswith("blk.") or not block.isdecimal() or part not in LAYER_TENSORS:
             raise BaseModelError(
-                f"The GGUF file {gguf.path} holds the tensor {name!r}, which Llama and Qwen2 models don't have."
+                f"The GGUF file {gguf.path} holds the tensor {name!r}, which Llama and Qwen2 models don't have; take "
+                "another model."
             )
         sources[f"model.layers.{int(block)}.{LAYER_TENSORS[part]}.{kind}"] = tensor
     return sources

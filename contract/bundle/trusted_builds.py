@@ -70,7 +70,7 @@ def check_trusted(bundle: Path, build: str) -> None:
         is_trusted = (trusted_folder() / build).is_file()
     except StateFolderError as error:
         raise UntrustedError(
-            f"The bundle {bundle} is not used, since nothing tells who built it: {error}", build
+            f"The bundle {bundle} is not loaded, since the list of trusted bundles can't be read: {error}", build
         ) from error
     if not is_trusted:
         raise UntrustedError(

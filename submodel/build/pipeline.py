@@ -95,7 +95,7 @@ def run_build(settings: BuildSettings, display: StageDisplay) -> BuildReport:
                 )
             corpus, held_out = _follow_base(corpus, held_out, base.path, settings, display)
             if settings.keeps_sub_model:
-                display.say(f"{base.name} is a sub-model already: it keeps its size; the repository gets all the time")
+                display.say(f"{base.name} is a sub-model already: it keeps its size. All the time goes to fine-tuning")
                 settings = replace(settings, size=1.0)
         return Build(settings, display, corpus, sources, base).run(held_out, commit, started)
 
@@ -132,8 +132,9 @@ def read_checkout(repository: Path, display: StageDisplay, advance: Advance) -> 
     corpus = read_corpus(repository, on_progress=advance)
     if corpus.git_problem:
         display.say(
-            f"git does not list the files of {repository} ({corpus.git_problem}). All that its .gitignore files leave "
-            f"are read, and what is new in a changed file isn't known.{_advice(corpus.git_problem, repository)}"
+            f"git does not list the files of {repository} ({corpus.git_problem}). All files that no .gitignore "
+            f"excludes are read. Which lines of a changed file are new is not known."
+            f"{_advice(corpus.git_problem, repository)}"
         )
     if (unread := corpus.say_unread()) is not None:
         display.say(unread)
@@ -190,7 +191,7 @@ class Build(ModelStages):
         document["seconds"] = round(time.perf_counter() - started, 1)
         self._remember_build(document, model_hash, commit)  # updates go on from here, whatever becomes of the scores
         if held_out:
-            display.say(f"The bundle is ready: editors can use {paths.bundle} now, and the build goes on to measure it")
+            display.say(f"The bundle is ready: editors can use {paths.bundle} now. The build goes on to score it")
             base = self._score_base("score the base", held_out)
             self._loaded = None  # before the sub-model is scored
             give_back_memory()

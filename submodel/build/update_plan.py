@@ -107,9 +107,9 @@ def plan_update(
     renames = renames_since(found.root, history.commit)
     if renames is None and history.commit is not None:
         display.say(
-            f"Git can't tell what was renamed since the last version's commit, {history.commit[:10]}: such files "
-            "count as new, held-out ones too; in a shallow clone run `git fetch --unshallow`, or run `submodel "
-            "build` for figures that hold"
+            f"Git can't list the renames since the last version's commit, {history.commit[:10]}. Renamed files count "
+            "as new, held-out ones too. In a shallow clone run `git fetch --unshallow`, or run `submodel build`, which "
+            "holds out other files"
         )
     old = OldTexts(found.root, history.commit, lambda: advance(0, 0))
     past = past_texts(found, history, old)

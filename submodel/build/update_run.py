@@ -231,8 +231,8 @@ class _Update(ModelStages):
             self._display.say("The old model stays: the new one is not better on the validation files")
         if left := self._untried if summary["kept_step"] == 0 else self._unread:
             self._display.say(
-                f"{len(left)} of these files were not learned in {summary['minutes']:g} minutes; the next update goes "
-                "on there"
+                f"{len(left)} of these files were not reached in {summary['minutes']:g} minutes; the next update goes "
+                "on with them"
             )
         return summary
 

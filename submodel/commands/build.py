@@ -52,15 +52,16 @@ def build(
         str | None,
         typer.Option(
             metavar="SHARE|auto",
-            help="Share of the base's parameters to keep; auto searches the smallest that is as good as the base. "
-            "Default: 0.6, or all of a base that is a sub-model already.",
+            help="Share of the base's parameters to keep. auto finds the smallest model that is as good as the base. "
+            "Default: 0.6, or 1 if the base is a sub-model.",
         ),
     ] = None,
     minutes: Annotated[float, typer.Option(help="Minutes of fine-tuning on the repository; 0 only prunes.")] = 4.5,
     quantize: Annotated[
         str,
         typer.Option(
-            help="Precision of the bundle: int8, fp32, fp16, int4, or auto for the fastest here that answers as well."
+            help="Precision of the bundle: int8, fp32, fp16, int4, or auto: the fastest here that answers as well as "
+            "the checkpoint."
         ),
     ] = "int8",
     positions: Annotated[int, typer.Option(min=0, help="Held-out lines to score on; 0 scores nothing.")] = 50,
@@ -68,7 +69,7 @@ def build(
         bool,
         typer.Option(
             "--dense-baseline",
-            help="Fine-tune the dense base for as long, too: it shows what pruning costs.",
+            help="Also fine-tune the whole base for the same time, to show what pruning costs.",
         ),
     ] = False,
     seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Seed of all sampling.")] = 0,

@@ -20,15 +20,15 @@ def complete(
     character: Annotated[int, typer.Option(help="0-based character of the cursor, in UTF-16 units as editors count.")],
     bundle: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="The bundle to ask. Default: that of the folders above the file."),
+        typer.Option(metavar="DIR", help="The bundle to ask. Default: the nearest one above the file."),
     ] = None,
     provider: ProviderOption = Provider.AUTO,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Complete at a place in a file: a line, or the lines of a block that begins there.
+    """Print one completion at a place in a file: the rest of the line, or the lines of a block that begins there.
 
-    It is the answer to a request by hand: the confidence threshold hides nothing. The model always reads the whole
-    window; the server does so only if there is time.
+    The confidence threshold hides nothing here, as when you ask for a suggestion in an editor. The model always reads
+    the whole window. The server does so only if there is time.
     """
     from contract.console import print_json
     from lsp_server.bundle_finder import workspace_of

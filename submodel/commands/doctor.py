@@ -14,10 +14,10 @@ def doctor(
     offline: Annotated[bool, typer.Option("--offline", help="Ask neither the model hub nor the index.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
-    """Check what building and serving need here: ok, warn or fail, and what to do.
+    """Check what building and serving need here, and say what to do.
 
-    The exit status is 1 if something fails that serving needs; what only limits you is a warning. The network is asked
-    only for a base model that is not on this disk yet.
+    The exit status is 1 if something that serving needs fails. Anything that only limits you is a warning. The network
+    is asked only for a base model that is not on this disk yet.
     """
     from rich.console import Console
     from rich.markup import escape

@@ -16,13 +16,14 @@ _TRUSTED = (
 def pack(
     bundle: Annotated[
         Path | None,
-        typer.Argument(metavar="BUNDLE", help="A bundle's folder. Default: that of the folders from here up."),
+        typer.Argument(metavar="BUNDLE", help="A bundle's folder. Default: the nearest one from this folder up."),
     ] = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="FILE", help="Default: REPOSITORY.submodel, here.")
     ] = None,
     drafts: Annotated[
-        bool, typer.Option(help="Take the repository's own code along, as tokens that make answers come sooner.")
+        bool,
+        typer.Option(help="Include the drafts: the repository's own code as tokens, which make completions faster."),
     ] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:

@@ -28,7 +28,8 @@ def publish(
         ),
     ] = None,
     drafts: Annotated[
-        bool, typer.Option(help="Take the repository's own code along, as tokens that make answers come sooner.")
+        bool,
+        typer.Option(help="Include the drafts: the repository's own code as tokens, which make completions faster."),
     ] = True,
     valid_days: Annotated[
         float, typer.Option(metavar="DAYS", min=0.01, max=3650, help="How long the index is accepted without renewal.")

@@ -12,7 +12,9 @@ import typer
 def trust(
     folder: Annotated[
         Path | None,
-        typer.Argument(metavar="DIR", help="A bundle's folder, or a repository's. Default: that from here up."),
+        typer.Argument(
+            metavar="DIR", help="A bundle's folder, or a repository's. Default: the nearest one from this folder up."
+        ),
     ] = None,
     build: Annotated[
         str | None,
@@ -54,7 +56,9 @@ def trust(
         place = find_bundle(named)
     found = build_of(place)
     if build is not None and found != build.lower():
-        raise BundleError(f"{place} holds the build {found}, not the one that you named; look at it again.")
+        raise BundleError(
+            f"{place} holds the build {found}, not the one that you named; look at its bundle.json again."
+        )
     if forget:
         was_trusted = forget_build(found)
         done = "is off the list; servers refuse it within seconds, unless their command line names it"

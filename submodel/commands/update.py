@@ -35,7 +35,10 @@ def update(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
-    """Let the sub-model learn what changed since the last build or update, and serve the better one."""
+    """Fine-tune the sub-model on what changed since the last build or update.
+
+    The new model is served if it is better on validation files; otherwise the old one stays.
+    """
     from submodel.extras import prepare_to_build
 
     prepare_to_build("update")

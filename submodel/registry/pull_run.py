@@ -193,7 +193,8 @@ def _find_bundle(
             f"--repository gives; the one in {target} stays, and `submodel trust --forget` stops its use."
         )
     raise RegistryError(
-        f"The registry {address} has no bundle for {wanted}; publish one, or name the repository with --repository."
+        f"The registry {address} has no bundle for {wanted}; publish one, ask the people who do, or name the "
+        "repository with --repository."
     )
 
 

@@ -42,7 +42,7 @@ def test_what_was_not_measured_is_left_out():
     )
     assert "was not measured" in page
     assert "Fine-tuning" not in page
-    assert "When it speaks" not in page
+    assert "Confidence threshold</h2>" not in page
     assert "side by side" not in page
 
 

@@ -135,10 +135,10 @@ def test_an_old_model_that_stays_is_explained_last(
     [
         (
             ["update"],
-            "stopped; run it again with the same options to go on. If a file changes first, "
+            "stopped; run it again with the same options to resume. If a file has changed by then, "
             "it starts from the beginning.",
         ),
-        (["fleet"], "stopped; run it again to go on."),
+        (["fleet"], "stopped; run it again to resume."),
         (["bench"], "stopped."),
     ],
 )

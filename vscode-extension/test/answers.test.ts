@@ -23,10 +23,10 @@ test('without a server, the state is shown, with a button that helps', async () 
   const status = new StatusModel();
   status.update({ phase: 'failed', problem: 'why' });
   await explainLast({} as never, status, undefined, {} as never);
-  const text = 'The submodel server is not running: the server does not run: why.';
+  const text = "submodel can't answer: the server is not running: why.";
   expect(around.shown).toEqual([[text, 'Restart the Server']]);
   expect(around.executed).toEqual(['submodel.restart']);
   status.update({ phase: 'starting', problem: undefined });
   await explainLast({} as never, status, undefined, {} as never);
-  expect(around.shown[1]).toEqual(['The submodel server is not running: starting the server.']);
+  expect(around.shown[1]).toEqual(["submodel can't answer: starting the server."]);
 });

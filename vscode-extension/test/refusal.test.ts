@@ -11,7 +11,7 @@ test('a file is asked for', () => {
 
 test.each([
   [{ ...FILE, isEnabled: false }, /submodel\.enabled/],
-  [{ ...FILE, languageId: 'log', isLanguageOn: false }, /in log: the setting submodel\.languages/],
+  [{ ...FILE, languageId: 'log', isLanguageOn: false }, /in log\. The setting submodel\.languages/],
   [{ ...FILE, isInlineOn: false }, /the setting editor\.inlineSuggest\.enabled/],
   [{ ...FILE, scheme: 'vscode-notebook-cell' }, /notebooks/],
   [{ ...FILE, scheme: 'git' }, /kind git/],

@@ -37,7 +37,7 @@ test('a snooze is shown while the server snoozes', () => {
   expect(toSnapshot({ state: 'ready', snoozedUntil: null })).toMatchObject({ snoozedUntil: undefined });
   const { snoozedUntil } = reported;
   expect(describe({ ...READY, snoozedUntil, phase: 'failed', problem: 'why' })).toMatchObject({
-    state: 'the server does not run: why',
+    state: 'the server is not running: why',
     severity: 'error',
   });
 });

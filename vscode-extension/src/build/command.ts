@@ -18,6 +18,8 @@ import { findBuilt, nameOf, pickTarget, type Target } from './target';
 import { createTask, isTaskRunning, openBuildTerminal, openTaskTerminal, taskDefinition } from './task';
 import type { BuildTerminal } from './terminal';
 
+const UPDATED = 'The sub-model is updated.';
+
 const WORDS = {
   build: {
     title: 'Building a sub-model',
@@ -206,10 +208,10 @@ export class BuildCommand implements vscode.Disposable {
       this.status.update({ building: undefined });
       await this.controller.restartForNewBundle(`a sub-model was ${task === 'build' ? 'built' : 'updated'}`);
       const text = task === 'build' ? await describeBuilt(target.repository) : terminal.lastMessage;
-      this.log.info(text ?? 'It is updated.');
+      this.log.info(text ?? UPDATED);
       if (!run.isByItself) {
         const isWorse = task === 'build' && (await isWorseThanBase(target.repository));
-        tellSuccess(text ?? 'It is updated.', isWorse, target.repository);
+        tellSuccess(text ?? UPDATED, isWorse, target.repository);
       }
       return undefined;
     }
@@ -295,7 +297,7 @@ async function describeBuilt(repository: string): Promise<string> {
 async function tellUntrusted(): Promise<void> {
   const manage = 'Manage Workspace Trust';
   const answer = await vscode.window.showInformationMessage(
-    'Building runs programs of this workspace; trust it first.',
+    'A build runs programs of this workspace. Trust the workspace first.',
     manage,
   );
   if (answer === manage) {
@@ -308,7 +310,7 @@ function tellRunning(): void {
 }
 
 const WORSE =
-  'It is worse than its base model on files that the build did not learn from, and is served all the same. ' +
+  'It is significantly worse than its base model on files that the build did not learn from, and is served all the same. ' +
   'Larger submodel.build.minutes, or "--size", "auto" in submodel.build.extraArguments, may make a better one.';
 
 function tellSuccess(text: string, isWorse: boolean, repository: string): void {

@@ -19,13 +19,13 @@ export function findRefusal(document: DocumentFacts, isInvoked: boolean): string
     return `Documents of the kind ${document.scheme} get no suggestions, only files on disk and untitled ones.`;
   }
   if (!document.isEnabled) {
-    return 'Suggestions are off here: the setting submodel.enabled.';
+    return 'Suggestions are off here. Turn on the setting submodel.enabled to get them.';
   }
   if (!isInvoked && !document.isInlineOn) {
-    return 'VS Code asks for nothing while you type: the setting editor.inlineSuggest.enabled.';
+    return 'VS Code asks for no suggestions while you type. Turn on the setting editor.inlineSuggest.enabled.';
   }
   if (!isInvoked && !document.isLanguageOn) {
-    return `Suggestions are off in ${document.languageId}: the setting submodel.languages. Trigger Inline Suggestion still asks.`;
+    return `Suggestions are off in ${document.languageId}. The setting submodel.languages turns them on. Trigger Inline Suggestion still asks.`;
   }
   return undefined;
 }

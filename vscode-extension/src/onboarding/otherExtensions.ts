@@ -19,7 +19,7 @@ export async function noteOtherExtensions(memory: vscode.Memento, status: Status
     return;
   }
   await memory.update(REPORTED, [...reported, ...fresh]);
-  const text = `${fresh.join(' and ')} may suggest inline too: what you see may be from there. Turn one of them off.`;
+  const text = `${fresh.join(' and ')} may suggest inline too. A suggestion that you see may be theirs. Turn one of the extensions off.`;
   log.info(text);
   const show = 'Show Extension';
   if ((await vscode.window.showInformationMessage(plain(`submodel: ${text}`), show)) === show) {

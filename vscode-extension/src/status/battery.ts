@@ -14,9 +14,9 @@ export function turnOver(effective: unknown, own: unknown, replaced: unknown): T
 }
 
 const TEXTS: Readonly<Record<string, string>> = {
-  full: 'On battery, suggestions come as ever.',
-  saving: 'On battery, suggestions come sparingly.',
-  off: 'On battery, there are no suggestions.',
+  full: 'On battery, suggestions do not change.',
+  saving: 'On battery, there are fewer suggestions.',
+  off: 'On battery, there are no suggestions while you type.',
 };
 
 export function describeOnBattery(effective: string): string {

@@ -65,7 +65,7 @@ export interface Description {
 }
 
 const STATES: Readonly<Record<Phase, readonly [icon: string, text: string, state: string]>> = {
-  idle: ['sparkle', 'submodel', 'waiting for the window'],
+  idle: ['sparkle', 'submodel', 'not started yet'],
   disabled: ['circle-slash', 'submodel: off', 'suggestions are off'],
   untrusted: ['shield', 'submodel: restricted', 'off until you trust this workspace, or pick a bundle of your own'],
   'no-bundle': ['circle-outline', 'submodel: not built', 'no sub-model of this workspace yet'],
@@ -73,11 +73,11 @@ const STATES: Readonly<Record<Phase, readonly [icon: string, text: string, state
   starting: ['loading~spin', 'submodel: starting', 'starting the server'],
   loading: ['loading~spin', 'submodel: loading', 'loading the model'],
   ready: ['sparkle', 'submodel', 'ready'],
-  unloaded: ['sparkle', 'submodel', 'idle, its memory is free; loads at the next request'],
+  unloaded: ['sparkle', 'submodel', 'idle: its memory is freed, and the next request loads the model again'],
   paused: ['debug-pause', 'submodel: paused', 'paused'],
   snoozed: ['bell-slash', 'submodel: snoozed', 'snoozed'],
   recovering: ['loading~spin', 'submodel: restarting', 'the server stopped and is started again'],
-  failed: ['error', 'submodel: failed', 'the server does not run'],
+  failed: ['error', 'submodel: failed', 'the server is not running'],
 };
 
 export function describe(last: Snapshot, time = Date.now()): Description {
@@ -124,7 +124,7 @@ function listFacts(now: Snapshot): [string, string][] {
     ['Last answer', now.latencyMs === undefined ? undefined : `${Math.round(now.latencyMs)} ms`],
     ['Server', now.version && `submodel ${now.version}${now.executable ? `, ${now.executable}` : ''}`],
     [
-      'Beside it',
+      'Other extensions',
       now.otherExtensions.length === 0 ? undefined : `${now.otherExtensions.join(', ')} may suggest inline too`,
     ],
   ];

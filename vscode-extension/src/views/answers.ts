@@ -29,7 +29,7 @@ export async function explainLast(
   await show('Explain', 'explain', pages, controller, status, async (client) => {
     const params = last ? { textDocument: { uri: client.code2ProtocolConverter.asUri(last.uri) }, count: 1 } : {};
     const answer = await requestIfKnown<{ readonly decisions?: readonly object[] }>(client, EXPLAIN_METHOD, params);
-    return answer && arrangeDecision(answer.decisions?.[0] ?? { reason: 'nothing was asked for yet' });
+    return answer && arrangeDecision(answer.decisions?.[0] ?? { reason: 'no suggestion was requested yet' });
   });
 }
 
@@ -68,7 +68,9 @@ async function show(
   try {
     const answer = await ask(client);
     if (answer === undefined) {
-      void vscode.window.showInformationMessage(plain(`This version of submodel has no ${what}.`));
+      void vscode.window.showInformationMessage(
+        plain(`This version of submodel does not support ${what}. Update submodel.`),
+      );
       return;
     }
     await pages.show(title, toMarkdown(title, answer));
@@ -79,7 +81,7 @@ async function show(
 
 /** Say in what state there is no server, with a button that helps. */
 async function tellNotRunning(snapshot: Snapshot): Promise<void> {
-  const text = `The submodel server is not running: ${describe(snapshot).state}.`;
+  const text = `submodel can't answer: ${describe(snapshot).state}.`;
   const remedy = findRemedy(snapshot);
   const answer = await vscode.window.showInformationMessage(plain(text), ...(remedy ? [remedy.label] : []));
   if (remedy && answer === remedy.label) {

@@ -16,7 +16,7 @@ const MAX_REPORT_BYTES = 64 * 1024 * 1024;
 export async function openReport(status: StatusModel, named?: unknown): Promise<void> {
   const file = await findReport(typeof named === 'string' ? [named] : await listRepositories(status));
   if (!file) {
-    void vscode.window.showInformationMessage('There is no report yet: a build with scoring writes it.');
+    void vscode.window.showInformationMessage('There is no report yet. A build that scores its model writes one.');
     return;
   }
   const html = await readBounded(file, MAX_REPORT_BYTES).catch(() => undefined);
