@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.builds import read_report, write_result
-from benchmarks.machine import describe_machine, describe_versions
 from submodel.extras import prepare_to_build
 
 KEPT = ("models", "against_base", "finetuning", "plan", "parity", "threshold", "peak_rss_bytes")
@@ -55,8 +54,6 @@ def main() -> None:
     )
     document = {
         "command": command,
-        "machine": describe_machine(),
-        "versions": describe_versions(),
         "stages": display.rows,
         **{key: report[key] for key in KEPT if key in report},
     }

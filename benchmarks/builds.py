@@ -9,9 +9,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.machine import describe_machine, describe_versions
 from benchmarks.measured_repositories import CACHE, Repository, tree_hash
 from contract.children import python_module
 from contract.errors import SubmodelError
+from contract.versions import installed_versions
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -40,8 +42,17 @@ def describe_repository(repository: Repository, folder: Path) -> dict[str, str]:
     }
 
 
-def write_result(name: str, document: Mapping[str, Any]) -> None:
-    """Write benchmarks/results/NAME.json."""
+def write_result(name: str, document: Mapping[str, Any], packages: tuple[str, ...] = ()) -> None:
+    """Write benchmarks/results/NAME.json, with the machine and the versions unless the document has them.
+
+    packages: those whose versions are added to what `describe_versions` names.
+    """
+    versions = describe_versions() | installed_versions(packages)
+    write_document(name, {"machine": describe_machine(), "versions": versions, **document})
+
+
+def write_document(name: str, document: Mapping[str, Any]) -> None:
+    """Write benchmarks/results/NAME.json as it is, for figures of several machines or of another Python."""
     text = json.dumps(document, indent=2, ensure_ascii=False)
     (RESULTS / f"{name}.json").write_text(f"{text}\n", "utf-8")
 

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.builds import build, describe_repository, read_report, run_program, write_result
-from benchmarks.machine import describe_machine, describe_versions
 from benchmarks.measured_repositories import REPORTED, add_only, chosen, fetch
 from builder.evaluation.scores import Scores, compare
 
@@ -45,8 +44,6 @@ def main() -> None:
         document = {
             "command": f"python -m benchmarks.finetuning_minutes --base {known.base} --only {known.only} "
             f"--budgets {known.budgets}" + "".join(f" {word}" for word in rest),
-            "machine": describe_machine(),
-            "versions": describe_versions(),
             **describe_repository(repository, folder),
             "budgets": rows,
         }

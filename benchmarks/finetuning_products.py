@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.builds import write_result
-from benchmarks.machine import describe_machine, describe_versions
 from builder.artifact import read_artifact
 from builder.corpus.corpus import read_corpus
 from builder.finetuning.finetune import finetune
@@ -58,8 +57,6 @@ def main() -> None:
         f"finetuning-products-{name}",
         {
             "command": f"python -m benchmarks.finetuning_products {name} {options}",
-            "machine": describe_machine(),
-            "versions": describe_versions(),
             "runs": rows,
         },
     )

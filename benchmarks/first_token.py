@@ -18,7 +18,6 @@ import torch
 from transformers import PreTrainedModel
 
 from benchmarks.builds import write_result
-from benchmarks.machine import describe_machine, describe_versions
 from builder.bases.load import load_base
 from builder.datasets import open_dataset
 from builder.evaluation.held_out import Excerpt, ScoringSettings, draw_excerpts
@@ -51,8 +50,6 @@ def main() -> None:
     outcome = apply_method(base, [datasets[CALIBRATED_ON]], METHOD)
     document: dict[str, Any] = {
         "command": f"python -m benchmarks.first_token --base {name}",
-        "machine": describe_machine(),
-        "versions": describe_versions(),
         "pieces": PIECES,
         "dense": dense,
         "pruned": {head: _bits(outcome.model, encoder, pieces, head) for head in heads},

@@ -28,10 +28,8 @@ from typing import Any, Final
 import psutil
 
 from benchmarks.builds import write_result
-from benchmarks.machine import describe_machine, describe_versions
 from benchmarks.measured_repositories import CACHE
 from contract.children import python_module
-from contract.versions import installed_versions
 
 FOLDER: Final = CACHE / "fleet"
 SMALL: Final = "smollm2-135m"
@@ -63,13 +61,11 @@ def main() -> None:
         + " ".join(path.name for path in known.small)
         + " --default "
         + " ".join(path.name for path in known.default),
-        "machine": describe_machine(),
-        "versions": describe_versions() | installed_versions(("ray",)),
         "repositories": len(known.small) + len(known.default),
         "runs": {"undisturbed": whole, "disturbed": disturbed},
         "differing": differing,
     }
-    write_result("fleet-disturbed", document)
+    write_result("fleet-disturbed", document, packages=("ray",))
     print(json.dumps(document, indent=2))
     sys.exit(bool(differing) or len(whole["models"]) < len(known.small) + len(known.default))
 

@@ -27,10 +27,8 @@ from typing import Any, Final
 
 import psutil
 
-from benchmarks.builds import RESULTS, write_result
-from benchmarks.machine import describe_machine, describe_versions
+from benchmarks.builds import RESULTS, write_document, write_result
 from contract.children import python_module
-from contract.versions import installed_versions
 
 FILES, FUNCTIONS = 16, 60  # of a repository: some 70 kB, more than the least that a build takes
 # Ours on three released packages, two cores each: a build with 200 lines scored.
@@ -56,11 +54,9 @@ def main() -> None:
         document = measure(Path(room), arguments.repositories, arguments.ray, is_played=is_played)
     head = {
         "command": f"python -m benchmarks.fleet_runs {' '.join(sys.argv[1:])}",
-        "machine": describe_machine(),
         "load_average_at_start": os.getloadavg(),
-        "versions": describe_versions() | installed_versions(("ray",)),
     }
-    write_result("fleet-driver" if is_played else "fleet", head | document)
+    write_result("fleet-driver" if is_played else "fleet", head | document, packages=("ray",))
     print(json.dumps(document, indent=2))
 
 
@@ -154,7 +150,7 @@ def print_paper() -> None:
             for count in FLEETS
         ],
     }
-    write_result("fleet-on-paper", document)
+    write_document("fleet-on-paper", document)
     rows = document["fleets"]
     print("| | " + " | ".join(f"{row['repositories']:,}, {row['start']}" for row in rows) + " |")
     print("| --- |" + " --- |" * len(rows))

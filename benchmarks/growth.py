@@ -24,7 +24,6 @@ import numpy as np
 import psutil
 
 from benchmarks.builds import write_result
-from benchmarks.machine import describe_machine, describe_versions
 from builder.corpus.corpus import read_corpus
 from contract.bundle.bundle import read_bundle
 from contract.bundle.drafts import MAX_TOKENS, build_index, open_index, write_index
@@ -58,8 +57,6 @@ def main() -> None:
         _type(engine, repositories, arguments.repository, arguments.typed)
         document = {
             "command": f"python -m benchmarks.growth BUNDLE {arguments.repository.name}",
-            "machine": describe_machine(),
-            "versions": describe_versions(),
             "repositories": [{key: one[key] for key in one if key != "folder"} for one in repositories],
             "prompts": _read_prompts(engine, texts),
         }

@@ -24,10 +24,8 @@ from typing import Any
 import psutil
 
 from benchmarks.builds import write_result
-from benchmarks.machine import describe_machine, describe_versions
 from benchmarks.measured_repositories import CACHE
 from benchmarks.paper import sensitivity
-from contract.versions import installed_versions
 
 LATER_S = 30.0  # until another node joins
 THREADS = ("--threads", "1")
@@ -52,14 +50,12 @@ def main() -> None:
     differing = [one for one, other in zip(by_processes, by_cluster, strict=False) if one != other]
     document: dict[str, Any] = {
         "command": f"python -m benchmarks.lost_worker --base {base}",
-        "machine": describe_machine(),
-        "versions": describe_versions() | installed_versions(("ray",)),
         "points": {"by_processes": len(by_processes), "by_cluster": len(by_cluster)},
         "failed": swept["failed"],
         "loss": loss,
         "differing": differing,
     }
-    write_result(f"lost-worker-{base}", document)
+    write_result(f"lost-worker-{base}", document, packages=("ray",))
     print(json.dumps(document, indent=2))
     sys.exit(by_processes != by_cluster or not loss["points_on_the_killed_node"])
 

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.builds import write_result
-from benchmarks.machine import describe_machine, describe_versions
 from builder.artifact import read_artifact
 from builder.bases.load import load_base
 from builder.datasets import Dataset, open_dataset
@@ -57,8 +56,6 @@ def main() -> None:
         "middles": len(measured["base"]["middle_bytes"]),
         "middle_nats": {name: figures["middle_nats"] for name, figures in measured.items()},
         "middle_bytes": measured["base"]["middle_bytes"],
-        "machine": describe_machine(),
-        "versions": describe_versions(),
     }
     print(document["models"], document["against_base"])
     write_result(f"middle-bits-{dataset.name}", document)

@@ -32,7 +32,6 @@ from lsprotocol import types
 from pygls.lsp.client import LanguageClient
 
 from benchmarks.builds import run_program, write_result
-from benchmarks.machine import describe_machine, describe_versions
 from builder.corpus.corpus import read_corpus
 from builder.evaluation.metrics import is_exact
 from laboratory.bench.bench_run import processor_s
@@ -293,8 +292,6 @@ def main() -> None:
     document = {
         "command": f"python -m benchmarks.read_ahead BUNDLE {root.name} {asked} --cold-ms {arguments.cold_ms}",
         "runs": runs,
-        "machine": describe_machine(),
-        "versions": describe_versions(),
     }
     write_result(f"read-ahead-edits-{arguments.name or root.name}" if arguments.since else "read-ahead", document)
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 
 from benchmarks.builds import build, describe_repository, run_program, write_result
-from benchmarks.machine import describe_machine, describe_versions
 from benchmarks.measured_repositories import add_only, chosen, fetch
 from contract.bundle.bundle import read_bundle
 from contract.console import StageDisplay
@@ -42,8 +41,6 @@ def main() -> None:
         reported = {
             "command": f"python -m benchmarks.replays --base {arguments.base} {asked}"
             + "".join(f" --switch '{name}'" for name in arguments.switch),
-            "machine": describe_machine(),
-            "versions": describe_versions(),
             **describe_repository(repository, folder),
             "bundle_build": read_bundle(bundle, verify=False).build,
             **{key: document[key] for key in ("source", "runs", "seconds")},

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.builds import build, describe_repository, read_report, run_program, write_result
-from benchmarks.machine import describe_machine, describe_versions
 from benchmarks.measured_repositories import CACHE, GENERIC, Repository, add_only, chosen, fetch, tree_hash
 from builder.corpus.corpus import read_corpus
 from builder.evaluation.baselines import score_baselines
@@ -78,8 +77,6 @@ def _measure(repository: Repository, base: str, generic: Path, rest: Sequence[st
         "generic, fine-tuned": checkpoint(generic / "model"),
     }
     return {
-        "machine": describe_machine(),
-        "versions": describe_versions(),
         **describe_repository(repository, folder),
         "models": [{**scores.to_json(), "name": name} for name, scores in models.items()],
         "baselines": [scores.to_json() for scores in score_baselines(corpus, held_out.fim_examples)],

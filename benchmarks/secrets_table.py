@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.builds import write_result
-from benchmarks.machine import describe_machine, describe_versions
 from benchmarks.measured_repositories import REPORTED, fetch, tree_hash
 from benchmarks.tokenizer_parity import text_files
 from contract.repository.secrets import blank_secrets, kind_of_secret
@@ -74,8 +73,6 @@ def main() -> None:
     alarms = {folder.name: count_alarms(folder) for folder in repositories}
     document = {
         "command": f"python -m benchmarks.secrets_table {shlex.join(sys.argv[1:])}".rstrip(),
-        "machine": describe_machine(),
-        "versions": describe_versions(),
         "kinds": kinds,
         "repositories": alarms,
     }

@@ -22,7 +22,6 @@ from lsprotocol import types
 from pygls.lsp.client import LanguageClient
 
 from benchmarks.builds import write_result
-from benchmarks.machine import describe_machine, describe_versions
 from builder.corpus.corpus import read_corpus
 from contract.children import python_module
 from contract.documents import SUB_MODEL
@@ -112,8 +111,6 @@ def main() -> None:
         "same_text_in_command_line_and_server": same,
         "command_line_milliseconds": [round(answer["milliseconds"], 1) for answer in answers],
         "server": server,
-        "machine": describe_machine(),
-        "versions": describe_versions(),
     }
     write_result("serving", document)
     print(json.dumps(document, indent=2))

@@ -26,7 +26,7 @@ from typing import Any
 from tokenizers import Tokenizer
 
 from benchmarks.builds import write_result
-from benchmarks.machine import describe_machine, describe_versions
+from benchmarks.machine import describe_versions
 from benchmarks.measured_repositories import REPORTED, TUNING, fetch
 from builder.bases.catalogue import AUTO_ORDER, BaseModel
 from builder.bases.download import fetch_gguf
@@ -186,7 +186,6 @@ def main() -> None:
     llama_version = next(iter(compared.values()))["llama-cpp-python"]
     document = {
         "command": f"python -m benchmarks.tokenizer_parity {shlex.join(sys.argv[1:])}",
-        "machine": describe_machine(),
         "versions": describe_versions() | {"llama-cpp-python": llama_version},
         "bases": {name: result["repositories"] for name, result in compared.items()},
     }

@@ -19,10 +19,8 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from benchmarks.builds import write_result
-from benchmarks.machine import describe_machine, describe_versions
 from builder.bases.catalogue import MODEL_TYPES
 from contract.errors import SubmodelError
-from contract.versions import installed_versions
 from exporters.bundle_export import export_any
 from exporters.export_settings import ExportSettings
 from exporters.parity import ParitySettings
@@ -63,11 +61,9 @@ def main() -> None:
         print(json.dumps(rows[-1]), flush=True)
     document = {
         "command": "python -m benchmarks.portability.architectures",
-        "machine": describe_machine(),
-        "versions": describe_versions() | installed_versions(("optimum", "optimum-onnx")),
         "architectures": rows,
     }
-    write_result("architectures", document)
+    write_result("architectures", document, packages=("optimum", "optimum-onnx"))
 
 
 def try_type(name: str, room: Path) -> dict[str, Any]:

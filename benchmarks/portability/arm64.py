@@ -30,7 +30,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks.builds import RESULTS, write_result
+from benchmarks.builds import RESULTS, write_document
 from benchmarks.machine import describe_machine, describe_versions
 from contract.bundle.bundle import Bundle, read_bundle
 from contract.children import find_program, python_module
@@ -221,7 +221,7 @@ def main() -> None:
         print(json.dumps({part: found}, indent=2), flush=True)
         path = RESULTS / f"{known.output}.json"
         kept = json.loads(path.read_text("utf-8")) if path.exists() else {}
-        write_result(known.output, {**kept, part: {**about, **found}})
+        write_document(known.output, {**kept, part: {**about, **found}})
 
     if known.bundle and known.prompts:
         bundle = read_bundle(known.bundle.absolute())

@@ -22,7 +22,6 @@ import numpy as np
 import onnx_ir as ir
 
 from benchmarks.builds import write_result
-from benchmarks.machine import describe_machine, describe_versions
 from contract.children import find_program
 from exporters.precision import Int8Matrices
 from testbed.graphs import matrix_of, model_of
@@ -93,8 +92,6 @@ def main() -> None:
     }
     document = {
         "command": "python -m benchmarks.portability.avx2",
-        "machine": describe_machine(),
-        "versions": describe_versions(),
         "emulated": f"qemu-x86_64 -cpu {PROCESSOR}",
         "largest_error_of_largest_product": errors,
     }

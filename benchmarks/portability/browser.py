@@ -15,7 +15,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.builds import write_result
-from benchmarks.machine import describe_machine
 from contract.bundle.bundle import read_bundle
 from contract.versions import installed_versions
 from testbed.browser import ask_engine, ask_page
@@ -40,7 +39,6 @@ def main() -> None:
         sys.exit("No page answered; what each said stands above.")
     document = {
         "command": f"python -m benchmarks.portability.browser {known.bundle.name}",
-        "machine": describe_machine(),
         "versions": {**installed_versions(("submodel", "onnxruntime")), "transformers.js": ", ".join(versions)},
         "base": bundle.manifest["base"]["name"],
         "pages": pages,

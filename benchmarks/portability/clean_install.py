@@ -24,7 +24,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from benchmarks.builds import RESULTS, write_result
+from benchmarks.builds import RESULTS, write_document
 from benchmarks.machine import describe_machine
 
 ROOT = Path(__file__).parents[2]
@@ -53,7 +53,7 @@ def main() -> None:
         version = ".".join(found["python"].split(".")[:2])
         part = document.setdefault("build" if known.build else "serve", {})
         part[version] = {"machine": describe_machine(), "load_average": round(os.getloadavg()[0], 1), **found}
-        write_result("clean-install", document)
+        write_document("clean-install", document)
 
 
 def measure(python: str, archive: Path, scratch: Path) -> dict[str, Any]:

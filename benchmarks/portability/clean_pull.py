@@ -29,7 +29,6 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.builds import write_result
-from benchmarks.machine import describe_machine
 from benchmarks.portability.clean_install import PROGRAM, complete, install_core
 from contract.bundle.bundle import WORKSPACE_BUNDLE, Bundle, read_bundle, read_manifest, seal_manifest
 from testbed.registries import make_repository, publish
@@ -94,7 +93,6 @@ def measure(bundle: Bundle, adapted: list[Bundle], scratch: Path) -> dict[str, A
     publish(bundle.folder, registry)  # something to refuse
     return {
         "command": "python -m benchmarks.portability.clean_pull BUNDLE" + (" --adapted BUNDLE..." if adapted else ""),
-        "machine": describe_machine(),
         "load_average": round(os.getloadavg()[0], 1),
         **installed,
         "bundle": {

@@ -21,7 +21,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks.builds import write_result
+from benchmarks.builds import write_document
 from benchmarks.machine import describe_machine
 
 CHECKOUT = Path(__file__).parents[2]
@@ -119,7 +119,7 @@ def main() -> None:
         "machine": describe_machine(),
     }
     print(json.dumps(whole, indent=2))
-    write_result("openvino", whole)
+    write_document("openvino", whole)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,6 @@ from statistics import median
 from typing import Any
 
 from benchmarks.builds import write_result
-from benchmarks.machine import describe_machine, describe_versions
 from contract.bundle.bundle import Bundle, read_bundle
 from contract.processor import default_threads
 from laboratory.bench.bundle_worker import measure_speed
@@ -40,8 +39,6 @@ def main() -> None:
     name = known.name or str(bundle.manifest["base"]["name"])
     document = {
         "command": f"python -m benchmarks.portability.precisions {known.bundle.name} --name {name}",
-        "machine": describe_machine(),
-        "versions": describe_versions(),
         "threads": default_threads(),
         "prompt_tokens": PROMPT,
         "steps": STEPS,

@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.builds import write_result
-from benchmarks.machine import describe_machine, describe_versions
 from benchmarks.robustness.tiny_build import check_state, command, hashes, make_inputs
 
 SIZE_BYTES = 64 << 20
@@ -118,13 +117,8 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as room:
         figures = run(Path(room), arguments.points)
-    document = {
-        "command": f"python -m benchmarks.robustness.disk_full {' '.join(sys.argv[1:])}",
-        **figures,
-        "machine": describe_machine(),
-        "versions": describe_versions(),
-    }
-    write_result("disk-full", document)
+    command = f"python -m benchmarks.robustness.disk_full {' '.join(sys.argv[1:])}"
+    write_result("disk-full", {"command": command, **figures})
     faults = ("lost_files", "corrupt", "without_a_sentence", "not_completed_afterwards", "hashes_differ")
     print(json.dumps({name: value for name, value in figures.items() if name != "rows"}, indent=2))
     sys.exit(any(figures[name] for name in faults))

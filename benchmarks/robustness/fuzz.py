@@ -20,7 +20,6 @@ import sys
 from pathlib import Path
 
 from benchmarks.builds import write_result
-from benchmarks.machine import describe_machine, describe_versions
 from testbed.fuzzing.readers import READERS
 from testbed.fuzzing.trial import run
 
@@ -42,14 +41,9 @@ def main() -> None:
     parser.add_argument("--no-result", action="store_true", help="a short look, whose figures are not kept")
     arguments = parser.parse_args()
     figures = run(arguments.reader, arguments.inputs, arguments.seed, lambda data: _keep(arguments.reader, data))
-    document = {
-        "command": f"python -m benchmarks.robustness.fuzz {' '.join(sys.argv[1:])}",
-        **figures,
-        "machine": describe_machine(),
-        "versions": describe_versions(),
-    }
+    command = f"python -m benchmarks.robustness.fuzz {' '.join(sys.argv[1:])}"
     if not arguments.no_result:
-        write_result(f"fuzz-{arguments.reader}", document)
+        write_result(f"fuzz-{arguments.reader}", {"command": command, **figures})
     print(json.dumps(figures, indent=2))
     sys.exit(figures["failed"] > 0)
 

@@ -38,7 +38,6 @@ from pygls.exceptions import JsonRpcRequestCancelled
 from pygls.lsp.client import LanguageClient
 
 from benchmarks.builds import write_result
-from benchmarks.machine import describe_machine, describe_versions
 from benchmarks.robustness.storm import LOST_S
 from contract.children import python_module
 from laboratory.replay.server_session import until_ready
@@ -344,8 +343,7 @@ def main() -> None:
     arguments = parser.parse_args()
     figures = asyncio.run(run(arguments.bundle, arguments.places, arguments.alone, arguments.requests, arguments.rate))
     command = f"python -m benchmarks.robustness.http_storm {' '.join(sys.argv[1:])}"
-    document = {"command": command, **figures, "machine": describe_machine(), "versions": describe_versions()}
-    write_result(arguments.output, document)
+    write_result(arguments.output, {"command": command, **figures})
     print(json.dumps(figures, indent=2))
     sys.exit(not figures["storm"]["all"]["outcomes"].keys() <= {HUNG_UP, ANSWERED, SUPERSEDED})
 

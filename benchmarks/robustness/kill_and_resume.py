@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.builds import write_result
-from benchmarks.machine import describe_machine, describe_versions
 from benchmarks.measured_repositories import CACHE
 from contract.children import python_module
 from submodel.build.paths import BuildPaths
@@ -54,8 +53,6 @@ def main() -> None:
     is_same = _weights(whole) == _weights(killed)
     document: dict[str, Any] = {
         "command": "python -m benchmarks.robustness.kill_and_resume",
-        "machine": describe_machine(),
-        "versions": describe_versions(),
         "steps": steps,
         "killed_s_after_the_first_state": moments,
         "sha256": {"whole": _weights(whole), "killed": _weights(killed)},

@@ -32,7 +32,6 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.builds import write_result
-from benchmarks.machine import describe_machine, describe_versions
 from benchmarks.robustness.tiny_build import check_state, command, hashes, make_inputs
 from contract.bundle.bundle import read_bundle
 from contract.children import python_module
@@ -76,13 +75,8 @@ def main() -> None:
     rng = random.Random(arguments.seed)
     with tempfile.TemporaryDirectory() as room:
         figures = _run(Path(room), arguments.count, rng, arguments.only)
-    document = {
-        "command": f"python -m benchmarks.robustness.kills {' '.join(sys.argv[1:])}",
-        **figures,
-        "machine": describe_machine(),
-        "versions": describe_versions(),
-    }
-    write_result(f"kills-{arguments.only}" if arguments.only else "kills", document)
+    command = f"python -m benchmarks.robustness.kills {' '.join(sys.argv[1:])}"
+    write_result(f"kills-{arguments.only}" if arguments.only else "kills", {"command": command, **figures})
     print(json.dumps(figures, indent=2))
     sys.exit(bool(figures["corrupt"] or figures["not_completed"] or figures["hashes_differ"]))
 

@@ -30,7 +30,6 @@ from pygls.exceptions import JsonRpcException, JsonRpcRequestCancelled
 from pygls.lsp.client import LanguageClient
 
 from benchmarks.builds import write_result
-from benchmarks.machine import describe_machine, describe_versions
 from benchmarks.robustness.storm import LOST_S
 from contract.bundle.bundle import WORKSPACE_BUNDLE, read_bundle, replace_bundle, seal_manifest
 from contract.bundle.threshold import KEY, ConfidenceThreshold, CurvePoint
@@ -253,13 +252,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         builds = tuple(arguments.bundles) or _tiny(Path(folder))
         figures = asyncio.run(run((builds[0], builds[1]), arguments.rebuilds, arguments.rate, arguments.every))
-    document = {
-        "command": f"python -m benchmarks.robustness.rebuilds {' '.join(sys.argv[1:])}".strip(),
-        **figures,
-        "machine": describe_machine(),
-        "versions": describe_versions(),
-    }
-    write_result("rebuilds", document)
+    command = f"python -m benchmarks.robustness.rebuilds {' '.join(sys.argv[1:])}".strip()
+    write_result("rebuilds", {"command": command, **figures})
     print(json.dumps(figures, indent=2))
     sys.exit(not is_as_expected(figures))
 

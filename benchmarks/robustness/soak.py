@@ -27,7 +27,6 @@ from pygls.exceptions import JsonRpcException
 from pygls.lsp.client import LanguageClient
 
 from benchmarks.builds import write_result
-from benchmarks.machine import describe_machine, describe_versions
 from contract.children import python_module
 
 WARM = 10_000  # requests before the first figures: caches are full then
@@ -151,14 +150,9 @@ def main() -> None:
             bundle = Path(room) / "bundle"
             make_tiny_bundle(bundle, Path(room) / "checkpoint")
         figures = asyncio.run(run(bundle, arguments.requests, arguments.documents, arguments.seed))
-    document = {
-        "command": f"python -m benchmarks.robustness.soak {' '.join(sys.argv[1:])}",
-        **figures,
-        "machine": describe_machine(),
-        "versions": describe_versions(),
-    }
+    command = f"python -m benchmarks.robustness.soak {' '.join(sys.argv[1:])}"
     if not arguments.no_result:
-        write_result("soak", document)
+        write_result("soak", {"command": command, **figures})
     print(json.dumps(figures, indent=2))
 
 

@@ -25,7 +25,6 @@ from pygls.exceptions import JsonRpcRequestCancelled
 from pygls.lsp.client import LanguageClient
 
 from benchmarks.builds import write_result
-from benchmarks.machine import describe_machine, describe_versions
 from contract.children import python_module
 from laboratory.replay.server_session import until_ready
 
@@ -205,13 +204,8 @@ def main() -> None:
     parser.add_argument("--threads", type=int)
     arguments = parser.parse_args()
     figures = asyncio.run(run(arguments.bundle, arguments.keys, arguments.rate, arguments.threads))
-    document = {
-        "command": f"python -m benchmarks.robustness.storm {' '.join(sys.argv[1:])}",
-        **figures,
-        "machine": describe_machine(),
-        "versions": describe_versions(),
-    }
-    write_result("storm", document)
+    command = f"python -m benchmarks.robustness.storm {' '.join(sys.argv[1:])}"
+    write_result("storm", {"command": command, **figures})
     print(json.dumps(figures, indent=2))
     sys.exit(bool(figures["lost"]))
 
