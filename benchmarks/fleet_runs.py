@@ -28,6 +28,7 @@ from typing import Any, Final
 import psutil
 
 from benchmarks.builds import RESULTS, write_document, write_result
+from benchmarks.markdown import print_head, print_row
 from contract.children import python_module
 
 FILES, FUNCTIONS = 16, 60  # of a repository: some 70 kB, more than the least that a build takes
@@ -152,10 +153,9 @@ def print_paper() -> None:
     }
     write_document("fleet-on-paper", document)
     rows = document["fleets"]
-    print("| | " + " | ".join(f"{row['repositories']:,}, {row['start']}" for row in rows) + " |")
-    print("| --- |" + " --- |" * len(rows))
+    print_head("", *(f"{row['repositories']:,}, {row['start']}" for row in rows))
     for key, title in TITLES.items():
-        print(f"| {title} | " + " | ".join(f"{row[key]:,}" for row in rows) + " |")
+        print_row(title, *(f"{row[key]:,}" for row in rows))
 
 
 def _measured_whole() -> list[dict[str, Any]]:
