@@ -243,10 +243,9 @@ class Estimate(TypedDict):
 
 
 class Comparison(TypedDict):
-    """A model against the base on the same positions. Ratios are over the base's figure."""
+    """A model against the base on the same positions. The ratio is over the base's figure."""
 
     exact_match_difference: Estimate
-    exact_match_ratio: NotRequired[Estimate]
     bits_per_byte_ratio: NotRequired[Estimate]
 
 

@@ -86,8 +86,7 @@ class Scores:
 def compare(ours: Scores, base: Scores) -> Comparison:
     """How `ours` stands to `base` on the same positions, by paired bootstrap over files; {figure: {value, low, high}}.
 
-    Ratios are of ours over the base's. There is no ratio of exact matches where the base never matches. Raises
-    EvaluationError if the two were not asked the same.
+    The ratio is of ours over the base's. Raises EvaluationError if the two were not asked the same.
     """
     has_excerpts = bool(ours.excerpts and base.excerpts)
     if _asked(ours, has_excerpts) != _asked(base, has_excerpts):
@@ -102,13 +101,6 @@ def compare(ours: Scores, base: Scores) -> Comparison:
             lambda drawn: mean([left[i] - right[i] for i in drawn]), len(left), files=files
         ).to_json()
     }
-    if any(right):
-        floor = 1 / len(right)  # a draw without any match of the base has no ratio; it counts as one match
-        figures["exact_match_ratio"] = bootstrap(
-            lambda drawn: mean([left[i] for i in drawn]) / max(mean([right[i] for i in drawn]), floor),
-            len(left),
-            files=files,
-        ).to_json()
     if has_excerpts:
         figures["bits_per_byte_ratio"] = bootstrap(
             lambda drawn: sum(ours.excerpts[i].nats for i in drawn) / sum(base.excerpts[i].nats for i in drawn),

@@ -245,12 +245,11 @@ export interface BuildReport {
   threshold: ThresholdFacts;
 }
 /**
- * A model against the base on the same positions. Ratios are over the base's figure.
+ * A model against the base on the same positions. The ratio is over the base's figure.
  */
 export interface Comparison {
   bits_per_byte_ratio?: Estimate;
   exact_match_difference: Estimate;
-  exact_match_ratio?: Estimate;
 }
 /**
  * A figure with its 95 % interval.
