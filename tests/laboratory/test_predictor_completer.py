@@ -3,9 +3,10 @@
 from typing import Any
 
 from contract.prompt import PromptEncoder, PromptFormat
-from laboratory.programs.completer import ProgramRequest, cut_at_stops
+from laboratory.programs.completer import ProgramRequest
 from laboratory.programs.functions import find_functions
 from laboratory.programs.predictor_completer import PredictorCompleter
+from lsp_server.http.messages import until_stop
 from testbed.tokenizer import FIM, make_tokenizer
 
 
@@ -30,9 +31,7 @@ class Writer:
 
 
 def request(prefix, suffix, stops, tokens=20):
-    return ProgramRequest(
-        prefix=prefix, suffix=suffix, cut=lambda text: cut_at_stops(text, stops), max_new_tokens=tokens
-    )
+    return ProgramRequest(prefix=prefix, suffix=suffix, cut=lambda text: until_stop(text, stops), max_new_tokens=tokens)
 
 
 def test_each_request_has_its_form_and_its_end():
