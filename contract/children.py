@@ -12,9 +12,11 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from multiprocessing.process import BaseProcess
 from pathlib import Path, PurePath
 
 import psutil
@@ -87,3 +89,11 @@ def kill_each(processes: Iterable[psutil.Process]) -> None:
     for process in processes:
         with suppress(psutil.Error):
             process.kill()
+
+
+def kill_tree(process: subprocess.Popen[bytes] | BaseProcess) -> None:
+    """Kill a process that was started from here, then what it has started, also in sessions of their own."""
+    assert process.pid is not None
+    below = processes_below(process.pid)
+    process.kill()  # first: it would take the end of the others for a failure
+    kill_each(below)

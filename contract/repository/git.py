@@ -22,7 +22,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO
 
-from contract.children import child_environment, find_program, kill_each, processes_below
+from contract.children import child_environment, find_program, kill_tree
 from contract.errors import CorpusError
 
 TIMEOUT_S = 60.0  # a pipe in place of a file that git reads would hold it for ever
@@ -210,18 +210,11 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
     """End git, unless it has ended, with the programs that it started, such as ssh."""
     if process.poll() is None:
         if sys.platform == "win32":
-            _kill_tree(process)
+            kill_tree(process)  # the git.exe in PATH starts the one that does the work
         else:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-
-
-def _kill_tree(process: subprocess.Popen[bytes]) -> None:
-    """End a program with those that it started: on Windows the git.exe in PATH starts the one that does the work."""
-    below = processes_below(process.pid)
-    process.kill()
-    kill_each(below)
 
 
 def _read_all(errors: IO[bytes], words: list[bytes]) -> None:

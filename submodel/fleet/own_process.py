@@ -13,11 +13,10 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, Final, ParamSpec, TypeVar
 
-from contract.children import kill_each, processes_below
+from contract.children import kill_each, kill_tree, processes_below
 from contract.files.folders import write_text
 from submodel.fleet.layout import OVER_TIME, Outcome
 
@@ -67,21 +66,13 @@ def _time_limit(seconds: float, mark: Path, run: str) -> Iterator[None]:
             write_text(mark, run)
         while not is_over.wait(0.1):  # one may be starting
             for process in multiprocessing.active_children():
-                _kill(process)
+                kill_tree(process)
 
     threading.Thread(target=end, daemon=True).start()
     try:
         yield
     finally:
         is_over.set()
-
-
-def _kill(process: BaseProcess) -> None:
-    """Kill a process and what it has started, such as git, which has a session of its own."""
-    assert process.pid is not None
-    below = processes_below(process.pid)
-    process.kill()  # first: it would take the end of git for a failure
-    kill_each(below)
 
 
 def _begin(environment: Mapping[str, str]) -> None:

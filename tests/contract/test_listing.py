@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from contract.children import kill_tree
 from contract.errors import CorpusError
 from contract.repository import git
 from contract.repository import listing as listing_module
@@ -170,7 +171,7 @@ def test_what_a_launcher_has_started_ends_with_it_on_windows(tmp_path: Path) -> 
     assert process.stdout is not None
     child = psutil.Process(int(process.stdout.readline()))
     began = time.monotonic()
-    git._kill_tree(process)
+    kill_tree(process)
     process.wait()
     process.stdout.close()
     with suppress(psutil.NoSuchProcess):

@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 import psutil
 import pytest
 
-from contract.children import python_module
+from contract.children import kill_tree, python_module
 from submodel.fleet import own_process
 from submodel.fleet.layout import OVER_TIME
 from submodel.fleet.own_process import build_in_own_process, call_in_own_process
@@ -125,7 +125,7 @@ def test_what_a_build_has_started_ends_with_it_at_the_time_limit() -> None:
     process.start()
     assert process.pid is not None
     below = below_once_asleep(process.pid)
-    own_process._kill(process)
+    kill_tree(process)
     process.join()
     _, alive = psutil.wait_procs(below, timeout=30)
     assert not alive
