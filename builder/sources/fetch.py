@@ -7,7 +7,6 @@ that package's code: name only packages that you would install. For the other in
 
 from __future__ import annotations
 
-import hashlib
 import re
 import shutil
 import subprocess
@@ -22,6 +21,7 @@ from builder.sources.archives import ArchiveError, unpack
 from builder.sources.distribution import Distribution
 from contract.children import child_environment, find_program, python_module
 from contract.errors import CorpusError
+from contract.files.file_hash import hash_file
 from contract.files.folders import rename, sync, sync_tree
 from contract.files.lock_file import hold_lock
 from contract.files.removal import remove_tree
@@ -167,8 +167,7 @@ def _downloaded(folder: Path, distribution: Distribution) -> Path:
 
 
 def _check(archive: Path, distribution: Distribution) -> None:
-    with archive.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
+    found = hash_file(archive)
     if distribution.sha256 and found != distribution.sha256:
         raise CorpusError(
             f"{distribution} has the SHA-256 {found}, and {distribution.sha256} is listed: it was changed, or another "

@@ -21,6 +21,7 @@ from contract.bundle.previous import forget_older, mark_newest, place_for
 from contract.bundle.trusted_builds import check_trusted, trust_build, trusted_folder
 from contract.documents import ArchitectureFacts, FileFacts, Manifest
 from contract.errors import BuildError, BundleError, ExportError, NewerBundleError
+from contract.files.file_hash import hash_file
 from contract.files.file_names import DEVICES, is_link, is_stray
 from contract.files.folders import replace_folder, write_text
 from contract.files.home import folders_up
@@ -231,7 +232,7 @@ def complete_manifest(folder: Path, manifest: Mapping[str, Any]) -> dict[str, An
     for path in sorted(folder.rglob("*")):
         relative = path.relative_to(folder).as_posix()
         if path.is_file() and relative != MANIFEST_FILE and not is_stray(path.name):
-            files[relative] = {"bytes": path.stat().st_size, "sha256": _sha256(path)}
+            files[relative] = {"bytes": path.stat().st_size, "sha256": hash_file(path)}
     return {"schema": SCHEMA, **manifest, "files": files}
 
 
@@ -410,14 +411,9 @@ def _check_files(folder: Path, files: Mapping[str, FileFacts], verify: bool) -> 
             size = status.st_size
             if size != facts.get("bytes"):
                 raise BundleError(f"{path} has {size:,} bytes, not {facts.get('bytes')} as exported; {AGAIN}.")
-            if verify and _sha256(path) != facts.get("sha256"):
+            if verify and hash_file(path) != facts.get("sha256"):
                 raise BundleError(f"{path} has changed since it was exported (SHA-256 differs); {AGAIN}.")
         except FileNotFoundError as error:
             raise BundleError(f"{path} is missing from the bundle; {AGAIN}.") from error
         except OSError as error:
             raise BundleError(f"{path} can't be read ({error.strerror}); check its permissions.") from error
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

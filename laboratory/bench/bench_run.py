@@ -24,12 +24,12 @@ from typing import Any
 import numpy as np
 import psutil
 
-from builder.bases.download import sha256_of
 from builder.evaluation.metrics import is_exact
 from contract.bundle.bundle import read_bundle
 from contract.children import child_environment, find_program, python_module
 from contract.console import StageDisplay
 from contract.errors import SubmodelError
+from contract.files.file_hash import hash_file
 from contract.processor import default_threads
 from contract.versions import installed_versions
 from laboratory.bench.workload import Workload, WorkloadSettings, make_workload
@@ -209,7 +209,7 @@ def describe_peers(peers: Sequence[tuple[str, Path]]) -> dict[str, dict[str, str
     described = {}
     for name, peer in peers:
         try:
-            digest = read_bundle(peer).build if peer.is_dir() else sha256_of(peer)
+            digest = read_bundle(peer).build if peer.is_dir() else hash_file(peer)
         except OSError as error:
             raise BenchError(f"{peer} can't be read ({error.strerror or error}); name another file.") from error
         described[name] = {"file": peer.name, "sha256": digest}

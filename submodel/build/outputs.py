@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
 from pathlib import Path
 from typing import Any
 
 from contract.errors import BuildError
+from contract.files.file_hash import hash_file
 from contract.files.file_names import is_stray
 
 Hashes = dict[str, str]  # relative posix path → SHA-256; "." for an output that is one file
@@ -44,6 +44,5 @@ class OutputHashes:
     def _of_file(self, path: Path, status: os.stat_result) -> str:
         identity = (path, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
         if identity not in self._known:
-            with path.open("rb") as file:
-                self._known[identity] = hashlib.file_digest(file, "sha256").hexdigest()
+            self._known[identity] = hash_file(path)
         return self._known[identity]

@@ -20,6 +20,7 @@ from typing import Final
 from contract.bundle.bundle import DIGEST
 from contract.documents import FileFacts
 from contract.errors import RegistryError
+from contract.files.file_hash import hash_file
 from contract.files.folders import SPARE_BYTES, replace_file
 
 CHUNK_BYTES: Final = 1 << 20
@@ -42,8 +43,7 @@ class FileStore:
         path = self.place_of(facts["sha256"])
         if not path.is_file() or path.is_symlink():
             return False
-        with path.open("rb") as file:
-            is_right = hashlib.file_digest(file, "sha256").hexdigest() == facts["sha256"]
+        is_right = hash_file(path) == facts["sha256"]
         if not is_right:
             path.unlink()
         return is_right

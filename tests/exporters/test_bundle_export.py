@@ -149,7 +149,7 @@ def test_a_checkpoint_with_a_manifest_is_not_hashed_and_the_graph_is_once(
     def noted(real: Callable[[Path], str]) -> Callable[[Path], str]:
         return lambda path: hashed.append(path.name) or real(path)
 
-    monkeypatch.setattr(bundle_module, "_sha256", noted(bundle_module._sha256))
+    monkeypatch.setattr(bundle_module, "hash_file", noted(bundle_module.hash_file))
     monkeypatch.setattr("builder.bases.resolve.sha256_of", noted(sha256_of))
     export_bundle(sub_model, tmp_path / "bundle", FP32)
     assert hashed.count("model.onnx") == 1
