@@ -11,6 +11,7 @@ from typing import Any
 
 from benchmarks.machine import describe_machine, describe_versions
 from benchmarks.measured_repositories import CACHE, Repository, tree_hash
+from builder.evaluation.scores import Scores
 from contract.children import python_module
 from contract.errors import SubmodelError
 from contract.versions import installed_versions
@@ -31,6 +32,12 @@ def read_report(output: Path) -> dict[str, Any]:
     report = dict(json.loads((output / "report.json").read_text("utf-8")))
     report["plan"] = {key: value for key, value in report["plan"].items() if not key.startswith("layer_")}
     return report
+
+
+def scores_in(output: Path, stage: str) -> Scores:
+    """What a stage of a build made of each held-out position, from its record."""
+    record = json.loads((output / "stages" / f"{stage}.json").read_text("utf-8"))
+    return Scores.from_record(record["result"])
 
 
 def describe_repository(repository: Repository, folder: Path) -> dict[str, str]:

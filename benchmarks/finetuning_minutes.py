@@ -10,11 +10,9 @@ with intervals over files. Writes benchmarks/results/minutes-BASE-REPOSITORY.jso
 from __future__ import annotations
 
 import argparse
-import json
-from pathlib import Path
 from typing import Any
 
-from benchmarks.builds import build, describe_repository, read_report, run_program, write_result
+from benchmarks.builds import build, describe_repository, read_report, run_program, scores_in, write_result
 from benchmarks.measured_repositories import REPORTED, add_only, chosen, fetch
 from builder.evaluation.scores import Scores, compare
 
@@ -37,7 +35,7 @@ def main() -> None:
         output = build(folder, f"{folder.name}-{known.base}-minutes", known.base, budget)
         report = read_report(output)
         kept = {key: report[key] for key in ("models", "against_base", "finetuning", "seconds")}
-        ours = scores_in(output)
+        ours = scores_in(output, "score the sub-model")
         against = {} if before is None else {"against_the_budget_before": compare(ours, before)}
         rows.append({"minutes": minutes, **kept, **against})
         before = ours
@@ -48,12 +46,6 @@ def main() -> None:
             "budgets": rows,
         }
         write_result(f"minutes-{known.base}-{repository.name}", document)
-
-
-def scores_in(output: Path) -> Scores:
-    """What a build's sub-model made of each held-out position, from the record of that stage."""
-    record = json.loads((output / "stages" / "score the sub-model.json").read_text("utf-8"))
-    return Scores.from_record(record["result"])
 
 
 if __name__ == "__main__":

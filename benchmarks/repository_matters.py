@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.builds import build, describe_repository, read_report, run_program, write_result
+from benchmarks.builds import build, describe_repository, read_report, run_program, scores_in, write_result
 from benchmarks.measured_repositories import CACHE, GENERIC, Repository, add_only, chosen, fetch, tree_hash
 from builder.corpus.corpus import read_corpus
 from builder.evaluation.baselines import score_baselines
@@ -68,9 +68,9 @@ def _measure(repository: Repository, base: str, generic: Path, rest: Sequence[st
         return folder_scores(folder, held_out, own / "stages")
 
     models = {
-        "base": _stage_scores(own, "score the base"),
+        "base": scores_in(own, "score the base"),
         "repository, fine-tuned": checkpoint(own / "model"),
-        "bundle": _stage_scores(own, "score the sub-model"),
+        "bundle": scores_in(own, "score the sub-model"),
         "dense base, fine-tuned": checkpoint(own / "dense-baseline" / "model"),
         "repository, pruned": checkpoint(own / "pruned"),
         "generic, pruned": checkpoint(generic / "pruned"),
@@ -123,10 +123,6 @@ def _dense_baseline_facts(output: Path) -> dict[str, Any]:
         "finetuning": dense_baseline["finetuning"],
         "bundle_bytes": dense_baseline["bundle_bytes"]["dense base, fine-tuned"],
     }
-
-
-def _stage_scores(output: Path, stage: str) -> Scores:
-    return Scores.from_record(json.loads((output / "stages" / f"{stage}.json").read_text("utf-8"))["result"])
 
 
 def folder_scores(folder: Path, held_out: HeldOut, records: Path) -> Scores:
