@@ -37,7 +37,6 @@ from laboratory.replay.figures import estimate
 from laboratory.replay.passages import check_later
 
 PEER_WORKER = Path(__file__).with_name("llama_cpp_worker.py")
-DRAFTS = "+drafts"  # ends the name of a llama.cpp that uses its own drafts, from the prompt
 FIRST_ANSWER = "submodel, first answer"
 OWN_NAMES = ("submodel", "submodel, no drafts", FIRST_ANSWER)
 CHARACTERS_A_TOKEN = 16  # more than any code has on average
@@ -264,7 +263,7 @@ def _open_workers(settings: BenchSettings, stack: ExitStack) -> Iterator[_Worker
             rival = json.dumps({**own, "bundle": str(file), "has_drafts": True})
             yield stack.enter_context(_opened(name, [*module, rival]))
             continue
-        arguments = {"model": str(file), "threads": threads, "context": 4096, "has_drafts": name.endswith(DRAFTS)}
+        arguments = {"model": str(file), "threads": threads, "context": 4096}
         python = find_program(settings.peer_python)
         if python is None:
             raise BenchError(f"There is no Python {settings.peer_python}; name one that has llama-cpp-python.")

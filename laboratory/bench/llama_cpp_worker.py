@@ -28,9 +28,8 @@ class Peer:
     is asked before the word at the cursor, as it has learned. Its window is llama.vscode's even so.
     """
 
-    def __init__(self, model: str, threads: int, context: int, has_drafts: bool) -> None:
+    def __init__(self, model: str, threads: int, context: int) -> None:
         import llama_cpp
-        from llama_cpp.llama_speculative import LlamaPromptLookupDecoding
 
         started = time.perf_counter()
         self.llm = llama_cpp.Llama(
@@ -38,11 +37,10 @@ class Peer:
             n_ctx=context,
             n_threads=threads,
             n_threads_batch=threads,
-            n_batch=BATCH_TOKENS,  # as llama.vscode's README has it; with drafts also the most logits that are kept
+            n_batch=BATCH_TOKENS,  # as llama.vscode's README has it
             n_ubatch=512,  # llama.cpp's default; the README's 1,024 are a tenth slower here
             flash_attn=True,  # as the server does by default
             verbose=False,
-            draft_model=LlamaPromptLookupDecoding(num_pred_tokens=8) if has_drafts else None,
         )
         self.load_s = time.perf_counter() - started
         # Which vector units it was compiled for; a library without AVX-512 or VNNI is slower.
@@ -101,7 +99,6 @@ class Peer:
         """Measure the times of a prompt from an empty cache and of plain steps after it."""
         ids = self._text(text)[:prompt_tokens]
         self.llm.reset()  # drops its tokens too, so that no prefix is found
-        drafts, self.llm.draft_model = self.llm.draft_model, None  # right too often in what follows a text's end
         started = time.perf_counter()
         steps = self.llm.generate(ids, top_k=1, temp=0.0, repeat_penalty=1.0, reset=True)
         next(steps)
@@ -112,7 +109,6 @@ class Peer:
             if count == decode_tokens:
                 break
         done = time.perf_counter()
-        self.llm.draft_model = drafts
         return {
             "prompt_tokens": len(ids),
             "prompt_characters": len(self.llm.detokenize(ids).decode("utf-8", "replace")),

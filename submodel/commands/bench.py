@@ -22,9 +22,8 @@ def bench(
         list[str] | None,
         typer.Option(
             metavar="NAME=FILE.gguf|NAME=BUNDLE|genai|optimum",
-            help="A model for llama.cpp (NAME+drafts: with its n-gram drafts), another bundle, or another runtime on "
-            "the same bundle; repeat it for several. llama.cpp and genai need the extra `bench`. A bundle reads its "
-            "whole window before it answers.",
+            help="A model for llama.cpp, another bundle, or another runtime on the same bundle; repeat it for several. "
+            "llama.cpp and genai need the extra `bench`. A bundle reads its whole window before it answers.",
         ),
     ] = None,
     peer_python: Annotated[

@@ -265,8 +265,7 @@ def make_peer(monkeypatch):
             found = tokenizer.token_to_id(token)
             getattr(llama_cpp, f"llama_vocab_fim_{part}").return_value = -1 if found is None else found
         monkeypatch.setitem(sys.modules, "llama_cpp", llama_cpp)
-        monkeypatch.setitem(sys.modules, "llama_cpp.llama_speculative", Mock())
-        return Peer("model.gguf", threads=1, context=4096, has_drafts=False)
+        return Peer("model.gguf", threads=1, context=4096)
 
     return make
 
@@ -367,7 +366,7 @@ def test_another_runtime_is_asked_before_the_word_at_the_cursor(tiny_bundle):
     assert ["    " in prompt for prompt in asked] == [False, False]
 
 
-def test_no_engine_decodes_with_drafts_past_the_end_of_a_text(monkeypatch):
+def test_our_engine_decodes_without_drafts_past_the_end_of_a_text(monkeypatch):
     used = []
 
     def steps(decoder, ids, kept, is_stopped, drafter=None):
@@ -381,14 +380,6 @@ def test_no_engine_decodes_with_drafts_past_the_end_of_a_text(monkeypatch):
     ours.engine.encoder.tokenizer.decode = "".join
     assert ours.speed("text", 3, 5)["decode_tokens"] == 5
     assert used == [None]
-
-    peer = object.__new__(Peer)
-    peer.llm = Mock(draft_model="drafts", tokenize=lambda text, add_bos, special: list(text), detokenize=bytes)
-    used.clear()
-    peer.llm.generate = lambda *given, **settings: (used.append(peer.llm.draft_model) or 7 for _ in range(9))
-    assert peer.speed("text", 3, 5)["decode_tokens"] == 5
-    assert set(used) == {None}
-    assert peer.llm.draft_model == "drafts"
 
 
 def test_an_engine_that_ends_or_prints_something_else_is_said():
