@@ -16,7 +16,7 @@ from benchmarks.measured_repositories import add_only, chosen, fetch
 from contract.bundle.bundle import read_bundle
 from contract.console import StageDisplay
 from laboratory.replay.figures import print_replay
-from laboratory.replay.replay_run import SWITCHES, ReplaySettings, run_replay
+from laboratory.replay.replay_run import ReplaySettings, run_replay
 
 
 def main() -> None:
@@ -27,12 +27,15 @@ def main() -> None:
     parser.add_argument("--passages", type=int, default=30)
     parser.add_argument("--switch", action="append", default=[], help="a part to switch, or 'all'")
     arguments = parser.parse_args()
-    switches = tuple(SWITCHES) if "all" in arguments.switch else tuple(arguments.switch)
     for repository in chosen(arguments.only):
         folder = fetch(repository)
         bundle = build(folder, f"{folder.name}-{arguments.base}", arguments.base, ["--positions", "0"]) / "bundle"
         settings = ReplaySettings(
-            repository=folder, bundle=bundle, passages=arguments.passages, options={}, switches=switches
+            repository=folder,
+            bundle=bundle,
+            passages=arguments.passages,
+            options={},
+            switches=tuple(arguments.switch),
         )
         with StageDisplay() as display:
             document = run_replay(settings, display)
@@ -45,7 +48,7 @@ def main() -> None:
             "bundle_build": read_bundle(bundle, verify=False).build,
             **{key: document[key] for key in ("source", "runs", "seconds")},
         }
-        part = "switches-" if switches else ""
+        part = "switches-" if arguments.switch else ""
         write_result(f"replay-{part}{arguments.base}-{repository.name}", reported)
 
 

@@ -25,6 +25,7 @@ SWITCHES: dict[str, dict[str, Any]] = {
     "without multiLine": {"trigger": {"multiLine": False}},
     **{f"with threshold {precision}": {"threshold": {"precision": precision}} for precision in (0, 0.3, 0.7)},
 }
+ALL = "all"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,14 +38,15 @@ class ReplaySettings:
     passages: int = 30  # 2,500 to 4,300 keystrokes
     seed: int = 0
     options: dict[str, Any]
-    switches: tuple[str, ...] = ()  # names in SWITCHES
+    switches: tuple[str, ...] = ()  # names in SWITCHES, or ALL
 
 
 def run_replay(settings: ReplaySettings, display: StageDisplay) -> dict[str, Any]:
     """Return the document that `--json` prints. Raises SubmodelError."""
     root = settings.repository.resolve()
     bundle = settings.bundle or find_trusted_bundle(root)
-    unknown = [name for name in settings.switches if name not in SWITCHES]
+    switches = tuple(SWITCHES) if ALL in settings.switches else settings.switches
+    unknown = [name for name in switches if name not in SWITCHES]
     if unknown:
         raise BuildError(f"There is no part {unknown[0]!r} to switch; known are {', '.join(SWITCHES)}.")
     _, problems = read_options(settings.options, ServerOptions())
@@ -55,7 +57,7 @@ def run_replay(settings: ReplaySettings, display: StageDisplay) -> dict[str, Any
     clusters = [one.commit or one.path for one in passages]
     rows = [summarize("similar line", replay_baseline(passages), clusters)]
     failed: list[str] = []
-    runs: dict[str, dict[str, Any]] = {"server": {}, **{name: SWITCHES[name] for name in settings.switches}}
+    runs: dict[str, dict[str, Any]] = {"server": {}, **{name: SWITCHES[name] for name in switches}}
     for name, switched in runs.items():
         try:
             with display.stage(name) as advance:

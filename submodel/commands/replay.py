@@ -36,7 +36,7 @@ def replay(
     """Type code at the real server and count what it saves."""
     from contract.console import StageDisplay, print_json
     from laboratory.replay.figures import print_replay
-    from laboratory.replay.replay_run import SWITCHES, ReplaySettings, run_replay
+    from laboratory.replay.replay_run import ReplaySettings, run_replay
 
     try:
         server_options = json.loads(options)
@@ -44,7 +44,6 @@ def replay(
         raise SubmodelError(f"--options is no JSON ({error}); give an object such as '{{\"threads\": 2}}'.") from error
     if not isinstance(server_options, dict):
         raise SubmodelError("--options must be an object such as '{\"threads\": 2}'.")
-    names = tuple(SWITCHES) if switch and "all" in switch else tuple(switch or ())
     settings = ReplaySettings(
         repository=repository,
         bundle=bundle,
@@ -52,7 +51,7 @@ def replay(
         passages=passages,
         seed=seed,
         options=server_options,
-        switches=names,
+        switches=tuple(switch or ()),
     )
     with StageDisplay() as display:
         document = run_replay(settings, display)

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -161,6 +162,9 @@ def test_a_run_for_each_switch_stands_beside_the_baseline(tmp_path: Path, monkey
         {"threads": 2, EXPERIMENTAL: {}},
         {"threads": 2, EXPERIMENTAL: {"filters": {"syntax": False}}},
     ]
+    with StageDisplay() as display:
+        rows = run_replay(replace(settings, switches=("all",)), display)["runs"]
+    assert [row["name"] for row in rows[2:]] == list(SWITCHES)
 
 
 def test_a_run_that_fails_takes_no_figures_of_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
