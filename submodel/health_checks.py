@@ -38,7 +38,6 @@ from lsp_server.decoding.providers import PROVIDERS
 from submodel import __version__
 from submodel.extras import install_advice, missing_modules
 
-LEAST_PYTHON: Final = (3, 11)
 # A base of half a billion parameters in float32 (docs/faq.md); which number format a build takes is measured later.
 BUILD_MEMORY_BYTES: Final = 6_000_000_000
 BUILD_BYTES_A_PARAMETER: Final = 12  # of the base; 8 to 11 were measured
@@ -95,9 +94,6 @@ def run_checks(folder: Path, *, is_offline: bool) -> list[CheckResult]:
 def check_python() -> CheckResult:
     """The version, and an environment of its own."""
     found = f"submodel {__version__}, Python {platform.python_version()} in {sys.prefix}"
-    if sys.version_info[:2] < LEAST_PYTHON:
-        advice = "Install submodel with Python {}.{} or newer.".format(*LEAST_PYTHON)
-        return CheckResult(name="Python", status="fail", found=found, advice=advice)
     if sys.prefix == sys.base_prefix and "CONDA_PREFIX" not in os.environ:
         advice = "Install it with uv or pipx, which give it an environment of its own."
         return CheckResult(
