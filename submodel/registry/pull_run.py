@@ -9,7 +9,6 @@ from `registry.json` in the state folder, never from the workspace.
 from __future__ import annotations
 
 import os
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
@@ -82,7 +81,7 @@ class Pulled:
     fetched_bytes: int  # over the network or from the mirror, index included
     bundle_bytes: int
     seconds: float
-    published_at: str | None  # ISO 8601, in UTC; None for a bundle that an older version has published
+    published_at: str | None  # ISO 8601, in UTC; None if the index does not say
 
 
 def run_pull(
@@ -143,9 +142,6 @@ def _own_folder(folder: Path) -> Path:
     """Return the cache's folder of pulled files, made with mode 0700: models and drafts hold a repository's code."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        is_shared = CACHE_VARIABLE in os.environ  # by several accounts, perhaps
-        if sys.platform != "win32" and not is_shared and folder.stat().st_uid == os.geteuid():
-            folder.chmod(0o700)  # an older version let the umask decide
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
