@@ -7,8 +7,8 @@ import { EXPERIMENTAL, RUNNING_OPTIONS, SERVER_OPTIONS } from './server/options'
 export const SECTION = 'submodel';
 
 export interface BuildSettings {
-  readonly base: string;
-  readonly minutes: number;
+  readonly base: string | undefined; // undefined: the user has not set it, and the program has its own default
+  readonly minutes: number | undefined;
   readonly extraArguments: readonly string[];
 }
 
@@ -25,8 +25,8 @@ export function readSettings(): Settings {
     path: asText(section.get('path')) ?? '',
     bundle: asText(section.get('bundle')) ?? '',
     build: {
-      base: asText(section.get('build.base')) ?? 'auto',
-      minutes: asNumber(section.get('build.minutes')) ?? 4.5,
+      base: isSet(section, 'build.base') ? asText(section.get('build.base')) : undefined,
+      minutes: isSet(section, 'build.minutes') ? asNumber(section.get('build.minutes')) : undefined,
       extraArguments: asTexts(section.get('build.extraArguments')) ?? [],
     },
     updateAutomatically: asFlag(section.get('update.automatic')) ?? false,
@@ -46,11 +46,8 @@ export function readProxy(): { readonly proxy: string; readonly noProxy: readonl
 /** The server's options that the user has set, by dotted name. The server has its own defaults for the others. */
 export function readServerOptions(): Map<string, unknown> {
   const section = vscode.workspace.getConfiguration(SECTION);
-  const isSet = (name: string): boolean => {
-    const found = section.inspect(name);
-    return (found?.workspaceFolderValue ?? found?.workspaceValue ?? found?.globalValue) !== undefined;
-  };
-  const options = new Map(SERVER_OPTIONS.filter(isSet).map((name) => [name, section.get(name)]));
+  const names = SERVER_OPTIONS.filter((name) => isSet(section, name));
+  const options = new Map(names.map((name) => [name, section.get(name)]));
   const switches = section.inspect(EXPERIMENTAL)?.globalValue;
   return switches === undefined ? options : options.set(EXPERIMENTAL, switches);
 }
@@ -86,6 +83,12 @@ export function isLanguageOn(languageId: string): boolean {
   const languages =
     asObject(section.get('languages', {})) ?? asObject(section.inspect('languages')?.defaultValue) ?? {};
   return asFlag(languages[languageId]) ?? asFlag(languages['*']) ?? true;
+}
+
+/** Whether the user has set it, at any level. */
+function isSet(section: vscode.WorkspaceConfiguration, name: string): boolean {
+  const found = section.inspect(name);
+  return (found?.workspaceFolderValue ?? found?.workspaceValue ?? found?.globalValue) !== undefined;
 }
 
 // What settings.json holds may be of any kind; undefined if it is of another than the wanted one.

@@ -59,6 +59,8 @@ test('extra arguments come last', () => {
   const settings = { base: 'auto', minutes: 0, extraArguments: ['--size', '0.5'] };
   const expected = ['build', '/r', '--base', 'auto', '--minutes', '0', '--size', '0.5'];
   expect(taskArguments('build', '/r', settings)).toEqual(expected);
+  const unset = { base: undefined, minutes: undefined, extraArguments: [] };
+  expect(taskArguments('build', '/r', unset)).toEqual(['build', '/r']);
 });
 
 test('the settings of a build are not those of an update, and a task has its own arguments', () => {

@@ -7,7 +7,7 @@ vi.mock('vscode', () => ({
   workspace: {
     getConfiguration: () => ({
       get: (name: string, standard: unknown) => (name in around.values ? around.values[name] : standard),
-      inspect: () => ({ defaultValue: { '*': true, log: false } }),
+      inspect: (name: string) => ({ defaultValue: { '*': true, log: false }, globalValue: around.values[name] }),
     }),
   },
 }));
@@ -19,7 +19,7 @@ beforeEach(() => {
 const DEFAULTS = {
   path: '',
   bundle: '',
-  build: { base: 'auto', minutes: 4.5, extraArguments: [] },
+  build: { base: undefined, minutes: undefined, extraArguments: [] },
   updateAutomatically: false,
 };
 const SETTINGS = {

@@ -17,8 +17,8 @@ export function taskArguments(
 
 function buildArguments(settings: BuildSettings): string[] {
   return [
-    ...['--base', settings.base],
-    ...['--minutes', String(settings.minutes)],
+    ...(settings.base === undefined ? [] : ['--base', settings.base]),
+    ...(settings.minutes === undefined ? [] : ['--minutes', String(settings.minutes)]),
     ...settings.extraArguments, // last: they override the others
   ];
 }
