@@ -3,7 +3,7 @@
     python -m benchmarks.lost_worker --base smollm2-135m
 
 Two nodes of one core each on this machine. Once a third of the points is measured, all processes of one node are killed
-at a random moment while it measures one, and a new node joins later. Needs submodel[study]; does `benchmarks.paper
+at a random moment while it measures one, and a new node joins later. Needs submodel[fleet]; does `benchmarks.paper
 sensitivity` first where it is not done. Writes benchmarks/results/lost-worker-NAME.json; exits with 1 where a figure
 differs.
 """
