@@ -180,7 +180,7 @@ def _ranks(values: Sequence[float]) -> list[float]:
     return [order.index(value) for value in values]
 
 
-def _difference(one: Mapping[str, Mapping[str, float]]) -> str:
+def _difference(one: Mapping[str, Any]) -> str:
     return f"{points(one['exact_match_difference'])}; bits {change(one['bits_per_byte_ratio'])}"
 
 

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-Figure = Mapping[str, float]  # value, low, high
+from contract.documents import Estimate
 
 
-def points(figure: Figure) -> str:
+def points(figure: Estimate) -> str:
     """A difference of shares, in percentage points."""
-    value, low, high = (100 * figure[key] for key in ("value", "low", "high"))
+    value, low, high = (100 * share for share in (figure["value"], figure["low"], figure["high"]))
     return f"{value:+.1f} points ({low:+.1f} to {high:+.1f})"
 
 
-def change(figure: Figure) -> str:
+def change(figure: Estimate) -> str:
     """A ratio, as what it is more or less than one."""
-    value, low, high = (figure[key] - 1 for key in ("value", "low", "high"))
+    value, low, high = (ratio - 1 for ratio in (figure["value"], figure["low"], figure["high"]))
     return f"{value:+.1%} ({low:+.1%} to {high:+.1%})"
 
 
