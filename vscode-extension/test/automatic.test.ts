@@ -42,6 +42,7 @@ vi.mock('vscode', () => {
       isTrusted: true,
       getConfiguration: () => ({
         get: (name: string, standard: unknown) => (name === 'update.automatic' ? around.isAutomatic : standard),
+        inspect: () => undefined,
       }),
       onDidChangeConfiguration: (listener: (event: object) => void) => {
         around.tellOfChange = () => {

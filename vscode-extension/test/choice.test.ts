@@ -14,6 +14,7 @@ const workspace = vi.hoisted(() => ({
   off: undefined as string | undefined, // a folder with submodel.enabled: false
   getConfiguration: (_section: string, scope?: string) => ({
     get: (name: string, standard: unknown) => (name === 'enabled' ? scope !== workspace.off : standard),
+    inspect: () => undefined,
   }),
   isTrusted: true,
 }));

@@ -39,7 +39,7 @@ vi.mock('vscode', async () => ({
   TaskRevealKind: {},
   tasks: { registerTaskProvider: (_type: string, provider: Provider) => (registered.provider = provider) },
   workspace: {
-    getConfiguration: () => ({ get: (_name: string, standard: unknown) => standard }),
+    getConfiguration: () => ({ get: (_name: string, standard: unknown) => standard, inspect: () => undefined }),
     get workspaceFolders() {
       return [{ name: 'a', uri: { scheme: 'file', fsPath: around.folder } }];
     },
