@@ -25,6 +25,7 @@ from contract.bundle.trusted_builds import UntrustedError
 from contract.documents import ServerStatus
 from contract.errors import BundleError, SubmodelError
 from contract.files.file_names import is_file
+from contract.files.folders import is_being_replaced
 from lsp_server.bundle_finder import BundleFinder, working_folder, workspace_of
 from lsp_server.bundle_states import BundleState
 from lsp_server.decoding.providers import Provider
@@ -396,7 +397,7 @@ class CompletionServer(LanguageServer):
         """Free bundles that are no longer served: they are gone, or not trusted any more."""
         refused = self.finder.refused
         for bundle in list(self.service.bundles):
-            if bundle in refused or not is_file(bundle / MANIFEST_FILE, if_silent=True):
+            if bundle in refused or _is_gone(bundle):
                 self.service.unload(bundle, forget=True)
 
     def _tell_refused(self) -> None:
@@ -468,6 +469,14 @@ class CompletionServer(LanguageServer):
 def _file_of(document: Document) -> Path | None:
     path = to_fs_path(document.uri) if document.uri.startswith("file:") else None
     return Path(path) if path else None
+
+
+def _is_gone(bundle: Path) -> bool:
+    """Return whether a bundle was removed; one that a build replaces is missing for a moment only."""
+    manifest = bundle / MANIFEST_FILE
+    if is_file(manifest, if_silent=True) or is_being_replaced(bundle):
+        return False
+    return not is_file(manifest, if_silent=True)  # the new one may have come between the two looks
 
 
 def _wants_status(experimental: object) -> bool:

@@ -160,7 +160,7 @@ def replace_folder(
     """
     target = target.absolute()
     fresh = target.with_name(f".{target.name}.partial")
-    retired = target.with_name(f".{target.name}.replaced")
+    retired = _retired(target)
     try:
         _restore(target, retired)
         check_replaceable(target, marker=marker, error_type=error_type)
@@ -201,9 +201,17 @@ def restore_folder(target: Path) -> None:
     What else it left is removed: the next run may have nothing to replace.
     """
     target = target.absolute()
-    _restore(target, target.with_name(f".{target.name}.replaced"))
+    _restore(target, _retired(target))
     with suppress(OSError):
         _remove(target.with_name(f".{target.name}.partial"))
+
+
+def is_being_replaced(target: Path) -> bool:
+    """Return whether the old folder of a `replace_folder` lies beside `target`.
+
+    Where two folders can't change names in one step, `target` is missing for up to some seconds then.
+    """
+    return os.path.lexists(_retired(target.absolute()))
 
 
 def check_replaceable(target: Path, *, marker: str, error_type: type[SubmodelError] = BuildError) -> None:
@@ -303,6 +311,10 @@ def _is_windows() -> bool:
 
 def _cannot_write(target: Path, why: str) -> str:
     return f"{target} can't be written{why}; free space or choose a folder that can be written, and run it again."
+
+
+def _retired(target: Path) -> Path:
+    return target.with_name(f".{target.name}.replaced")
 
 
 def _take_place(fresh: Path, target: Path, retired: Path, keep: Path | None) -> None:

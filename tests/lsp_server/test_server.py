@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import shutil
 from collections.abc import Awaitable, Callable, Generator
 from datetime import UTC, datetime
 from functools import partial
@@ -14,7 +15,10 @@ import pytest
 from lsprotocol import types
 from pygls.exceptions import JsonRpcException
 
-from contract.bundle.trusted_builds import UntrustedError
+from contract.bundle.bundle import build_of
+from contract.bundle.trusted_builds import UntrustedError, trust_build
+from contract.files import folders
+from lsp_server.bundle_finder import RETRY_S
 from lsp_server.bundle_states import BundleState, BundleStatus
 from lsp_server.drift import Drift
 from lsp_server.open_documents import Document
@@ -170,6 +174,56 @@ def test_a_model_that_is_to_be_kept_is_not_freed_by_a_timer_of_before() -> None:
         assert timer.cancelled()
         assert client.server.service._idle is timer, "there is no other"
 
+    talk(test)
+
+
+def test_a_bundle_is_kept_while_a_build_replaces_it_and_freed_once_it_is_gone(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Windows and NFS can't let two folders change names in one step."""
+    bundle, now = tmp_path / ".submodel" / "bundle", 0.0
+    place, rename = types.Position(0, 0), folders.rename
+    served: list[Path | None] = []
+
+    def write(folder: Path) -> None:
+        (folder / "bundle.json").write_text('{"schema": 2, "files": {}}')
+
+    async def test(client: Client) -> None:
+        server, freed = client.server, []
+
+        def look() -> None:
+            nonlocal now
+            now += RETRY_S
+            document = server.document(file.as_uri())
+            assert document is not None
+            request = server.request(document, place)
+            served.append(request.bundle)
+            server._prepare(request)
+
+        def rename_and_look(source: Path, target: Path) -> None:
+            look()
+            rename(source, target)
+
+        monkeypatch.setattr(server.finder, "_now", lambda: now)
+        monkeypatch.setattr(server.service, "unload", lambda bundle, *, forget: freed.append(bundle))
+        server.service.states.set(bundle, BundleStatus(state=BundleState.READY))
+        client.open(file.as_uri(), "x = 1\n")
+        look()
+        with folders.replace_folder(bundle, marker="bundle.json") as fresh:
+            write(fresh)
+            monkeypatch.setattr(folders, "rename", rename_and_look)
+        look()
+        assert served[:3] == [bundle, bundle, None], "there is neither the old one nor the new one"
+        assert (served[-1], freed) == (bundle, [])
+        shutil.rmtree(bundle)
+        look()
+        assert freed == [bundle]
+
+    file = tmp_path / "a.py"
+    bundle.mkdir(parents=True)
+    write(bundle)
+    trust_build(build_of(bundle))
+    monkeypatch.setattr(folders, "_exchange", lambda *_: False)
     talk(test)
 
 
