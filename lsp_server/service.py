@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 WATCH_S = 1.0  # between two looks at the worker while somebody waits for it
-# A look that is late by this much was held up with the whole process (SIGSTOP, Python's lock), so the worker gets its
-# time again.
+# A look that is late by this much was held up with the whole process (SIGSTOP, Python's lock), or nobody waited: a load
+# need not be waited for. So the worker gets its time again.
 STANDSTILL_S = 5.0
 QUIET_S = 5.0  # without a request, until a bundle is loaded again: for another build, or another number of threads
 
@@ -238,11 +238,10 @@ class CompletionService:
         """
         worker, result = self._worker, asyncio.wrap_future(future)
         try:
+            worker.note_look(WATCH_S + STANDSTILL_S)
             while not result.done():
-                began_s = time.monotonic()
                 await asyncio.wait((result,), timeout=WATCH_S)
-                if time.monotonic() - began_s > WATCH_S + STANDSTILL_S:
-                    worker.note_standstill()
+                worker.note_look(WATCH_S + STANDSTILL_S)
                 if self._worker is worker and worker.is_stuck():
                     self._give_up_worker()
                 if self._worker is not worker and (future.cancelled() or not future.done()):

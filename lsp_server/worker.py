@@ -26,7 +26,8 @@ class Worker:
         self._thread: int | None = None
         self._due_s: float | None = None  # when the next beat must have come, by time.monotonic(); None between jobs
         self._silent_s = SILENT_S  # what the last beat asked for
-        self._went_on_s = 0.0  # when the process went on after it had stood still
+        self._looked_s = 0.0  # when somebody looked last whether the job goes on
+        self._went_on_s = 0.0  # when somebody looked again after a long time
 
     def submit(self, job: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Run a job after those that were submitted before."""
@@ -47,9 +48,15 @@ class Worker:
         due_s = self._due_s
         return due_s is not None and time.monotonic() > max(due_s, self._went_on_s + self._silent_s)
 
-    def note_standstill(self) -> None:
-        """Let the job be silent for as long again: the process stood still, as after SIGSTOP, and the clock went on."""
-        self._went_on_s = time.monotonic()
+    def note_look(self, at_most_s: float) -> None:
+        """Note that somebody looks at the job now; after more than `at_most_s` it may be silent for as long again.
+
+        The process may have stood still meanwhile, as after SIGSTOP, and the clock went on.
+        """
+        now_s = time.monotonic()
+        if now_s - self._looked_s > at_most_s:
+            self._went_on_s = now_s
+        self._looked_s = now_s
 
     def is_idle(self) -> bool:
         """Return whether no job runs."""

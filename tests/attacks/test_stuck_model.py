@@ -96,8 +96,12 @@ def test_a_reload_does_not_wait_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
     run(test, monkeypatch)
 
 
-def test_a_process_that_stood_still_keeps_its_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Succeeds as an attack on 1e37c6c: Ctrl-Z in Helix while a model answered, and `fg` a minute later."""
+@pytest.mark.parametrize("is_waited_for", [True, False])
+def test_a_process_that_stood_still_keeps_its_model(is_waited_for: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Succeeds as an attack on 1e37c6c: Ctrl-Z in Helix while a model answered, and `fg` a minute later.
+
+    Nobody waits for a load that an edit begins, so the first request comes after the standstill.
+    """
     stood_still_s = 0.0
     clock = SimpleNamespace(perf_counter=time.perf_counter, monotonic=lambda: time.monotonic() + stood_still_s)
     monkeypatch.setattr(module, "time", clock)
@@ -106,14 +110,18 @@ def test_a_process_that_stood_still_keeps_its_model(monkeypatch: pytest.MonkeyPa
 
     async def test(service: CompletionService, completer: StuckCompleter) -> None:
         nonlocal stood_still_s
-        request = asyncio.create_task(service.complete(CompletionRequest(text="x = ", offset=4, bundle=STUCK)))
+        request = CompletionRequest(text="x = ", offset=4, bundle=STUCK)
+        job = service._worker.submit(completer.complete, request, lambda: False)
+        waiting = [asyncio.create_task(service.settle(job))] if is_waited_for else []
+        await asyncio.sleep(0)  # the wait begins
         while not completer.begun.is_set():
             await asyncio.sleep(0.01)
         stood_still_s = 2 * SILENT_S
+        asked = asyncio.create_task(service.complete(request))
         await asyncio.sleep(0.3)  # some looks at the worker
         completer.release.set()
-        answer = await request
-        assert answer is not None and answer.text == "too late"
+        for answer in await asyncio.gather(asked, *waiting):
+            assert answer is not None and answer.text == "too late"
         assert not completer.interrupted.is_set()
 
     run(test, monkeypatch)
