@@ -165,8 +165,14 @@ class CompletionService:
         if unwanted.is_set():
             return None
         self._reading.set()
-        self._waiting = None  # it may hold an error, whose traceback holds a model that is to be freed
+        loop = asyncio.get_running_loop()
+
+        def forget(answer: Future[Completion | None]) -> None:
+            with suppress(RuntimeError):  # the loop is closed: the client has left
+                loop.call_soon_threadsafe(self._forget_waiting, answer)
+
         answer = self._waiting = self._worker.submit(self._complete, request, unwanted, time.perf_counter(), may_load)
+        answer.add_done_callback(forget)
         try:
             return await self.settle(answer)
         except asyncio.CancelledError:
@@ -176,8 +182,11 @@ class CompletionService:
             raise
         finally:
             unwanted.set()
-            if self._waiting is answer and answer.done():
-                self._waiting = None
+
+    def _forget_waiting(self, answer: Future[Completion | None]) -> None:
+        """Hold no answer that has come: it may be an error, whose traceback holds a model that is to be freed."""
+        if self._waiting is answer:
+            self._waiting = None
 
     def build_of(self, bundle_folder: Path) -> str | None:
         """Return which build of a bundle answers, or answered last: SHA-256 of its bundle.json; None before that."""
@@ -292,6 +301,7 @@ class CompletionService:
         stuck, self._worker = self._worker, Worker()
         self._given_up.append(stuck)
         self._loaded = LoadedBundles(self.states, self._open, self._verify, self._beat)
+        self._waiting = None  # its answer will not come
         self.is_busy = False
         stuck.close()
         self.states.set_all_unloaded()

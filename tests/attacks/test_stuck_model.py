@@ -92,6 +92,7 @@ def test_a_reload_does_not_wait_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
         assert service.bundles == {}
         with pytest.raises(ServeError):
             await request
+        assert not service.is_answering()
 
     run(test, monkeypatch)
 

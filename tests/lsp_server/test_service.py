@@ -458,22 +458,34 @@ def test_a_model_that_crashed_is_gone_before_it_is_loaded_again(
     assert alive == [0, 0]
 
 
-def test_an_answer_that_failed_keeps_no_model_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("is_cancelled", [False, True])
+def test_an_answer_that_failed_keeps_no_model_in_memory(monkeypatch: pytest.MonkeyPatch, is_cancelled: bool) -> None:
     monkeypatch.setattr("lsp_server.service.log.error", lambda *_: None)  # pytest keeps the error of a record
 
-    class FailingCompleter:
+    class FailingCompleter(SlowCompleter):
         def complete(self, *_: object) -> Completion:
+            self.is_started.set()
+            release.wait()
             raise ServeError("The model failed.")
 
     async def test(service: CompletionService, _: SlowCompleter) -> None:
         completer = FailingCompleter()
         kept = weakref.ref(completer)
         use(service, completer)
+        asked = await start(service, completer, "x")
         del completer
-        assert await ask(service, "x") == ""
+        if is_cancelled:
+            asked.cancel()
+            await asyncio.wait((asked,))
+            del asked  # it holds the frame that has waited
+        release.set()
+        if not is_cancelled:
+            assert await asked == ""
         await asyncio.wrap_future(service.unload())
         assert kept() is None
+        assert not service.is_answering()
 
+    release = threading.Event()
     run(test)
 
 
