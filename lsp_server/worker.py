@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import ParamSpec, TypeVar
 
 SILENT_S = 30.0  # between two beats: a token or a chunk of a prompt takes a second at most
@@ -31,7 +32,11 @@ class Worker:
 
     def submit(self, job: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Run a job after those that were submitted before."""
-        return self._executor.submit(lambda: self._run(job, *args, **kwargs))
+        waiting = [partial(self._run, job, *args, **kwargs)]
+        future = self._executor.submit(lambda: waiting.pop()())
+        # Python's queue keeps what is cancelled until its turn comes, and a request holds a whole document.
+        future.add_done_callback(lambda _: waiting.clear())
+        return future
 
     def beat(self, silent_s: float = SILENT_S) -> None:
         """Note that the job goes on, and that it may be silent for `silent_s` seconds from now on.

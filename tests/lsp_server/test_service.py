@@ -23,6 +23,7 @@ from lsp_server.loaded_bundles import MAX_LOADED
 from lsp_server.request import Completion, CompletionRequest
 from lsp_server.serve_errors import EngineCrash, ServeError
 from lsp_server.service import CompletionService, Reading
+from lsp_server.worker import Worker
 
 
 class SlowCompleter:
@@ -148,6 +149,22 @@ def test_request_that_was_not_begun_is_answered_at_once_by_a_newer_one() -> None
         assert await newest == "answer to newest"
 
     run(test)
+
+
+def test_a_request_that_is_cancelled_in_the_queue_keeps_no_text_in_memory() -> None:
+    class Text:
+        """A string, to which there are no weak references."""
+
+    worker, release, text = Worker(), threading.Event(), Text()
+    kept = weakref.ref(text)
+    running = worker.submit(release.wait)
+    waiting = worker.submit(lambda _: None, text)
+    del text
+    assert waiting.cancel()
+    assert kept() is None
+    release.set()
+    assert running.result()
+    worker.close()
 
 
 def test_cancelled_request_stops_and_the_next_is_answered() -> None:
