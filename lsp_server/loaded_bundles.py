@@ -79,10 +79,12 @@ class LoadedBundles:
             self._drop(folder)  # else it, or one that has crashed, would stay in memory beside the new one
             completer = self._open(folder, threads, build)
         except UntrustedError as error:  # replaced since it was found; once it is trusted the next request loads it
+            self._beat(SILENT_S)
             self._drop(folder)
             self._states.set(folder, BundleStatus(state=BundleState.UNTRUSTED, error=str(error), build=error.build))
             raise
         except SubmodelError as error:
+            self._beat(SILENT_S)
             if folder in self.completers:
                 log.warning("%s is not loaded again; the model in memory goes on answering. %s", folder, error)
                 self._states.set(folder, self._ready.get(folder, BundleStatus(state=BundleState.READY)))
@@ -91,6 +93,7 @@ class LoadedBundles:
             raise
         except Exception as error:  # a library's: out of memory, ONNX Runtime, a file that nobody checked
             log.exception("Loading %s failed", folder)
+            self._beat(SILENT_S)
             reported = f"{folder} can't be loaded ({first_line(error, 200)}); build it again."
             self._states.set(folder, BundleStatus(state=BundleState.FAILED, error=reported))
             raise ServeError(reported) from error

@@ -17,7 +17,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from contract.bundle.bundle import read_bundle, verify_bundle
 from contract.bundle.trusted_builds import check_trusted
@@ -27,7 +27,7 @@ from lsp_server.decoding.providers import Provider
 from lsp_server.loaded_bundles import LoadedBundles
 from lsp_server.request import Completion, CompletionRequest
 from lsp_server.serve_errors import EngineCrash, ServeError
-from lsp_server.worker import Worker
+from lsp_server.worker import GivenUp, Worker
 
 if TYPE_CHECKING:
     from lsp_server.completion import Completer
@@ -253,7 +253,7 @@ class CompletionService:
                 worker.note_look(WATCH_S + STANDSTILL_S)
                 if self._worker is worker and worker.is_stuck():
                     self._give_up_worker()
-                if self._worker is not worker and (future.cancelled() or not future.done()):
+                if self._worker is not worker and not _has_ended(future):
                     raise ServeError("The model stopped responding and was unloaded; the next request loads it again.")
         finally:
             result.cancel()
@@ -359,6 +359,7 @@ class CompletionService:
         finally:
             self.is_busy = False
         if crash is not None:  # not above: the traceback holds the model
+            self._worker.beat()
             raise ServeError(self._loaded.note_crash(bundle, crash))
         self._loaded.note_answer(bundle)
         log.debug("%d tokens in %.0f ms", completion.tokens, completion.milliseconds)
@@ -399,6 +400,7 @@ class CompletionService:
             log.exception("Nothing read ahead")
             return Reading(core_s=time.process_time() - began)
         if crash is not None:
+            self._worker.beat()
             self._loaded.note_crash(bundle, crash)
         log.debug("%d tokens read ahead", tokens)
         return Reading(tokens=tokens, core_s=time.process_time() - began, was_ended=unwanted.is_set())
@@ -410,6 +412,11 @@ class CompletionService:
         except Exception:  # of the code that reads the document
             log.exception("Nothing recalled")
             return None
+
+
+def _has_ended(future: Future[Any]) -> bool:
+    """Return whether a job came to its end; its worker may have been given up before."""
+    return future.done() and not future.cancelled() and not isinstance(future.exception(), GivenUp)
 
 
 def _verified_build(folder: Path, is_named: bool) -> str:

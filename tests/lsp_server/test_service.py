@@ -14,16 +14,17 @@ from typing import Any, NoReturn
 import pytest
 
 from contract.bundle.bundle import Bundle, read_manifest, seal_manifest, verify_bundle
+from contract.bundle.trusted_builds import UntrustedError
 from contract.errors import BundleError, SubmodelError
 from lsp_server import completion
-from lsp_server.bundle_states import LOOK_S, RETRY_S, BundleState, BundleStatus
+from lsp_server.bundle_states import LOOK_S, RETRY_S, BundleState, BundleStates, BundleStatus
 from lsp_server.decoding import runtime
 from lsp_server.decoding.providers import Provider, choose_provider
-from lsp_server.loaded_bundles import MAX_LOADED
+from lsp_server.loaded_bundles import MAX_LOADED, LoadedBundles
 from lsp_server.request import Completion, CompletionRequest
 from lsp_server.serve_errors import EngineCrash, ServeError
 from lsp_server.service import CompletionService, Reading
-from lsp_server.worker import Worker
+from lsp_server.worker import GivenUp, Worker
 
 
 class SlowCompleter:
@@ -501,6 +502,54 @@ def test_an_answer_that_failed_keeps_no_model_in_memory(monkeypatch: pytest.Monk
         await asyncio.wrap_future(service.unload())
         assert kept() is None
         assert not service.is_answering()
+
+    release = threading.Event()
+    run(test)
+
+
+@pytest.mark.parametrize("error", [UntrustedError("Not trusted.", "b0"), BundleError("Not whole."), MemoryError()])
+def test_a_load_that_was_given_up_and_then_fails_changes_no_state(error: Exception) -> None:
+    is_given_up, ready = False, BundleStatus(state=BundleState.READY)
+    states = BundleStates(lambda: None)
+
+    def beat(silent_s: float) -> None:
+        if is_given_up:
+            raise GivenUp
+
+    def fail(*_: object) -> NoReturn:
+        nonlocal is_given_up
+        is_given_up = True
+        states.set(BUNDLE, ready)  # another worker has loaded it meanwhile
+        raise error
+
+    with pytest.raises(GivenUp):
+        LoadedBundles(states, fail, lambda _: "", beat).load(BUNDLE, None)
+    assert states.by_folder == {BUNDLE: ready}
+
+
+def test_a_model_that_was_given_up_and_then_crashes_frees_no_other() -> None:
+    async def test(service: CompletionService, newer: SlowCompleter) -> None:
+        class CrashingCompleter(SlowCompleter):
+            def complete(self, *_: object) -> NoReturn:
+                self.is_started.set()
+                release.wait()
+                raise EngineCrash("It was interrupted.")
+
+            def interrupt(self) -> None:
+                """It takes a while."""
+
+        completer = CrashingCompleter()
+        use(service, completer)
+        asked = await start(service, completer, "x")
+        stuck = service._worker
+        service._give_up_worker()
+        use(service, newer)
+        release.set()
+        while not stuck.is_idle():
+            await asyncio.sleep(0.001)
+        assert await asked == ""
+        assert list(service._loaded.completers) == [BUNDLE], "the newer one stays"
+        assert service.bundles[BUNDLE].state is BundleState.READY
 
     release = threading.Event()
     run(test)
