@@ -429,20 +429,32 @@ class CompletionServer(LanguageServer):
             self.notices.warn_of_drift(root, drift, is_named=root != self._started_in)
 
     async def _load(self, bundle: Path, threads: int | None) -> None:
-        loading = self.service.load(bundle, threads)
+        # Waited for at once: its worker may be given up while the client is asked for a progress bar.
+        loading = asyncio.create_task(self._is_loaded(self.service.load(bundle, threads)))
+        try:
+            if (token := await self._begin_progress(f"loading {bundle}")) is None:
+                await loading
+                return
+            message = "failed"
+            try:
+                message = "ready" if await loading else message
+            finally:
+                self.work_done_progress.end(token, types.WorkDoneProgressEnd(message=message))
+        finally:
+            loading.cancel()
+
+    async def _begin_progress(self, message: str) -> str | None:
+        """Show a progress bar and return its token; None if the client does not want one."""
         if not self._has_progress():
-            await self._is_loaded(loading)
-            return
+            return None
         token = str(uuid.uuid4())
         try:
             await asyncio.wait_for(self.work_done_progress.create_async(token), PROGRESS_TIMEOUT_S)
         except (TimeoutError, JsonRpcException):  # the client does not want it after all
-            await self._is_loaded(loading)
-            return
-        begin = types.WorkDoneProgressBegin(title="submodel", message=f"loading {bundle}", cancellable=False)
+            return None
+        begin = types.WorkDoneProgressBegin(title="submodel", message=message, cancellable=False)
         self.work_done_progress.begin(token, begin)
-        message = "ready" if await self._is_loaded(loading) else "failed"
-        self.work_done_progress.end(token, types.WorkDoneProgressEnd(message=message))
+        return token
 
     async def _is_loaded(self, loading: Future[None]) -> bool:
         """Wait for a bundle, and return whether it is loaded; if not, the service's `bundles` say why."""
@@ -450,6 +462,11 @@ class CompletionServer(LanguageServer):
             await self.service.settle(loading)
         except SubmodelError:
             return False
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if loading.cancelled() and task is not None and not task.cancelling():
+                return False  # its worker was given up before it came to it
+            raise
         return True
 
     def _has_progress(self) -> bool:
