@@ -387,7 +387,7 @@ class CompletionServer(LanguageServer):
 
     def _prepare(self, request: CompletionRequest) -> None:
         """Warn of bundles that are not served, and begin to read a repository that is not known yet."""
-        if request.bundle is None:
+        if request.bundle not in self.service.bundles:  # another is served than before, or none
             self._drop_unserved()
         self._tell_refused()
         if request.root is not None and self.options.enabled and is_of(request.root, self.folders):
