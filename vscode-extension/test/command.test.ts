@@ -12,6 +12,8 @@ const around = vi.hoisted(() => ({
   reports: [] as object[],
   picks: 0,
   opened: [] as string[],
+  isTaskRunning: false,
+  onOpened: (): void => undefined,
   terminal: {},
   open: (): Promise<unknown> => Promise.resolve(), // the terminal of the task, as VS Code does
 }));
@@ -45,9 +47,10 @@ vi.mock('../src/build/task', () => ({
   createTask: (_folder: unknown, _definition: unknown, open: () => Promise<unknown>) => {
     around.open = open;
   },
-  isTaskRunning: () => false,
+  isTaskRunning: () => around.isTaskRunning,
   openBuildTerminal: (repository: string) => {
     around.opened.push(repository);
+    around.onOpened();
     return Promise.resolve(around.terminal);
   },
   openTaskTerminal: (repository: string) => Promise.resolve(`a new one of ${repository}`),
@@ -96,6 +99,7 @@ let builds: BuildCommand;
 
 beforeEach(() => {
   Object.assign(around, { isTrusted: true, answers: [], told: [], executed: [], reports: [], picks: 0, opened: [] });
+  Object.assign(around, { isTaskRunning: false, onOpened: () => undefined });
   const kept = new Map<string, unknown>();
   failures = new FailedUpdates({
     get: (key) => kept.get(key),
@@ -183,6 +187,17 @@ test('a build that is stopped from the menu ends', async () => {
   }, BUSY);
   await builds.stop();
   await running;
+  expect(status.snapshot.building).toBeUndefined();
+});
+
+test('a task that begins elsewhere while the executable is looked for ends the command', async () => {
+  around.terminal = makeTerminal(undefined); // VS Code never opens it
+  around.onOpened = () => {
+    around.isTaskRunning = true;
+  };
+  await builds.run('build');
+  expect(around.told).toEqual(['A sub-model is being built or updated already.']);
+  expect(around.terminal).toMatchObject({ wasStopped: true });
   expect(status.snapshot.building).toBeUndefined();
 });
 

@@ -199,6 +199,10 @@ export class BuildCommand implements vscode.Disposable {
     const own = path.join(target.repository, OWN_BUNDLE);
     const before = await readBundle(own);
     const code = await this.follow(run, terminal);
+    if (code === undefined) {
+      tellRunning();
+      return undefined;
+    }
     this.log.info(`submodel ${task} in ${target.repository} ended with ${code}`);
     if (code === 0) {
       const isNew = task === 'build' || (await readBundle(own))?.graphs !== before?.graphs;
@@ -230,7 +234,8 @@ export class BuildCommand implements vscode.Disposable {
     return problem.includes(BUSY) ? undefined : problem;
   }
 
-  private async follow(run: Run, terminal: BuildTerminal): Promise<number> {
+  /** Resolves to the exit code; undefined if another task of the folder has begun meanwhile. */
+  private async follow(run: Run, terminal: BuildTerminal): Promise<number | undefined> {
     const { task, target } = run;
     const title = plain(`${WORDS[task].title} of ${nameOf(target)}`);
     const location = run.isByItself ? vscode.ProgressLocation.Window : vscode.ProgressLocation.Notification;
@@ -254,6 +259,9 @@ export class BuildCommand implements vscode.Disposable {
       try {
         if (run.isByItself) {
           terminal.open(undefined); // not as a task: VS Code saves all files before it runs one
+        } else if (isTaskRunning(target.folder)) {
+          terminal.stop(); // VS Code would never open it
+          return undefined;
         } else {
           await vscode.tasks.executeTask(this.makeTask(run, terminal));
         }
