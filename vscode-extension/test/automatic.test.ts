@@ -98,6 +98,19 @@ test('nothing is watched but while updates may begin by themselves, or one runs'
   expect(watching()).toEqual([0, 0]);
 });
 
+test('the server is asked every ten minutes, also by a clock that was set back', async () => {
+  let asked = 0;
+  around.isAutomatic = true;
+  const controller = { readStatus: () => Promise.resolve(void (asked += 1)) };
+  const updates = new AutomaticUpdates({ ...builds } as never, controller as never, {} as never, SILENT);
+  await vi.advanceTimersByTimeAsync(120_000);
+  expect(asked).toBe(1);
+  vi.setSystemTime(Date.now() - 24 * 3_600_000);
+  await vi.advanceTimersByTimeAsync(120_000);
+  expect(asked).toBe(2);
+  updates.dispose();
+});
+
 test('an update stands still while the cursor is moved, and goes on ten seconds later', async () => {
   const stands: boolean[] = [];
   const running = { ...builds, runsByItself: true, standStill: (isStill: boolean) => void stands.push(isStill) };

@@ -28,6 +28,19 @@ test('waking the machine counts as a key', () => {
   expect([pace.mayBegin(), pace.mayGoOn()]).toEqual([false, false]);
 });
 
+test('a clock that is set back holds nothing up', () => {
+  let now = 3_600_000;
+  const pace = new Pace(() => now);
+  pace.noteStill(true);
+  now = 0;
+  pace.noteLook();
+  expect([pace.mayBegin(), pace.mayGoOn()]).toEqual([false, false]); // somebody has set it
+  now = 60_000;
+  expect([pace.mayBegin(), pace.mayGoOn()]).toEqual([true, true]);
+  now = 900_000;
+  expect(pace.isStillTooLong()).toBe(true);
+});
+
 test('an update that stands still for a quarter of an hour ends', () => {
   let now = 0;
   const pace = new Pace(() => now);

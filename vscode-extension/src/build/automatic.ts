@@ -8,7 +8,7 @@ import type { ServerController } from '../server/controller';
 import { isOnBattery } from '../server/serverStatus';
 import { isEnabledFor, readSettings, SECTION } from '../settings';
 import type { BuildCommand } from './command';
-import { type Conditions, type FailedUpdates, findDue, mayBegin, mustEnd } from './due';
+import { type Conditions, type FailedUpdates, findDue, isWithin, mayBegin, mustEnd } from './due';
 import { Pace } from './pace';
 
 const LOOK_MS = 5_000;
@@ -18,7 +18,7 @@ export class AutomaticUpdates implements vscode.Disposable {
   private readonly pace = new Pace();
   private readonly following: vscode.Disposable;
   private watching: vscode.Disposable | undefined;
-  private askAtMs = 0;
+  private askedAtMs = -Infinity;
   private isLooking = false;
 
   constructor(
@@ -115,10 +115,10 @@ export class AutomaticUpdates implements vscode.Disposable {
       return;
     }
     this.pace.noteStill(false);
-    if (!mayBegin(this.conditions()) || Date.now() < this.askAtMs) {
+    if (!mayBegin(this.conditions()) || isWithin(ASK_AGAIN_MS, this.askedAtMs, Date.now())) {
       return;
     }
-    this.askAtMs = Date.now() + ASK_AGAIN_MS;
+    this.askedAtMs = Date.now();
     const status = await this.controller.readStatus();
     const isEnabled = (repository: string): boolean => isEnabledFor(vscode.Uri.file(repository));
     const due = findDue(this.conditions(), status, this.failures, isEnabled);

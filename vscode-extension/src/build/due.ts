@@ -34,6 +34,11 @@ export function findDue(
   return staleBundles(status?.bundles ?? []).find((one) => !failures.has(one) && isEnabled(one.repository));
 }
 
+/** Whether less than a span has passed since a time; false if the clock was set back since. */
+export function isWithin(spanMs: number, sinceMs: number, nowMs: number): boolean {
+  return sinceMs <= nowMs && nowMs - sinceMs < spanMs;
+}
+
 /** A part of `vscode.Memento`. */
 interface Memory {
   get(key: string): unknown;
@@ -56,7 +61,7 @@ export class FailedUpdates {
   /** Whether an update of this very build has failed within a day. */
   has({ repository, build }: Built): boolean {
     const failure = this.all[repository];
-    return failure !== undefined && failure.build === build && this.now() - failure.atMs < AGAIN_MS;
+    return failure !== undefined && failure.build === build && isWithin(AGAIN_MS, failure.atMs, this.now());
   }
 
   /** Note a failure; return whether its problem is another than that of the failure before. */

@@ -15,10 +15,17 @@ export class Pace {
     this.lookedAtMs = now();
   }
 
-  /** To be called every few seconds. After a sleep somebody may have woken the machine to work. */
+  /**
+   * To be called every few seconds. After a sleep somebody may have woken the machine to work. A clock that was set back
+   * counts as one.
+   */
   noteLook(): void {
-    if (this.now() - this.lookedAtMs > ASLEEP_MS) {
+    const sinceMs = this.now() - this.lookedAtMs;
+    if (sinceMs < 0 || sinceMs > ASLEEP_MS) {
       this.noteKey();
+    }
+    if (sinceMs < 0 && this.stillSinceMs !== undefined) {
+      this.stillSinceMs = this.now();
     }
     this.lookedAtMs = this.now();
   }
