@@ -93,6 +93,7 @@ class PowerMeter:
         self._power = Power()
         self._read_at: float | None = None
         self._is_reading = False  # beside
+        self._lock = threading.Lock()  # of the last reading and its time
 
     @property
     def power(self) -> Power:
@@ -105,7 +106,7 @@ class PowerMeter:
         return self._power
 
     def read(self) -> Power:
-        """Return the last reading if it is fresh enough, else a new one."""
+        """Return the last reading if it is fresh enough, else a new one. Not for the event loop's thread."""
         if self._is_old():
             self._take()
         return self._power
@@ -114,10 +115,13 @@ class PowerMeter:
         return self._read_at is None or self._now() - self._read_at >= READ_EVERY_S
 
     def _take(self) -> None:
+        began = self._now()
         power = self._read()
         if power.on_battery:
             _ = power.cores  # else a request would count them
-        self._power, self._read_at = power, self._now()
+        with self._lock:
+            if self._read_at is None or began >= self._read_at:  # else a later one has ended before
+                self._power, self._read_at = power, began
 
     def _read_beside(self) -> None:
         try:

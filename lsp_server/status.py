@@ -23,7 +23,7 @@ def describe_status(
     session: Session, finder: BundleFinder, repositories: Repositories, *, version: str, is_started: bool
 ) -> ServerStatus:
     """Return the answer to `submodel/status` (docs/protocol.md). `is_started`: bundles were looked for."""
-    power = session.meter.read()
+    power = session.meter.power
     policy, power_reason = session.policy()
     bundles = _untrusted(finder) | session.service.bundles
     state, message = _state(session, bundles, is_started=is_started)

@@ -68,6 +68,25 @@ def test_a_request_does_not_wait_until_the_machine_is_read() -> None:
     assert len(jobs) == 1
 
 
+def test_a_reading_that_ends_after_a_later_one_is_dropped() -> None:
+    now, jobs, plugged = 0.0, [], Power(on_battery=False)
+
+    def read() -> Power:
+        nonlocal now
+        if now != READ_EVERY_S:
+            return Power(on_battery=now > 0)
+        now += READ_EVERY_S  # it takes long
+        assert meter.read().on_battery, "it was unplugged meanwhile"
+        return plugged
+
+    meter = PowerMeter(lambda: now, read, jobs.append)
+    assert meter.power == plugged
+    now += READ_EVERY_S
+    assert meter.power == plugged
+    jobs.pop()()
+    assert meter.power.on_battery
+
+
 def test_a_reading_beside_comes_to_an_end() -> None:
     now, readings = 0.0, iter([Power(on_battery=False), Power(on_battery=True)])
     meter = PowerMeter(lambda: now, lambda: next(readings))

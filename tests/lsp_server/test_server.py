@@ -124,6 +124,27 @@ def test_a_client_learns_that_the_battery_holds_suggestions_back() -> None:
     follow_status(test)
 
 
+def test_the_battery_is_read_beside_the_event_loop() -> None:
+    async def test(client: Client, told: Callable[[], list[Any]]) -> None:
+        now, readers, jobs = 0.0, [], []
+
+        def read() -> Power:
+            readers.append(threading.current_thread())
+            return Power()
+
+        client.server.session.meter = PowerMeter(lambda: now, read, jobs.append)
+        client.server.send_status()  # the first one, as the server starts
+        now += READ_EVERY_S
+        readers.clear()
+        client.server.send_status()
+        assert (readers, len(jobs)) == ([], 1)
+        await client.ask("submodel/status", {}, 2)
+        assert len(readers) == 1, "who asks gets a new reading"
+        assert threading.main_thread() not in readers
+
+    follow_status(test)
+
+
 def test_a_snooze_that_ended_while_the_machine_slept_is_over_in_the_status() -> None:
     async def test(client: Client, told: Callable[[], list[Any]]) -> None:
         client.server.session.snooze(5)
