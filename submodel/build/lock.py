@@ -7,7 +7,7 @@ import os
 import platform
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -52,7 +52,11 @@ def build_lock(folder: Path) -> Iterator[None]:
         write_json(folder / OWNER, {"process": os.getpid(), "machine": platform.node(), "started": started})
         yield
     finally:
-        lock.release()
+        try:
+            with suppress(OSError):  # the disk is full, say
+                write_json(folder / OWNER, {})  # else the next holder would have this one's name at first
+        finally:
+            lock.release()
 
 
 def when_free(work: Callable[[], object], on_event: Callable[[str], None], wait_s: float) -> None:

@@ -12,7 +12,7 @@ import pytest
 from filelock import FileLock
 
 from contract.errors import BuildError
-from submodel.build.lock import HeldError, LockedError, build_lock, when_free
+from submodel.build.lock import LOCK, HeldError, LockedError, build_lock, when_free
 
 HOLDER = """
 import sys, time
@@ -53,6 +53,15 @@ def test_one_after_the_other(tmp_path):
     for _ in range(2):
         with build_lock(tmp_path):
             pass
+
+
+def test_a_holder_that_has_just_begun_is_not_named_as_the_one_before(tmp_path):
+    with build_lock(tmp_path):
+        pass
+    beginning = FileLock(tmp_path / LOCK)  # as `build_lock` holds it before it writes its name
+    with beginning, pytest.raises(HeldError) as refused, build_lock(tmp_path):
+        pass
+    assert str(refused.value) == f"Another submodel command is writing to {tmp_path}; wait for it, or stop it."
 
 
 def test_what_waits_for_another_command_goes_on_when_it_ends_and_gives_up_after_a_time(monkeypatch):
