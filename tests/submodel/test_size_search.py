@@ -4,8 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from contract.console import StageDisplay
 from contract.errors import BuildError
+from submodel.build import pipeline
+from submodel.build.build_settings import BuildSettings
 from submodel.build.size_search import SIZES, is_as_good, is_worse, smallest_size
+from testbed.models import save_base
+from testbed.python_files import write_python
 
 
 @given(st.integers(0, len(SIZES) - 1))
@@ -47,3 +52,39 @@ def test_only_what_chance_does_not_explain_is_worse_and_a_search_asks_for_more(e
     }
     assert is_worse(figures) is worse
     assert is_as_good(figures) is as_good
+
+
+@pytest.mark.slow
+def test_a_build_searches_its_size_on_validation_files_and_its_report_says_so(tmp_path, monkeypatch):
+    repository, output = write_python(tmp_path / "repository", range(24), functions=30), tmp_path / "output"
+    make_held_out, splits, judged = pipeline.make_held_out, [], []
+
+    def note_split(files, settings, *, split="held-out"):
+        splits.append((split, settings.positions))
+        return make_held_out(files, settings, split=split)
+
+    def pass_all(figures):
+        judged.append(figures)
+        return True
+
+    monkeypatch.setattr(pipeline, "make_held_out", note_split)
+    monkeypatch.setattr(pipeline, "is_as_good", pass_all)
+    monkeypatch.setattr(pipeline, "SIZES", (0.8, 0.9))
+    settings = BuildSettings(
+        repository=repository,
+        output=output,
+        base=str(save_base(tmp_path / "base", kind="qwen2")),
+        size=None,
+        minutes=0,
+        quantize="fp32",
+        positions=5,
+        search_positions=4,
+    )
+    with StageDisplay() as display:
+        document = pipeline.run_build(settings, display)
+    assert splits == [("held-out", 5), ("validation", 4)]
+    assert judged
+    search = document["size_search"]
+    assert search["size"] in (0.8, 0.9)
+    assert search["size"] in [trial["size"] for trial in search["trials"]]
+    assert "searched on validation files" in (output / "report.html").read_text()
