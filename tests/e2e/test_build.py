@@ -16,6 +16,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from builder.corpus.corpus import read_corpus
 from contract.bundle.bundle import read_bundle
 from contract.prompt import PromptEncoder
+from submodel.build.size_search import is_worse
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("builder", "exporters", "lsp_server", "submodel", "benchmarks")
@@ -69,6 +70,7 @@ def test_fine_tuning_lowers_the_loss_and_the_report_shows_it(built):
     loss = built["finetuning"]["validation_loss"]
     assert loss["after"] < loss["before"]
     assert built["against_base"].keys() == {"sub-model"}
+    assert built["is_worse"] is is_worse(built["against_base"]["sub-model"])
     assert [row["name"] for row in built["baselines"]] == ["similar line", "n-gram"]
     page = Path(built["paths"]["report"]).read_text("utf-8")
     assert "<svg" in page

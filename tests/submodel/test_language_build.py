@@ -15,6 +15,7 @@ from contract.errors import BuildError, CorpusError
 from laboratory.programs.functional import FunctionalSettings
 from submodel.app import app
 from submodel.build.build_settings import BuildSettings
+from submodel.build.size_search import is_worse
 from submodel.evaluation.evaluation_run import EvalSettings
 from testbed.models import save_base
 from tests.builder.tiny_datasets import play_index
@@ -59,6 +60,7 @@ def test_a_language_is_built_and_evaluated_by_its_name(index, tmp_path, monkeypa
     folder = tmp_path / "submodel-python"
     assert document["paths"]["model"] == "submodel-python/model"
     convert(document, BuildReport)
+    assert document["is_worse"] is is_worse(document["against_base"]["sub-model"])
     convert(json.loads((folder / "bundle" / "bundle.json").read_text()), Manifest)
     page = (folder / "report.html").read_text()
     assert "<h1>python</h1>" in page

@@ -177,6 +177,16 @@ def test_a_build_from_the_second_choice_says_so_last(capsys):
     assert "Build again once the better one can be fetched." in said
 
 
+@pytest.mark.parametrize(
+    "verdict", [{"is_worse": True}, {"is_worse": False}, {}], ids=["worse", "not worse", "unscored"]
+)
+def test_a_build_whose_sub_model_is_worse_than_its_base_says_so(capsys, verdict):
+    document = {"models": [], "seconds": 60.0, "base": {"name": "small", "why": "it was asked for"}, **verdict}
+    print_build({**document, "paths": {"bundle": ".submodel/bundle"}})
+    said = " ".join(capsys.readouterr().err.split())
+    assert ("worse than its base" in said) == verdict.get("is_worse", False)
+
+
 def test_a_build_elsewhere_says_how_its_bundle_is_served(capsys):
     document = {"models": [], "seconds": 60.0, "base": {"name": "small", "why": "it was asked for"}}
     print_build({**document, "paths": {"bundle": "/work/a/.submodel/bundle"}})
