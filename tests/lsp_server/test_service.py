@@ -287,7 +287,7 @@ def test_for_another_number_of_threads_no_build_is_loaded_that_is_not_whole(
     folder = Path(shutil.copytree(tiny_bundle.folder, tmp_path / "bundle"))
 
     async def test() -> None:
-        service = CompletionService(is_named=lambda bundle: True)
+        service = CompletionService(is_named=lambda bundle: True, now=lambda: 0.0)
         await service.settle(service.load(folder, 1))
         manifest = read_manifest(folder)
         seal_manifest(folder, {**manifest, "learned_sha256": ["0" * 64]})
