@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
 
-from lsp_server.options import CareOptions, ServerOptions, TriggerOptions, read_options
+from lsp_server.options import EAGERNESS, CareOptions, ServerOptions, TriggerOptions, read_options
 from lsp_server.options_page import render_options
 
 DEFAULTS = ServerOptions(threads=3)
@@ -155,3 +155,9 @@ def test_users_see_at_most_15_options_in_server_and_editor() -> None:
 def test_page_of_options_is_up_to_date() -> None:
     page = Path(__file__).parents[2] / "docs" / "options.md"
     assert page.read_text("utf-8") == render_options(), "run python -m lsp_server.options_page > docs/options.md"
+
+
+def test_the_option_eagerness_names_the_precision_of_each_word() -> None:
+    why = next(one.metadata["why"] for one in fields(ServerOptions) if one.name == "eagerness")
+    named = {word: int(percent) / 100 for percent, word in re.findall(r"(\d+) % \(`(\w+)`\)", why)}
+    assert named == {word: eagerness.precision for word, eagerness in EAGERNESS.items()}

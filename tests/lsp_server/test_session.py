@@ -161,6 +161,31 @@ def test_a_request_by_hand_that_was_overtaken_recalls_nothing(newer: str) -> Non
     assert asyncio.run(test()) == [None, Completion(text="at hand")]
 
 
+@pytest.mark.parametrize(
+    ("first", "is_invoked", "expected"),
+    [
+        (None, True, "at hand"),
+        (Completion(text="x"), True, "at hand"),
+        (Completion(text="at hand\n"), True, None),
+        (Completion(text="x\ny", is_multi_line=True), True, None),
+        (Completion(text="x"), False, None),
+    ],
+    ids=["nothing", "another", "the same", "several lines", "automatic"],
+)
+def test_a_second_answer_comes_by_hand_for_one_line_if_it_differs(
+    first: Completion | None, is_invoked: bool, expected: str | None
+) -> None:
+    session, _ = make(first)
+    request = at("x = ‸\n", is_invoked=is_invoked)
+
+    async def test() -> Completion | None:
+        await session.suggest(request)
+        return await session.recall(request, first)
+
+    answer = asyncio.run(test())
+    assert (None if answer is None else answer.text) == expected
+
+
 def test_what_the_model_says_is_shown_and_explained() -> None:
     session, _ = make()
     assert ask(session, at("x = ‸\n")) == ["foo(bar)"]
@@ -315,6 +340,25 @@ def test_battery_saves_cores_and_blocks() -> None:
     assert service.requests[0].threads == 2
     assert not service.requests[0].options.trigger.multi_line
     assert session.policy()[0] is Policy.SAVING
+
+
+@pytest.mark.parametrize(
+    ("power", "expected_s"), [(Power(), 0.04), (Power(on_battery=True, battery_percent=50.0), 0.08)]
+)
+def test_on_battery_the_wait_after_a_keystroke_is_twice_as_long(
+    power: Power, expected_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = replace(OPTIONS, trigger=TriggerOptions(debounce_min_ms=40, debounce_max_ms=40))
+    session, _ = make(options=options, power=power)
+    measure, waits = session.debounce.wait_s, []
+
+    def note_wait(uri: str, options: TriggerOptions, *, factor: float = 1.0) -> float:
+        waits.append(measure(uri, options, factor=factor))
+        return 0.0
+
+    monkeypatch.setattr(session.debounce, "wait_s", note_wait)
+    assert ask(session, at("x = ‸\n")) == ["foo(bar)"]
+    assert waits == [pytest.approx(expected_s)]
 
 
 def test_low_battery_answers_only_what_is_asked_by_hand() -> None:
@@ -614,6 +658,30 @@ def test_the_end_of_a_snooze_is_shown_in_local_time(monkeypatch: pytest.MonkeyPa
         time.tzset()
     assert session.traces.newest()[0].reason == "Submodel is snoozed until 13:30."
     assert status["message"] == "submodel is snoozed until 13:30."
+
+
+@pytest.mark.parametrize(
+    ("states", "is_started", "expected"),
+    [
+        ((), False, "starting"),
+        ((), True, "failed"),
+        ((BundleState.FAILED, BundleState.UNTRUSTED), True, "failed"),
+        ((BundleState.READY, BundleState.LOADING), True, "loading"),
+        ((BundleState.FAILED, BundleState.LOADING), True, "loading"),
+        ((BundleState.READY, BundleState.FAILED), True, "ready"),
+        ((BundleState.READY, BundleState.UNLOADED), True, "ready"),
+        ((BundleState.UNLOADED, BundleState.FAILED), True, "unloaded"),
+    ],
+    ids=lambda value: "+".join(value) or "none" if isinstance(value, tuple) else None,
+)
+@pytest.mark.parametrize("turn", [1, -1], ids=["", "turned"])
+def test_the_state_of_several_bundles_is_the_first_that_the_protocol_lists(
+    states: tuple[BundleState, ...], is_started: bool, expected: str, turn: int
+) -> None:
+    session, service = make()
+    service.bundles = {Path(f"/{state}"): BundleStatus(state=state) for state in states[::turn]}
+    status = describe_status(session, BundleFinder(), Repositories(), version="1", is_started=is_started)
+    assert status["state"] == expected
 
 
 def read_ahead(session: Session, *requests: CompletionRequest) -> list[bool]:
