@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 
 import { AutomaticUpdates } from '../src/build/automatic';
+import { SILENT } from './doubles';
 
 interface Around {
   isAutomatic: boolean;
@@ -60,7 +61,6 @@ vi.mock('vscode', () => {
   };
 });
 
-const SILENT = { info: () => undefined } as never;
 const builds = {
   runsByItself: false,
   standStill: () => undefined,
@@ -126,5 +126,20 @@ test('an update stands still while the cursor is moved, and goes on ten seconds 
   expect(stands.splice(0)).toEqual([true, true]);
   await vi.advanceTimersByTimeAsync(15_000);
   expect(stands).toEqual([false, false]);
+  updates.dispose();
+});
+
+test('a running update stands still on battery, and goes on once the machine is plugged in', async () => {
+  const stands: boolean[] = [];
+  const running = { ...builds, runsByItself: true, standStill: (isStill: boolean) => void stands.push(isStill) };
+  const status = { power: { onBattery: true } };
+  around.isAutomatic = true;
+  const controller = { readStatus: () => Promise.resolve(status) };
+  const updates = new AutomaticUpdates(running as never, controller as never, {} as never, SILENT);
+  await vi.advanceTimersByTimeAsync(20_000);
+  expect(new Set(stands.splice(0))).toEqual(new Set([true]));
+  status.power.onBattery = false;
+  await vi.advanceTimersByTimeAsync(20_000);
+  expect(stands.at(-1)).toBe(false);
   updates.dispose();
 });

@@ -3,6 +3,7 @@ import { beforeEach, expect, test, vi } from 'vitest';
 import { BuildCommand } from '../src/build/command';
 import { FailedUpdates } from '../src/build/due';
 import { StatusModel } from '../src/status/model';
+import { makeMemory, SILENT } from './doubles';
 
 const around = vi.hoisted(() => ({
   isTrusted: true,
@@ -90,7 +91,6 @@ function makeTerminal(code: number | undefined, progress: readonly object[] = []
   return terminal;
 }
 
-const SILENT = { info: () => undefined, warn: () => undefined } as never;
 const BUSY = 4_000; // ms that a busy machine may take
 const BUILT = { repository: '/a/b', build: 'b0' };
 let status: StatusModel;
@@ -100,11 +100,7 @@ let builds: BuildCommand;
 beforeEach(() => {
   Object.assign(around, { isTrusted: true, answers: [], told: [], executed: [], reports: [], picks: 0, opened: [] });
   Object.assign(around, { isTaskRunning: false, onOpened: () => undefined });
-  const kept = new Map<string, unknown>();
-  failures = new FailedUpdates({
-    get: (key) => kept.get(key),
-    update: (key, value) => Promise.resolve(void kept.set(key, value)),
-  });
+  failures = new FailedUpdates(makeMemory());
   const bundles = { repositoriesBelow: () => Promise.resolve([]), forgetPick: () => Promise.resolve() } as never;
   const controller = { restartForNewBundle: () => Promise.resolve() } as never;
   status = new StatusModel();

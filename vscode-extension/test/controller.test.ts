@@ -6,6 +6,7 @@ import { ServerController } from '../src/server/controller';
 import type { LaunchSettings } from '../src/server/launch';
 import type { ServerStatus } from '../src/server/protocol';
 import { StatusModel } from '../src/status/model';
+import { makeMemory, SILENT } from './doubles';
 
 interface Around {
   warnings: string[];
@@ -118,20 +119,15 @@ const STATUS: ServerStatus = {
     },
   ],
 };
-const SILENT = { info: () => undefined, warn: () => undefined, error: () => undefined } as never;
 
 let served: object[];
-let memory: { get: (key: string) => never; update: (key: string, value: unknown) => Promise<void> };
+let memory: ReturnType<typeof makeMemory>;
 let failures: FailedUpdates;
 let status: StatusModel;
 let controller: ServerController;
 
 beforeEach(() => {
-  const kept = new Map<string, unknown>();
-  memory = {
-    get: (key) => kept.get(key) as never,
-    update: (key, value) => Promise.resolve(void kept.set(key, value)),
-  };
+  memory = makeMemory();
   failures = new FailedUpdates(memory);
   Object.assign(around, {
     warnings: [],

@@ -2,6 +2,7 @@ import { expect, test } from 'vitest';
 
 import { FailedUpdates, findDue, mayBegin, mustEnd } from '../src/build/due';
 import type { ServerStatus } from '../src/server/protocol';
+import { makeMemory } from './doubles';
 
 const HOUR_MS = 3_600_000;
 const DRIFT = { files: 10, changed: 3, added: 0, removed: 0, share: 0.3, isStale: true, command: 'submodel update /a' };
@@ -12,15 +13,6 @@ const STATUS: ServerStatus = {
 const BUILT = { repository: '/a', build: 'b0' };
 const QUIET = { isAutomatic: true, isTrusted: true, isQuiet: true };
 const WELL = { conditions: QUIET, status: STATUS as ServerStatus | undefined, isEnabled: true, hasFailed: false };
-
-/** The memory of a workspace, which holds JSON. */
-function memory(): ConstructorParameters<typeof FailedUpdates>[0] {
-  const kept = new Map<string, string>();
-  return {
-    get: (key) => JSON.parse(kept.get(key) ?? 'null') as unknown,
-    update: (key, value) => Promise.resolve(void kept.set(key, JSON.stringify(value))),
-  };
-}
 
 test.each([
   ['all is well', {}, BUILT],
@@ -34,7 +26,7 @@ test.each([
   ['nothing is stale', { status: { bundles: [{ workspaceFolder: '/a', drift: null }] } }, undefined],
 ])('%s', async (_, change, due) => {
   const { conditions, status, isEnabled, hasFailed } = { ...WELL, ...change };
-  const failures = new FailedUpdates(memory());
+  const failures = new FailedUpdates(makeMemory());
   if (hasFailed) {
     await failures.note(BUILT, 'no memory');
   }
@@ -56,7 +48,7 @@ test('the server is not asked while no update may begin', () => {
 
 test('what has failed is left for a day, in each window, unless there is another bundle', async () => {
   let now = 0;
-  const [ofWorkspace, time] = [memory(), () => now];
+  const [ofWorkspace, time] = [makeMemory(), () => now];
   const failures = new FailedUpdates(ofWorkspace, time);
   expect(failures.has(BUILT)).toBe(false);
   await failures.note(BUILT, 'no memory');
@@ -72,7 +64,7 @@ test('what has failed is left for a day, in each window, unless there is another
 });
 
 test('a problem is news once, and again after a success', async () => {
-  const failures = new FailedUpdates(memory());
+  const failures = new FailedUpdates(makeMemory());
   expect(await failures.note(BUILT, 'no memory')).toBe(true);
   expect(await failures.note(BUILT, 'no memory')).toBe(false);
   expect(await failures.note(BUILT, 'no disk')).toBe(true);

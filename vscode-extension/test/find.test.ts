@@ -3,6 +3,8 @@ import * as os from 'node:os';
 import * as path from 'node:path';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 
+import { SILENT } from './doubles';
+
 interface Around {
   works: string[];
   isActive: boolean;
@@ -62,7 +64,6 @@ vi.mock('../src/executable/probe', () => ({
     ),
 }));
 
-const SILENT = { info: () => undefined, warn: () => undefined, debug: () => undefined } as never;
 const SETTINGS = { path: '' } as never;
 const [OWN, SELECTED, ON_PATH] = ['/work/app/.venv/bin/submodel', '/envs/app/bin/submodel', 'submodel'];
 

@@ -5,6 +5,7 @@ import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 
 import { followWalkthrough, openWalkthrough, setContext } from '../src/onboarding/context';
 import { Offers } from '../src/onboarding/offers';
+import { makeMemory } from './doubles';
 
 const around = vi.hoisted(() => ({
   folders: [] as object[],
@@ -57,18 +58,19 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-function memory(): never {
-  return { get: (_: string, standard: unknown) => standard, update: () => Promise.resolve() } as never;
+/** Those of a workspace in which nothing was offered yet. */
+function newOffers(): Offers {
+  return new Offers(makeMemory() as never, makeMemory() as never);
 }
 
 test('a build is offered in a git repository alone, and how to install what it needs if that was not found', async () => {
-  const offers = new Offers(memory(), memory());
+  const offers = newOffers();
   await offers.offerToBuild(true);
   expect(around.asked).not.toHaveBeenCalled();
   fs.mkdirSync(path.join(root, '.git'));
   await offers.offerToBuild(true);
   expect(around.asked).toHaveBeenLastCalledWith(expect.any(String), 'Build', 'How It Works', 'Never Ask');
-  await offers.offerToBuild(false);
+  await newOffers().offerToBuild(false);
   const text: unknown = expect.stringMatching(/on this machine, and needs the program submodel\.$/);
   expect(around.asked).toHaveBeenLastCalledWith(text, 'Build', 'How to Install', 'Never Ask');
 });
