@@ -6,8 +6,10 @@ import pytest
 
 from builder.calibration import CalibrationSettings
 from builder.corpus.corpus import read_corpus
+from builder.pruning import structured_pruning
 from builder.pruning.plan import SizeSettings
 from builder.pruning.structured_pruning import PruneSettings, prune
+from contract.errors import BuildError
 from testbed.models import make_model
 from testbed.tokenizer import FIM, make_tokenizer
 from tests.builder.sample_texts import TEXT
@@ -45,3 +47,13 @@ def test_characters_per_token_are_those_of_the_trimmed_tokenizer(tmp_path):
     code = [file.text for file in corpus.learned if file.is_code]
     tokens = sum(len(pruned.tokenizer.encode(text, add_special_tokens=False).ids) for text in code)
     assert pruned.plan_summary["characters_per_token"] == round(sum(map(len, code)) / tokens, 3)
+
+
+def test_a_trimmed_tokenizer_that_splits_a_file_otherwise_is_refused(tmp_path, monkeypatch):
+    write_code(tmp_path, ".py", "#")
+    monkeypatch.setattr(structured_pruning, "differing_texts", lambda *_: 1)
+    tokenizer = make_tokenizer()
+    model = make_model(tokenizer.get_vocab_size())
+    with pytest.raises(BuildError, match=r"splits 1 of \d+ files otherwise than the base's"):
+        prune(model, tokenizer, FIM, read_corpus(tmp_path), SETTINGS)
+    assert model.config.vocab_size == tokenizer.get_vocab_size(), "nothing was trimmed"

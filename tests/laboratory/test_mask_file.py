@@ -5,6 +5,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors import safe_open
 from safetensors.torch import save_file
 
 from contract.errors import BuildError
@@ -46,6 +47,30 @@ def test_a_file_that_holds_no_masks_is_reported(tmp_path):
         MaskFile(path)
     with pytest.raises(BuildError, match="can't be read"):
         MaskFile(tmp_path / "absent")
+
+
+@pytest.mark.parametrize(
+    ("inputs", "tensors"),
+    [
+        ("{", {"a": torch.zeros(2, 1, dtype=torch.uint8)}),
+        ("[]", {"a": torch.zeros(2, 1, dtype=torch.uint8)}),
+        ('{"a": "8"}', {"a": torch.zeros(2, 1, dtype=torch.uint8)}),
+        ('{"a": 0}', {"a": torch.zeros(2, 1, dtype=torch.uint8)}),
+        ('{"a": 8, "b": 8}', {"a": torch.zeros(2, 1, dtype=torch.uint8)}),
+        ('{"a": 8}', {"a": torch.zeros(2, 1)}),
+        ('{"a": 8}', {"a": torch.zeros(2, dtype=torch.uint8)}),
+        ('{"a": 8}', {"a": torch.zeros(2, 2, dtype=torch.uint8)}),
+    ],
+    ids=["no JSON", "no object", "no width", "width 0", "a mask too few", "no bits", "no matrix", "another width"],
+)
+def test_a_file_of_damaged_masks_is_reported(tmp_path, inputs, tensors):
+    path = tmp_path / MASKS
+    write_masks(path, {"a": torch.ones(2, 8, dtype=torch.bool)})
+    with safe_open(path, framework="pt") as file:
+        (form,) = file.metadata()
+    save_file(tensors, path, metadata={form: inputs})
+    with pytest.raises(BuildError, match="is damaged"):
+        MaskFile(path).read("a")
 
 
 def test_which_weights_the_kernels_take():

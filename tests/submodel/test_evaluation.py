@@ -158,6 +158,10 @@ def test_a_base_of_other_weights_than_the_sub_model_was_made_from_is_named(tmp_p
             ["--functional", "--test-command", "make a'"],
             "--test-command \"make a'\" can't be read (No closing quotation); close its quotes.",
         ),
+        (
+            ["--functional", "--python", "python3", "--test-command", "make"],
+            "--python runs pytest, and --test-command is another command; leave one of them out.",
+        ),
         (["--unsafe-programs"], "--unsafe-programs belongs to --functional and --humaneval; give one of them too."),
     ],
 )

@@ -8,9 +8,11 @@ import sys
 from types import SimpleNamespace
 
 import pytest
+from typer.testing import CliRunner
 
 from contract.errors import SubmodelError
 from submodel import extras
+from submodel.app import app
 
 WHEEL = {"url": "file:///tmp/my%20wheels/submodel-0.1.0-py3-none-any.whl", "archive_info": {}}
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the lines are quoted for cmd there")
@@ -68,6 +70,19 @@ def test_the_source_is_the_installed_one(origin, tmp_path, document, source):
     origin(document)
     (tmp_path / "pipx_metadata.json").touch()
     assert extras.install_command(prefix=tmp_path) == f"pipx install --force {source}"
+
+
+@pytest.mark.parametrize(("missing", "extra"), [(["torch"], "publish"), ([], "build,publish")])
+def test_publishing_without_cryptography_ends_in_the_line_that_adds_it(origin, monkeypatch, tmp_path, missing, extra):
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *where: None if name == "cryptography" else find_spec(name, *where)
+    )
+    monkeypatch.setattr(extras, "missing_modules", lambda: missing)
+    done = CliRunner().invoke(app, ["publish", str(tmp_path), "--to", str(tmp_path), "--key", "key.pem"])
+    assert isinstance(done.exception, SubmodelError)
+    assert "`submodel publish` needs cryptography to sign. Add it with: " in str(done.exception)
+    assert f".[{extra}]" in str(done.exception)
 
 
 def test_a_build_without_the_extra_ends_in_that_line(origin, monkeypatch):
