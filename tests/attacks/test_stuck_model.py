@@ -21,11 +21,12 @@ from onnx import TensorProto, ValueInfoProto, helper
 
 import lsp_server.service as module
 from contract.bundle.bundle import Bundle
-from lsp_server.bundle_states import BundleState, BundleStatus
+from lsp_server.bundle_states import BundleState
 from lsp_server.request import Completion, CompletionRequest
 from lsp_server.serve_errors import ServeError
 from lsp_server.service import CompletionService
 from lsp_server.worker import SILENT_S, GivenUp, Worker
+from tests.lsp_server.played_models import use
 
 pytestmark = pytest.mark.slow  # each test waits for a model
 
@@ -55,8 +56,7 @@ def run(test: Callable[[CompletionService, StuckCompleter], object], monkeypatch
     monkeypatch.setattr(module, "WATCH_S", 0.05)
     service = CompletionService()
     completer = StuckCompleter(service._worker)
-    service._loaded.completers[STUCK] = completer  # type: ignore[assignment]
-    service.states.set(STUCK, BundleStatus(state=BundleState.READY))
+    use(service, completer, STUCK)
     try:
         asyncio.run(asyncio.wait_for(test(service, completer), 120))  # type: ignore[arg-type]
     finally:
@@ -75,8 +75,11 @@ def test_a_request_is_answered_and_the_next_bundle_is_loaded(
         assert service.bundles[STUCK].state is BundleState.UNLOADED
         other = await service.complete(CompletionRequest(text="x = ", offset=4, bundle=tiny_bundle.folder))
         assert other is not None
+        [stuck] = service._given_up
+        assert not stuck.is_idle()
         completer.release.set()
-        await asyncio.sleep(0.1)
+        while not stuck.is_idle():
+            await asyncio.sleep(0.001)
         assert list(service._loaded.completers) == [tiny_bundle.folder], "who comes back too late changes nothing"
 
     run(test, monkeypatch)
@@ -111,6 +114,14 @@ def test_a_process_that_stood_still_keeps_its_model(is_waited_for: bool, monkeyp
 
     async def test(service: CompletionService, completer: StuckCompleter) -> None:
         nonlocal stood_still_s
+        is_stuck = service._worker.is_stuck
+        looks: list[bool] = []
+
+        def look() -> bool:
+            looks.append(is_stuck())
+            return looks[-1]
+
+        monkeypatch.setattr(service._worker, "is_stuck", look)
         request = CompletionRequest(text="x = ", offset=4, bundle=STUCK)
         job = service._worker.submit(completer.complete, request, lambda: False)
         waiting = [asyncio.create_task(service.settle(job))] if is_waited_for else []
@@ -118,8 +129,10 @@ def test_a_process_that_stood_still_keeps_its_model(is_waited_for: bool, monkeyp
         while not completer.begun.is_set():
             await asyncio.sleep(0.01)
         stood_still_s = 2 * SILENT_S
+        looks.clear()
         asked = asyncio.create_task(service.complete(request))
-        await asyncio.sleep(0.3)  # some looks at the worker
+        while len(looks) < 3 and not asked.done():
+            await asyncio.sleep(0.001)
         completer.release.set()
         for answer in await asyncio.gather(asked, *waiting):
             assert answer is not None and answer.text == "too late"

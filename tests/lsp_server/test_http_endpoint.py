@@ -4,7 +4,6 @@ import asyncio
 import itertools
 import json
 import socket
-import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -24,29 +23,12 @@ from lsp_server.http.guard import Guard
 from lsp_server.http.messages import Refusal
 from lsp_server.options import ServerOptions, TriggerOptions
 from lsp_server.power import READ_EVERY_S, Power, PowerMeter
-from lsp_server.request import Completion, CompletionRequest
+from lsp_server.request import CompletionRequest
+from tests.lsp_server.played_models import BUNDLE, SlowCompleter, use
 
-BUNDLE = Path("/bundle")
 
-
-class SlowCompleter:
-    """Answers with its text when it is released; stops when it is told to, as an engine between tokens."""
-
-    def __init__(self) -> None:
-        self.started: list[str] = []
-        self.stopped: list[str] = []
-        self.asked: list[CompletionRequest] = []
-        self.release = threading.Event()
-
-    def complete(self, request: CompletionRequest, stop: Callable[[], bool]) -> Completion:
-        text = request.text
-        self.started.append(text)
-        self.asked.append(request)
-        while not self.release.wait(0.001):
-            if stop():
-                self.stopped.append(text)
-                return Completion(text="", rule="cancelled")
-        return Completion(text=f"answer to {text}")
+class ReadingCompleter(SlowCompleter):
+    """Reads a text at once."""
 
     def read_ahead(self, request: CompletionRequest, stop: Callable[[], bool], *_: object) -> int:
         self.started.append(f"read {request.text}")
@@ -55,10 +37,9 @@ class SlowCompleter:
 
 def slow_endpoint(**options: Any) -> tuple[Endpoint, SlowCompleter]:
     """An endpoint as if its bundle had been loaded."""
-    endpoint, completer = Endpoint(ServerOptions(bundle=BUNDLE, **options), Path("/")), SlowCompleter()
+    endpoint, completer = Endpoint(ServerOptions(bundle=BUNDLE, **options), Path("/")), ReadingCompleter()
     endpoint._meter._read = Power
-    endpoint.service._loaded.completers[BUNDLE] = completer  # type: ignore[assignment]
-    endpoint.service.states.set(BUNDLE, BundleStatus(state=BundleState.READY))
+    use(endpoint.service, completer)
     return endpoint, completer
 
 

@@ -25,55 +25,9 @@ from lsp_server.request import Completion, CompletionRequest
 from lsp_server.serve_errors import EngineCrash, ServeError
 from lsp_server.service import CompletionService, Reading
 from lsp_server.worker import GivenUp, Worker
+from tests.lsp_server.played_models import BUNDLE, SlowCompleter, use
 
-
-class SlowCompleter:
-    """Answers with its text when it is released; stops when it is told to, as an engine between tokens."""
-
-    def __init__(self) -> None:
-        self.started: list[str] = []
-        self.stopped: list[str] = []
-        self.is_started = threading.Event()
-        self.release = threading.Event()
-
-    def complete(self, request: CompletionRequest, stop: Callable[[], bool]) -> Completion:
-        text = request.text
-        self.started.append(text)
-        self.is_started.set()
-        while not self.release.wait(0.001):
-            if stop():
-                self.stopped.append(text)
-                return Completion(text="")
-        return Completion(text=f"answer to {text}")
-
-    def read_ahead(
-        self,
-        request: CompletionRequest,
-        stop: Callable[[], bool],
-        first_key: CompletionRequest | None,
-        on_answer: Callable[[Completion], None],
-        is_short_enough: bool,
-    ) -> int:
-        """Chunk after chunk, without end."""
-        text = request.text
-        if first_key is not None:
-            on_answer(Completion(text=f"answer to {first_key.text}"))
-        self.started.append(f"{text}, the short prompt" if is_short_enough else text)
-        self.is_started.set()
-        while not stop():
-            self.release.wait(0.001)
-        self.stopped.append(text)
-        return 1
-
-
-BUNDLE = Path("/bundle")
 TEXT = "def f(self):\n    return "
-
-
-def use(service: CompletionService, completer: object) -> None:
-    """As if the bundle had been loaded."""
-    service._loaded.completers[BUNDLE] = completer  # type: ignore[assignment]
-    service.states.set(BUNDLE, BundleStatus(state=BundleState.READY))
 
 
 async def ask(service: CompletionService, text: str, bundle: Path = BUNDLE) -> str:
@@ -339,7 +293,7 @@ def test_freed_memory_is_taken_again_at_the_next_request(tiny_bundle: Bundle) ->
 def test_for_another_number_of_threads_it_is_loaded_once_no_request_comes(
     tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lsp_server.service.QUIET_S", 0.01)
+    monkeypatch.setattr("lsp_server.service.QUIET_S", 3600.0)
     folder = tiny_bundle.folder
 
     async def test(service: CompletionService, _: SlowCompleter) -> None:
@@ -351,6 +305,8 @@ def test_for_another_number_of_threads_it_is_loaded_once_no_request_comes(
             await service.complete(CompletionRequest(text=TEXT, offset=len(TEXT), bundle=folder, threads=threads))
             loaded.append(service._loaded.completers[folder])
         assert loaded[0] is loaded[1] is loaded[2], "a request does not wait for that"
+        monkeypatch.setattr("lsp_server.service.QUIET_S", 0.0)
+        service.keep_current(folder, lambda: wanted[-1])
         while service.bundles[folder].threads != 1:
             await asyncio.sleep(0.001)
         assert service._loaded.completers[folder] is not loaded[0]
