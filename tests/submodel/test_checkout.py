@@ -1,0 +1,47 @@
+"""What is said of a repository that git does not list."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from contract.console import StageDisplay
+from contract.repository import listing
+from contract.repository.git import GitError
+from submodel.build.pipeline import read_checkout
+from testbed.git import git
+from testbed.python_files import write_python
+
+
+@pytest.mark.parametrize(
+    ("problem", "is_advised"),
+    [
+        ("git ls-files failed: fatal: detected dubious ownership in repository", True),
+        ("git ls-files failed: fatal: index file corrupt", False),
+        (None, False),
+    ],
+    ids=["of another account", "damaged", "listed"],
+)
+def test_why_git_does_not_list_is_said_and_what_helps_if_the_owner_is_another(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    problem: str | None,
+    is_advised: bool,
+) -> None:
+    repository = write_python(tmp_path / "repository", range(24))
+    git(repository, "init")
+
+    def fail(*_: object) -> bytes:
+        raise GitError(problem)
+
+    if problem is not None:
+        monkeypatch.setattr(listing, "run_git", fail)
+    with StageDisplay() as display:
+        corpus = read_checkout(repository, display, lambda done, total: None)
+    assert len(corpus.files) == 24
+    said = " ".join(capsys.readouterr().err.split())
+    assert ("git does not list the files of" in said) is (problem is not None)
+    assert (problem or "") in said
+    assert ("git config --global --add safe.directory" in said) is is_advised
