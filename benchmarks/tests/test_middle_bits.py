@@ -8,12 +8,11 @@ import pytest
 
 from benchmarks.middle_bits import held_out_of
 from builder.datasets import open_dataset
+from testbed.python_files import write_python
 
 
 def test_middles_are_of_files_that_the_build_held_out(tmp_path: Path) -> None:
-    for number in range(40):
-        lines = [f"def function_{number}_{i}(value):\n    return value + {number * i}\n" for i in range(30)]
-        (tmp_path / f"module_{number}.py").write_text("\n".join(lines))
+    write_python(tmp_path, range(40), functions=30, file="module", name="function")
     dataset = open_dataset(str(tmp_path))
     learned = next(file for file in dataset.corpus.files if file.split != "held-out")
 

@@ -14,6 +14,7 @@ import pytest
 
 from contract.bundle.bundle import Bundle
 from testbed.models import save_base
+from testbed.python_files import write_python
 from tests.attacks.lsp_process import answer_to, initialize, notice, request
 from tests.e2e.editor import PATIENT, TEXT
 
@@ -73,11 +74,7 @@ def test_a_completion_opens_no_connection(tiny_bundle: Bundle, tmp_path: Path) -
 @pytest.mark.slow
 def test_a_build_opens_no_connection(tmp_path: Path) -> None:
     """Of a base that is a folder. Others are fetched."""
-    base, repository = save_base(tmp_path / "base", kind="qwen2"), tmp_path / "repository"
-    repository.mkdir()
-    for number in range(24):
-        lines = (f"def compute_{number}_{i}(value):\n    return value + {number * i}\n" for i in range(60))
-        (repository / f"part_{number}.py").write_text("\n".join(lines))
+    base, repository = save_base(tmp_path / "base", kind="qwen2"), write_python(tmp_path / "repository", range(24))
     words = ["build", str(repository), "--base", str(base), "--size", "0.8", "--minutes", "0", "--quantize", "fp32"]
     done = subprocess.run(
         [sys.executable, "-c", NOTING, *words, "--positions", "4"], capture_output=True, text=True, check=False

@@ -24,6 +24,7 @@ from laboratory.bench.workload import Workload, WorkloadSettings, make_workload
 from laboratory.replay.passages import Passage
 from lsp_server.decoding.detokenizer import load_tokenizer
 from testbed.git import git
+from testbed.python_files import write_python
 from testbed.tokenizer import make_tokenizer
 
 
@@ -70,10 +71,7 @@ def test_a_ratio_above_one_is_better_but_for_memory():
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory):
     folder = tmp_path_factory.mktemp("bench")
-    for number in range(40):
-        lines = [f"def function_{number}_{i}(value):\n    return value + {number * i}\n" for i in range(30)]
-        (folder / f"module_{number}.py").write_text("\n".join(lines))
-    return folder
+    return write_python(folder, range(40), functions=30, file="module", name="function")
 
 
 def test_passages_are_typed_key_by_key(repository):
@@ -107,9 +105,7 @@ def test_a_repository_without_any_file_as_it_was_held_out_is_said(repository):
 def test_lines_that_were_added_later_are_typed(tmp_path, monkeypatch):
     for name in ("GIT_AUTHOR_DATE", "GIT_COMMITTER_DATE"):  # the draw depends on the commit's hash
         monkeypatch.setenv(name, "2026-11-30T12:00:00+0000")
-    for number in range(40):
-        lines = [f"def old_{number}_{i}(value):\n    return value + {number * i}\n" for i in range(30)]
-        (tmp_path / f"old_{number}.py").write_text("\n".join(lines))
+    write_python(tmp_path, range(40), functions=30, file="old", name="old")
     git(tmp_path, "init")
     git(tmp_path, "add", ".")
     git(tmp_path, "commit", "-m", "old")

@@ -9,6 +9,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -25,6 +26,7 @@ from submodel.fleet.fleet_run import FleetSettings, run_fleet
 from submodel.fleet.layout import FETCHED, LOG, OVER_TIME
 from submodel.fleet.task import Task, build_repository, describe
 from testbed.models import save_base
+from testbed.python_files import write_python
 
 pytestmark = [
     pytest.mark.slow,
@@ -36,11 +38,7 @@ NAMES = ("one", "two")
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
     for seed, name in enumerate(NAMES):
-        rng = random.Random(seed)
-        for number in range(16):
-            lines = (f"def {name}_{number}_{i}(value):\n    return value + {rng.randrange(9999)}\n" for i in range(60))
-            (tmp_path / name / "src").mkdir(parents=True, exist_ok=True)
-            (tmp_path / name / "src" / f"part_{number}.py").write_text("\n".join(lines))
+        write_python(tmp_path / name / "src", range(16), name=name, rng=random.Random(seed))
     base = save_base(tmp_path / "base", kind="qwen2")
     (tmp_path / "few").mkdir()
     (tmp_path / "few" / "a.py").write_text("x = 1\n")
@@ -146,6 +144,42 @@ def test_a_build_that_takes_too_long_ends_in_a_sentence(place: Path, monkeypatch
     assert not (place / "work" / "one" / FETCHED).exists()
     assert outcome["reason"] == "It took longer than 1 minutes; raise time_limit_minutes."
     assert "reason" not in build_repository(describe(Task(**{**describe(one), "run": "later"})))
+
+
+@pytest.mark.parametrize(
+    ("differs", "sentence"),
+    [
+        ({"program": "another"}, "has another version of submodel; install one version on all machines."),
+        ({"base_sha256": "another"}, "base b has other weights on"),
+    ],
+    ids=["program", "base"],
+)
+def test_a_machine_with_another_program_or_other_weights_builds_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, differs: dict[str, str], sentence: str
+) -> None:
+    built: list[object] = []
+    monkeypatch.setattr("submodel.build.pipeline.run_build", lambda *arguments: built.append(arguments))
+    monkeypatch.setattr("builder.bases.resolve.resolve_base", lambda *words, **options: SimpleNamespace(sha256="b"))
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source" / "a.py").write_text("x = 1\n")
+    task = Task(
+        name="one",
+        source=str(tmp_path / "source"),
+        fingerprint="files:",
+        base="the base b",
+        base_sha256="b",
+        build={},
+        work=str(tmp_path / "work"),
+        program=PROGRAM,
+        dtype="float32",
+        cores=torch.get_num_threads(),
+        time_limit_s=60.0,
+        run="now",
+    )
+    assert "reason" not in build_repository(describe(task))
+    assert len(built) == 1
+    assert sentence in build_repository(describe(replace(task, **differs)))["reason"]  # type: ignore[arg-type]
+    assert len(built) == 1
 
 
 def test_what_an_earlier_try_still_reads_is_not_fetched_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,6 +25,7 @@ from submodel.build.pipeline import run_build
 from submodel.build.stages import Stages, adopt_model, hash_of, kept_record
 from submodel.health_checks import CheckResult
 from testbed.models import save_base
+from testbed.python_files import write_python
 from testbed.tokenizer import FIM
 
 
@@ -39,13 +40,7 @@ class Counter:
 
 
 def make_repository(tmp_path, functions=30):
-    """Write 24 files of so many functions each."""
-    repository = tmp_path / "repository"
-    repository.mkdir()
-    for number in range(24):
-        lines = (f"def compute_{number}_{i}(value):\n    return value + {i * number}\n" for i in range(functions))
-        (repository / f"part_{number}.py").write_text("\n".join(lines))
-    return repository
+    return write_python(tmp_path / "repository", range(24), functions=functions)
 
 
 def run(folder, key, make, outputs=(), *, force=False):
