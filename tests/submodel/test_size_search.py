@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from builder.evaluation.held_out import make_held_out
 from contract.console import StageDisplay
 from contract.errors import BuildError
 from submodel.build import pipeline
@@ -57,7 +58,7 @@ def test_only_what_chance_does_not_explain_is_worse_and_a_search_asks_for_more(e
 @pytest.mark.slow
 def test_a_build_searches_its_size_on_validation_files_and_its_report_says_so(tmp_path, monkeypatch):
     repository, output = write_python(tmp_path / "repository", range(24), functions=30), tmp_path / "output"
-    make_held_out, splits, judged = pipeline.make_held_out, [], []
+    splits, judged = [], []
 
     def note_split(files, settings, *, split="held-out"):
         splits.append((split, settings.positions))
