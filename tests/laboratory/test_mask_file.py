@@ -49,28 +49,35 @@ def test_a_file_that_holds_no_masks_is_reported(tmp_path):
         MaskFile(tmp_path / "absent")
 
 
-@pytest.mark.parametrize(
-    ("inputs", "tensors"),
-    [
-        ("{", {"a": torch.zeros(2, 1, dtype=torch.uint8)}),
-        ("[]", {"a": torch.zeros(2, 1, dtype=torch.uint8)}),
-        ('{"a": "8"}', {"a": torch.zeros(2, 1, dtype=torch.uint8)}),
-        ('{"a": 0}', {"a": torch.zeros(2, 1, dtype=torch.uint8)}),
-        ('{"a": 8, "b": 8}', {"a": torch.zeros(2, 1, dtype=torch.uint8)}),
-        ('{"a": 8}', {"a": torch.zeros(2, 1)}),
-        ('{"a": 8}', {"a": torch.zeros(2, dtype=torch.uint8)}),
-        ('{"a": 8}', {"a": torch.zeros(2, 2, dtype=torch.uint8)}),
-    ],
-    ids=["no JSON", "no object", "no width", "width 0", "a mask too few", "no bits", "no matrix", "another width"],
-)
-def test_a_file_of_damaged_masks_is_reported(tmp_path, inputs, tensors):
-    path = tmp_path / MASKS
+def write_damaged(path, inputs, tensor):
+    """A file with one mask, `a`, whose metadata say `inputs` of the numbers of inputs."""
     write_masks(path, {"a": torch.ones(2, 8, dtype=torch.bool)})
     with safe_open(path, framework="pt") as file:
         (form,) = file.metadata()
-    save_file(tensors, path, metadata={form: inputs})
+    save_file({"a": tensor}, path, metadata={form: inputs})
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    ["{", "[]", '{"a": "8"}', '{"a": 0}', '{"a": 8, "b": 8}'],
+    ids=["no JSON", "no object", "no width", "width 0", "a mask too few"],
+)
+def test_a_file_of_damaged_masks_is_reported(tmp_path, inputs):
+    write_damaged(tmp_path / MASKS, inputs, torch.zeros(2, 1, dtype=torch.uint8))
     with pytest.raises(BuildError, match="is damaged"):
-        MaskFile(path).read("a")
+        MaskFile(tmp_path / MASKS)
+
+
+@pytest.mark.parametrize(
+    "tensor",
+    [torch.zeros(2, 1), torch.zeros(2, dtype=torch.uint8), torch.zeros(2, 2, dtype=torch.uint8)],
+    ids=["no bits", "no matrix", "another width"],
+)
+def test_a_tensor_that_is_no_mask_is_reported_once_it_is_read(tmp_path, tensor):
+    write_damaged(tmp_path / MASKS, '{"a": 8}', tensor)
+    masks = MaskFile(tmp_path / MASKS)
+    with pytest.raises(BuildError, match="is damaged"):
+        masks.read("a")
 
 
 def test_which_weights_the_kernels_take():
