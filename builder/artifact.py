@@ -9,7 +9,8 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
-from contract.bundle.bundle import CHECKPOINT_MANIFEST, are_hashes
+from contract.bundle.bundle import CHECKPOINT_MANIFEST
+from contract.bundle.manifest import are_hashes
 from contract.errors import BuildError
 from contract.files.untrusted_json import read_json
 from contract.prompt import PromptFormat

@@ -11,7 +11,8 @@ import numpy as np
 import onnx
 from onnx import external_data_helper, numpy_helper
 
-from contract.bundle.bundle import MODEL_FILE, Bundle
+from contract.bundle.bundle import Bundle
+from contract.bundle.manifest import MODEL_FILE
 from contract.documents import AdapterFacts
 from contract.progress import Progress
 from exporters.adapter_file import CODE_LIMIT, MOST_RANK, Change, FloatArray, merged, read_adapter, write_adapter

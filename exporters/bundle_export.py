@@ -20,20 +20,22 @@ from builder.bases.resolve import find_on_disk
 from builder.memory import give_back_memory
 from contract.bundle.bundle import (
     DECODE_GRAPH_LAYOUT,
-    MODEL_FILE,
-    TOKENIZER_FILE,
     Architecture,
     Bundle,
-    complete_manifest,
     copy_files,
     is_bundle_of,
     read_bundle,
     replace_bundle,
-    seal_manifest,
-    unsealed_bundle,
-    write_bundle_manifest,
+    unwritten_bundle,
 )
 from contract.bundle.drafts import FOLDER, build_index, write_index
+from contract.bundle.manifest import (
+    MODEL_FILE,
+    TOKENIZER_FILE,
+    complete_manifest,
+    write_bundle_manifest,
+    write_manifest,
+)
 from contract.bundle.threshold import KEY
 from contract.bundle.trusted_builds import check_trusted
 from contract.documents import Manifest, VariantFacts
@@ -107,7 +109,7 @@ def export_bundle(
     shared: what the model was fine-tuned from. Where it can, an adapter then makes the int8 graph from the shared one,
     and the bundle holds the adapter as well.
     variants: precisions to write beside onnx/model.onnx, as `add_precision` does. One that fails its check is left out.
-    measure: is called with the whole bundle before it is sealed; its result goes into the manifest.
+    measure: is called with the whole bundle before its manifest is written; its result goes into that.
     A bundle of the same sub-model that lies in `bundle_folder` gives its drafts and its confidence threshold if there
     are no others, and is no earlier version to go back to.
     `on_event` gets a sentence at the beginning of each step; `on_progress` (done, of all) is the progress of the whole.
@@ -159,7 +161,7 @@ def export_bundle(
         elif same is not None:
             copy_files(same, fresh, below=FOLDER)
         document = complete_manifest(fresh, {**kept, **_manifest(facts, checkpoint.shape, precision, report)})
-        seal_manifest(fresh, {**document, **measure(unsealed_bundle(fresh, document))})
+        write_manifest(fresh, {**document, **measure(unwritten_bundle(fresh, document))})
     return read_bundle(bundle_folder, verify=False)  # its files were hashed just now
 
 

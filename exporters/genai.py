@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from contract.bundle.bundle import MODEL_FILE
+from contract.bundle.manifest import MODEL_FILE
 from exporters.checkpoint_reader import DecoderShape
 
 

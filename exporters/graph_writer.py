@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from builder.memory import give_back_memory
-from contract.bundle.bundle import MODEL_FILE
+from contract.bundle.manifest import MODEL_FILE
 from contract.documents import AdapterFacts
 from contract.errors import ExportError, ParityError
 from contract.files.folders import remove_folder, rename

@@ -23,15 +23,8 @@ from builder.artifact import SubModel, read_artifact
 from builder.bases.folder_model import MODEL_FAULTS, check_sizes, model_with_weights, read_tokenizer_settings
 from builder.bases.prompt_tokens import first_token, make_prompt_format, token_of
 from builder.bases.resolve import licence_of
-from contract.bundle.bundle import (
-    OPTIMUM_LAYOUT,
-    TOKENIZER_FILE,
-    Architecture,
-    Bundle,
-    read_bundle,
-    replace_bundle,
-    write_bundle_manifest,
-)
+from contract.bundle.bundle import OPTIMUM_LAYOUT, Architecture, Bundle, read_bundle, replace_bundle
+from contract.bundle.manifest import TOKENIZER_FILE, write_bundle_manifest
 from contract.errors import ExportError
 from contract.files.disk_errors import is_out_of_memory
 from contract.files.folders import remove_folder, rename

@@ -19,20 +19,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, cast
 
-from contract.bundle.bundle import (
-    DECODE_GRAPH_LAYOUT,
+from contract.bundle.bundle import DECODE_GRAPH_LAYOUT, graph_of, read_bundle, replace_bundle
+from contract.bundle.drafts import FOLDER as DRAFTS
+from contract.bundle.manifest import (
     MANIFEST_FILE,
     MAX_FILES,
     MAX_MANIFEST_BYTES,
     MODEL_FILE,
     check_manifest,
-    graph_of,
-    read_bundle,
     read_manifest,
-    replace_bundle,
-    sealed_manifest,
+    with_checksum,
 )
-from contract.bundle.drafts import FOLDER as DRAFTS
 from contract.documents import FileFacts, Manifest
 from contract.errors import BundleError, ExportError
 from contract.files.folders import check_no_device, replace_file
@@ -74,7 +71,7 @@ def pack_bundle(folder: Path, archive: Path, *, drafts: bool = True) -> PackedBu
             replace_file(archive) as fresh,
             zipfile.ZipFile(fresh, "w", zipfile.ZIP_DEFLATED) as target,
         ):
-            target.writestr(_entry(MANIFEST_FILE), sealed_manifest(manifest).encode())
+            target.writestr(_entry(MANIFEST_FILE), with_checksum(manifest).encode())
             for name in sorted(files):
                 with target.open(_entry(name, files[name]["bytes"]), "w") as entry:
                     source = _open(folder / name, "build or export the bundle again")

@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from contract.bundle.bundle import MANIFEST_FILE, WORKSPACE_BUNDLE, build_of, find_bundle, read_manifest
+from contract.bundle.bundle import WORKSPACE_BUNDLE, find_bundle
+from contract.bundle.manifest import MANIFEST_FILE, build_of, read_manifest
 from contract.bundle.previous import MOST_KEPT, previous_bundles
 from contract.bundle.trusted_builds import UntrustedError, check_trusted
 from contract.errors import BundleError

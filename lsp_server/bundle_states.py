@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from contract.bundle.bundle import build_of, read_manifest
+from contract.bundle.manifest import build_of, read_manifest
 from contract.errors import SubmodelError
 
 RETRY_S = 60.0  # until a build that could not take the place of the one that answers is tried once more

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lsprotocol import types
 
-from contract.bundle.bundle import MANIFEST_FILE
+from contract.bundle.manifest import MANIFEST_FILE
 from lsp_server.list_client import find_list_client
 from lsp_server.open_documents import Document
 from lsp_server.options import names_an_option

@@ -20,7 +20,8 @@ from pygls.exceptions import JsonRpcException
 from pygls.lsp.server import LanguageServer
 from pygls.uris import to_fs_path
 
-from contract.bundle.bundle import MANIFEST_FILE, find_bundle
+from contract.bundle.bundle import find_bundle
+from contract.bundle.manifest import MANIFEST_FILE
 from contract.bundle.trusted_builds import UntrustedError
 from contract.documents import ServerStatus
 from contract.errors import BundleError, SubmodelError

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from tokenizers import AddedToken, Tokenizer
 
-from contract.bundle.bundle import MODEL_FILE, TOKENIZER_FILE, Architecture, write_bundle_manifest
+from contract.bundle.bundle import Architecture
+from contract.bundle.manifest import MODEL_FILE, TOKENIZER_FILE, write_bundle_manifest
 from contract.prompt import PromptFormat
 from testbed.tokenizer import make_tokenizer
 

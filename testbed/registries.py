@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from contract.bundle.bundle import MODEL_FILE, Bundle, read_bundle, write_bundle_manifest
+from contract.bundle.bundle import Bundle, read_bundle
+from contract.bundle.manifest import MODEL_FILE, write_bundle_manifest
 from exporters.adapter_file import ADAPTER_FILE, Change, merged, write_adapter
 from submodel.registry.publish_run import PublishSettings, run_publish
 from testbed.git import git

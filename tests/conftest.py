@@ -15,7 +15,8 @@ import pytest
 from hypothesis import settings
 from onnx import TensorProto, helper
 
-from contract.bundle.bundle import Bundle, read_bundle, read_manifest, seal_manifest
+from contract.bundle.bundle import Bundle, read_bundle
+from contract.bundle.manifest import read_manifest, write_manifest
 from contract.bundle.trusted_builds import trust_build
 from contract.files.state_folder import VARIABLE
 from submodel.registry.pull_run import PullSettings, run_pull
@@ -178,7 +179,7 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def newer(tiny_bundle: Bundle, tmp_path: Path) -> Path:
     """The tiny bundle with another manifest: a newer build that shares all other files."""
     folder = Path(shutil.copytree(tiny_bundle.folder, tmp_path / "newer"))
-    seal_manifest(folder, {**read_manifest(folder), "mark": "newer"})
+    write_manifest(folder, {**read_manifest(folder), "mark": "newer"})
     return folder
 
 

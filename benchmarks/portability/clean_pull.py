@@ -30,7 +30,8 @@ from typing import Any
 
 from benchmarks.builds import write_result
 from benchmarks.portability.clean_install import PROGRAM, complete, install_core
-from contract.bundle.bundle import WORKSPACE_BUNDLE, Bundle, read_bundle, read_manifest, seal_manifest
+from contract.bundle.bundle import WORKSPACE_BUNDLE, Bundle, read_bundle
+from contract.bundle.manifest import read_manifest, write_manifest
 from testbed.registries import make_repository, publish
 
 
@@ -83,7 +84,7 @@ def measure(bundle: Bundle, adapted: list[Bundle], scratch: Path) -> dict[str, A
     older = shutil.copytree(registry, scratch / "older", copy_function=os.link)
     newer = Path(shutil.copytree(bundle.folder, scratch / "newer", copy_function=os.link))
     (newer / "bundle.json").unlink()
-    seal_manifest(newer, {**read_manifest(bundle.folder), "mark": "newer"})
+    write_manifest(newer, {**read_manifest(bundle.folder), "mark": "newer"})
     publish(newer, registry)
     pulls["after bundle.json alone changed"] = pull(submodel, repository)
     mirror = shutil.copytree(registry, scratch / "mirror", copy_function=os.link)

@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.builds import write_result
-from contract.bundle.bundle import build_of, read_bundle
+from contract.bundle.bundle import read_bundle
+from contract.bundle.manifest import build_of
 from contract.errors import BundleError
 
 STARTS = 5

@@ -31,7 +31,8 @@ from pygls.lsp.client import LanguageClient
 
 from benchmarks.builds import write_result
 from benchmarks.robustness.storm import LOST_S
-from contract.bundle.bundle import WORKSPACE_BUNDLE, read_bundle, replace_bundle, seal_manifest
+from contract.bundle.bundle import WORKSPACE_BUNDLE, read_bundle, replace_bundle
+from contract.bundle.manifest import write_manifest
 from contract.bundle.threshold import KEY, ConfidenceThreshold, CurvePoint
 from laboratory.replay.server_session import SERVE, until_ready
 
@@ -224,7 +225,7 @@ def _tiny(folder: Path) -> tuple[Path, Path]:
         confidence_threshold = ConfidenceThreshold(
             positions=10, curve=(CurvePoint(threshold=1e-9 * (seed + 1), coverage=1.0, precision=1.0),)
         )
-        seal_manifest(bundle, {**read_bundle(bundle).manifest, KEY: confidence_threshold.to_json()})
+        write_manifest(bundle, {**read_bundle(bundle).manifest, KEY: confidence_threshold.to_json()})
     return folder / "0", folder / "1"
 
 

@@ -1,52 +1,46 @@
 """The bundle: the folder that the exporter writes and that every reader of ours trusts.
 
-It covers finding, checking and replacing the folder as a whole, and its manifest. What is inside the ONNX file is
-`exporters.graph`. It imports nothing heavy: the language server starts from here.
+It is found, checked and replaced as a whole. Its manifest is `contract.bundle.manifest`, and what is inside the ONNX
+file `exporters.graph`. Nothing heavy is imported: the language server starts from here.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-import re
 import shutil
 import stat
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, cast
 
+from contract.bundle.manifest import (
+    AGAIN,
+    MANIFEST_FILE,
+    MAX_MANIFEST_BYTES,
+    MODEL_FILE,
+    TOKENIZER_FILE,
+    build_of,
+    check_manifest,
+    read_build,
+)
 from contract.bundle.previous import forget_older, mark_newest, place_for
 from contract.bundle.trusted_builds import check_trusted, trust_build, trusted_folder
 from contract.documents import ArchitectureFacts, FileFacts, Manifest
-from contract.errors import BuildError, BundleError, ExportError, NewerBundleError
+from contract.errors import BuildError, BundleError, ExportError
 from contract.files.file_hash import hash_file
-from contract.files.file_names import DEVICES, is_link, is_stray
-from contract.files.folders import replace_folder, write_text
+from contract.files.file_names import is_link
+from contract.files.folders import replace_folder
 from contract.files.home import folders_up
-from contract.files.untrusted_json import parse_json, read_bytes, read_json
+from contract.files.untrusted_json import read_json
 from contract.prompt import PromptFormat
 
-SCHEMA = 2  # 2: the key "threshold"
-MANIFEST_FILE = "bundle.json"
-MODEL_FILE = "onnx/model.onnx"
 CHECKPOINT_MANIFEST = "manifest.json"  # of the sub-model that a bundle is exported from
-TOKENIZER_FILE = "tokenizer.json"
 DECODE_GRAPH_LAYOUT = "decode-graph"  # what our engine runs
 OPTIMUM_LAYOUT = "optimum"  # other architectures, for ORTModelForCausalLM and transformers.js
-CHECKSUM = "checksum"  # the last key of bundle.json: SHA-256 of the file with zeros in its own place
-AGAIN = "run `submodel build` again, or fetch it again with `submodel pull` or `submodel unpack`"
 WORKSPACE_BUNDLE = Path(".submodel") / "bundle"
-MAX_MANIFEST_BYTES = 16 << 20  # of bundle.json: some 50 kB as a rule
-MAX_FILES = 256  # a bundle has about a dozen
 MAX_CACHE_BYTES = 64 << 30  # of keys and values; a laptop has less, and a number that is wrong by a digit has more
-MAX_NAME = 200  # characters of a file's name with its folders
-SAFE_PART = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._+-]*")  # no separator, drive, stream, hidden or odd name
-DIGEST = re.compile(r"[0-9a-f]{64}")
 _MADE_BY = ("plan", "finetuning", "learned_sha256")  # keys of both manifests
-_NO_CHECKSUM = "0" * 64
-_SEAL = re.compile(rf'"{CHECKSUM}": "([0-9a-f]{{64}})"\n}}\n\Z'.encode())  # how `sealed_manifest` ends
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,11 +125,6 @@ def find_trusted_bundle(start: Path) -> Path:
     return folder
 
 
-def build_of(folder: Path) -> str:
-    """The build that lies in a bundle folder (`Bundle.build`), nothing of it checked; raises BundleError for none."""
-    return hashlib.sha256(_read_content(folder)).hexdigest()
-
-
 def read_bundle(folder: Path, verify: bool = True, *, layout: str = DECODE_GRAPH_LAYOUT) -> Bundle:
     """Read and check a bundle folder, whose graph must be of `layout`: the default is the one that our engine runs.
 
@@ -143,7 +132,7 @@ def read_bundle(folder: Path, verify: bool = True, *, layout: str = DECODE_GRAPH
     second a gigabyte). Files that the manifest does not list are nobody's: no reader of ours opens them. Raises
     BundleError naming the file that is missing, changed or not understood.
     """
-    build, manifest = _read(folder)
+    build, manifest = read_build(folder)
     found = manifest.get("layout", DECODE_GRAPH_LAYOUT)
     if found != layout:
         raise BundleError(
@@ -154,11 +143,11 @@ def read_bundle(folder: Path, verify: bool = True, *, layout: str = DECODE_GRAPH
     return _describe(folder, manifest, build)
 
 
-def unsealed_bundle(folder: Path, document: Mapping[str, Any]) -> Bundle:
+def unwritten_bundle(folder: Path, document: Mapping[str, Any]) -> Bundle:
     """The bundle whose files lie in `folder` and whose manifest will hold `document` (`complete_manifest`).
 
-    It can be loaded, to measure what belongs into the manifest; `build` is "" until it is sealed. Raises BundleError
-    where the document lacks or misstates a key.
+    It can be loaded, to measure what belongs into the manifest; `build` is "" until the manifest is written. Raises
+    BundleError where the document lacks or misstates a key.
     """
     check_manifest(document, folder / MANIFEST_FILE)
     return _describe(folder, cast("Manifest", document), build="")
@@ -190,7 +179,7 @@ def verify_bundle(bundle: Bundle) -> None:
 def is_replaced(bundle: Bundle) -> bool:
     """Whether another bundle, or none, lies in the folder since this one was read."""
     try:
-        return _read(bundle.folder)[0] != bundle.build
+        return read_build(bundle.folder)[0] != bundle.build
     except BundleError:
         return True
 
@@ -218,37 +207,6 @@ def copy_files(bundle: Bundle, target: Path, *, below: str = "") -> None:
     _check_files(target, kept, verify=True)
 
 
-def write_bundle_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
-    """Write bundle.json last: `manifest` plus the schema and the size and SHA-256 of every file in `folder`."""
-    seal_manifest(folder, complete_manifest(folder, manifest))
-
-
-def complete_manifest(folder: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """`manifest` plus the schema and the size and SHA-256 of every file in `folder`, as `seal_manifest` takes it.
-
-    What file managers have left in `folder` is no file of the bundle.
-    """
-    files = {}
-    for path in sorted(folder.rglob("*")):
-        relative = path.relative_to(folder).as_posix()
-        if path.is_file() and relative != MANIFEST_FILE and not is_stray(path.name):
-            files[relative] = {"bytes": path.stat().st_size, "sha256": hash_file(path)}
-    return {"schema": SCHEMA, **manifest, "files": files}
-
-
-def seal_manifest(folder: Path, document: Mapping[str, Any]) -> None:
-    """Replace bundle.json with `document` and a checksum of its own; files of the bundle are as `document` says."""
-    write_text(folder / MANIFEST_FILE, sealed_manifest(document))
-
-
-def sealed_manifest(document: Mapping[str, Any]) -> str:
-    """The text of bundle.json, whose last key is a checksum of all the others."""
-    unsealed = {name: value for name, value in document.items() if name != CHECKSUM} | {CHECKSUM: _NO_CHECKSUM}
-    text = json.dumps(unsealed, indent=2, ensure_ascii=False) + "\n"
-    digest = hashlib.sha256(text.encode()).hexdigest()
-    return digest.join(text.rsplit(_NO_CHECKSUM, 1))
-
-
 @contextmanager
 def replace_bundle(target: Path, *, keeps_previous: bool = True) -> Iterator[Path]:
     """An empty folder that takes the place of the bundle `target` as a whole when the block ends well.
@@ -272,11 +230,6 @@ def replace_bundle(target: Path, *, keeps_previous: bool = True) -> Iterator[Pat
         forget_older(target)
 
 
-def read_manifest(folder: Path) -> Manifest:
-    """bundle.json of a bundle folder, checked by its checksum and its form, its files unseen; raises BundleError."""
-    return _read(folder)[1]
-
-
 def graph_of(folder: Path) -> object:
     """What a bundle's manifest says of its graph: it changes with the model, not with drafts. None if there is none."""
     try:
@@ -292,110 +245,6 @@ def is_bundle_of(manifest: Mapping[str, Any], model: Path) -> bool:
     except (OSError, ValueError):
         return False
     return isinstance(made_of, dict) and all(made_of.get(name) == manifest.get(name) for name in _MADE_BY)
-
-
-def _read(folder: Path) -> tuple[str, Manifest]:
-    """The SHA-256 of bundle.json, and the document in it."""
-    path, content = folder / MANIFEST_FILE, _read_content(folder)
-    try:
-        document = parse_json(content.decode("utf-8"))
-    except ValueError as error:  # not UTF-8, or not JSON
-        raise BundleError(f"{path} is not valid JSON ({error}); {AGAIN}.") from error
-    check_manifest(document, path)
-    seal = _SEAL.search(content)
-    if seal is None:
-        raise BundleError(f"{path} has no checksum at its end: it was changed, or is of an older version; {AGAIN}.")
-    zeroed = content[: seal.start(1)] + _NO_CHECKSUM.encode() + content[seal.end(1) :]
-    if seal[1].decode() != hashlib.sha256(zeroed).hexdigest():
-        raise BundleError(f"{path} has changed since it was written (its checksum differs); {AGAIN}.")
-    return hashlib.sha256(content).hexdigest(), cast(Manifest, document)
-
-
-def _read_content(folder: Path) -> bytes:
-    path = folder / MANIFEST_FILE
-    try:
-        return read_bytes(path, MAX_MANIFEST_BYTES)
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise BundleError(f"{folder} is no bundle: it has no {MANIFEST_FILE}; {AGAIN}.") from error
-    except OSError as error:
-        raise BundleError(f"{path} can't be read ({error.strerror}); check its permissions.") from error
-    except ValueError as error:
-        raise BundleError(f"{path} can't be read ({error}); {AGAIN}.") from error
-
-
-def check_manifest(document: Any, where: Path) -> None:
-    """Raise BundleError, naming `where` it came from, unless it is a manifest whose files all stay in their folder.
-
-    What readers take for granted of the other keys holds as well: `base` is an object, `parameters` a number, the lists
-    of hashes hold hashes, and `variants` names files of the bundle.
-    """
-    if not isinstance(document, dict) or document.get("schema") != SCHEMA:
-        found = document.get("schema") if isinstance(document, dict) else None
-        wrong = f"{where} has the schema {found!r}, this version reads {SCHEMA}"
-        if type(found) is int and found > SCHEMA:
-            raise NewerBundleError(f"{wrong}; upgrade submodel.")
-        raise BundleError(f"{wrong}; {AGAIN}.")
-    files = document.get("files")
-    if not isinstance(files, dict) or not {MODEL_FILE, TOKENIZER_FILE} <= files.keys():
-        raise BundleError(f"{where} lists no {MODEL_FILE} or {TOKENIZER_FILE}; {AGAIN}.")
-    for name, facts in files.items():
-        if not _is_inside(name) or not are_facts(facts):
-            raise BundleError(f"{where} has a bad entry for the file {name!r}; {AGAIN}.")
-    if len(files) > MAX_FILES:
-        raise BundleError(f"{where} lists {len(files):,} files, and a bundle has at most {MAX_FILES}; {AGAIN}.")
-    if len({name.casefold() for name in (MANIFEST_FILE, *files)}) <= len(files):
-        raise BundleError(f"{where} has two names that are one to Windows and macOS; {AGAIN}.")
-    forms: dict[str, Callable[[Any], bool]] = {
-        "base": lambda value: isinstance(value, dict),
-        "parameters": lambda value: type(value) is int and value >= 0,
-        "held_out_sha256": are_hashes,
-        "learned_sha256": are_hashes,
-        "seen_sha256": are_hashes,
-        "adapter": lambda value: _is_adapter(value, files),
-        "variants": lambda value: _are_variants(value, files),
-    }
-    for key, is_right in forms.items():
-        if key in document and not is_right(document[key]):
-            raise BundleError(f"{where} has a bad value for {key!r}; {AGAIN}.")
-
-
-def are_hashes(value: object) -> bool:
-    """Whether it is a list of SHA-256."""
-    return isinstance(value, list) and all(isinstance(one, str) and DIGEST.fullmatch(one) for one in value)
-
-
-def _are_variants(value: object, files: Mapping[str, Any]) -> bool:
-    return isinstance(value, dict) and all(_names_one_of(files, one) for one in value.values())
-
-
-def _is_adapter(value: object, files: Mapping[str, Any]) -> bool:
-    if not isinstance(value, dict) or not _names_one_of(files, value):
-        return False
-    return are_facts(value.get("shared"))
-
-
-def _names_one_of(files: Mapping[str, Any], value: object) -> bool:
-    name = value.get("file") if isinstance(value, dict) else None
-    return isinstance(name, str) and name in files
-
-
-def _is_inside(name: str) -> bool:
-    """Whether a name means the same file below the bundle's folder on every system, and not the manifest."""
-    parts = name.split("/")
-    return (
-        name != MANIFEST_FILE
-        and len(name) <= MAX_NAME
-        and all(SAFE_PART.fullmatch(part) and not part.endswith(".") for part in parts)
-        and not any(part.partition(".")[0].upper() in DEVICES for part in parts)
-    )
-
-
-def are_facts(value: object) -> bool:
-    """Whether it is the size and the SHA-256 of a file, as `FileFacts` are."""
-    if not isinstance(value, dict):
-        return False
-    size, digest = value.get("bytes"), value.get("sha256")
-    return type(size) is int and size >= 0 and isinstance(digest, str) and DIGEST.fullmatch(digest) is not None
 
 
 def _check_files(folder: Path, files: Mapping[str, FileFacts], verify: bool) -> None:

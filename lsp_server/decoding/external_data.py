@@ -14,7 +14,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
-from contract.bundle.bundle import AGAIN, Bundle
+from contract.bundle.bundle import Bundle
+from contract.bundle.manifest import AGAIN
 from contract.errors import BundleError
 
 MAX_FIELDS: Final = 5_000_000  # of one file; a decoder of 48 layers has some 50,000

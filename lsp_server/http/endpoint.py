@@ -16,7 +16,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from contract.bundle.bundle import MANIFEST_FILE, find_bundle
+from contract.bundle.bundle import find_bundle
+from contract.bundle.manifest import MANIFEST_FILE
 from contract.errors import SubmodelError
 from contract.prompt import ContextSnippet
 from lsp_server.bundle_finder import BundleFinder, workspace_of

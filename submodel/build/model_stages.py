@@ -24,8 +24,9 @@ from builder.learning_examples import IsNew
 from builder.memory import keep_to_machine, peak_rss_bytes
 from builder.number_format import DTYPES, fastest_dtype
 from builder.pruning.structured_pruning import prune
-from contract.bundle.bundle import CHECKPOINT_MANIFEST, Bundle, build_of, read_bundle
+from contract.bundle.bundle import CHECKPOINT_MANIFEST, Bundle, read_bundle
 from contract.bundle.drafts import within_limit
+from contract.bundle.manifest import build_of
 from contract.bundle.threshold import KEY
 from contract.bundle.trusted_builds import check_trusted
 from contract.console import Advance, StageDisplay

@@ -26,7 +26,8 @@ from builder.evaluation.scoring import Scorable
 from builder.evaluation.torch_predictor import TorchPredictor
 from builder.memory import give_back_memory
 from builder.pruning.structured_pruning import least_size_for
-from contract.bundle.bundle import build_of, graph_of, read_bundle
+from contract.bundle.bundle import graph_of, read_bundle
+from contract.bundle.manifest import build_of
 from contract.bundle.trusted_builds import trust_build
 from contract.children import shell_line
 from contract.console import Advance, StageDisplay

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contract.bundle.bundle import build_of, is_bundle_of, read_bundle
+from contract.bundle.bundle import is_bundle_of, read_bundle
+from contract.bundle.manifest import build_of
 from contract.bundle.trusted_builds import check_trusted
 from contract.console import StageDisplay
 from contract.errors import BuildError

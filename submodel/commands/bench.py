@@ -40,7 +40,7 @@ def bench(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
     """Prompt and decode speed, keystroke latency, memory and exact match, engine by engine."""
-    from contract.bundle.bundle import MANIFEST_FILE
+    from contract.bundle.manifest import MANIFEST_FILE
     from contract.console import StageDisplay, print_json
     from laboratory.bench.bench_run import BenchError, BenchSettings, run_bench
     from laboratory.bench.bench_table import print_bench

@@ -30,14 +30,8 @@ def trust(
     A bundle is as good as a program of whoever built it. What this account builds, updates, exports, unpacks or pulls
     is trusted.
     """
-    from contract.bundle.bundle import (
-        MANIFEST_FILE,
-        WORKSPACE_BUNDLE,
-        build_of,
-        find_bundle,
-        is_workspace_link,
-        read_bundle,
-    )
+    from contract.bundle.bundle import WORKSPACE_BUNDLE, find_bundle, is_workspace_link, read_bundle
+    from contract.bundle.manifest import MANIFEST_FILE, build_of
     from contract.bundle.previous import built_at
     from contract.bundle.trusted_builds import forget_build, trust_build
     from contract.console import print_json

@@ -18,7 +18,8 @@ from builder.corpus.corpus import SourceFile
 from builder.evaluation.infill import base_encoder
 from builder.evaluation.scoring import Predictor
 from builder.evaluation.torch_predictor import TorchPredictor
-from contract.bundle.bundle import MANIFEST_FILE, build_of, read_bundle
+from contract.bundle.bundle import read_bundle
+from contract.bundle.manifest import MANIFEST_FILE, build_of
 from contract.bundle.trusted_builds import check_trusted
 from contract.documents import SUB_MODEL
 from contract.errors import BuildError

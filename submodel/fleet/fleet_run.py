@@ -16,7 +16,7 @@ import msgspec
 
 from builder.bases.resolve import AUTO, SECOND_CHOICE, ResolvedBase, resolve_base
 from builder.number_format import fastest_dtype
-from contract.bundle.bundle import build_of
+from contract.bundle.manifest import build_of
 from contract.bundle.trusted_builds import check_trusted
 from contract.console import StageDisplay
 from contract.errors import BaseModelError, SubmodelError

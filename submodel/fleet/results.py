@@ -21,7 +21,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, Literal, NotRequired, TypedDict, cast, get_args
 
-from contract.bundle.bundle import MANIFEST_FILE, Bundle, read_bundle
+from contract.bundle.bundle import Bundle, read_bundle
+from contract.bundle.manifest import MANIFEST_FILE
 from contract.bundle.trusted_builds import trust_build
 from contract.documents import SUB_MODEL, Estimate
 from contract.errors import SubmodelError

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from contract.bundle.bundle import AGAIN, MANIFEST_FILE, WORKSPACE_BUNDLE, is_workspace_link
+from contract.bundle.bundle import WORKSPACE_BUNDLE, is_workspace_link
+from contract.bundle.manifest import AGAIN, MANIFEST_FILE
 from contract.errors import RegistryError, first_line
 from contract.files.file_names import is_link
 from contract.files.untrusted_json import read_json

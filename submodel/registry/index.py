@@ -29,7 +29,7 @@ from tuf.api import exceptions
 from tuf.api.metadata import Metadata, Root
 from tuf.ngclient import Updater, UpdaterConfig
 
-from contract.bundle.bundle import are_facts
+from contract.bundle.manifest import are_facts
 from contract.documents import FileFacts
 from contract.errors import RegistryError, first_line
 from contract.files.state_folder import StateFolderError, check_private, state_folder

@@ -28,13 +28,8 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from securesystemslib.signer import CryptoSigner
 from tuf.api.metadata import TargetFile
 
-from contract.bundle.bundle import (
-    MANIFEST_FILE,
-    MODEL_FILE,
-    build_of,
-    read_bundle,
-    sealed_manifest,
-)
+from contract.bundle.bundle import read_bundle
+from contract.bundle.manifest import MANIFEST_FILE, MODEL_FILE, build_of, with_checksum
 from contract.bundle.trusted_builds import check_trusted
 from contract.documents import FileFacts, Manifest
 from contract.errors import RegistryError, SubmodelError, first_line
@@ -214,7 +209,7 @@ def _publish(
     manifest = checked.manifest
     if not settings.drafts:
         manifest = without_drafts(manifest)
-        content = sealed_manifest(manifest).encode()
+        content = with_checksum(manifest).encode()
     facts = FileFacts(bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
     artifacts: list[ArtifactFacts] = [{"kind": BUNDLE, "file": facts}]
     adapter = manifest.get("adapter")

@@ -20,18 +20,8 @@ from urllib.parse import urljoin
 from tuf.api.exceptions import DownloadError
 
 from builder.bases.catalogue import CACHE_VARIABLE, cache_folder
-from contract.bundle.bundle import (
-    AGAIN,
-    MANIFEST_FILE,
-    MAX_MANIFEST_BYTES,
-    MODEL_FILE,
-    WORKSPACE_BUNDLE,
-    build_of,
-    check_manifest,
-    graph_of,
-    read_bundle,
-    replace_bundle,
-)
+from contract.bundle.bundle import WORKSPACE_BUNDLE, graph_of, read_bundle, replace_bundle
+from contract.bundle.manifest import AGAIN, MANIFEST_FILE, MAX_MANIFEST_BYTES, MODEL_FILE, build_of, check_manifest
 from contract.bundle.trusted_builds import trust_build
 from contract.documents import FileFacts
 from contract.errors import BundleError, NewerBundleError, RegistryError, first_line

@@ -17,7 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from contract.bundle.bundle import DIGEST
+from contract.bundle.manifest import DIGEST
 from contract.documents import FileFacts
 from contract.errors import RegistryError
 from contract.files.file_hash import hash_file

@@ -108,8 +108,8 @@ class BundleReader(Reader):
 
     def prepare(self) -> None:
         """Files of a few bytes: what is in them is read elsewhere."""
-        from contract.bundle.bundle import MANIFEST_FILE, write_bundle_manifest
         from contract.bundle.drafts import FOLDER, build_index, write_index
+        from contract.bundle.manifest import MANIFEST_FILE, write_bundle_manifest
 
         (self.folder / "onnx").mkdir()
         for name in ("onnx/model.onnx", "tokenizer.json"):
@@ -125,8 +125,9 @@ class BundleReader(Reader):
 
     def read(self, data: bytes) -> None:
         """The manifest, every file, the confidence threshold, the drafts, and a window in the prompt's format."""
-        from contract.bundle.bundle import MANIFEST_FILE, read_bundle, seal_manifest
+        from contract.bundle.bundle import read_bundle
         from contract.bundle.drafts import FOLDER, open_index
+        from contract.bundle.manifest import MANIFEST_FILE, write_manifest
         from contract.bundle.threshold import read_threshold
         from contract.files.untrusted_json import parse_json
         from contract.prompt import cut_window
@@ -137,7 +138,7 @@ class BundleReader(Reader):
             document = None
         if isinstance(document, dict):
             try:
-                seal_manifest(self.folder, document)
+                write_manifest(self.folder, document)
             except UnicodeEncodeError:  # half a character
                 (self.folder / MANIFEST_FILE).write_bytes(data)
         else:

@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from contract.bundle.bundle import Bundle, find_bundle, read_manifest, seal_manifest
+from contract.bundle.bundle import Bundle, find_bundle
+from contract.bundle.manifest import read_manifest, write_manifest
 from contract.errors import BundleError, RegistryError
 from lsp_server.bundle_finder import BundleFinder
 from submodel.commands.trust import trust
@@ -110,6 +111,6 @@ def test_a_look_is_remembered_however_long_it_took(tmp_path: Path, monkeypatch: 
 def test_a_manifest_of_odd_types_is_refused(tiny_bundle: Bundle, tmp_path: Path, change: dict[str, Any]) -> None:
     folder = tmp_path / "bundle"
     shutil.copytree(tiny_bundle.folder, folder)
-    seal_manifest(folder, {**read_manifest(folder), **change})
+    write_manifest(folder, {**read_manifest(folder), **change})
     with pytest.raises(BundleError):
         read_manifest(folder)

@@ -17,7 +17,8 @@ import pytest
 import torch
 
 from builder.bases.catalogue import CATALOGUE
-from contract.bundle.bundle import Bundle, build_of, read_manifest, seal_manifest
+from contract.bundle.bundle import Bundle
+from contract.bundle.manifest import build_of, read_manifest, write_manifest
 from contract.bundle.trusted_builds import forget_build, trust_build
 from contract.errors import BuildError, BundleError, SubmodelError
 from submodel.evaluation import predictors
@@ -45,7 +46,7 @@ def clone(tmp_path: Path, tiny_bundle: Bundle) -> Path:
     root = tmp_path / "clone"
     own = root / ".submodel" / "bundle"
     shutil.copytree(tiny_bundle.folder, own)
-    seal_manifest(own, {**read_manifest(own), "base": {"name": "smollm2-135m"}, "licence": tmp_path.name})
+    write_manifest(own, {**read_manifest(own), "base": {"name": "smollm2-135m"}, "licence": tmp_path.name})
     return root  # no other test trusts a bundle of that licence
 
 
@@ -93,7 +94,7 @@ def test_a_sub_model_that_was_changed_since_it_was_built_is_not_read(clone: Path
         graph.write(b"more")
     with pytest.raises(BundleError):
         open_predictor(ours, "auto", torch.float32, print)
-    seal_manifest(output / "bundle", {**read_manifest(output / "bundle"), "licence": "none"})
+    write_manifest(output / "bundle", {**read_manifest(output / "bundle"), "licence": "none"})
     with pytest.raises(BundleError, match="not built by this account"):
         find_candidates([], output)
 

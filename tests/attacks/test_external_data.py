@@ -15,7 +15,8 @@ import onnx
 import pytest
 from onnx import AttributeProto, ModelProto, SparseTensorProto, TensorProto, TrainingInfoProto, helper
 
-from contract.bundle.bundle import MODEL_FILE, Bundle, read_manifest, write_bundle_manifest
+from contract.bundle.bundle import Bundle
+from contract.bundle.manifest import MODEL_FILE, read_manifest, write_bundle_manifest
 from contract.errors import SubmodelError
 from lsp_server.completion import open_completer
 

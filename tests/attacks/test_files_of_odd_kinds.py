@@ -19,7 +19,8 @@ from typing import Any
 
 import pytest
 
-from contract.bundle.bundle import MODEL_FILE, Bundle
+from contract.bundle.bundle import Bundle
+from contract.bundle.manifest import MODEL_FILE
 from submodel.build.stages import Stages
 from submodel.evaluation.evaluation_run import _Evaluation
 from submodel.report.render import REPORT_SCHEMA

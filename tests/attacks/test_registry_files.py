@@ -21,13 +21,8 @@ from typing import Any
 
 import pytest
 
-from contract.bundle.bundle import (
-    MODEL_FILE,
-    TOKENIZER_FILE,
-    Bundle,
-    build_of,
-    read_manifest,
-)
+from contract.bundle.bundle import Bundle
+from contract.bundle.manifest import MODEL_FILE, TOKENIZER_FILE, build_of, read_manifest
 from contract.errors import BundleError, SubmodelError
 from exporters.adapter_file import ADAPTER_FILE
 from submodel.registry import fetcher

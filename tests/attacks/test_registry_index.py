@@ -18,14 +18,8 @@ from typing import Any
 
 import pytest
 
-from contract.bundle.bundle import (
-    MODEL_FILE,
-    Bundle,
-    build_of,
-    find_trusted_bundle,
-    read_manifest,
-    seal_manifest,
-)
+from contract.bundle.bundle import Bundle, find_trusted_bundle
+from contract.bundle.manifest import MODEL_FILE, build_of, read_manifest, write_manifest
 from contract.errors import RegistryError
 from submodel.registry.fetcher import RegistryFetcher, base_address
 from submodel.registry.index import FILES, LIMITS, METADATA, RegistryIndex, target_path
@@ -120,7 +114,7 @@ def of_a_stranger(tiny_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory)
     """A whole registry of somebody else's, with a bundle for the same repository; its key."""
     folder = tmp_path_factory.mktemp("stranger")
     bundle = Path(shutil.copytree(tiny_bundle.folder, folder / "bundle"))
-    seal_manifest(bundle, {**read_manifest(bundle), "mark": "stranger"})
+    write_manifest(bundle, {**read_manifest(bundle), "mark": "stranger"})
     return folder / "registry", publish(bundle, folder / "registry")
 
 

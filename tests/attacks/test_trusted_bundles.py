@@ -21,16 +21,8 @@ import pytest
 from lsprotocol import types
 
 from builder.corpus.corpus import CorpusSettings
-from contract.bundle.bundle import (
-    WORKSPACE_BUNDLE,
-    Bundle,
-    build_of,
-    find_trusted_bundle,
-    read_bundle,
-    read_manifest,
-    replace_bundle,
-    seal_manifest,
-)
+from contract.bundle.bundle import WORKSPACE_BUNDLE, Bundle, find_trusted_bundle, read_bundle, replace_bundle
+from contract.bundle.manifest import build_of, read_manifest, write_manifest
 from contract.bundle.trusted_builds import UntrustedError, check_trusted
 from contract.errors import BundleError, CorpusError
 from contract.files.home import holds_home
@@ -60,7 +52,7 @@ FP16 = ExportSettings(precision=Precision.FP16, parity=LOOSE)
 
 def change(bundle: Path, mark: object = None) -> None:
     """Make of a bundle a whole one of somebody else's, with checksums that fit."""
-    seal_manifest(bundle, {**read_manifest(bundle), "mark": mark or str(bundle)})
+    write_manifest(bundle, {**read_manifest(bundle), "mark": mark or str(bundle)})
 
 
 @pytest.fixture
@@ -177,7 +169,7 @@ def test_it_is_loaded_once_it_is_trusted_by_a_server_that_runs(clone: Path, monk
 
 def test_what_is_trusted_is_shown_without_what_a_terminal_obeys(clone: Path) -> None:
     bundle = clone / ".submodel" / "bundle"
-    seal_manifest(bundle, {**read_manifest(bundle), "base": {"name": "qwen\x1b[2J\x07"}, "parameters": 1234})
+    write_manifest(bundle, {**read_manifest(bundle), "base": {"name": "qwen\x1b[2J\x07"}, "parameters": 1234})
     done = trust(str(clone))
     assert done.returncode == 0
     assert str(bundle) in done.stderr
@@ -509,7 +501,7 @@ def test_two_builds_that_end_together_are_both_on_the_list(clone: Path, tmp_path
         "import shutil, sys; from contract.bundle.bundle import *; from pathlib import Path\n"
         "with replace_bundle(Path(sys.argv[2])) as fresh:\n"
         "    shutil.copytree(sys.argv[1], fresh, dirs_exist_ok=True)\n"
-        "    seal_manifest(fresh, {**read_manifest(fresh), 'mark': sys.argv[2]})\n"
+        "    write_manifest(fresh, {**read_manifest(fresh), 'mark': sys.argv[2]})\n"
     )
     places = [tmp_path / str(number) / ".submodel" / "bundle" for number in range(4)]
     source = str(clone / ".submodel" / "bundle")

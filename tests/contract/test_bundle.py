@@ -16,18 +16,8 @@ from types import SimpleNamespace
 import pytest
 
 from contract.bundle import previous
-from contract.bundle.bundle import (
-    MANIFEST_FILE,
-    MAX_CACHE_BYTES,
-    MODEL_FILE,
-    TOKENIZER_FILE,
-    Architecture,
-    find_bundle,
-    read_bundle,
-    replace_bundle,
-    seal_manifest,
-    write_bundle_manifest,
-)
+from contract.bundle.bundle import MAX_CACHE_BYTES, Architecture, find_bundle, read_bundle, replace_bundle
+from contract.bundle.manifest import MANIFEST_FILE, MODEL_FILE, TOKENIZER_FILE, write_bundle_manifest, write_manifest
 from contract.bundle.previous import MOST_KEPT, place_for, previous_bundles
 from contract.errors import BundleError, ExportError
 from contract.prompt import PromptFormat
@@ -104,7 +94,7 @@ def test_names_a_truncated_file_without_hashing(bundle: Path) -> None:
 )
 def test_refuses_a_manifest_that_is_not_understood(bundle: Path, change: dict[str, object], message: str) -> None:
     document = json.loads((bundle / MANIFEST_FILE).read_text("utf-8")) | change
-    seal_manifest(bundle, document)
+    write_manifest(bundle, document)
     with pytest.raises(BundleError, match=message):
         read_bundle(bundle)
 
@@ -113,7 +103,7 @@ def test_refuses_a_manifest_that_is_not_understood(bundle: Path, change: dict[st
 def test_refuses_files_outside_the_bundle(bundle: Path, path: str) -> None:
     document = json.loads((bundle / MANIFEST_FILE).read_text("utf-8"))
     document["files"][path] = {"bytes": 1, "sha256": ""}
-    seal_manifest(bundle, document)
+    write_manifest(bundle, document)
     with pytest.raises(BundleError, match="bad entry"):
         read_bundle(bundle)
 
@@ -323,7 +313,7 @@ def test_what_is_no_regular_file_is_never_opened(bundle: Path) -> None:
     document = json.loads((bundle / MANIFEST_FILE).read_text("utf-8"))
     document["files"]["pipe"] = {"bytes": 0, "sha256": hashlib.sha256(b"").hexdigest()}
     os.mkfifo(bundle / "pipe")
-    seal_manifest(bundle, document)
+    write_manifest(bundle, document)
     with pytest.raises(BundleError, match="not a regular file"):
         read_bundle(bundle)
     (bundle / MANIFEST_FILE).unlink()
@@ -355,6 +345,6 @@ def test_keys_and_values_have_a_bound_of_their_own() -> None:
 def test_numbers_that_no_model_has_are_refused_before_memory_is_asked_for(bundle: Path, name: str, number: int) -> None:
     document = json.loads((bundle / MANIFEST_FILE).read_text("utf-8"))
     document["architecture"][name] = number
-    seal_manifest(bundle, document)
+    write_manifest(bundle, document)
     with pytest.raises(BundleError, match=name):
         read_bundle(bundle)

@@ -10,7 +10,8 @@ import pytest
 from lsprotocol import types
 from pygls.exceptions import JsonRpcRequestCancelled
 
-from contract.bundle.bundle import Bundle, build_of, read_manifest, seal_manifest
+from contract.bundle.bundle import Bundle
+from contract.bundle.manifest import build_of, read_manifest, write_manifest
 from contract.bundle.trusted_builds import trust_build
 from tests.attacks.lsp_process import TOKEN, listening
 from tests.e2e.editor import TEXT, Editor, editing, expected, run
@@ -33,7 +34,7 @@ def test_answers_what_the_completer_answers_and_never_loads_torch(workspace: Pat
 def test_a_request_by_hand_gets_what_the_text_has_as_well(workspace: Path, tiny_bundle: Bundle) -> None:
     folder = workspace / ".submodel" / "bundle"
     manifest = read_manifest(folder)
-    seal_manifest(folder, {**manifest, "prompt": {**manifest["prompt"], "suffix_first": True}})
+    write_manifest(folder, {**manifest, "prompt": {**manifest["prompt"], "suffix_first": True}})
     trust_build(build_of(folder))
     text = "total = compute(alpha, beta)\nfirst = 1\ntotal = "
 

@@ -11,7 +11,8 @@ from typing import Any
 from lsprotocol import types
 from msgspec import convert
 
-from contract.bundle.bundle import Bundle, build_of, read_manifest, seal_manifest
+from contract.bundle.bundle import Bundle
+from contract.bundle.manifest import build_of, read_manifest, write_manifest
 from contract.bundle.trusted_builds import trust_build
 from contract.documents import ServerStatus
 from contract.files.folders import replace_folder
@@ -236,7 +237,7 @@ def test_a_bundle_that_is_built_anew_is_taken_without_a_reload(workspace: Path) 
             answer = await editor.complete(1, 24)
             with replace_folder(bundle, marker="bundle.json") as fresh:  # as a build does it
                 shutil.copytree(bundle, fresh, dirs_exist_ok=True)
-                seal_manifest(fresh, {**read_manifest(fresh), "learned_sha256": ["0" * 64]})
+                write_manifest(fresh, {**read_manifest(fresh), "learned_sha256": ["0" * 64]})
                 trust_build(build_of(fresh))
             await editor.complete(1, 23)
             served = first
@@ -253,7 +254,7 @@ def test_a_bundle_that_is_built_anew_is_taken_without_a_reload(workspace: Path) 
 def test_repository_that_has_gone_on_is_reported_with_what_to_do(workspace: Path) -> None:
     bundle = workspace / ".submodel" / "bundle"
     known = {"learned_sha256": [hashlib.sha256(b"one = 1\n").hexdigest(), hashlib.sha256(b"two = 2\n").hexdigest()]}
-    seal_manifest(bundle, {**read_manifest(bundle), **known})
+    write_manifest(bundle, {**read_manifest(bundle), **known})
     trust_build(build_of(bundle))
     (workspace / "one.py").write_text("one = 1\n")
     (workspace / "two.py").write_text("two = 3\n")

@@ -19,11 +19,12 @@ from transformers import AutoModelForCausalLM
 
 from builder.artifact import read_artifact
 from builder.bases.download import sha256_of
-from contract.bundle import bundle as bundle_module
-from contract.bundle.bundle import MANIFEST_FILE, WORKSPACE_BUNDLE, Bundle, read_bundle
+from contract.bundle.bundle import WORKSPACE_BUNDLE, Bundle, read_bundle
 from contract.bundle.drafts import FOLDER, open_index
+from contract.bundle.manifest import MANIFEST_FILE
 from contract.bundle.previous import previous_bundles
 from contract.errors import BuildError, BundleError, ExportError, ParityError, SubmodelError
+from contract.files.file_hash import hash_file
 from contract.prompt import PromptFormat
 from exporters import graph as graph_module
 from exporters import graph_writer as writer_module
@@ -149,7 +150,8 @@ def test_a_checkpoint_with_a_manifest_is_not_hashed_and_the_graph_is_once(
     def noted(real: Callable[[Path], str]) -> Callable[[Path], str]:
         return lambda path: hashed.append(path.name) or real(path)
 
-    monkeypatch.setattr(bundle_module, "hash_file", noted(bundle_module.hash_file))
+    for module in ("bundle", "manifest"):
+        monkeypatch.setattr(f"contract.bundle.{module}.hash_file", noted(hash_file))
     monkeypatch.setattr("builder.bases.resolve.sha256_of", noted(sha256_of))
     export_bundle(sub_model, tmp_path / "bundle", FP32)
     assert hashed.count("model.onnx") == 1

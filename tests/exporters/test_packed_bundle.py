@@ -19,16 +19,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from contract.bundle.bundle import (
-    CHECKSUM,
-    MANIFEST_FILE,
-    MODEL_FILE,
-    Bundle,
-    build_of,
-    read_bundle,
-    sealed_manifest,
-    write_bundle_manifest,
-)
+from contract.bundle.bundle import Bundle, read_bundle
+from contract.bundle.manifest import CHECKSUM, MANIFEST_FILE, MODEL_FILE, build_of, with_checksum, write_bundle_manifest
 from contract.bundle.previous import previous_bundles
 from contract.bundle.trusted_builds import trust_build
 from contract.errors import BundleError, ExportError
@@ -306,7 +298,7 @@ def test_a_bundle_of_a_later_version_replaces_nothing(archive: Path, bundle: Pat
         manifest = json.loads(text)
         manifest["prompt"]["a_later_flag"] = True
         manifest.pop(CHECKSUM)
-        return [(first, sealed_manifest(manifest).encode()), *entries[1:]]
+        return [(first, with_checksum(manifest).encode()), *entries[1:]]
 
     rewrite(archive, later)
     with pytest.raises(BundleError, match="lacks or misstates a key"):

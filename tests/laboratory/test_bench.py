@@ -11,7 +11,7 @@ from unittest.mock import Mock
 import pytest
 
 from builder.evaluation.infill import InfillEncoder
-from contract.bundle.bundle import MODEL_FILE
+from contract.bundle.manifest import MODEL_FILE
 from contract.console import StageDisplay
 from contract.errors import BundleError, SubmodelError
 from contract.prompt import PromptEncoder, PromptFormat, begun_text

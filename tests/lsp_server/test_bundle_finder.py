@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from contract.bundle.bundle import build_of
+from contract.bundle.manifest import build_of
 from contract.bundle.previous import previous_bundles
 from contract.bundle.trusted_builds import trust_build
 from contract.errors import BundleError

@@ -20,7 +20,8 @@ from builder.artifact import PARITY_PROMPTS
 from builder.checkpoint_writer import write_prompts
 from builder.fim_examples import FimExample
 from builder.learning_examples import make_examples
-from contract.bundle.bundle import Bundle, read_bundle, write_bundle_manifest
+from contract.bundle.bundle import Bundle, read_bundle
+from contract.bundle.manifest import write_bundle_manifest
 from contract.bundle.threshold import ConfidenceThreshold, CurvePoint
 from contract.errors import BundleError
 from contract.prompt import PromptEncoder, shared_prefix

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, pre_tokenizers, processors
 
-from contract.bundle.bundle import read_bundle, read_manifest, write_bundle_manifest
+from contract.bundle.bundle import read_bundle
+from contract.bundle.manifest import read_manifest, write_bundle_manifest
 from contract.prompt import begun_text
 from lsp_server.completion import Completer
 from lsp_server.decoding.engine import Engine, FinishReason

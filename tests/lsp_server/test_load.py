@@ -361,7 +361,7 @@ def test_the_server_outlives_a_bundle_whose_graph_is_garbage(tiny_bundle: Bundle
     """Hashes that are right, and bytes that are no model: as a stranger's bundle may be."""
     import shutil
 
-    from contract.bundle.bundle import MODEL_FILE, read_manifest, write_bundle_manifest
+    from contract.bundle.manifest import MODEL_FILE, read_manifest, write_bundle_manifest
 
     folder = tmp_path / "bundle"
     shutil.copytree(tiny_bundle.folder, folder)

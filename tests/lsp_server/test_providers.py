@@ -14,7 +14,8 @@ import pytest
 from onnxruntime import InferenceSession, IOBinding, OrtValue
 from onnxruntime.capi.onnxruntime_pybind11_state import RuntimeException
 
-from contract.bundle.bundle import Bundle, read_bundle, write_bundle_manifest
+from contract.bundle.bundle import Bundle, read_bundle
+from contract.bundle.manifest import write_bundle_manifest
 from contract.errors import SubmodelError
 from lsp_server.decoding import decoder as decoder_module
 from lsp_server.decoding import engine as engine_module

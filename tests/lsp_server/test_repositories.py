@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from contract.bundle.bundle import CHECKPOINT_MANIFEST, Bundle, read_manifest, seal_manifest
+from contract.bundle.bundle import CHECKPOINT_MANIFEST, Bundle
+from contract.bundle.manifest import read_manifest, write_manifest
 from contract.files.folders import write_text
 from contract.versions import PROGRAM
 from lsp_server.drift import Drift
@@ -32,7 +33,7 @@ def bundle(root: Path, tiny_bundle: Bundle) -> Path:
     """The repository's own, built when there was another file."""
     folder = root / ".submodel" / "bundle"
     shutil.copytree(tiny_bundle.folder, folder)
-    seal_manifest(folder, {**read_manifest(folder), "learned_sha256": [hashlib.sha256(b"gone").hexdigest()]})
+    write_manifest(folder, {**read_manifest(folder), "learned_sha256": [hashlib.sha256(b"gone").hexdigest()]})
     return folder
 
 
@@ -172,7 +173,7 @@ def test_what_a_build_of_this_version_left_can_be_updated(root: Path, bundle: Pa
 
 CANT_UPDATE: dict[str, Callable[[BuildPaths], None]] = {
     "unpacked or exported, without a sub-model": lambda build: shutil.rmtree(build.model),
-    "pulled over an earlier build": lambda build: seal_manifest(
+    "pulled over an earlier build": lambda build: write_manifest(
         build.bundle, {**read_manifest(build.bundle), "plan": {"kept": 0}}
     ),
     "of a language, without a history": lambda build: (build.stages / history.FILE).unlink(),

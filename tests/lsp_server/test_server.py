@@ -17,7 +17,7 @@ import pytest
 from lsprotocol import types
 from pygls.exceptions import JsonRpcException
 
-from contract.bundle.bundle import build_of
+from contract.bundle.manifest import build_of
 from contract.bundle.trusted_builds import UntrustedError, trust_build
 from contract.files import folders
 from lsp_server.bundle_finder import RETRY_S

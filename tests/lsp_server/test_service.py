@@ -13,7 +13,8 @@ from typing import Any, NoReturn
 
 import pytest
 
-from contract.bundle.bundle import Bundle, read_manifest, seal_manifest, verify_bundle
+from contract.bundle.bundle import Bundle, verify_bundle
+from contract.bundle.manifest import read_manifest, write_manifest
 from contract.bundle.trusted_builds import UntrustedError
 from contract.errors import BundleError, SubmodelError
 from lsp_server import completion
@@ -211,7 +212,7 @@ def test_a_bundle_that_is_copied_file_by_file_is_loaded_once_it_is_whole(
         with nullcontext() if is_loaded else pytest.raises(BundleError):
             await service.settle(service.load(folder, 1))
         before, old = service.bundles[folder], service._loaded.completers.get(folder)
-        seal_manifest(folder, {**read_manifest(folder), "learned_sha256": ["0" * 64]})
+        write_manifest(folder, {**read_manifest(folder), "learned_sha256": ["0" * 64]})
         for size in (0, len(whole) // 2):
             graph.write_bytes(whole[:size])
             assert await follow(service), "its files have changed"
@@ -244,7 +245,7 @@ def test_for_another_number_of_threads_no_build_is_loaded_that_is_not_whole(
         service = CompletionService(is_named=lambda bundle: True, now=lambda: 0.0)
         await service.settle(service.load(folder, 1))
         manifest = read_manifest(folder)
-        seal_manifest(folder, {**manifest, "learned_sha256": ["0" * 64]})
+        write_manifest(folder, {**manifest, "learned_sha256": ["0" * 64]})
         loaded: list[object] = []
         monkeypatch.setattr(service, "load", lambda *how: loaded.append(how))
         service.keep_current(folder, lambda: 1)
@@ -252,7 +253,7 @@ def test_for_another_number_of_threads_no_build_is_loaded_that_is_not_whole(
         service.keep_current(folder, lambda: 2)
         await asyncio.sleep(0.01)
         assert not loaded
-        seal_manifest(folder, manifest)
+        write_manifest(folder, manifest)
         service.keep_current(folder, lambda: 2)
         await asyncio.sleep(0.01)
         assert loaded == [(folder, 2)]
@@ -362,7 +363,7 @@ def test_files_are_verified_once_beside_the_imports(
     assert (thread, build) == ("verify", service.build_of(folder))
     verified.clear()
     monkeypatch.setattr("lsp_server.service._verified_build", lambda *_: build)
-    seal_manifest(folder, {**read_manifest(folder), "learned_sha256": ["0" * 64]})  # another build came meanwhile
+    write_manifest(folder, {**read_manifest(folder), "learned_sha256": ["0" * 64]})  # another build came meanwhile
     service.load(folder, 1).result(60)
     assert verified == [("completion", service.build_of(folder))]
     monkeypatch.undo()
@@ -376,7 +377,7 @@ def test_nothing_of_a_bundle_that_is_not_trusted_is_read(
     tiny_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = Path(shutil.copytree(tiny_bundle.folder, tmp_path / "bundle"))
-    seal_manifest(folder, {**read_manifest(folder), "learned_sha256": ["1" * 64]})
+    write_manifest(folder, {**read_manifest(folder), "learned_sha256": ["1" * 64]})
     monkeypatch.setattr("lsp_server.service.verify_bundle", lambda _: pytest.fail("its files are read"))
     service = CompletionService()
     with pytest.raises(BundleError, match="trust"):

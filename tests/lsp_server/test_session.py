@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from contract.bundle.bundle import MANIFEST_FILE, Bundle
+from contract.bundle.bundle import Bundle
+from contract.bundle.manifest import MANIFEST_FILE
 from lsp_server.bundle_finder import BundleFinder
 from lsp_server.bundle_states import BundleState, BundleStatus
 from lsp_server.open_documents import Edit

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from contract import processor
 from contract.bundle import trusted_builds as trust
-from contract.bundle.bundle import read_manifest, seal_manifest
+from contract.bundle.manifest import read_manifest, write_manifest
 from contract.children import python_module
 from submodel import health_checks as doctor
 from submodel.commands.doctor import doctor as command
@@ -85,7 +85,7 @@ def test_it_works_where_only_serving_is_installed(tmp_path):
 @pytest.mark.slow
 def test_the_whole_table_cuts_nothing_and_obeys_no_stranger(workspace, monkeypatch):
     bundle = workspace / ".submodel" / "bundle"
-    seal_manifest(bundle, {**read_manifest(bundle), "base": {"name": "qwen\x1b[2J[red]"}})
+    write_manifest(bundle, {**read_manifest(bundle), "base": {"name": "qwen\x1b[2J[red]"}})
     checks = doctor.run_checks(workspace, is_offline=True)  # once: free memory changes
     monkeypatch.setattr(doctor, "run_checks", lambda *_, **__: checks)
     result = run_doctor(workspace, "--offline")

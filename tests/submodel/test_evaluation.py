@@ -13,7 +13,8 @@ from typer.testing import CliRunner
 from builder import memory
 from builder.bases.resolve import ResolvedBase
 from builder.corpus.corpus import SourceFile
-from contract.bundle.bundle import build_of, graph_of
+from contract.bundle.bundle import graph_of
+from contract.bundle.manifest import build_of
 from contract.bundle.trusted_builds import trust_build
 from contract.console import StageDisplay
 from contract.errors import BaseModelError, BuildError, SubmodelError

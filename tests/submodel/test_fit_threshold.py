@@ -8,7 +8,8 @@ import pytest
 
 from builder.corpus.corpus import SourceFile
 from builder.fim_examples import draw_fim_examples
-from contract.bundle.bundle import Bundle, read_bundle, read_manifest, seal_manifest
+from contract.bundle.bundle import Bundle, read_bundle
+from contract.bundle.manifest import read_manifest, write_manifest
 from contract.bundle.threshold import KEY, ConfidenceThreshold, read_threshold
 from lsp_server.completion import open_completer
 from lsp_server.options import ServerOptions, ThresholdOptions
@@ -35,7 +36,7 @@ class HalfSure:
 
 
 def store_threshold(bundle: Path, confidence_threshold: ConfidenceThreshold) -> None:
-    seal_manifest(bundle, {**read_manifest(bundle), KEY: confidence_threshold.to_json()})
+    write_manifest(bundle, {**read_manifest(bundle), KEY: confidence_threshold.to_json()})
 
 
 def test_threshold_is_fitted_and_kept_in_the_bundle(tiny_bundle: Bundle, tmp_path: Path) -> None:

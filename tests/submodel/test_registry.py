@@ -34,18 +34,9 @@ from filelock import FileLock
 from typer.testing import CliRunner
 
 from builder.bases.catalogue import CACHE_VARIABLE
-from contract.bundle.bundle import (
-    MANIFEST_FILE,
-    MODEL_FILE,
-    WORKSPACE_BUNDLE,
-    Bundle,
-    build_of,
-    find_trusted_bundle,
-    read_bundle,
-    seal_manifest,
-    write_bundle_manifest,
-)
+from contract.bundle.bundle import WORKSPACE_BUNDLE, Bundle, find_trusted_bundle, read_bundle
 from contract.bundle.drafts import FOLDER as DRAFTS
+from contract.bundle.manifest import MANIFEST_FILE, MODEL_FILE, build_of, write_bundle_manifest, write_manifest
 from contract.bundle.previous import previous_bundles
 from contract.bundle.trusted_builds import forget_build, trust_build
 from contract.errors import CorpusError, RegistryError
@@ -320,7 +311,7 @@ def test_what_is_not_in_the_registry(registry: Path, published: tuple[Path, str]
 def test_a_folder_of_repositories_and_of_results(tiny_bundle: Bundle, newer: Path, tmp_path: Path) -> None:
     """One row a bundle: what can't be published keeps nothing else from it. Only a trusted bundle is signed."""
     folder = tmp_path / "results"
-    seal_manifest(newer, {**read_bundle(newer).manifest, "mark": "mine"})
+    write_manifest(newer, {**read_bundle(newer).manifest, "mark": "mine"})
     trust_build(build_of(newer))
     for name, remote in (
         ("a", "https://example.com/acme/a"),
@@ -337,7 +328,7 @@ def test_a_folder_of_repositories_and_of_results(tiny_bundle: Bundle, newer: Pat
     shutil.copytree(tiny_bundle.folder, clone / WORKSPACE_BUNDLE)  # of this account
     stranger = make_repository(folder / "stranger", "https://example.com/acme/stranger")
     shutil.copytree(newer, stranger / WORKSPACE_BUNDLE)
-    seal_manifest(stranger / WORKSPACE_BUNDLE, {**read_bundle(newer).manifest, "mark": "another"})
+    write_manifest(stranger / WORKSPACE_BUNDLE, {**read_bundle(newer).manifest, "mark": "another"})
     shutil.copytree(stranger / WORKSPACE_BUNDLE, folder / "disguised" / "bundle")
     (folder / "disguised" / "result.json").write_text(json.dumps({"remote": "https://example.com/acme/d"}))
     (folder / "empty").mkdir()
@@ -409,7 +400,7 @@ def test_the_exit_code_says_that_one_was_not_published(tiny_bundle: Bundle, newe
     for name, bundle in (("own", tiny_bundle.folder), ("stranger", newer)):
         root = make_repository(folder / name, f"https://example.com/acme/{name}")
         shutil.copytree(bundle, root / WORKSPACE_BUNDLE)
-    seal_manifest(root / WORKSPACE_BUNDLE, {**read_bundle(newer).manifest, "mark": "a stranger's"})
+    write_manifest(root / WORKSPACE_BUNDLE, {**read_bundle(newer).manifest, "mark": "a stranger's"})
     options = ["--to", str(tmp_path / "registry"), "--key", str(tmp_path / "key.pem")]
     done = CliRunner().invoke(app, ["publish", str(folder), *options, "--new", "--json"])
     assert done.exit_code == 1
@@ -446,7 +437,7 @@ def publish_as(
     """Publish a bundle that was built of these texts in a repository whose remote claims NAME."""
     folder = (root if root.is_dir() else make_repository(root)) / WORKSPACE_BUNDLE
     shutil.copytree(bundle, folder, dirs_exist_ok=True)
-    seal_manifest(folder, {**read_bundle(folder).manifest, "learned_sha256": learned})
+    write_manifest(folder, {**read_bundle(folder).manifest, "learned_sha256": learned})
     trust_build(build_of(folder))
     key_file = registry.with_suffix(".pem")
     return run_publish(PublishSettings(folder=root, registry=registry, key_file=key_file, name=name))[1]
@@ -528,7 +519,7 @@ def test_a_registry_that_lost_a_bundle_takes_the_very_same_one_again(
 def test_a_clone_s_own_bundle_json_is_no_bundle_that_the_user_named(newer: Path, tmp_path: Path) -> None:
     clone = make_repository(tmp_path / "clone", "https://example.com/acme/clone")
     shutil.copytree(newer, clone, dirs_exist_ok=True)
-    seal_manifest(clone, {**read_bundle(newer).manifest, "mark": "the clone's"})
+    write_manifest(clone, {**read_bundle(newer).manifest, "mark": "the clone's"})
     settings = PublishSettings(
         folder=clone, registry=tmp_path / "registry", key_file=tmp_path / "key.pem", is_new=True, name=NAME
     )

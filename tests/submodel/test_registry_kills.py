@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from contract.bundle.bundle import WORKSPACE_BUNDLE, build_of, find_trusted_bundle, read_bundle
+from contract.bundle.bundle import WORKSPACE_BUNDLE, find_trusted_bundle, read_bundle
+from contract.bundle.manifest import build_of
 from contract.files import folders
 from contract.files.state_folder import VARIABLE
 from submodel.registry.pull_run import PullSettings, run_pull

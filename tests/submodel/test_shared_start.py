@@ -16,7 +16,8 @@ from typer.testing import CliRunner
 
 from builder.artifact import read_artifact
 from builder.bases.load import load_resolved, resolve_base
-from contract.bundle.bundle import MODEL_FILE, build_of, read_bundle
+from contract.bundle.bundle import read_bundle
+from contract.bundle.manifest import MODEL_FILE, build_of
 from contract.bundle.trusted_builds import forget_build, trust_build
 from contract.errors import BuildError
 from exporters.adapter_file import merged, read_adapter

@@ -24,7 +24,8 @@ from builder.finetuning import training_data
 from builder.finetuning.training_data import Material
 from builder.finetuning.training_run import TrainingRun
 from builder.learning_examples import make_examples
-from contract.bundle.bundle import build_of, is_bundle_of, read_bundle, write_bundle_manifest
+from contract.bundle.bundle import is_bundle_of, read_bundle
+from contract.bundle.manifest import build_of, write_bundle_manifest
 from contract.bundle.previous import MOST_KEPT, previous_bundles
 from contract.bundle.trusted_builds import UntrustedError, check_trusted, trust_build
 from contract.console import StageDisplay
