@@ -26,18 +26,14 @@ from submodel.app import app
 from submodel.build import model_stages
 from submodel.build.history import read_history
 from testbed.models import save_base
-from tests.submodel.test_update import always_better, plan_one_pass
+from testbed.python_files import write_python
+from testbed.training_runs import always_better, plan_one_pass
 
 pytestmark = pytest.mark.slow  # whole builds
 
 
 def write_repository(root: Path, seed: int) -> Path:
-    rng = random.Random(seed)
-    root.mkdir()
-    for number in range(16):
-        lines = (f"def f_{seed}_{number}_{i}(value):\n    return value + {rng.randrange(9999)}\n" for i in range(60))
-        (root / f"part_{number}.py").write_text("\n".join(lines))
-    return root
+    return write_python(root, range(16), name=f"f_{seed}", rng=random.Random(seed))
 
 
 def run(*words: object) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import random
+import re
 import shutil
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -15,6 +16,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 from builder.artifact import read_artifact
@@ -48,6 +50,8 @@ from submodel.build.update_run import UNREAD, UpdateSettings, run_update
 from submodel.commands.update import _outcome
 from testbed.git import git
 from testbed.models import save_base
+from testbed.python_files import python_text
+from testbed.training_runs import always_better, plan_one_pass
 
 pytestmark = pytest.mark.slow  # whole builds
 
@@ -56,9 +60,7 @@ MINUTES = 0.02  # above zero: how many steps are taken, `one_pass` says
 
 def code(number: int, functions: int = 60) -> str:
     rng = random.Random(number)
-    return "\n".join(
-        f"def compute_{number}_{i}(value):\n    return value + {rng.randrange(9999)}\n" for i in range(functions)
-    )
+    return python_text(f"compute_{number}", functions, lambda i: rng.randrange(9999))
 
 
 def write(root: Path, numbers: range, prefix: str = "part") -> None:
@@ -110,15 +112,6 @@ def build(root: Path, size: float = 0.8, force: bool = False, minutes: float = M
 def one_thread() -> None:
     """Other tests and people share the machine: two threads that wait for each other take ten times as long then."""
     torch.set_num_threads(1)
-
-
-def plan_one_pass(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A training run reads each file once, in some twenty steps, however busy the machine is."""
-
-    def plan(run: TrainingRun) -> None:
-        run.progress.total = max(run.progress.step, len(run._material._pass(0).all()))
-
-    monkeypatch.setattr(TrainingRun, "_plan", plan)
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -173,22 +166,15 @@ def lose(root: Path, split: str) -> None:
     git(root, "commit", "--all", "-m", "lose")
 
 
-def always_better(monkeypatch, is_better: bool = True) -> None:
-    """A random model need not get better within one pass: the validation says so in its place."""
-    losses = iter(range(1000, 0, -1) if is_better else range(1000))
-    measure = TrainingRun._validate
-
-    def judge(run: TrainingRun) -> float:
-        measure(run)
-        return float(next(losses))
-
-    monkeypatch.setattr(TrainingRun, "_validate", judge)
-
-
 def splits(root: Path) -> dict[str, str]:
     history = read_history(root / ".submodel" / "stages")
     assert history is not None
     return {path: place for path, place in history.known.paths.items() if (root / path).exists()}
+
+
+def said(capsys: pytest.CaptureFixture[str]) -> str:
+    """What was printed on stderr since the last call, without its line ends."""
+    return " ".join(capsys.readouterr().err.split())
 
 
 def drifted(root: Path) -> int:
@@ -296,10 +282,11 @@ def test_lines_that_were_written_since_are_learned_first(repository, monkeypatch
     assert {where[1] for where in new if where[0].startswith("new_")} == {True}
 
 
-def test_an_update_goes_on_where_no_held_out_file_is_left(repository, monkeypatch):
+def test_an_update_goes_on_where_no_held_out_file_is_left(repository, monkeypatch, capsys):
     always_better(monkeypatch)
     lose(repository, "held-out")
     document = follow(repository)
+    assert "No held-out file is left" in said(capsys)
     assert "held_out_before" not in document
     assert "positions" not in document["models"][0]
 
@@ -321,7 +308,7 @@ def test_what_was_learned_is_not_learned_again(repository, monkeypatch):
     assert len(document["history"]) == 2
 
 
-def test_files_that_an_update_did_not_reach_are_learned_by_the_next(repository, monkeypatch):
+def test_files_that_an_update_did_not_reach_are_learned_by_the_next(repository, monkeypatch, capsys):
     always_better(monkeypatch)
     change(repository)
     for number in range(8):  # no line to learn from
@@ -332,6 +319,7 @@ def test_files_that_an_update_did_not_reach_are_learned_by_the_next(repository, 
     with monkeypatch.context() as patch:
         patch.setattr(Material, "paths_before", lambda self, step: frozenset())
         document = follow(repository, positions=0)
+    assert re.search(r"were not \w+ in \S+ minutes", said(capsys))
     assert document["kept"] == "new" and UNREAD not in document["finetuning"]
     known = splits(repository)
     assert {place for path, place in known.items() if path.startswith("new_")} <= {"held-out", "validation"}
@@ -343,6 +331,7 @@ def test_files_that_an_update_did_not_reach_are_learned_by_the_next(repository, 
     assert again["from_commit"] == document["from_commit"], "what is new in them is new beside that one"
     assert sum(path.startswith("new_") for path in splits(repository)) == 10
     assert drifted(repository) == 0
+    assert not re.search(r"were not \w+ in \S+ minutes", said(capsys))
     assert follow(repository, positions=0)["stages"] == []
 
 
@@ -515,14 +504,27 @@ def test_a_bundle_that_fails_its_parity_check_does_not_take_the_old_one_s_place(
     with monkeypatch.context() as patch:
         patch.setattr(model_stages, "export_bundle", lambda *_, **__: (_ for _ in ()).throw(failed))
         document = follow(repository)
-    said = " ".join(capsys.readouterr().err.split())
-    assert "The old model stays. The quantized graph's loss is +2 %." in said
-    assert "--quantize" not in said, "an option that an update lacks"
+    printed = said(capsys)
+    assert "The old model stays. The quantized graph's loss is +2 %." in printed
+    assert "--quantize" not in printed, "an option that an update lacks"
     assert (document["kept"], document["history"][-1]["kept"]) == ("old", "old")
     assert "parity check" in _outcome(document)
     assert (model.read_bytes(), graph.read_bytes()) == before
     assert not (output / "next").exists()
     assert follow(repository)["kept"] == "new", "the next one tries the same files again"
+
+
+@pytest.mark.parametrize("report", [None, "[]"], ids=["gone", "broken"])
+def test_an_update_needs_no_report_of_its_build(repository, monkeypatch, capsys, report):
+    path, page = (repository / ".submodel" / name for name in ("report.json", "report.html"))
+    before = page.read_text()
+    path.unlink() if report is None else path.write_text(report)
+    change(repository)
+    always_better(monkeypatch)
+    assert follow(repository, positions=0)["kept"] == "new"
+    assert "The report stays as it is: " in said(capsys)
+    assert page.read_text() == before
+    assert (path.read_text() if path.exists() else None) == report
 
 
 def test_an_update_that_an_editor_began_does_not_take_the_last_memory(repository, monkeypatch, capsys):
@@ -539,7 +541,7 @@ def test_an_update_that_an_editor_began_does_not_take_the_last_memory(repository
         run_update(replace(settings, is_paced=True), display)
     with StageDisplay() as display:
         assert run_update(settings, display)["kept"] == "new", "somebody asked for it, and reads what is said"
-    assert "less is free" in " ".join(capsys.readouterr().err.split())
+    assert "less is free" in said(capsys)
 
 
 def test_a_small_model_is_updated_with_little_memory(repository, monkeypatch):
@@ -615,12 +617,13 @@ def test_without_minutes_the_drafts_alone_are_renewed(repository):
     assert (repository / ".submodel" / "model" / "model.safetensors").read_bytes() == model
 
 
-def test_it_follows_by_hashes_where_there_is_no_git(repository, monkeypatch):
+def test_it_follows_by_hashes_where_there_is_no_git(repository, monkeypatch, capsys):
     before = splits(repository)
     change(repository)
     shutil.rmtree(repository / ".git")
     always_better(monkeypatch)
     document = follow(repository)
+    assert "renamed" in said(capsys)
     assert document["kept"] == "new"
     assert "to_commit" not in document
     now = read_history(repository / ".submodel" / "stages")
@@ -899,14 +902,14 @@ def test_an_update_knows_whether_the_shared_start_is_that_of_its_build(tmp_path,
         (shared / name).write_text("{}")
     remember(tmp_path / "stages", corpus, document, shared=shared, made="made")
     history = read_history(tmp_path / "stages")
-    said: list[str] = []
+    sentences: list[str] = []
     assert history is not None
     start = model_stages.SharedStart(folder=shared, made=history.shared_made)
-    stages: Any = SimpleNamespace(_shared_start=start, _display=SimpleNamespace(say=said.append))
+    stages: Any = SimpleNamespace(_shared_start=start, _display=SimpleNamespace(say=sentences.append))
     for content, sentence in (("{}", "No bundle of the shared start"), ('{"made": "again"}', "another one since")):
         (shared / "manifest.json").write_text(content)
         assert model_stages.ModelStages.__dict__["_shared"].func(stages) is None
-        assert sentence in said.pop()
+        assert sentence in sentences.pop()
 
 
 def test_an_update_draws_by_the_seed_of_its_build(repository, monkeypatch):
@@ -936,6 +939,16 @@ def test_an_update_of_a_build_that_was_not_fine_tuned_asks_as_its_base_does(repo
     always_better(monkeypatch)
     assert follow(repository)["kept"] == "new"
     assert read_bundle(bundle).prompt == asked
+
+
+def test_a_build_whose_fine_tuning_was_in_vain_says_so_and_exports_the_pruned_model(repository, monkeypatch, capsys):
+    always_better(monkeypatch, is_better=False)
+    document = build(repository, force=True)
+    assert "Fine-tuning made the model no better" in said(capsys)
+    assert document["finetuning"]["kept_step"] == 0
+    pruned, model = (load_file(repository / ".submodel" / name / "model.safetensors") for name in ("pruned", "model"))
+    assert pruned.keys() == model.keys()
+    assert all(torch.equal(pruned[name], model[name]) for name in pruned)
 
 
 def test_a_build_that_was_stopped_while_it_exported_a_model_made_again_exports_it(repository, monkeypatch):
