@@ -16,10 +16,13 @@ import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from multiprocessing.process import BaseProcess
 from pathlib import Path, PurePath
+from typing import TYPE_CHECKING
 
 import psutil
+
+if TYPE_CHECKING:
+    from multiprocessing.process import BaseProcess
 
 # What Windows can start without a shell. npm is `npm.cmd` there, beside a shell script named `npm`.
 _ENDINGS: tuple[str, ...] = (".com", ".exe", ".bat", ".cmd") if sys.platform == "win32" else ("",)

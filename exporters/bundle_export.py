@@ -33,8 +33,8 @@ from contract.bundle.manifest import (
     MODEL_FILE,
     TOKENIZER_FILE,
     complete_manifest,
-    write_bundle_manifest,
     write_manifest,
+    write_manifest_of,
 )
 from contract.bundle.threshold import KEY
 from contract.bundle.trusted_builds import check_trusted
@@ -213,7 +213,7 @@ def add_precision(
         others = {name: one for name, one in old.manifest.get("variants", {}).items() if one["file"] != variant["file"]}
         variants = {**others, str(settings.precision): variant}
         kept = {key: value for key, value in old.manifest.items() if key not in ("schema", "files")}
-        write_bundle_manifest(fresh, {**kept, "variants": variants})
+        write_manifest_of(fresh, {**kept, "variants": variants})
     return read_bundle(bundle_folder, verify=False)  # its files were hashed just now
 
 
@@ -231,7 +231,7 @@ def renew_drafts(bundle_folder: Path, drafts: Iterable[Sequence[int]], seen_sha2
         write_index(index, fresh / FOLDER)
         copy_files(old, fresh)
         seen = {"seen_sha256": list(seen_sha256)} if seen_sha256 else {}
-        write_bundle_manifest(fresh, {**kept, **seen, "drafts": {"tokens": len(index.tokens)}})
+        write_manifest_of(fresh, {**kept, **seen, "drafts": {"tokens": len(index.tokens)}})
     return read_bundle(bundle_folder, verify=False)  # its files were hashed just now
 
 

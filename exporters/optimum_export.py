@@ -24,7 +24,7 @@ from builder.bases.folder_model import MODEL_FAULTS, check_sizes, model_with_wei
 from builder.bases.prompt_tokens import first_token, make_prompt_format, token_of
 from builder.bases.resolve import licence_of
 from contract.bundle.bundle import OPTIMUM_LAYOUT, Architecture, Bundle, read_bundle, replace_bundle
-from contract.bundle.manifest import TOKENIZER_FILE, write_bundle_manifest
+from contract.bundle.manifest import TOKENIZER_FILE, write_manifest_of
 from contract.errors import ExportError
 from contract.files.disk_errors import is_out_of_memory
 from contract.files.folders import remove_folder, rename
@@ -93,7 +93,7 @@ def export_with_optimum(
             raise ExportError(
                 f"ONNX Runtime can't run what optimum makes of the type {model_type!r} ({first}); take another model."
             ) from error
-        write_bundle_manifest(fresh, _manifest(source, model, architecture, encoder, report))
+        write_manifest_of(fresh, _manifest(source, model, architecture, encoder, report))
     return read_bundle(bundle_folder, layout=OPTIMUM_LAYOUT)
 
 

@@ -5,7 +5,6 @@ docs/protocol.md describes them, but for LOST_CHANGE, which `lsp_server.wire` pu
 
 from __future__ import annotations
 
-import asyncio
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,7 +30,7 @@ def register_own_methods(server: CompletionServer) -> None:
 
     @server.feature(STATUS)
     async def submodel_status(ls: CompletionServer, params: object) -> ServerStatus:
-        await asyncio.to_thread(ls.session.meter.read)  # who asks may start a build: not on battery
+        await ls.session.meter.renew()  # who asks may start a build: not on battery
         return ls.describe()
 
     @server.feature(EXPLAIN)

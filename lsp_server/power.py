@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cache, cached_property
@@ -106,10 +108,25 @@ class PowerMeter:
         return self._power
 
     def read(self) -> Power:
-        """Return the last reading if it is fresh enough, else a new one. Not for the event loop's thread."""
+        """Return the last reading if it is fresh enough, else a new one, for which this waits."""
         if self._is_old():
             self._take()
         return self._power
+
+    async def renew(self) -> None:
+        """Wait for a reading that is fresh enough, which is made beside."""
+        loop = asyncio.get_running_loop()
+        renewed = asyncio.Event()
+
+        def take() -> None:
+            try:
+                self.read()
+            finally:
+                with suppress(RuntimeError):  # the loop is closed: the client has left
+                    loop.call_soon_threadsafe(renewed.set)
+
+        self._beside(take)
+        await renewed.wait()
 
     def _is_old(self) -> bool:
         return self._read_at is None or self._now() - self._read_at >= READ_EVERY_S

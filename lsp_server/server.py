@@ -365,8 +365,8 @@ class CompletionServer(LanguageServer):
                 self.notices.warn_of_failure(bundle, status.error)
             elif status.state is BundleState.UNTRUSTED and status.error:
                 self.notices.warn_of_untrusted(bundle, status.error, status.build)
+        self._conditions = self._read_conditions()  # first: a reading of the battery may end meanwhile
         document = self.describe()
-        self._conditions = self._read_conditions()
         said = (document["state"], document["power"]["policy"], document["message"])
         if said == self._sent:
             return

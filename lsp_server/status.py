@@ -14,7 +14,7 @@ from contract.documents import ServedBundle, ServerState, ServerStatus, Threshol
 from contract.errors import BundleError
 from lsp_server.bundle_finder import BundleFinder, manifest_or_empty, older_bundles, workspace_of
 from lsp_server.bundle_states import BundleState, BundleStatus
-from lsp_server.power import memory_bytes, read_load
+from lsp_server.power import choose_policy, memory_bytes, read_load
 from lsp_server.repositories import Repositories
 from lsp_server.session import Session
 
@@ -24,7 +24,7 @@ def describe_status(
 ) -> ServerStatus:
     """Return the answer to `submodel/status` (docs/protocol.md). `is_started`: bundles were looked for."""
     power = session.meter.power
-    policy, power_reason = session.policy()
+    policy, power_reason = choose_policy(power, session.options.care)
     bundles = _untrusted(finder) | session.service.bundles
     state, message = _state(session, bundles, is_started=is_started)
     if power_reason and (state in ("ready", "unloaded") or not message):

@@ -29,9 +29,12 @@ class Worker:
         self._silent_s = SILENT_S  # what the last beat asked for
         self._looked_s = 0.0  # when somebody looked last whether the job goes on
         self._went_on_s = 0.0  # when somebody looked again after a long time
+        self._excused_s: float | None = None  # the beat that was due then
 
     def submit(self, job: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Run a job after those that were submitted before."""
+        if self._due_s is None:  # it begins now
+            self._looked_s = time.monotonic()
         waiting = [partial(self._run, job, *args, **kwargs)]
         future = self._executor.submit(lambda: waiting.pop()())
         # Python's queue keeps what is cancelled until its turn comes, and a request holds a whole document.
@@ -56,11 +59,12 @@ class Worker:
     def note_look(self, at_most_s: float) -> None:
         """Note that somebody looks at the job now; after more than `at_most_s` it may be silent for as long again.
 
-        The process may have stood still meanwhile, as after SIGSTOP, and the clock went on.
+        The process may have stood still meanwhile, as after SIGSTOP, and the clock went on. A silence gets its time
+        again once: a client that asks now and then would otherwise keep a stuck job for ever.
         """
-        now_s = time.monotonic()
-        if now_s - self._looked_s > at_most_s:
-            self._went_on_s = now_s
+        now_s, due_s = time.monotonic(), self._due_s
+        if now_s - self._looked_s > at_most_s and due_s != self._excused_s:
+            self._went_on_s, self._excused_s = now_s, due_s
         self._looked_s = now_s
 
     def is_idle(self) -> bool:

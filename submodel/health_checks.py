@@ -304,7 +304,7 @@ def check_bundle(folder: Path) -> CheckResult:
             name="bundle", status="warn", found=f"{reported}; no server loads it until you trust it", advice=str(error)
         )
     except BundleError as error:
-        return CheckResult(name="bundle", status="fail", found=f"{found} is damaged", advice=str(error))
+        return CheckResult(name="bundle", status="fail", found=f"{found} can't be used", advice=str(error))
     return CheckResult(name="bundle", status="ok", found=f"{reported}, all files checked")
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from tokenizers import AddedToken, Tokenizer
 
 from contract.bundle.bundle import Architecture
-from contract.bundle.manifest import MODEL_FILE, TOKENIZER_FILE, write_bundle_manifest
+from contract.bundle.manifest import MODEL_FILE, TOKENIZER_FILE, write_manifest_of
 from contract.prompt import PromptFormat
 from testbed.tokenizer import make_tokenizer
 
@@ -47,4 +47,4 @@ def make_tiny_bundle(folder: Path, checkpoint_folder: Path, *, seed: int = 0) ->
     model.save_pretrained(checkpoint_folder)
     save_graph(build_graph(Checkpoint(checkpoint_folder), Precision.FP32), folder / MODEL_FILE)
     tokenizer.save(str(folder / TOKENIZER_FILE))
-    write_bundle_manifest(folder, {"prompt": TINY_FORMAT.to_json(), "architecture": shape.to_json()})
+    write_manifest_of(folder, {"prompt": TINY_FORMAT.to_json(), "architecture": shape.to_json()})

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from contract.bundle.bundle import Bundle, read_bundle
-from contract.bundle.manifest import MODEL_FILE, write_bundle_manifest
+from contract.bundle.manifest import MODEL_FILE, write_manifest_of
 from exporters.adapter_file import ADAPTER_FILE, Change, merged, write_adapter
 from submodel.registry.publish_run import PublishSettings, run_publish
 from testbed.git import git
@@ -56,5 +56,5 @@ def make_adapted_bundle(shared: Bundle, folder: Path) -> Bundle:
         (folder / MODEL_FILE).write_bytes(b"".join(merged(graph, [change])))
     facts = {"file": ADAPTER_FILE, "shared": shared.manifest["files"][MODEL_FILE]}
     kept = {key: value for key, value in shared.manifest.items() if key not in ("schema", "files")}
-    write_bundle_manifest(folder, {**kept, "adapter": facts})
+    write_manifest_of(folder, {**kept, "adapter": facts})
     return read_bundle(folder)

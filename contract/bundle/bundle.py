@@ -22,7 +22,7 @@ from contract.bundle.manifest import (
     TOKENIZER_FILE,
     build_of,
     check_manifest,
-    read_build,
+    read_build_and_manifest,
 )
 from contract.bundle.previous import forget_older, mark_newest, place_for
 from contract.bundle.trusted_builds import check_trusted, trust_build, trusted_folder
@@ -132,7 +132,7 @@ def read_bundle(folder: Path, verify: bool = True, *, layout: str = DECODE_GRAPH
     second a gigabyte). Files that the manifest does not list are nobody's: no reader of ours opens them. Raises
     BundleError naming the file that is missing, changed or not understood.
     """
-    build, manifest = read_build(folder)
+    build, manifest = read_build_and_manifest(folder)
     found = manifest.get("layout", DECODE_GRAPH_LAYOUT)
     if found != layout:
         raise BundleError(
@@ -179,7 +179,7 @@ def verify_bundle(bundle: Bundle) -> None:
 def is_replaced(bundle: Bundle) -> bool:
     """Whether another bundle, or none, lies in the folder since this one was read."""
     try:
-        return read_build(bundle.folder)[0] != bundle.build
+        return read_build_and_manifest(bundle.folder)[0] != bundle.build
     except BundleError:
         return True
 

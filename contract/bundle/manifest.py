@@ -24,7 +24,7 @@ MANIFEST_FILE = "bundle.json"
 MODEL_FILE = "onnx/model.onnx"
 TOKENIZER_FILE = "tokenizer.json"
 CHECKSUM = "checksum"  # the last key of bundle.json: SHA-256 of the file with zeros in its own place
-AGAIN = "run `submodel build` again, or fetch it again with `submodel pull` or `submodel unpack`"
+AGAIN = "run `submodel build` or `submodel export` again, or fetch it again with `submodel pull` or `submodel unpack`"
 MAX_MANIFEST_BYTES = 16 << 20  # of bundle.json: some 50 kB as a rule
 MAX_FILES = 256  # a bundle has about a dozen
 MAX_NAME = 200  # characters of a file's name with its folders
@@ -36,7 +36,7 @@ _ENDING = re.compile(rf'"{CHECKSUM}": "([0-9a-f]{{64}})"\n}}\n\Z'.encode())  # h
 
 def read_manifest(folder: Path) -> Manifest:
     """bundle.json of a bundle folder, checked by its checksum and its form, its files unseen; raises BundleError."""
-    return read_build(folder)[1]
+    return read_build_and_manifest(folder)[1]
 
 
 def build_of(folder: Path) -> str:
@@ -44,8 +44,8 @@ def build_of(folder: Path) -> str:
     return hashlib.sha256(_read_content(folder)).hexdigest()
 
 
-def read_build(folder: Path) -> tuple[str, Manifest]:
-    """The SHA-256 of bundle.json, and the document in it."""
+def read_build_and_manifest(folder: Path) -> tuple[str, Manifest]:
+    """The SHA-256 of bundle.json and the document in it, checked as `read_manifest` does; raises BundleError."""
     path, content = folder / MANIFEST_FILE, _read_content(folder)
     try:
         document = parse_json(content.decode("utf-8"))
@@ -148,7 +148,7 @@ def _is_inside(name: str) -> bool:
     )
 
 
-def write_bundle_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
+def write_manifest_of(folder: Path, manifest: Mapping[str, Any]) -> None:
     """Write bundle.json last: `manifest` plus the schema and the size and SHA-256 of every file in `folder`."""
     write_manifest(folder, complete_manifest(folder, manifest))
 

@@ -250,15 +250,15 @@ class ModelStages:
             "stages": [*known["stages"], stage],
             "peak_rss_bytes": max(filter(None, peaks), default=None),
         }
-        facts |= self._provenance(learned.read)
+        facts |= self._provenance(learned)
         has_learned = learned.summary.get("kept_step", 0) > 0
         drop_next_history(self._paths.stages)  # what an update has left half done would take the place of this model
         save_reweighted(paths.result, source, model, encoder if has_learned else before, self._parity_examples, facts)
         advance(0, 0)
         return learned
 
-    def _provenance(self, read: frozenset[str]) -> dict[str, Any]:
-        """What the model's manifest says of what it has read; `read` are the paths that this fine-tuning has."""
+    def _provenance(self, learned: Learned) -> dict[str, Any]:
+        """What the model's manifest says of what it has read."""
         return self._corpus.provenance()
 
     def _run_finetuning(

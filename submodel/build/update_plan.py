@@ -65,8 +65,8 @@ class UpdatePlan:
         """Whether a line of a file is new since the last version (`NewLines.is_new`)."""
         return self.new_lines.is_new(file, line)
 
-    def not_reached(self, read: frozenset[str]) -> set[str]:
-        """The paths to learn from that a fine-tuning has not reached; `read` are those that its kept steps read."""
+    def not_learned(self, read: frozenset[str]) -> set[str]:
+        """The paths to learn from that a fine-tuning has not learned; `read` are those that its kept steps read."""
         return self.to_learn.keys() - (read - self.waiting)
 
     def count(self) -> dict[str, int]:
@@ -108,8 +108,8 @@ def plan_update(
     if renames is None and history.commit is not None:
         display.say(
             f"Git can't list the renames since the last version's commit, {history.commit[:10]}. Renamed files count "
-            "as new, held-out ones too. In a shallow clone run `git fetch --unshallow`, or run `submodel build`, which "
-            "holds out other files"
+            "as new, held-out ones too, so that figures may be too good. In a shallow clone run `git fetch "
+            "--unshallow`, or run `submodel build`, which holds out other files"
         )
     old = OldTexts(found.root, history.commit, lambda: advance(0, 0))
     past = past_texts(found, history, old)

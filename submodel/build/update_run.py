@@ -39,7 +39,7 @@ from submodel.build.build_settings import BuildSettings
 from submodel.build.document import scores_of, stage_rows, unscored
 from submodel.build.history import NEXT, History, describe_version, drop_next_history, figures_of, write_history
 from submodel.build.lock import build_lock
-from submodel.build.model_stages import ModelStages, SharedStart, variants_of
+from submodel.build.model_stages import Learned, ModelStages, SharedStart, variants_of
 from submodel.build.paths import BuildPaths, UpdatePaths, prepare_output
 from submodel.build.pipeline import read_checkout
 from submodel.build.stages import StageRecord, hash_of
@@ -222,7 +222,7 @@ class _Update(ModelStages):
                 stage_hash, self._paths, lambda known: known, advance, fresh=plan.fresh, is_new=plan.is_new
             )
             untried = plan.to_learn.keys() - plan.waiting - learned.tried
-            return {**learned.summary, UNREAD: sorted(plan.not_reached(learned.read)), UNTRIED: sorted(untried)}
+            return {**learned.summary, UNREAD: sorted(plan.not_learned(learned.read)), UNTRIED: sorted(untried)}
 
         summary = dict(self._run_finetuning("update", stage_hash, make, self._paths).result)
         self._unread, untried = frozenset(summary.pop(UNREAD)), frozenset(summary.pop(UNTRIED, ()))
@@ -231,16 +231,16 @@ class _Update(ModelStages):
             self._display.say("The old model stays: the new one is not better on the validation files")
         if left := self._untried if summary["kept_step"] == 0 else self._unread:
             self._display.say(
-                f"{len(left)} of these files were not reached in {summary['minutes']:g} minutes; the next update goes "
+                f"{len(left)} of these files were not learned in {summary['minutes']:g} minutes; the next update goes "
                 "on with them"
             )
         return summary
 
-    def _provenance(self, read: frozenset[str]) -> dict[str, Any]:
-        provenance, unread = super()._provenance(read), self._plan.not_reached(read)
+    def _provenance(self, learned: Learned) -> dict[str, Any]:
+        provenance, unread = super()._provenance(learned), self._plan.not_learned(learned.read)
         hashes = {file.sha256 for file in self._corpus.files if file.path in unread}
-        learned = [one for one in provenance["learned_sha256"] if one not in hashes]
-        return {**provenance, "learned_sha256": learned}
+        kept = [one for one in provenance["learned_sha256"] if one not in hashes]
+        return {**provenance, "learned_sha256": kept}
 
     def _swap(self, stage_hash: str, commit: str | None, version: Mapping[str, Any]) -> dict[str, Any] | None:
         """Put the bundle of the new model, then that model, then its history, in the place of the old ones.

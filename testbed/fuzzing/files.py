@@ -109,7 +109,7 @@ class BundleReader(Reader):
     def prepare(self) -> None:
         """Files of a few bytes: what is in them is read elsewhere."""
         from contract.bundle.drafts import FOLDER, build_index, write_index
-        from contract.bundle.manifest import MANIFEST_FILE, write_bundle_manifest
+        from contract.bundle.manifest import MANIFEST_FILE, write_manifest_of
 
         (self.folder / "onnx").mkdir()
         for name in ("onnx/model.onnx", "tokenizer.json"):
@@ -118,7 +118,7 @@ class BundleReader(Reader):
         shape = {"layers": 2, "kv_heads": 2, "head_dim": 16, "hidden_size": 64, "vocab_size": 99, "max_positions": 128}
         prompt = {"prefix_token": "<p>", "suffix_token": "<s>", "middle_token": "<m>", "stop_tokens": ["<e>"]}
         confidence_threshold = {"positions": 9, "curve": [{"threshold": 0.5, "coverage": 0.5, "precision": 0.9}]}
-        write_bundle_manifest(
+        write_manifest_of(
             self.folder, {"prompt": prompt, "architecture": shape, "threshold": confidence_threshold, "licence": "MIT"}
         )
         self.seeds = [(self.folder / MANIFEST_FILE).read_bytes()]

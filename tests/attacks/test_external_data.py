@@ -16,7 +16,7 @@ import pytest
 from onnx import AttributeProto, ModelProto, SparseTensorProto, TensorProto, TrainingInfoProto, helper
 
 from contract.bundle.bundle import Bundle
-from contract.bundle.manifest import MODEL_FILE, read_manifest, write_bundle_manifest
+from contract.bundle.manifest import MODEL_FILE, read_manifest, write_manifest_of
 from contract.errors import SubmodelError
 from lsp_server.completion import open_completer
 
@@ -96,7 +96,7 @@ def hostile(tiny_bundle: Bundle, tmp_path: Path) -> Callable[..., Path]:
         change(model)
         (folder / MODEL_FILE).write_bytes(model.SerializeToString())
         manifest = {name: value for name, value in read_manifest(folder).items() if name not in ("schema", "files")}
-        write_bundle_manifest(folder, manifest)
+        write_manifest_of(folder, manifest)
         return folder
 
     return make

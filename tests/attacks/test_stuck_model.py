@@ -141,6 +141,29 @@ def test_a_process_that_stood_still_keeps_its_model(is_waited_for: bool, monkeyp
     run(test, monkeypatch)
 
 
+def test_a_job_that_is_silent_gets_its_time_again_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that asks now and then, and hangs up, would otherwise keep a stuck model for ever."""
+    now_s = 0.0
+    monkeypatch.setattr("lsp_server.worker.time", SimpleNamespace(monotonic=lambda: now_s))
+    worker, begun, release = Worker(), threading.Event(), threading.Event()
+
+    def job() -> None:
+        begun.set()
+        release.wait()
+
+    running = worker.submit(job)
+    begun.wait()
+    seen = []
+    for _ in range(3):
+        now_s += 2 * SILENT_S
+        worker.note_look(SILENT_S)
+        seen.append(worker.is_stuck())
+    release.set()
+    running.result()
+    worker.close()
+    assert seen == [False, True, True]
+
+
 def test_a_thread_that_was_given_up_ends_at_its_next_beat() -> None:
     first, second = Worker(), Worker()
     first.submit(first.beat).result()

@@ -498,7 +498,9 @@ def test_the_server_reads_within_the_bound(tmp_path: Path, monkeypatch: pytest.M
 
 def test_two_builds_that_end_together_are_both_on_the_list(clone: Path, tmp_path: Path) -> None:
     code = (
-        "import shutil, sys; from contract.bundle.bundle import *; from pathlib import Path\n"
+        "import shutil, sys; from pathlib import Path\n"
+        "from contract.bundle.bundle import replace_bundle\n"
+        "from contract.bundle.manifest import read_manifest, write_manifest\n"
         "with replace_bundle(Path(sys.argv[2])) as fresh:\n"
         "    shutil.copytree(sys.argv[1], fresh, dirs_exist_ok=True)\n"
         "    write_manifest(fresh, {**read_manifest(fresh), 'mark': sys.argv[2]})\n"

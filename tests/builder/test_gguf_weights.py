@@ -106,7 +106,7 @@ def test_progress_ends_at_the_whole(tmp_path):
         ),
         ({"llama.rope.scaling.type": ("string", "yarn")}, "RoPE scaling"),
         ({"llama.expert_count": ("uint32", 8)}, "mixture of experts"),
-        ({"llama.rope.freq_base": ("float32", float("inf"))}, "RoPE base inf"),
+        ({"llama.rope.freq_base": ("float32", float("inf"))}, "RoPE base (inf)"),
         ({"llama.context_length": None}, "no 'llama.context_length'"),
     ],
 )

@@ -17,7 +17,7 @@ import pytest
 
 from contract.bundle import previous
 from contract.bundle.bundle import MAX_CACHE_BYTES, Architecture, find_bundle, read_bundle, replace_bundle
-from contract.bundle.manifest import MANIFEST_FILE, MODEL_FILE, TOKENIZER_FILE, write_bundle_manifest, write_manifest
+from contract.bundle.manifest import MANIFEST_FILE, MODEL_FILE, TOKENIZER_FILE, write_manifest, write_manifest_of
 from contract.bundle.previous import MOST_KEPT, place_for, previous_bundles
 from contract.errors import BundleError, ExportError
 from contract.prompt import PromptFormat
@@ -32,7 +32,7 @@ def bundle(tmp_path: Path) -> Path:
     (folder / "onnx").mkdir(parents=True)
     (folder / MODEL_FILE).write_bytes(b"a graph" * 100)
     (folder / TOKENIZER_FILE).write_text("{}")
-    write_bundle_manifest(folder, {"prompt": PROMPT.to_json(), "architecture": ARCHITECTURE.to_json()})
+    write_manifest_of(folder, {"prompt": PROMPT.to_json(), "architecture": ARCHITECTURE.to_json()})
     return folder
 
 
@@ -51,7 +51,7 @@ def test_reads_what_was_written(bundle: Path) -> None:
 def test_what_file_managers_leave_is_no_file_of_the_bundle(bundle: Path) -> None:
     for name in (".DS_Store", "onnx/._model.onnx", "desktop.ini", "onnx/Thumbs.db"):
         (bundle / name).write_text("stray")
-    write_bundle_manifest(bundle, {"prompt": PROMPT.to_json(), "architecture": ARCHITECTURE.to_json()})
+    write_manifest_of(bundle, {"prompt": PROMPT.to_json(), "architecture": ARCHITECTURE.to_json()})
     assert set(read_bundle(bundle).manifest["files"]) == {MODEL_FILE, TOKENIZER_FILE}
 
 

@@ -76,7 +76,7 @@ def test_reads_any_float_type_from_shards(
         ({"head_dim": 24}, "heads of 24, and ONNX Runtime attends with multiples of 16"),
         ({"num_hidden_layers": 3}, "lacks 9 tensors, first model.layers.2"),
         ({"num_hidden_layers": 1}, "does not know, first model.layers.1"),
-        ({"intermediate_size": 64}, r"has the shape \(128, 64\), config.json wants \(64, 64\)"),
+        ({"intermediate_size": 64}, r"has the shape \(128, 64\), and config.json wants \(64, 64\)"),
         ({"hidden_size": "big"}, "hidden_size|big"),
         ({"vocab_size": None}, "lacks or misstates"),
         ({"model_type": None}, "names no model_type"),

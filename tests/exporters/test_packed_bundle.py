@@ -20,7 +20,7 @@ import pytest
 from typer.testing import CliRunner
 
 from contract.bundle.bundle import Bundle, read_bundle
-from contract.bundle.manifest import CHECKSUM, MANIFEST_FILE, MODEL_FILE, build_of, with_checksum, write_bundle_manifest
+from contract.bundle.manifest import CHECKSUM, MANIFEST_FILE, MODEL_FILE, build_of, with_checksum, write_manifest_of
 from contract.bundle.previous import previous_bundles
 from contract.bundle.trusted_builds import trust_build
 from contract.errors import BundleError, ExportError
@@ -39,7 +39,7 @@ def bundle(tiny_bundle: Bundle, tmp_path: Path) -> Path:
     (folder / "drafts").mkdir()
     (folder / "drafts" / "tokens.npy").write_bytes(b"the repository's code" * 50)
     manifest = {key: value for key, value in tiny_bundle.manifest.items() if key not in ("files", "schema")}
-    write_bundle_manifest(folder, {**manifest, "drafts": {"tokens": 9}})
+    write_manifest_of(folder, {**manifest, "drafts": {"tokens": 9}})
     return folder
 
 

@@ -21,7 +21,7 @@ from builder.checkpoint_writer import write_prompts
 from builder.fim_examples import FimExample
 from builder.learning_examples import make_examples
 from contract.bundle.bundle import Bundle, read_bundle
-from contract.bundle.manifest import write_bundle_manifest
+from contract.bundle.manifest import write_manifest_of
 from contract.bundle.threshold import ConfidenceThreshold, CurvePoint
 from contract.errors import BundleError
 from contract.prompt import PromptEncoder, shared_prefix
@@ -127,7 +127,7 @@ def test_with_the_suffix_first_a_key_computes_itself(
     shutil.copytree(tiny_bundle.folder, folder)
     manifest = {key: tiny_bundle.manifest[key] for key in ("prompt", "architecture")}
     prompt = {**manifest["prompt"], "suffix_first": True}
-    write_bundle_manifest(folder, {**manifest, "prompt": prompt})
+    write_manifest_of(folder, {**manifest, "prompt": prompt})
     before = "def width(self):\n    return self.right - self.left\n\n\ndef height(self):\n    "
     assert computed_after(Engine(read_bundle(folder), threads=1), before, typed, behind) <= len(typed) + 2
     plain = Engine(tiny_bundle, threads=1)

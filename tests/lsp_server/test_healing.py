@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, pre_tokenizers, processors
 
 from contract.bundle.bundle import read_bundle
-from contract.bundle.manifest import read_manifest, write_bundle_manifest
+from contract.bundle.manifest import read_manifest, write_manifest_of
 from contract.prompt import begun_text
 from lsp_server.completion import Completer
 from lsp_server.decoding.engine import Engine, FinishReason
@@ -134,7 +134,7 @@ def test_with_a_sentencepiece_tokenizer_nothing_is_taken_back(tiny_bundle, tmp_p
     marked.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="never")
     marked.decoder = decoders.Metaspace(prepend_scheme="never")
     marked.save(str(file))
-    write_bundle_manifest(folder, {k: v for k, v in read_manifest(folder).items() if k not in ("files", "checksum")})
+    write_manifest_of(folder, {k: v for k, v in read_manifest(folder).items() if k not in ("files", "checksum")})
     completer = Completer(Engine(read_bundle(folder), threads=1))
     for text in ("def f(self):\n    return sel", "x = "):
         completion = completer.complete(CompletionRequest(text=text, offset=len(text), max_tokens=4))

@@ -361,13 +361,13 @@ def test_the_server_outlives_a_bundle_whose_graph_is_garbage(tiny_bundle: Bundle
     """Hashes that are right, and bytes that are no model: as a stranger's bundle may be."""
     import shutil
 
-    from contract.bundle.manifest import MODEL_FILE, read_manifest, write_bundle_manifest
+    from contract.bundle.manifest import MODEL_FILE, read_manifest, write_manifest_of
 
     folder = tmp_path / "bundle"
     shutil.copytree(tiny_bundle.folder, folder)
     (folder / MODEL_FILE).write_bytes(os.urandom(1000))
     manifest = {name: value for name, value in read_manifest(folder).items() if name not in ("schema", "files")}
-    write_bundle_manifest(folder, manifest)
+    write_manifest_of(folder, manifest)
     options = ServerOptions(bundle=folder, trigger=TriggerOptions(debounce_min_ms=0, debounce_max_ms=0))
 
     async def test(client: Client) -> None:

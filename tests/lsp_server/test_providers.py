@@ -15,7 +15,7 @@ from onnxruntime import InferenceSession, IOBinding, OrtValue
 from onnxruntime.capi.onnxruntime_pybind11_state import RuntimeException
 
 from contract.bundle.bundle import Bundle, read_bundle
-from contract.bundle.manifest import write_bundle_manifest
+from contract.bundle.manifest import write_manifest_of
 from contract.errors import SubmodelError
 from lsp_server.decoding import decoder as decoder_module
 from lsp_server.decoding import engine as engine_module
@@ -246,7 +246,7 @@ def half_precision(bundle: Bundle, folder: Path) -> Bundle:
     save_graph(build_graph(Checkpoint(folder / "checkpoint"), Precision.FP16), folder / "bundle" / file)
     kept = {key: value for key, value in bundle.manifest.items() if key not in ("files", "schema")}
     variants = {"fp16": {"file": file, "quantization": "fp16", "parity": {}}}
-    write_bundle_manifest(folder / "bundle", {**kept, "quantization": "fp32", "variants": variants})
+    write_manifest_of(folder / "bundle", {**kept, "quantization": "fp32", "variants": variants})
     return read_bundle(folder / "bundle")
 
 

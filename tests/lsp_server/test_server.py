@@ -132,15 +132,22 @@ def test_the_battery_is_read_beside_the_event_loop() -> None:
             readers.append(threading.current_thread())
             return Power()
 
-        client.server.session.meter = PowerMeter(lambda: now, read, jobs.append)
+        def note(job: Callable[[], None]) -> None:
+            jobs.append(threading.Thread(target=job))
+
+        client.server.session.meter = PowerMeter(lambda: now, read, note)
         client.server.send_status()  # the first one, as the server starts
         now += READ_EVERY_S
         readers.clear()
         client.server.send_status()
         assert (readers, len(jobs)) == ([], 1)
-        await client.ask("submodel/status", {}, 2)
-        assert len(readers) == 1, "who asks gets a new reading"
-        assert threading.main_thread() not in readers
+        asked = asyncio.create_task(client.ask("submodel/status", {}, 2))
+        while len(jobs) < 2:
+            await asyncio.sleep(0.001)
+        assert not asked.done()
+        jobs[1].start()
+        await asked
+        assert readers == [jobs[1]], "who asks gets a new reading, beside the event loop"
 
     follow_status(test)
 

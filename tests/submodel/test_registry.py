@@ -36,7 +36,7 @@ from typer.testing import CliRunner
 from builder.bases.catalogue import CACHE_VARIABLE
 from contract.bundle.bundle import WORKSPACE_BUNDLE, Bundle, find_trusted_bundle, read_bundle
 from contract.bundle.drafts import FOLDER as DRAFTS
-from contract.bundle.manifest import MANIFEST_FILE, MODEL_FILE, build_of, write_bundle_manifest, write_manifest
+from contract.bundle.manifest import MANIFEST_FILE, MODEL_FILE, build_of, write_manifest, write_manifest_of
 from contract.bundle.previous import previous_bundles
 from contract.bundle.trusted_builds import forget_build, trust_build
 from contract.errors import CorpusError, RegistryError
@@ -732,7 +732,7 @@ def test_without_drafts(tiny_bundle: Bundle, repository: Path, tmp_path: Path) -
     bundle = Path(shutil.copytree(tiny_bundle.folder, tmp_path / "bundle"))
     (bundle / DRAFTS).mkdir()
     (bundle / DRAFTS / "tokens.npy").write_bytes(b"the repository's code")
-    write_bundle_manifest(bundle, {**tiny_bundle.manifest, "drafts": {"tokens": 9}})
+    write_manifest_of(bundle, {**tiny_bundle.manifest, "drafts": {"tokens": 9}})
     settings = PublishSettings(
         folder=bundle,
         registry=tmp_path / "slim",
