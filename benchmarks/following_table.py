@@ -33,16 +33,10 @@ def main() -> None:
     for unit, scale in SCALES.items():
         print()
         print_head(f"gain in {unit}", "lines", "update", "build", f"update less {GOAL:g} of the build's")
-        asked = {name: points for name, points in histories.items() if _has(points, unit)}
-        for name, points in asked.items():
+        for name, points in histories.items():
             _print_gains(name, points, unit, scale)
-        if len(asked) > 1:
-            _print_gains(TOGETHER, [point for points in asked.values() for point in points], unit, scale)
-
-
-def _has(points: Sequence[Mapping[str, Any]], unit: str) -> bool:
-    """Whether the positions of these points were asked for the unit; earlier runs have no bits."""
-    return unit == "lines right" or all("bits" in model for point in points for model in point["models"].values())
+        if len(histories) > 1:
+            _print_gains(TOGETHER, [point for points in histories.values() for point in points], unit, scale)
 
 
 def _print_gains(name: str, points: Sequence[Mapping[str, Any]], unit: str, scale: float) -> None:
