@@ -12,16 +12,15 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-import torch
 
 from contract.errors import BuildError
-from contract.versions import PROGRAM
 from submodel.build.build_settings import BuildSettings
 from submodel.build.paths import prepare_output
 from submodel.fleet import git_source
 from submodel.fleet.git_source import FetchError, ask_commit, check_address, fetch, is_address, without_password
 from submodel.fleet.identity import COMMIT
-from submodel.fleet.task import Task, build_repository, describe
+from submodel.fleet.task import build_repository, describe
+from testbed.fleet_tasks import make_task
 from testbed.git import git
 
 EXEC_PATH = subprocess.run(["git", "--exec-path"], capture_output=True, text=True, check=False).stdout.strip()
@@ -239,20 +238,8 @@ def test_a_fetched_repository_is_built_and_its_files_do_not_stay(
 
     monkeypatch.setattr("submodel.build.pipeline.run_build", run_build)
     monkeypatch.setattr("builder.bases.resolve.resolve_base", lambda *words, **options: SimpleNamespace(sha256="b"))
-    task = Task(
-        name=name,
-        source=f"{address}/{name}/.git",
-        fingerprint=COMMIT + git(repository, "rev-parse", "HEAD"),
-        base="b",
-        base_sha256="b",
-        build={},
-        work=str(tmp_path / "work"),
-        program=PROGRAM,
-        dtype="float32",
-        cores=torch.get_num_threads(),
-        time_limit_s=60.0,
-        run="now",
-    )
+    commit = COMMIT + git(repository, "rev-parse", "HEAD")
+    task = make_task(tmp_path / "work", name=name, source=f"{address}/{name}/.git", fingerprint=commit)
     outcome = build_repository(describe(task))
     assert built == [(name, "x = 1\n")]
     assert ("reason" in outcome) is (error is not None)

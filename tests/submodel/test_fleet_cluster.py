@@ -16,23 +16,11 @@ from submodel.fleet import cluster
 from submodel.fleet.cluster import HEAD_LOSSES, build_on_cluster
 from submodel.fleet.fleet_file import TaskPart
 from submodel.fleet.task import Task
+from testbed.fleet_tasks import make_task
 
 
 def task_of(name: str) -> Task:
-    return Task(
-        name=name,
-        source="",
-        fingerprint="",
-        base="",
-        base_sha256="",
-        build={},
-        work="",
-        program="",
-        cores=1,
-        dtype="float32",
-        time_limit_s=60,
-        run="",
-    )
+    return make_task(Path(), name=name, cores=1)
 
 
 class RayError(Exception):

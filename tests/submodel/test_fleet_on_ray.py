@@ -19,12 +19,12 @@ import pytest
 import torch
 
 from contract.console import StageDisplay
-from contract.versions import PROGRAM
 from submodel.build.lock import build_lock
 from submodel.fleet import fleet_run
 from submodel.fleet.fleet_run import FleetSettings, run_fleet
 from submodel.fleet.layout import FETCHED, LOG, OVER_TIME
-from submodel.fleet.task import Task, build_repository, describe
+from submodel.fleet.task import build_repository, describe
+from testbed.fleet_tasks import make_task
 from testbed.models import save_base
 from testbed.python_files import write_python
 
@@ -135,15 +135,14 @@ def kill(title: str) -> bool:
 def test_a_build_that_takes_too_long_ends_in_a_sentence(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its process was killed at the limit, and the next try of the same run reports it."""
     monkeypatch.setattr("submodel.fleet.task._build", lambda task, folder: "files:")
-    settings = dict.fromkeys(("source", "fingerprint", "base", "base_sha256", "program", "dtype"), "")
-    one = Task(name="one", build={}, work=str(place / "work"), cores=1, time_limit_s=60, run="now", **settings)
+    one = make_task(place / "work")
     assert "reason" not in build_repository(describe(one))
     (place / "work" / "one" / OVER_TIME).write_text("now")
     (place / "work" / "one" / FETCHED).mkdir()
     outcome = build_repository(describe(one))
     assert not (place / "work" / "one" / FETCHED).exists()
     assert outcome["reason"] == "It took longer than 1 minutes; raise time_limit_minutes."
-    assert "reason" not in build_repository(describe(Task(**{**describe(one), "run": "later"})))
+    assert "reason" not in build_repository(describe(replace(one, run="later")))
 
 
 @pytest.mark.parametrize(
@@ -162,20 +161,8 @@ def test_a_machine_with_another_program_or_other_weights_builds_nothing(
     monkeypatch.setattr("builder.bases.resolve.resolve_base", lambda *words, **options: SimpleNamespace(sha256="b"))
     (tmp_path / "source").mkdir()
     (tmp_path / "source" / "a.py").write_text("x = 1\n")
-    task = Task(
-        name="one",
-        source=str(tmp_path / "source"),
-        fingerprint="files:",
-        base="the base b",
-        base_sha256="b",
-        build={},
-        work=str(tmp_path / "work"),
-        program=PROGRAM,
-        dtype="float32",
-        cores=torch.get_num_threads(),
-        time_limit_s=60.0,
-        run="now",
-    )
+    source = str(tmp_path / "source")
+    task = make_task(tmp_path / "work", source=source, fingerprint="files:", base="the base b")
     assert "reason" not in build_repository(describe(task))
     assert len(built) == 1
     assert sentence in build_repository(describe(replace(task, **differs)))["reason"]  # type: ignore[arg-type]
@@ -188,20 +175,7 @@ def test_what_an_earlier_try_still_reads_is_not_fetched_again(tmp_path: Path, mo
     monkeypatch.setattr("submodel.fleet.task.fetch", lambda source, commit, folder: fetched.append(commit))
     monkeypatch.setattr("submodel.fleet.task.LOCK_WAIT_S", 0.0)
     monkeypatch.setattr("builder.bases.resolve.resolve_base", lambda *words, **options: SimpleNamespace(sha256="b"))
-    task = Task(
-        name="one",
-        source="https://example.com/acme/app",
-        fingerprint=f"commit:{'0' * 40}",
-        base="b",
-        base_sha256="b",
-        build={},
-        work=str(tmp_path),
-        program=PROGRAM,
-        dtype="float32",
-        cores=torch.get_num_threads(),
-        time_limit_s=60.0,
-        run="now",
-    )
+    task = make_task(tmp_path, source="https://example.com/acme/app", fingerprint=f"commit:{'0' * 40}")
     (tmp_path / "one").mkdir()
     with build_lock(tmp_path / "one"):
         outcome = build_repository(describe(task))

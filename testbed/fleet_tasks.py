@@ -1,0 +1,30 @@
+"""Tasks of a fleet, for tests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from contract.versions import PROGRAM
+from submodel.fleet.task import Task
+
+
+def make_task(work: Path, **differs: Any) -> Task:
+    """Return a task of this machine and program, whose base has the SHA-256 "b", with the fields that differ."""
+    facts: dict[str, Any] = {
+        "name": "one",
+        "source": "",
+        "fingerprint": "",
+        "base": "b",
+        "base_sha256": "b",
+        "build": {},
+        "work": str(work),
+        "program": PROGRAM,
+        "cores": torch.get_num_threads(),
+        "dtype": "float32",
+        "time_limit_s": 60.0,
+        "run": "now",
+    }
+    return Task(**facts | differs)
