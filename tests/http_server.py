@@ -35,7 +35,8 @@ try:
     main()
 finally:
     unwanted = {{"torch", "transformers", "onnx", "onnx_ir", "optimum", "safetensors", "pygls", "lsprotocol"}}
-    print("loaded:", sorted(unwanted & set(sys.modules)), file=sys.stderr)
+    found = str(sorted(unwanted & set(sys.modules)))
+    sys.stderr.write("loaded: " + found + chr(10))  # at once: a thread may log meanwhile
 """
 
 
