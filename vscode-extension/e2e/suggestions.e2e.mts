@@ -112,10 +112,10 @@ test('snoozed, nothing comes by itself, but it does when asked for', async () =>
 test('the pause on battery is a setting that a command turns over, and that the running server takes', async () => {
   await editor.untilStatus(/ready/);
   const pid = editor.server();
-  await editor.run('submodel: Pause on Battery, or No Longer');
+  await editor.run('submodel: Toggle Pause on Battery');
   await editor.untilNotification(/On battery, there are no suggestions/);
-  await editor.run('submodel: Pause on Battery, or No Longer');
-  await editor.untilNotification(/On battery, suggestions come sparingly/);
+  await editor.run('submodel: Toggle Pause on Battery');
+  await editor.untilNotification(/On battery, there are fewer suggestions/);
   await editor.goToEnd();
   await editor.type(TYPED);
   await editor.untilGhost();

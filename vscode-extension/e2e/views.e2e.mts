@@ -65,7 +65,7 @@ test('the report opens in a tab', async () => {
 });
 
 test.each([
-  ['submodel: Explain the Last Suggestion', 'nothing was asked for yet'],
+  ['submodel: Explain the Last Suggestion', 'no suggestion was requested yet'],
   ['submodel: Show Statistics', 'accepted characters'],
 ])('%s: a page with the answer of the server', async (title, words) => {
   await editor.run(title);
