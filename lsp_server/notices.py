@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import uuid
 from pathlib import Path
 
 from lsprotocol import types
+from pygls.exceptions import JsonRpcException
 from pygls.lsp.server import LanguageServer
 
 from contract.plain_text import plain
@@ -13,6 +16,7 @@ from lsp_server.drift import Drift
 
 log = logging.getLogger(__name__)
 
+PROGRESS_TIMEOUT_S = 5.0  # for a client to agree to a progress bar
 _RELOAD = "Then run the command submodel.reload, or restart the language server."
 
 
@@ -67,6 +71,30 @@ class Notices:
     def forget(self) -> None:
         """Say everything again."""
         self._said.clear()
+
+    async def show_loading(self, bundle: Path, loading: asyncio.Task[bool]) -> None:
+        """Wait until a bundle is loaded or has failed, with a progress bar where the client has one."""
+        token = await self._begin_progress(f"loading {bundle}")
+        message = "failed"
+        try:
+            message = "ready" if await loading else message
+        finally:
+            if token is not None:
+                self._client.work_done_progress.end(token, types.WorkDoneProgressEnd(message=message))
+
+    async def _begin_progress(self, message: str) -> str | None:
+        """Show a progress bar and return its token; None if the client does not want one."""
+        window = self._client.client_capabilities.window
+        if window is None or not window.work_done_progress:
+            return None
+        token = str(uuid.uuid4())
+        try:
+            await asyncio.wait_for(self._client.work_done_progress.create_async(token), PROGRESS_TIMEOUT_S)
+        except (TimeoutError, JsonRpcException):  # the client does not want it after all
+            return None
+        begin = types.WorkDoneProgressBegin(title="submodel", message=message, cancellable=False)
+        self._client.work_done_progress.begin(token, begin)
+        return token
 
     def _is_first(self, about: str) -> bool:
         """Whether nothing was said of it before; from now on it was."""

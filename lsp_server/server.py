@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-import uuid
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
@@ -16,7 +15,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from lsprotocol import types
-from pygls.exceptions import JsonRpcException
 from pygls.lsp.server import LanguageServer
 from pygls.uris import to_fs_path
 
@@ -54,7 +52,6 @@ _NOT_KEPT = (
     "open it again"
 )
 RETRY_S = 0.2  # until a resting cursor is looked at again, if the model was at work or the allowance was used up
-PROGRESS_TIMEOUT_S = 5.0  # for a client to agree to a progress bar
 
 
 class CompletionServer(LanguageServer):
@@ -433,29 +430,9 @@ class CompletionServer(LanguageServer):
         # Waited for at once: its worker may be given up while the client is asked for a progress bar.
         loading = asyncio.create_task(self._is_loaded(self.service.load(bundle, threads)))
         try:
-            if (token := await self._begin_progress(f"loading {bundle}")) is None:
-                await loading
-                return
-            message = "failed"
-            try:
-                message = "ready" if await loading else message
-            finally:
-                self.work_done_progress.end(token, types.WorkDoneProgressEnd(message=message))
+            await self.notices.show_loading(bundle, loading)
         finally:
             loading.cancel()
-
-    async def _begin_progress(self, message: str) -> str | None:
-        """Show a progress bar and return its token; None if the client does not want one."""
-        if not self._has_progress():
-            return None
-        token = str(uuid.uuid4())
-        try:
-            await asyncio.wait_for(self.work_done_progress.create_async(token), PROGRESS_TIMEOUT_S)
-        except (TimeoutError, JsonRpcException):  # the client does not want it after all
-            return None
-        begin = types.WorkDoneProgressBegin(title="submodel", message=message, cancellable=False)
-        self.work_done_progress.begin(token, begin)
-        return token
 
     async def _is_loaded(self, loading: Future[None]) -> bool:
         """Wait for a bundle, and return whether it is loaded; if not, the service's `bundles` say why."""
@@ -469,10 +446,6 @@ class CompletionServer(LanguageServer):
                 return False  # its worker was given up before it came to it
             raise
         return True
-
-    def _has_progress(self) -> bool:
-        window = self.client_capabilities.window
-        return bool(window is not None and window.work_done_progress)
 
     def _text_of(self, uri: str) -> str | None:
         document = self.document(uri)
