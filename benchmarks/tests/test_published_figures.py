@@ -19,6 +19,7 @@ FRONT = (ROOT / "README.md").read_text("utf-8")
 README = " ".join(FRONT.split())
 PAGE = (ROOT / "docs" / "results.md").read_text("utf-8")
 WORDS = " ".join(PAGE.split())
+SUMMARY = WORDS.partition("## What these figures do not show")[0]
 Rows = list[list[str]]
 
 LATER, HELD_OUT = "lines added later", "held-out lines"
@@ -191,6 +192,12 @@ def test_more_minutes_on_larger_repositories(capsys: pytest.CaptureFixture[str])
             seconds, _, *figures = printed[f"{pair}, {kind}"]
             assert rows.pop(f"{name}, {kind}") == [seconds, *figures]
     assert rows == {}
+    printed = pair_rows(capsys, ["gson-v22-20min:gson-v22"])
+    for kind, *figures in table("| gson, 150 lines of each kind | seconds, 20 and 4.5 minutes |"):
+        row = printed.pop(f"gson-v22-20min:gson-v22, {kind}")
+        assert figures == [row[0], *row[2:]]
+        assert row[3].replace("-", "−") in SUMMARY
+    assert all(name.startswith("all, ") for name in printed)
 
 
 def pair_rows(capsys: pytest.CaptureFixture[str], pairs: Sequence[str]) -> dict[str, list[str]]:
