@@ -54,8 +54,12 @@ def write_result(name: str, document: Mapping[str, Any], packages: tuple[str, ..
 
     packages: those whose versions are added to what `describe_versions` names.
     """
-    versions = describe_versions() | installed_versions(packages)
-    write_document(name, {"machine": describe_machine(), "versions": versions, **document})
+    added: dict[str, Any] = {}
+    if "machine" not in document:
+        added["machine"] = describe_machine()
+    if "versions" not in document:
+        added["versions"] = describe_versions() | installed_versions(packages)
+    write_document(name, {**added, **document})
 
 
 def write_document(name: str, document: Mapping[str, Any]) -> None:

@@ -284,8 +284,8 @@ def gains(points: Sequence[Mapping[str, Any]], read: Read) -> dict[str, Any] | N
         for point in whole:
             never, updated, built = (read(point["models"][arm]) for arm in ARMS)
             gained = [
-                update * (after - before) + build * (anew - before)
-                for before, after, anew in zip(never, updated, built, strict=True)
+                update * (after - before) + build * (rebuilt - before)
+                for before, after, rebuilt in zip(never, updated, built, strict=True)
             ]
             groups.append(clusters_of(point["clusters"], gained))
         return clustered_mean(groups)

@@ -19,10 +19,10 @@ from contextlib import suppress
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
-import psutil
-
 if TYPE_CHECKING:
     from multiprocessing.process import BaseProcess
+
+    import psutil
 
 # What Windows can start without a shell. npm is `npm.cmd` there, beside a shell script named `npm`.
 _ENDINGS: tuple[str, ...] = (".com", ".exe", ".bat", ".cmd") if sys.platform == "win32" else ("",)
@@ -81,6 +81,8 @@ def _absolute(entries: str) -> list[str]:
 
 def processes_below(pid: int) -> list[psutil.Process]:
     """Return what a process has started, and what that has; nothing if it has ended, or can't be looked at."""
+    import psutil  # where it is needed: the server starts without it
+
     try:
         return list(psutil.Process(pid).children(recursive=True))
     except psutil.Error:  # it has ended, or /proc is hidden
@@ -89,6 +91,8 @@ def processes_below(pid: int) -> list[psutil.Process]:
 
 def kill_each(processes: Iterable[psutil.Process]) -> None:
     """Kill processes; those that have ended meanwhile are passed over."""
+    import psutil
+
     for process in processes:
         with suppress(psutil.Error):
             process.kill()

@@ -68,7 +68,8 @@ class LoadedBundles:
     def load(self, folder: Path, threads: int | None) -> None:
         """Load a bundle, again if it is loaded. Raises SubmodelError; its state says why.
 
-        What is in memory stays there if the files are not whole, as while another bundle is copied over them.
+        What is in memory stays there if the files are not whole, as while another bundle is copied over them. A thread
+        that was given up meanwhile ends at the next beat, before it sets a state over that of its successor.
         """
         self.is_loading = True
         try:

@@ -114,7 +114,9 @@ class PowerMeter:
         return self._power
 
     async def renew(self) -> None:
-        """Wait for a reading that is fresh enough, which is made beside."""
+        """Wait for a reading that is fresh enough. A new one is made beside."""
+        if not self._is_old():
+            return
         loop = asyncio.get_running_loop()
         renewed = asyncio.Event()
 

@@ -38,7 +38,7 @@ from lsp_server.positions import Encoding
 from lsp_server.power import Policy
 from lsp_server.repositories import REREAD_S, Repositories, is_of
 from lsp_server.request import ClientCursor, Completion, CompletionRequest, line_end_of, path_in
-from lsp_server.service import QUIET_S, CompletionService
+from lsp_server.service import QUIET_S, CompletionService, is_dropped
 from lsp_server.session import Session
 from lsp_server.status import describe_status
 from lsp_server.wire import TolerantProtocol, lenient_converter
@@ -441,9 +441,8 @@ class CompletionServer(LanguageServer):
         except SubmodelError:
             return False
         except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if loading.cancelled() and task is not None and not task.cancelling():
-                return False  # its worker was given up before it came to it
+            if is_dropped(loading):
+                return False  # with its worker, which was given up
             raise
         return True
 

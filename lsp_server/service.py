@@ -176,9 +176,8 @@ class CompletionService:
         try:
             return await self.settle(answer)
         except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if answer.cancelled() and task is not None and not task.cancelling():
-                return None  # by `supersede`, before the worker came to it
+            if is_dropped(answer):
+                return None  # by `supersede`
             raise
         finally:
             unwanted.set()
@@ -412,6 +411,12 @@ class CompletionService:
         except Exception:  # of the code that reads the document
             log.exception("Nothing recalled")
             return None
+
+
+def is_dropped(job: Future[Any]) -> bool:
+    """Return whether a job was cancelled before its worker came to it, and not the task that waits for it."""
+    task = asyncio.current_task()
+    return job.cancelled() and task is not None and not task.cancelling()
 
 
 def _has_ended(future: Future[Any]) -> bool:

@@ -20,7 +20,7 @@ def use(service: CompletionService, completer: object, bundle: Path = BUNDLE) ->
 
 
 class SlowCompleter:
-    """Answers with its text when it is released; stops when it is told to, as an engine between tokens."""
+    """Answers with the request's text once it is released. Stops on request, as an engine does between two tokens."""
 
     def __init__(self) -> None:
         self.started: list[str] = []
