@@ -42,7 +42,7 @@ def describe_status(
             "load": read_load(),
             "policy": policy.value,
         },
-        "threads": session.threads(),
+        "threads": session.threads() or power.cores,
         "memoryBytes": memory_bytes(),
         "latencyMs": session.tracker.statistics.latency(),
         "bundles": [_describe_bundle(session, repositories, *one) for one in bundles.items()],

@@ -164,6 +164,8 @@ def test_readme_has_the_lines_right(leads: Mapping[tuple[str, ...], list[str]]) 
         assert [row[1:] for row in found] == [[own, other, difference, *beside]]
         by, within = leads[kind, WHOLE, "all that have it", UNTUNED][5].removeprefix("+").split(" ", 1)
         assert f"by {by} {within}" in README or f"by {by} points {within}" in README
+    _, _, own, _, other, _ = leads[HELD_OUT, WHOLE, "all", BETTER]
+    assert f"completes {own} of lines in files that it has not seen. Its base in llama.cpp completes {other}," in README
     tuned = [leads[kind, WHOLE, "all that have it", TUNED] for kind in (HELD_OUT, LATER)]
     shares, points = ([row[place].split(" ")[0].removeprefix("+") for row in tuned] for place in (4, 5))
     assert f"completes {shares[0]} % and {shares[1]} %." in README

@@ -385,6 +385,16 @@ def test_the_status_bears_a_time_that_no_calendar_has(tiny_bundle: Bundle, tmp_p
     assert [bundle["builtAt"] for bundle in status["bundles"]] == ["1970-01-01T00:00:00+00:00"]
 
 
+@pytest.mark.parametrize(("threads", "on_battery", "said"), [(None, False, 8), (None, True, 4), (3, False, 3)])
+def test_the_status_says_how_many_cores_the_model_uses(
+    threads: int | None, on_battery: bool, said: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lsp_server.power.default_threads", lambda: 8)
+    session, _ = make(options=ServerOptions(threads=threads), power=Power(on_battery=on_battery))
+    status = describe_status(session, BundleFinder(), Repositories(), version="1", is_started=True)
+    assert status["threads"] == said
+
+
 def test_low_battery_takes_no_more_cores_than_a_full_one() -> None:
     options = ServerOptions(threads=4)
     for percent in (80.0, 5.0):
