@@ -91,6 +91,7 @@ class _Shown:
     text: str
     language: str
     is_whole: bool = True  # its last line is; else time or tokens ran out within it
+    moved: int = 0  # characters by which accepting it moves its begin to the left
     typed: int = 0
     is_counted: bool = False
     is_partly_accepted: bool = False
@@ -123,17 +124,34 @@ class AcceptanceTracker:
         self._last_end: tuple[str, int] | None = None
         self._client_reports = False
 
-    def sent(self, id: int, uri: str, offset: int, text: str, language: str | None, *, is_whole: bool = True) -> None:
+    def sent(
+        self,
+        id: int,
+        uri: str,
+        offset: int,
+        text: str,
+        language: str | None,
+        *,
+        is_whole: bool = True,
+        moved: int = 0,
+    ) -> None:
         """Note a suggestion that was sent to the client. Its rest, while the user types it, has the same id.
 
-        `is_whole`: its last line is; else the rest of that line is asked for once it is accepted.
+        `is_whole`: its last line is; else the rest of that line is asked for once it is accepted. `moved`: it begins so
+        many characters further left once it is accepted, since its line is indented less then.
         """
         if self._shown is not None and self._shown.id == id:
             return
         self._close()
         self._typed_out = None
         self._shown = _Shown(
-            id=id, uri=uri, offset=offset, text=text, language=language or "unknown", is_whole=is_whole
+            id=id,
+            uri=uri,
+            offset=offset,
+            text=text,
+            language=language or "unknown",
+            is_whole=is_whole,
+            moved=moved,
         )
         if not self._client_reports:
             self._count(self._shown)
@@ -172,6 +190,8 @@ class AcceptanceTracker:
         shown = self._shown
         if shown is None or shown.uri != uri or not edits:
             return
+        if shown.moved and edits[0].start < shown.offset:  # its line was indented less, as by accepting it
+            shown.offset, shown.moved = shown.offset - shown.moved, 0
         typed = shared_prefix(text[shown.offset : shown.offset + len(shown.text)], shown.text)
         gained = typed - shown.typed
         if edits[0].start > shown.offset + shown.typed or typed == 0:

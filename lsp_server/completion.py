@@ -239,8 +239,9 @@ class Completer:
     def _confidence(self, completion: Completion, prompt: Prompt, answer: Generation) -> float:
         """Return the product of the probabilities of the shown text's tokens and of the token after them."""
         raw = without_start(answer.text, prompt.start)
-        shown_from = len(prompt.start) + begun_characters(raw, prompt.request)
-        shown_to = shown_from + len(completion.text)
+        begin = len(prompt.start) + begun_characters(raw, prompt.request)
+        shown_to = begin + len(completion.text)
+        shown_from = begin if completion.indent is None else len(prompt.start)  # that the line begins further left, too
         detokenizer = Detokenizer(self._engine.encoder.tokenizer, prompt.ids)
         logarithm, end = 0.0, 0
         for count, probability in enumerate(answer.probabilities, start=1):

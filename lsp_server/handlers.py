@@ -97,9 +97,13 @@ def register_handlers(server: CompletionServer) -> None:
 
         def item(candidate: Completion) -> types.InlineCompletionItem:
             text = request.client.to_insert(candidate.text)
+            begin = start
+            if candidate.indent is not None:
+                begin = types.Position(start.line, 0)
+                text = candidate.indent + request.line_before[len(request.indent) :] + text
             return types.InlineCompletionItem(
                 insert_text=text if info is None else info.text + text,
-                range=types.Range(start=start, end=_behind(request, candidate, end, ls)),
+                range=types.Range(start=begin, end=_behind(request, candidate, end, ls)),
                 command=None if candidate is other else _accepted(candidate),
             )
 

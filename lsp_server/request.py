@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -62,6 +63,7 @@ class CompletionRequest:
     bundle: Path | None = None  # the one to ask
     client: ClientCursor = field(default_factory=ClientCursor)
     is_invoked: bool = False  # asked for by hand
+    may_reindent: bool = False  # the client can replace the white space that the cursor's line begins with
     refusal: str | None = None  # why the document can't be completed at all
     # What the session adds:
     options: ServerOptions = WHEN_ASKED
@@ -110,6 +112,11 @@ class CompletionRequest:
         """The white space that the cursor's line begins with, up to the cursor."""
         return self.line_before[: len(self.line_before) - len(self.line_before.lstrip(" \t"))]
 
+    def with_indent(self, indent: str) -> CompletionRequest:
+        """Return the request as if the cursor's line began with other white space."""
+        begin = self.text[: self.line_start] + indent + self.line_before[len(self.indent) :]
+        return replace(self, text=begin + self.text[self.offset :], offset=len(begin))
+
     @cached_property
     def is_blank_before(self) -> bool:
         """Whether only white space stands before the cursor on its line."""
@@ -118,13 +125,16 @@ class CompletionRequest:
     @cached_property
     def previous_line(self) -> str:
         """The nearest line above that is not blank; "" if there is none."""
+        return next(self.lines_above(), "")
+
+    def lines_above(self) -> Iterator[str]:
+        """Yield the lines above the cursor's that are not blank, the nearest first."""
         end = self.line_start - 1
         while end > 0:
             start = self.text.rfind("\n", 0, end) + 1
             if (line := self.text[start:end]).strip():
-                return line
+                yield line
             end = start - 1
-        return ""
 
     @cached_property
     def next_line(self) -> str:
@@ -145,6 +155,7 @@ class Completion:
 
     text: str = ""
     replaces: int = 0  # characters right of the cursor whose place it takes
+    indent: str | None = None  # what the line begins with once it is accepted; None: as it does now
     milliseconds: float = 0.0  # of the model
     tokens: int = 0  # generated ones, those of the text that is not shown included
     prompt_tokens: int = 0

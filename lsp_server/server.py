@@ -239,6 +239,7 @@ class CompletionServer(LanguageServer):
             bundle=bundle,
             client=cursor,
             is_invoked=is_invoked,
+            may_reindent=info is None and _announces(self.client_capabilities, "submodelIndentation"),
             refusal=None if document.is_kept else _TOO_LONG if document.is_too_long else _NOT_KEPT,
         )
 
@@ -368,7 +369,7 @@ class CompletionServer(LanguageServer):
         if said == self._sent:
             return
         self._sent = said
-        if _wants_status(self.client_capabilities.experimental):
+        if _announces(self.client_capabilities, "submodelStatus"):
             self.protocol.notify(STATUS, document)
 
     def close(self) -> None:
@@ -469,7 +470,9 @@ def _is_gone(bundle: Path) -> bool:
     return not is_file(manifest, if_silent=True)  # the new one may have come between the two looks
 
 
-def _wants_status(experimental: object) -> bool:
+def _announces(capabilities: types.ClientCapabilities, name: str) -> bool:
+    """Return whether a client has one of this server's own capabilities (docs/protocol.md)."""
+    experimental = capabilities.experimental
     if isinstance(experimental, dict):
-        return bool(experimental.get("submodelStatus"))
-    return bool(getattr(experimental, "submodelStatus", False))
+        return bool(experimental.get(name))
+    return bool(getattr(experimental, name, False))

@@ -276,9 +276,10 @@ class Session:
 
     def _request_after(self, request: CompletionRequest, shown: Completion) -> CompletionRequest | None:
         """Return the next request if a suggestion is accepted: an automatic one, since nobody asks for it by hand."""
+        place = request if shown.indent is None else request.with_indent(shown.indent)
         after = place_after_accepting(
-            request.text,
-            request.offset,
+            place.text,
+            place.offset,
             shown.text,
             shown.replaces,
             is_whole=shown.is_line_whole,
@@ -411,7 +412,10 @@ class Session:
         self._end(trace, Outcome.SHOWN, reason, text=completion.text)
         client, text = request.client, request.client.with_line_ends(completion.text)
         is_whole = completion.is_line_whole
-        self.tracker.sent(completion.trace_id, client.uri, client.offset, text, trace.language, is_whole=is_whole)
+        moved = 0 if completion.indent is None else len(request.indent) - len(completion.indent)
+        self.tracker.sent(
+            completion.trace_id, client.uri, client.offset, text, trace.language, is_whole=is_whole, moved=moved
+        )
         return completion
 
     def _refused(self, trace: Trace, step: Step) -> Completion | None:

@@ -19,6 +19,11 @@ def width(white_space: str) -> int:
     return columns
 
 
+def columns_of(line: str) -> int:
+    """Return the columns of a line's indentation."""
+    return width(line[: len(line) - len(line.lstrip())])
+
+
 def indent_unit(text: str, offset: int = 0) -> str | None:
     r"""Return what the document indents with around `offset`: "\t", or so many spaces; None if nothing shows it."""
     text = text[max(0, offset - _SHOWN_CHARS) : offset + _SHOWN_CHARS]

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from lsp_server.request import Completion, CompletionRequest
 from lsp_server.suggestion import filters, right_side, stops
 from lsp_server.suggestion.brackets import QUOTES, SIDE_CHARS, open_at_end
-from lsp_server.suggestion.indentation import strip_typed
+from lsp_server.suggestion.indentation import columns_of, indent_unit, reindent, strip_typed, width
 from lsp_server.suggestion.steps import Action, Change, Rejection, Step
 from lsp_server.suggestion.stops import Cut, Stop
 
@@ -51,7 +51,11 @@ def reads_from_column_0(request: CompletionRequest) -> bool:
 
 def is_done(raw: str, request: CompletionRequest) -> bool:
     """Return whether a stop ends the answer; `raw` is the model's text so far."""
-    return _first_cut(_from_cursor(raw, request)[0], request, is_final=False) is not None
+    text, is_dedented = _from_cursor(raw, request)
+    if is_dedented and request.options.stops.dedent:
+        outer = _outdented(raw, request)
+        return outer is None or _first_cut(text, outer, is_final=False) is not None
+    return _first_cut(text, request, is_final=False) is not None
 
 
 def refine(
@@ -63,10 +67,16 @@ def refine(
     """
     steps: list[Step] = []
     text, is_dedented = _from_cursor(raw, request)
+    indent: str | None = None
     if is_dedented and request.options.stops.dedent:
-        detail = "the model ends the block here, whose indentation is typed already"
-        step = Step(name="dedent", kind="stop", action="rejected", detail=detail, before=raw)
-        return Completion(rule="dedent", steps=(step,))
+        outer = _outdented(raw, request)
+        if outer is None:
+            detail = "the model ends the block here, whose indentation is typed already"
+            step = Step(name="dedent", kind="stop", action="rejected", detail=detail, before=raw)
+            return Completion(rule="dedent", steps=(step,))
+        detail = "the line belongs to an outer block, and the editor has indented it"
+        steps.append(Step(name="dedent", kind="stop", action="changed", detail=detail, before=raw, after=text))
+        request, indent = outer, outer.indent
     cut = _first_cut(text, request, is_final=True)
     if cut is not None:
         name, where = cut
@@ -84,11 +94,12 @@ def refine(
             return Completion(rule="budget", steps=(replace(step, action="rejected"),))
         steps.append(step)
         text = kept
-    return _filtered(Completion(text=text, steps=tuple(steps)), request, stop)
+    completion = _filtered(Completion(text=text, steps=tuple(steps)), request, stop)
+    return replace(completion, indent=indent) if completion.text else completion
 
 
 def begun_characters(raw: str, request: CompletionRequest) -> int:
-    """Return how many characters at the start of an answer stood before the cursor already."""
+    """Return how many characters at the start of an answer are the white space of its line."""
     return len(raw) - len(_from_cursor(raw, request)[0])
 
 
@@ -126,6 +137,21 @@ def _from_cursor(raw: str, request: CompletionRequest) -> tuple[str, bool]:
     head, newline, rest = raw.partition("\n")
     head, is_dedented = strip_typed(head, request.line_before)
     return head + newline + rest, is_dedented
+
+
+def _outdented(raw: str, request: CompletionRequest) -> CompletionRequest | None:
+    """Return the request with the indentation of an answer that is indented less than what stands before the cursor.
+
+    After Enter an editor indents as the line above. So a line that leaves the block begins too far right. None if the
+    client can't replace that, or the user has indented otherwise, or no outer block has the answer's indentation.
+    """
+    columns = width(request.indent)
+    if not request.may_reindent or request.is_multi_line or columns_of(request.previous_line) != columns:
+        return None
+    indent = raw[: len(raw) - len(raw.lstrip(" \t"))]
+    indent = reindent(indent, indent_unit(request.text, request.offset) or indent)
+    outer = next((line for line in request.lines_above() if columns_of(line) <= width(indent)), None)
+    return request.with_indent(indent) if outer is not None and columns_of(outer) == width(indent) else None
 
 
 def _first_cut(text: str, request: CompletionRequest, *, is_final: bool) -> tuple[str, Cut] | None:

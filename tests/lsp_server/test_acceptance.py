@@ -112,6 +112,29 @@ def test_acceptance_with_a_replaced_range() -> None:
     assert not typist.tracker.is_at_accepted_end(URI, len("print(name)"))
 
 
+@pytest.mark.parametrize("start", [3, 7], ids=["the whole line", "what differs of it"])
+def test_acceptance_of_a_line_that_is_indented_less_then(start: int) -> None:
+    typist = Typist("x:\n        ")
+    typist.tracker.sent(1, URI, 11, "else:", "Python", moved=4)
+    typist.insert("    else:"[start - 3 :], at=start, removed=11 - start)
+    assert typist.text == "x:\n    else:"
+    assert typist.counts() == (1, 1, 0, 0)
+    assert typist.tracker.is_at_accepted_end(URI, len(typist.text))
+    assert typist.later(30) is not None
+    assert typist.tracker.statistics.survival_unchanged[30] == 1
+
+
+def test_a_line_that_the_editor_moves_as_it_is_typed_is_not_accepted() -> None:
+    typist = Typist("x:\n        ")
+    typist.tracker.sent(1, URI, 11, "else:", "Python", moved=4)
+    for key in "else":
+        typist.insert(key)
+    typist.text = "x:\n    else:"
+    edits = [Edit(start=7, removed=4, inserted=""), Edit(start=11, removed=0, inserted=":")]
+    typist.tracker.edited(URI, typist.text, edits)
+    assert typist.counts() == (1, 0, 0, 1)
+
+
 def test_the_end_of_an_accepted_half_line_is_no_end() -> None:
     typist = Typist()
     typist.tracker.sent(1, URI, 4, "foo(", "Python", is_whole=False)

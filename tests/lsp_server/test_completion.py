@@ -343,6 +343,18 @@ def test_confidence_is_the_product_of_what_is_shown_and_its_end(engine: Engine) 
     assert completion.confidence == pytest.approx(math.prod(shares))
 
 
+def test_that_a_line_begins_further_left_counts_for_its_confidence(engine: Engine) -> None:
+    token_ids = tuple(engine.encoder.text_ids("    else:\n"))
+    double = FixedEngine(engine.encoder, engine.encoder.tokenizer.decode(list(token_ids)).rstrip("\n"))
+    shares = tuple(0.9 - 0.05 * index for index in range(len(token_ids)))
+    double._answer = replace(double._answer, token_ids=token_ids, probabilities=shares)
+    before = "def f():\n    if x:\n        y()\n        "
+    request = at(before, len(before), path="a.py", may_reindent=True, options=NOT_HEALED)
+    completion = Completer(double).complete(request)  # type: ignore[arg-type]
+    assert (completion.indent, completion.text) == ("    ", "else:")
+    assert completion.confidence == pytest.approx(math.prod(shares))
+
+
 @pytest.mark.parametrize(("share", "is_shown"), [(0.9, True), (0.1, False), (math.nan, False)])
 def test_a_confidence_that_is_low_or_no_number_is_not_shown(engine: Engine, share: float, is_shown: bool) -> None:
     double = FixedEngine(engine.encoder, "x")

@@ -45,6 +45,7 @@ def read_cases(path: Path) -> Iterator[Case]:
             path=file_name,
             options=ServerOptions(),
             is_multi_line="block" in more,
+            may_reindent="reindent" in more,
         )
         yield Case(rule=path.stem, title=title, request=request, raw=raw, shown=shown, shown_without=shown_without)
 
@@ -56,7 +57,8 @@ def show(case: Case, options: ServerOptions) -> str:
     completion = refine(case.raw, replace(case.request, options=options))
     if not completion.text:
         return "nothing"
-    text, offset = case.request.text, case.request.offset
+    place = case.request if completion.indent is None else case.request.with_indent(completion.indent)
+    text, offset = place.text, place.offset
     return (text[:offset] + f"«{completion.text}»" + text[offset + completion.replaces :]).removesuffix("\n")
 
 

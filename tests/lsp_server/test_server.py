@@ -668,6 +668,37 @@ def test_neovim_counts_its_own_lines_and_inserts_line_feeds(
     talk(test, name="Neovim", capabilities={"textDocument": {"inlineCompletion": {}}})
 
 
+@pytest.mark.parametrize("typed", ["", "el"])
+def test_a_line_that_leaves_its_block_takes_the_place_of_its_white_space(
+    typed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def test(client: Client) -> None:
+        answering(monkeypatch, client, Completion(text="else:"[len(typed) :], indent="    "))
+        client.open("file:///a.py", f"if x:\n        {typed}\n")
+        [item] = (await client.complete("file:///a.py", 1, 8 + len(typed), 2))["result"]["items"]
+        assert item["insertText"] == "    else:"
+        assert item["range"] == {
+            "start": {"line": 1, "character": 0},
+            "end": {"line": 1, "character": 8 + len(typed)},
+        }
+
+    talk(test)
+
+
+@pytest.mark.parametrize("announced", [False, True])
+def test_white_space_before_the_cursor_is_replaced_for_clients_that_say_so(announced: bool) -> None:
+    async def test(client: Client) -> None:
+        client.open("file:///a.py", "x = 1\n")
+        document = client.server.document("file:///a.py")
+        assert document is not None
+        place = types.Position(0, 0)
+        item = types.SelectedCompletionInfo(text="x", range=types.Range(place, place))
+        requests = [client.server.request(document, place), client.server.request(document, place, info=item)]
+        assert [request.may_reindent for request in requests] == [announced, False]
+
+    talk(test, capabilities={"experimental": {"submodelIndentation": announced}})
+
+
 @pytest.mark.parametrize(("is_paused", "texts"), [(False, ["area"]), (True, [])])
 def test_by_hand_the_text_at_hand_answers_if_the_model_does_not(
     is_paused: bool, texts: list[str], monkeypatch: pytest.MonkeyPatch

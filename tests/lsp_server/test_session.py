@@ -546,6 +546,17 @@ def test_who_asks_for_what_is_asked_ahead_waits_for_its_answer(then: str) -> Non
         assert ask(session, at(document)) == ["return x"], "it is cached"
 
 
+def test_what_follows_a_line_that_leaves_its_block_is_asked_where_it_will_stand() -> None:
+    session, service = make(Completion(text="else:", indent="    "), options=replace(OPTIONS, care=CareOptions()))
+
+    async def test() -> None:
+        await session.suggest(at("def f():\n    if x:\n        y()\n        ‸\n"))
+        await asyncio.gather(*session._background)
+
+    asyncio.run(test())
+    assert service.requests[1].text[: service.requests[1].offset].endswith("y()\n    else:\n        ")
+
+
 def test_a_refused_request_ends_nothing_that_was_asked_ahead() -> None:
     """VS Code asks again where a suggestion was just accepted, and in the middle of a word."""
     session, service = make(options=AHEAD)

@@ -1,6 +1,6 @@
 import { expect, test, vi } from 'vitest';
 
-import { announcesStatus, setsFolders } from '../src/server/launch';
+import { announcesOurs, setsFolders } from '../src/server/launch';
 
 vi.mock('vscode', () => ({
   Uri: { file: (file: string) => `file://${file}`, parse: (uri: string) => uri },
@@ -25,9 +25,9 @@ test('the server gets no folder whose suggestions are off', () => {
 
 test('the server shows no progress of its own beside the status bar', () => {
   const capabilities = { window: { workDoneProgress: true, showDocument: {} }, experimental: { other: true } };
-  announcesStatus.fillClientCapabilities(capabilities as never);
+  announcesOurs.fillClientCapabilities(capabilities as never);
   expect(capabilities).toEqual({
     window: { workDoneProgress: false, showDocument: {} },
-    experimental: { other: true, submodelStatus: true },
+    experimental: { other: true, submodelStatus: true, submodelIndentation: true },
   });
 });

@@ -54,7 +54,7 @@ export class RunningServer {
     private readonly log: Logger,
   ) {
     this.client = new QuietClient('submodel', 'submodel', () => this.spawn(), this.clientOptions());
-    this.client.registerFeature(announcesStatus);
+    this.client.registerFeature(announcesOurs);
     this.client.registerFeature(setsFolders(settings.repositoriesBelow));
     this.client.onNotification(ShowMessageNotification.type, ({ type, message }) => {
       settings.onMessage(message, type <= 2);
@@ -170,11 +170,18 @@ export function setsFolders(others: readonly string[]): StaticFeature {
   };
 }
 
-/** Asks the server to send `submodel/status` as a notification, which the status bar shows; so no other progress. */
-export const announcesStatus: StaticFeature = {
+/**
+ * Asks the server to send `submodel/status` as a notification, which the status bar shows; so no other progress.
+ * Tells it that VS Code shows a suggestion that indents its line less.
+ */
+export const announcesOurs: StaticFeature = {
   fillClientCapabilities(capabilities) {
     capabilities.window = { ...capabilities.window, workDoneProgress: false };
-    capabilities.experimental = { ...(capabilities.experimental as object | undefined), submodelStatus: true };
+    capabilities.experimental = {
+      ...(capabilities.experimental as object | undefined),
+      submodelStatus: true,
+      submodelIndentation: true,
+    };
   },
   initialize: () => undefined,
   getState: () => ({ kind: 'static' }),
