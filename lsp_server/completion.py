@@ -240,7 +240,7 @@ class Completer:
         """Return the product of the probabilities of the shown text's tokens and of the token after them."""
         raw = without_start(answer.text, prompt.start)
         begin = len(prompt.start) + begun_characters(raw, prompt.request)
-        shown_to = begin + len(completion.text)
+        shown_to = begin + len(completion.text) - completion.added
         shown_from = begin if completion.indent is None else len(prompt.start)  # that the line begins further left, too
         detokenizer = Detokenizer(self._engine.encoder.tokenizer, prompt.ids)
         logarithm, end = 0.0, 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from lsprotocol import types
 
 from contract.bundle.manifest import MANIFEST_FILE
@@ -101,8 +103,13 @@ def register_handlers(server: CompletionServer) -> None:
             if candidate.indent is not None:
                 begin = types.Position(start.line, 0)
                 text = candidate.indent + request.line_before[len(request.indent) :] + text
+            is_snippet = request.may_place_cursor and 0 < candidate.added < len(candidate.text)
             return types.InlineCompletionItem(
-                insert_text=text if info is None else info.text + text,
+                insert_text=_snippet(text, candidate.added)
+                if is_snippet
+                else text
+                if info is None
+                else info.text + text,
                 range=types.Range(start=begin, end=_behind(request, candidate, end, ls)),
                 command=None if candidate is other else _accepted(candidate),
             )
@@ -150,6 +157,12 @@ def _behind(
     """Return the end of what a completion replaces, counted from a client's position."""
     replaced = request.text[request.offset : request.offset + completion.replaces]
     return types.Position(position.line, position.character + units_of(replaced, ls.encoding))
+
+
+def _snippet(text: str, behind: int) -> types.StringValue:
+    """Return a text as a snippet that leaves so many of its last characters behind the cursor."""
+    before, after = (re.sub(r"[\\$}]", r"\\\g<0>", part) for part in (text[:-behind], text[-behind:]))
+    return types.StringValue(value=f"{before}$0{after}")
 
 
 def _accepted(completion: Completion) -> types.Command:

@@ -64,6 +64,7 @@ class CompletionRequest:
     client: ClientCursor = field(default_factory=ClientCursor)
     is_invoked: bool = False  # asked for by hand
     may_reindent: bool = False  # the client can replace the white space that the cursor's line begins with
+    may_place_cursor: bool = False  # the client can put the cursor before the end of what it inserts
     refusal: str | None = None  # why the document can't be completed at all
     # What the session adds:
     options: ServerOptions = WHEN_ASKED
@@ -155,6 +156,7 @@ class Completion:
 
     text: str = ""
     replaces: int = 0  # characters right of the cursor whose place it takes
+    added: int = 0  # characters at its end, the closers of what it opens: the cursor belongs before them
     indent: str | None = None  # what the line begins with once it is accepted; None: as it does now
     milliseconds: float = 0.0  # of the model
     tokens: int = 0  # generated ones, those of the text that is not shown included

@@ -240,6 +240,7 @@ class CompletionServer(LanguageServer):
             client=cursor,
             is_invoked=is_invoked,
             may_reindent=info is None and _announces(self.client_capabilities, "submodelIndentation"),
+            may_place_cursor=info is None and _announces(self.client_capabilities, "submodelSnippets"),
             refusal=None if document.is_kept else _TOO_LONG if document.is_too_long else _NOT_KEPT,
         )
 

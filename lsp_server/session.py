@@ -277,11 +277,16 @@ class Session:
     def _request_after(self, request: CompletionRequest, shown: Completion) -> CompletionRequest | None:
         """Return the next request if a suggestion is accepted: an automatic one, since nobody asks for it by hand."""
         place = request if shown.indent is None else request.with_indent(shown.indent)
+        text, suggestion, replaces = place.text, shown.text, shown.replaces
+        if shown.added and request.may_place_cursor:  # these closers stand right of the cursor then
+            closers = suggestion[-shown.added :]
+            text = text[: place.offset] + closers + text[place.offset + replaces :]
+            suggestion, replaces = suggestion[: -shown.added], 0
         after = place_after_accepting(
-            place.text,
+            text,
             place.offset,
-            shown.text,
-            shown.replaces,
+            suggestion,
+            replaces,
             is_whole=shown.is_line_whole,
             grammar=request.grammar,
         )

@@ -14,7 +14,7 @@ from contract.repository.secrets import (
     kind_of_secret,
 )
 from lsp_server.request import Completion, CompletionRequest
-from lsp_server.suggestion.brackets import QUOTES, open_at_end
+from lsp_server.suggestion.brackets import CLOSING, OPENERS, QUOTES, SIDE_CHARS, open_at_end
 from lsp_server.suggestion.indentation import indent_unit, reindent, strip_typed
 from lsp_server.suggestion.right_side import doubled_closers
 from lsp_server.suggestion.steps import Change, Rejection
@@ -147,6 +147,7 @@ def syntax(
 ) -> Change | Rejection | None:
     """Cut the text to what parses; reject it if the document has more errors with it and no cut helps.
 
+    If closers alone stand right of the cursor, brackets that the text leaves open are closed instead, if that parses.
     What an unfinished last line may lack is added first: an operand, closing brackets, a body below its header. If the
     document has as many errors without the cursor's line, they are elsewhere, and the text is cut only if the whole
     document parses then: ERROR nodes are counted, and a worse text may have fewer of them. Where a language with macros
@@ -175,6 +176,11 @@ def _parsed_part(
         return None
     # A line that opens a block or a bracket leaves errors when it goes; then there is a text with which there are none.
     most_errors = min(wanted - 1, without) if wanted > elsewhere else 0
+    own = _own_closers(completion, request)
+    closed = completion.text.rstrip() + own
+    if own and _errors_with(closed, completion.replaces, request, parsed) <= most_errors:
+        detail = f"{own!r} closes what it opens"
+        return Change(text=closed, replaces=completion.replaces, added=len(own), detail=detail)
     words = [match.end() for match in _WORD_END.finditer(completion.text) if match.group().strip()][:-1]
     lines = [match.start() for match in re.finditer(r"\n", completion.text)]  # a block may break off far within a body
     most = min(_MAX_CUTS, max(2, _CUT_CHARS // len(request.text)))
@@ -191,6 +197,22 @@ def _parsed_part(
             dropped = completion.text[at:].strip()
             return Change(text=kept, replaces=replaces, detail=f"{dropped!r} does not parse")
     return Rejection(detail="it does not parse") if wanted > max(without, elsewhere) else None
+
+
+def _own_closers(completion: Completion, request: CompletionRequest) -> str:
+    """Return the closers of brackets at the end of an answer of one line, if closers alone stand right of the cursor.
+
+    Those are of brackets before it, and editors close only what is typed.
+    """
+    after = request.line_after[completion.replaces :].strip()
+    text = completion.text.rstrip()
+    if not after or set(after) - CLOSING - {" "} or "\n" in text or len(text.strip()) < 2 or text[-1] not in OPENERS:
+        return ""
+    waiting = open_at_end(request.line_before[-SIDE_CHARS:] + text)[::-1]
+    own = 1
+    while own < len(waiting) and not after.startswith(waiting[own]):
+        own += 1
+    return waiting[:own]
 
 
 def _errors_with(

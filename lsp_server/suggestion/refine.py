@@ -116,7 +116,7 @@ def _filtered(completion: Completion, request: CompletionRequest, stop: Callable
             step = Step(name=rule, kind="filter", action="rejected", detail=verdict.detail, before=completion.text)
             return Completion(rule=rule, steps=(*completion.steps, step))
         steps = (*completion.steps, _changed(rule, verdict, completion))
-        completion = Completion(text=verdict.text, replaces=verdict.replaces, steps=steps)
+        completion = Completion(text=verdict.text, replaces=verdict.replaces, added=verdict.added, steps=steps)
     below = right_side.closer_below(completion, request) if request.options.filters.doubled_closers else None
     if below is not None:
         steps = (*completion.steps, _changed(_rule("doubled_closers"), below, completion))

@@ -30,8 +30,12 @@ class Rejection:
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """A changed text, how many characters right of the cursor it replaces, and the reason for the change."""
+    """A changed text, how many characters right of the cursor it replaces, and the reason for the change.
+
+    `added`: so many characters at its end close what the model's text opens.
+    """
 
     text: str
     replaces: int = 0
+    added: int = 0
     detail: str

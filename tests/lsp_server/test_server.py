@@ -685,6 +685,27 @@ def test_a_line_that_leaves_its_block_takes_the_place_of_its_white_space(
     talk(test)
 
 
+@pytest.mark.parametrize(
+    ("text", "added", "inserted"),
+    [
+        ("(c) => {}", 1, {"kind": "snippet", "value": "(c) => {$0\\}"}),
+        ("`${x}`, [{}]", 2, {"kind": "snippet", "value": "`\\${x\\}`, [{$0\\}]"}),
+        ("}", 1, "}"),  # what opens it is typed
+        ("f(x)", 0, "f(x)"),
+    ],
+)
+def test_the_cursor_stays_before_the_closers_that_an_answer_adds(
+    text: str, added: int, inserted: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def test(client: Client) -> None:
+        answering(monkeypatch, client, Completion(text=text, added=added))
+        client.open("file:///a.ts", "get()\n")
+        [item] = (await client.complete("file:///a.ts", 0, 4, 2))["result"]["items"]
+        assert item["insertText"] == inserted
+
+    talk(test, capabilities={"experimental": {"submodelSnippets": True}})
+
+
 @pytest.mark.parametrize("announced", [False, True])
 def test_white_space_before_the_cursor_is_replaced_for_clients_that_say_so(announced: bool) -> None:
     async def test(client: Client) -> None:

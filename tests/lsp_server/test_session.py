@@ -557,6 +557,18 @@ def test_what_follows_a_line_that_leaves_its_block_is_asked_where_it_will_stand(
     assert service.requests[1].text[: service.requests[1].offset].endswith("y()\n    else:\n        ")
 
 
+def test_what_follows_an_opened_block_is_asked_between_its_braces() -> None:
+    session, service = make(Completion(text="(c) => {}", added=1), options=replace(OPTIONS, care=CareOptions()))
+
+    async def test() -> None:
+        await session.suggest(replace(at("get(‸)\n"), path="a.ts", may_place_cursor=True))
+        await asyncio.gather(*session._background)
+
+    asyncio.run(test())
+    before, after = (service.requests[1].text[part] for part in (slice(0, 17), slice(17, None)))
+    assert (before, after) == ("get((c) => {\n    ", "\n})\n")
+
+
 def test_a_refused_request_ends_nothing_that_was_asked_ahead() -> None:
     """VS Code asks again where a suggestion was just accepted, and in the middle of a word."""
     session, service = make(options=AHEAD)

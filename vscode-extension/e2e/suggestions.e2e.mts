@@ -14,6 +14,15 @@ const FUNCTIONS = `${['first', 'second', 'third', 'fourth']
   .join('')}function fifth(shape) {\n\n}\n`;
 const EMPTY_LINE = 22; // counted from 1
 
+/** Functions of two branches, of which the last has one. */
+const BRANCHES = ['first', 'second', 'third', 'fourth', 'fifth']
+  .map(
+    (name) =>
+      `def ${name}(shape):\n    if shape.is_flat:\n        area = 0\n    else:\n        area = shape.width\n    return area\n`,
+  )
+  .join('\n\n')
+  .replace(/\n {4}else:[^]{0,80}$/, '');
+
 let server: CodeServer;
 let editor: Editor;
 
@@ -70,6 +79,18 @@ test('a line of it is taken, by the key of docs/editors.md', async () => {
   await editor.untilNoGhost();
   const left = (await editor.lines()).slice(-4).map((line) => line.trim());
   expect(left).toEqual([first, '', '}', '']);
+});
+
+test('a line that leaves its block is moved to where it belongs', async () => {
+  const file = path.join(OUT, 'workspaces', 'points', 'branches.py');
+  fs.writeFileSync(file, BRANCHES);
+  await editor.openFile(file);
+  await editor.goToEnd();
+  await editor.press('Enter');
+  expect(await editor.untilGhost()).toBe('else:');
+  await editor.press('Tab');
+  await editor.untilNoGhost();
+  expect(await editor.line()).toBe('    else:');
 });
 
 test('Escape dismisses it, and the file is as it was typed', async () => {

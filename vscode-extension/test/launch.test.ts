@@ -28,6 +28,6 @@ test('the server shows no progress of its own beside the status bar', () => {
   announcesOurs.fillClientCapabilities(capabilities as never);
   expect(capabilities).toEqual({
     window: { workDoneProgress: false, showDocument: {} },
-    experimental: { other: true, submodelStatus: true, submodelIndentation: true },
+    experimental: { other: true, submodelStatus: true, submodelIndentation: true, submodelSnippets: true },
   });
 });

@@ -172,7 +172,7 @@ export function setsFolders(others: readonly string[]): StaticFeature {
 
 /**
  * Asks the server to send `submodel/status` as a notification, which the status bar shows; so no other progress.
- * Tells it that VS Code shows a suggestion that indents its line less.
+ * Tells it that VS Code shows suggestions that indent their line less, and takes snippets.
  */
 export const announcesOurs: StaticFeature = {
   fillClientCapabilities(capabilities) {
@@ -181,6 +181,7 @@ export const announcesOurs: StaticFeature = {
       ...(capabilities.experimental as object | undefined),
       submodelStatus: true,
       submodelIndentation: true,
+      submodelSnippets: true,
     };
   },
   initialize: () => undefined,
