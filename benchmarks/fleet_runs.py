@@ -1,14 +1,11 @@
 """`submodel fleet` over many small repositories, and what it would take for a company's.
 
     python -m benchmarks.fleet_runs run --repositories 1000   # real builds on Ray, with a base of two random layers
-    python -m benchmarks.fleet_runs driver                    # 1,000 played builds: what the driver alone costs
     python -m benchmarks.fleet_runs paper                     # 1,000 and 100,000 repositories, from measured parts
 
-`run` builds all, runs again, changes one repository, and runs a third time. `driver` does the same without Ray: in
-place of each build it copies a bundle of random layers. Both sample the driver's own memory each second: if it keeps
-something of each build, the first run needs more than the second. They write
-benchmarks/results/fleet.json and fleet-driver.json. `paper` writes fleet-on-paper.json and prints the table of
-docs/fleet.md.
+`run` builds all, runs again, changes one repository, and runs a third time. It samples the driver's own memory each
+second: if it keeps something of each build, the first run needs more than the second. It writes
+benchmarks/results/fleet.json. `paper` writes fleet-on-paper.json and prints the table of docs/fleet.md.
 """
 
 from __future__ import annotations
@@ -43,25 +40,24 @@ DEVELOPERS: Final = 3  # that fetch a repository's bundle: assumed
 def main() -> None:
     """Measure, or compute from what was measured."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("run", "driver", "paper"))
+    parser.add_argument("what", choices=("run", "paper"))
     parser.add_argument("--repositories", type=int, default=1000)
     parser.add_argument("--ray", default="local")
     arguments = parser.parse_args()
     if arguments.what == "paper":
         print_paper()
         return
-    is_played = arguments.what == "driver"
     with tempfile.TemporaryDirectory(prefix="submodel-fleet-") as room:
-        document = measure(Path(room), arguments.repositories, arguments.ray, is_played=is_played)
+        document = measure(Path(room), arguments.repositories, arguments.ray)
     head = {
         "command": f"python -m benchmarks.fleet_runs {' '.join(sys.argv[1:])}",
         "load_average_at_start": os.getloadavg(),
     }
-    write_result("fleet-driver" if is_played else "fleet", head | document, packages=("ray",))
+    write_result("fleet", head | document, packages=("ray",))
     print(json.dumps(document, indent=2))
 
 
-def measure(room: Path, count: int, ray: str, *, is_played: bool) -> dict[str, Any]:
+def measure(room: Path, count: int, ray: str) -> dict[str, Any]:
     """Three runs in the folder `room`: all are new, none has changed, one has."""
     from testbed.models import save_base
 
@@ -74,20 +70,13 @@ def measure(room: Path, count: int, ray: str, *, is_played: bool) -> dict[str, A
         f'[build]\nbase = {json.dumps(str(base))}\nsize = 0.8\nminutes = 0\nquantize = "fp32"\npositions = 4\n'
         "[task]\ncores = 1\n"
     )
-    if is_played:
-        from testbed.bundles import make_tiny_bundle
-
-        make_tiny_bundle(room / "played" / "bundle", room / "checkpoint")
-    runs = {
-        "all_new": run_fleet(room, ray, is_played=is_played),
-        "unchanged": run_fleet(room, ray, is_played=is_played),
-    }
+    runs = {"all_new": run_fleet(room, ray), "unchanged": run_fleet(room, ray)}
     write_repository(room / names[count // 2], count)
-    runs["one_changed"] = run_fleet(room, ray, is_played=is_played)
+    runs["one_changed"] = run_fleet(room, ray)
     first = runs["all_new"]
     return {
         "repositories": count,
-        "builds": "played" if is_played else "of a base of two random layers, without fine-tuning",
+        "builds": "of a base of two random layers, without fine-tuning",
         "repositories_a_minute": round(60 * count / first["seconds"], 2),
         "runs": runs,
     }
@@ -105,14 +94,12 @@ def write_repository(folder: Path, seed: int) -> None:
         (folder / "src" / f"part_{number}.py").write_text("\n".join(lines))
 
 
-def run_fleet(room: Path, ray: str, *, is_played: bool) -> dict[str, Any]:
+def run_fleet(room: Path, ray: str) -> dict[str, Any]:
     """One run as a process of its own, with samples of its memory that leave its children out."""
     words = ["fleet", str(room / "fleet.toml"), "-o", str(room / "out"), "--ray", ray]
-    played = (*python_module("benchmarks.fleet_played"), str(room / "played"))
-    command = played if is_played else python_module("submodel")
     samples: list[int] = []
     started = time.monotonic()
-    with subprocess.Popen([*command, *words], stdout=subprocess.DEVNULL) as process:
+    with subprocess.Popen([*python_module("submodel"), *words], stdout=subprocess.DEVNULL) as process:
         driver = psutil.Process(process.pid)
         cpu_s = 0.0
         while process.poll() is None:

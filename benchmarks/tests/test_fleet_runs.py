@@ -30,4 +30,4 @@ def test_a_run_that_fails_has_no_figures(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(fleet_runs, "python_module", lambda _: (sys.executable, "-c", "import sys; sys.exit(3)"))
 
     with pytest.raises(SystemExit, match="ended with 3"):
-        fleet_runs.run_fleet(tmp_path, "local", is_played=False)
+        fleet_runs.run_fleet(tmp_path, "local")
