@@ -19,24 +19,20 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import resource
 import shutil
-import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from benchmarks.builds import run_program, write_result
+from benchmarks.builds import checkout, commit_at, mark_of, run_once, run_program, size_of, write_result
 from benchmarks.clusters import cluster_numbers, clustered_mean, clusters_of
 from benchmarks.machine import describe_machine, describe_versions
 from benchmarks.measured_repositories import CACHE
 from builder.evaluation.metrics import Interval, bootstrap, is_exact
 from builder.fim_examples import FimExample
 from contract.bundle.bundle import read_bundle
-from contract.children import python_module
-from contract.repository.git import run_git
 from contract.versions import PROGRAM
 from laboratory.bench.workload import Keystroke, WorkloadSettings, hash_strokes, make_workload
 from lsp_server.completion import Completer
@@ -120,24 +116,6 @@ def points_of(at: str, ahead: int) -> list[int]:
     return points
 
 
-def commit_at(clone: Path, back: int) -> str:
-    """The full hash of the commit so many first parents before HEAD."""
-    return run_git(clone, "rev-parse", f"HEAD~{back}").decode().strip()
-
-
-def checkout(clone: Path, folder: Path, commit: str) -> Path:
-    """A clone of the clone at the commit; what git ignores there (.submodel) stays."""
-    if not folder.is_dir():
-        subprocess.run(["git", "clone", "--quiet", "--no-checkout", clone.resolve(), folder], check=True)
-    subprocess.run(["git", "checkout", "--quiet", "--force", "--detach", commit], cwd=folder, check=True)
-    return folder
-
-
-def mark_of(folder: Path, number: int | str) -> Path:
-    """Return the file that says that the model of this folder was brought to a point."""
-    return folder / ".submodel" / f"following-{number}.json"
-
-
 def follow(
     arm: str, number: int, folder: Path, room: Path, commit: str, arguments: argparse.Namespace
 ) -> Iterator[tuple[str, object]]:
@@ -162,48 +140,6 @@ def check_same_build(built: Path, commit: str) -> None:
     history = read_history(BuildPaths(root=built).stages)
     if history is None or (history.program, history.commit) != (PROGRAM, commit):
         raise SystemExit(f"{built} is no build of {commit} by this account and this version; leave --built out.")
-
-
-def run_once(
-    mark: Path, words: Sequence[str], folder: Path, commit: str, then: Callable[[], Mapping[str, object]] = dict
-) -> dict[str, Any]:
-    """Run a command of ours in a folder, and `then`, unless an earlier run of the script did.
-
-    Returns what the command took, and what `then` returned: the folder's model may be a later one by now.
-    """
-    versions = describe_versions()
-    origin = {"commit": commit, "words": words, "program": [versions.get(key) for key in ("submodel", "commit")]}
-    if not mark.exists():
-        ran = mark.with_suffix(".ran")  # a script that is stopped in `then` does not run the command again
-        if not ran.exists():
-            ran.write_text(json.dumps({"origin": origin, **run([*words, "--positions", "0", "--json"], folder)}))
-        mark.write_text(json.dumps({**read_mark(ran, origin), **then()}))
-        ran.unlink()
-    return read_mark(mark, origin)
-
-
-def read_mark(mark: Path, origin: Mapping[str, object]) -> dict[str, Any]:
-    """Return what a step took; stop if an earlier run made it of another commit, otherwise, or by another program."""
-    document: dict[str, Any] = json.loads(mark.read_text())
-    if document.get("origin") != origin:
-        raise SystemExit(
-            f"{mark} is of an earlier run with another commit, other options or another version of the program; "
-            f"go on with those, or remove {mark.parents[2]} to begin anew."
-        )
-    return document
-
-
-def run(words: Sequence[str], folder: Path) -> dict[str, Any]:
-    """A command of ours in a folder: seconds of wall, processor and stages."""
-    before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    done = subprocess.run([*python_module("submodel"), *words], cwd=folder, stdout=subprocess.PIPE, check=True)
-    after, document = resource.getrusage(resource.RUSAGE_CHILDREN), json.loads(done.stdout)
-    return {
-        "seconds": round(time.perf_counter() - started, 1),
-        "processor_s": round(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, 1),
-        "stages": document["stages"],
-        **{key: document[key] for key in ("kept", "files", "finetuning", "parity") if key in document},
-    }
 
 
 def answers_of(arm: str, number: int, folder: Path, strokes: Sequence[Keystroke]) -> dict[str, Any]:
@@ -252,11 +188,6 @@ def ask(bundle: Path, strokes: Sequence[Keystroke]) -> dict[str, Any]:
         "milliseconds": milliseconds,
         "bundle_bytes": size_of(bundle),
     }
-
-
-def size_of(folder: Path) -> int:
-    """Return the bytes of all files below a folder."""
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def bits_of(engine: Engine, stroke: Keystroke) -> float:

@@ -20,8 +20,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from benchmarks.builds import run_program, write_result
-from benchmarks.following_commits import checkout, commit_at, run_once, size_of
+from benchmarks.builds import checkout, commit_at, run_once, run_program, size_of, write_result
 from benchmarks.machine import describe_machine, describe_versions
 from benchmarks.measured_repositories import CACHE
 from benchmarks.middle_bits import compare, held_out_of, measure_folder

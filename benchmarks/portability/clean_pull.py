@@ -28,7 +28,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from benchmarks.builds import write_result
+from benchmarks.builds import size_of, write_result
 from benchmarks.portability.clean_install import PROGRAM, complete, install_core
 from contract.bundle.bundle import WORKSPACE_BUNDLE, Bundle, read_bundle
 from contract.bundle.manifest import read_manifest, write_manifest
@@ -123,7 +123,7 @@ def pull_adapted(
     key = publish(shared.folder, registry, name="example.com/acme/shared")
     rows = []
     for number, bundle in enumerate(adapted):
-        before = _bytes_below(registry / "files")
+        before = size_of(registry / "files")
         publish(bundle.folder, registry, name=f"example.com/acme/{number}")
         repository = make_repository(scratch / f"adapted-{number}", f"https://example.com/acme/{number}")
         row = pull(submodel, repository, registry, "--key", key)
@@ -131,15 +131,11 @@ def pull_adapted(
             row
             | {
                 "bundle_bytes": sum(facts["bytes"] for facts in bundle.manifest["files"].values()),
-                "bytes_in_the_registry": _bytes_below(registry / "files") - before,
+                "bytes_in_the_registry": size_of(registry / "files") - before,
                 "is_the_same": read_bundle(repository / WORKSPACE_BUNDLE).build == bundle.build,
             }
         )
     return rows
-
-
-def _bytes_below(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def pull(submodel: tuple[object, ...], repository: Path, *arguments: object) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from benchmarks.builds import write_result
+from benchmarks.builds import size_of, write_result
 from benchmarks.robustness.tiny_build import check_state, command, hashes, make_inputs
 
 SIZE_BYTES = 64 << 20
@@ -50,7 +50,7 @@ def run(room: Path, points: int) -> dict[str, Any]:
     whole = room / "whole"
     subprocess.run(command(repository, base, whole), stdout=subprocess.DEVNULL, check=True)
     wanted = hashes(whole)
-    needed = sum(path.stat().st_size for path in whole.rglob("*") if path.is_file())
+    needed = size_of(whole)
     rows: list[dict[str, Any]] = []
     for point in range(points):
         has_older = point % 2 == 1

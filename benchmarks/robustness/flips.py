@@ -20,7 +20,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from benchmarks.builds import write_result
+from benchmarks.builds import size_of, write_result
 from contract.bundle.bundle import read_bundle
 from contract.bundle.manifest import build_of
 from contract.errors import BundleError
@@ -63,7 +63,7 @@ def measure_start(bundle: Path) -> dict[str, Any]:
         return round(min(times), 3)
 
     return {
-        "bytes": sum(path.stat().st_size for path in bundle.rglob("*") if path.is_file()),
+        "bytes": size_of(bundle),
         "read_with_hashes_s": least(lambda: read_bundle(bundle)),
         "read_without_s": least(lambda: read_bundle(bundle, verify=False)),
         "start_with_hashes_s": least(lambda: open_completer(bundle)),

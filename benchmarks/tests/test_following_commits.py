@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from argparse import Namespace
 from pathlib import Path
 
 import pytest
 
-from benchmarks import following_commits
+from benchmarks import builds, following_commits
+from benchmarks.builds import mark_of
 from benchmarks.following_commits import (
     UNITS,
     answers_of,
     check_same_build,
     follow,
     gains,
-    mark_of,
     points_of,
-    read_mark,
-    run_once,
 )
 from laboratory.bench.workload import Keystroke
 
@@ -53,15 +50,6 @@ def test_what_is_no_build_of_this_version_is_not_followed(tmp_path: Path) -> Non
         check_same_build(tmp_path, "a" * 40)
 
 
-def test_what_another_run_made_is_not_gone_on_with(tmp_path: Path) -> None:
-    mark = tmp_path / "mark.json"
-    mark.write_text(json.dumps({"origin": {"commit": "a"}, "seconds": 1.5}))
-
-    assert read_mark(mark, {"commit": "a"})["seconds"] == 1.5
-    with pytest.raises(SystemExit, match="begin anew"):
-        read_mark(mark, {"commit": "b"})
-
-
 def stroke(before: str) -> Keystroke:
     return Keystroke(before=before, behind="", truth="x", path="a.py", commit="", is_new_line=True, is_new_place=True)
 
@@ -81,38 +69,10 @@ def test_answers_are_kept_and_no_later_model_is_asked(tmp_path: Path, monkeypatc
         answers_of("update", 1, tmp_path, [stroke("b")])
 
 
-def test_a_step_keeps_what_was_measured_behind_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(following_commits, "run", lambda words, folder: {"seconds": 1.0})
-    sizes = iter((7, 8))
-    steps = [
-        run_once(tmp_path / "mark.json", ["update"], tmp_path, "a" * 40, lambda: {"bundle_bytes": next(sizes)})
-        for _ in range(2)
-    ]
-
-    assert [step["bundle_bytes"] for step in steps] == [7, 7]
-
-
-def test_a_step_that_is_stopped_behind_its_command_does_not_run_it_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    seconds = iter((1.0, 2.0))
-    monkeypatch.setattr(following_commits, "run", lambda words, folder: {"seconds": next(seconds)})
-
-    def stop() -> dict[str, int]:
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        run_once(tmp_path / "mark.json", ["update"], tmp_path, "a" * 40, stop)
-    step = run_once(tmp_path / "mark.json", ["update"], tmp_path, "a" * 40, lambda: {"bundle_bytes": 7})
-
-    assert (step["seconds"], step["bundle_bytes"]) == (1.0, 7)
-    assert [path.name for path in tmp_path.iterdir()] == ["mark.json"]
-
-
 @pytest.mark.parametrize("is_copied", [False, True])
 def test_a_copied_build_has_no_time(is_copied: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / ".submodel").mkdir()
-    monkeypatch.setattr(following_commits, "run", lambda *_: {"seconds": 5.0, "stages": [], "finetuning": {}})
+    monkeypatch.setattr(builds, "timed_run", lambda *_: {"seconds": 5.0, "stages": [], "finetuning": {}})
     arguments = Namespace(base="b", build_options=[], built=tmp_path if is_copied else None)
 
     took = dict(follow("never", 0, tmp_path, tmp_path, "a" * 40, arguments))
