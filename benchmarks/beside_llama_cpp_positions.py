@@ -201,7 +201,7 @@ def describe_lines(
     removed = {commit: removed_by(arguments.repository, commit) for commit in commits}
     return {
         "lines_sha256": hash_strokes(asked),
-        "clusters": cluster_numbers([stroke.commit or stroke.path for stroke in asked]),
+        "clusters": cluster_numbers([stroke.cluster for stroke in asked]),
         "files": "".join(letters.get(path) or letters.get(renames.get(path, ""), "n") for path in paths),
         "texts": texts_of(asked, corpus.files, learned, removed),
         "tests": "".join("t" if "test" in path.lower() else "n" for path in paths),
@@ -307,7 +307,7 @@ def ask_again(arguments: argparse.Namespace, peers: Sequence[tuple[str, Path]]) 
             if own:
                 engine.pop("same_answers", None)  # as the bundle's earlier answers
         bits_of = {name: [bit == "1" for bit in bits] for name, bits in figures["exact"].items()}
-        figures["leads"] = leads(bits_of, [one.commit or one.path for one in strokes])
+        figures["leads"] = leads(bits_of, [one.cluster for one in strokes])
     run = {
         "command": f"python -m benchmarks.beside_llama_cpp_positions BUNDLE REPOSITORY --built CHECKOUT "
         f"--since {arguments.since} --name {arguments.name} --again {arguments.again}"

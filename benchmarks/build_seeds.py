@@ -68,7 +68,7 @@ def main() -> None:
             strokes = draw_positions([paths.bundle], repository, settings)
             kinds[kind] = {
                 "lines_sha256": hash_strokes(strokes),
-                "clusters": cluster_numbers([stroke.commit or stroke.path for stroke in strokes]),
+                "clusters": cluster_numbers([stroke.cluster for stroke in strokes]),
                 **answers_of(kind, 0, folder, strokes),
             }
         reported["builds"].append({"seed": seed, **took, "kinds": kinds})

@@ -96,7 +96,7 @@ def main() -> None:
         )
         strokes = typed.strokes
         point = {"back": back, "commit": commit, "positions": len(strokes), "runs": runs}
-        point["clusters"] = cluster_numbers([stroke.commit or stroke.path for stroke in strokes])
+        point["clusters"] = cluster_numbers([stroke.cluster for stroke in strokes])
         models = {arm: answers_of(arm, number, folder, strokes) for arm, folder in folders.items()}
         reported["points"].append(point | {"models": models})
         reported["gains"] = {unit: gains(reported["points"], read) for unit, read in UNITS.items()}
@@ -178,7 +178,7 @@ def ask(bundle: Path, strokes: Sequence[Keystroke]) -> dict[str, Any]:
         milliseconds.append(round((time.perf_counter() - started) * 1000, 1))
         exact.append(is_exact(answer.text, stroke.truth))
         bits.append(round(bits_of(engine, stroke), 3))
-    clusters = [stroke.commit or stroke.path for stroke in strokes]
+    clusters = [stroke.cluster for stroke in strokes]
     share = bootstrap(lambda drawn: sum(exact[index] for index in drawn) / len(drawn), len(exact), files=clusters)
     return {
         "exact_match": round(share.value, 4),

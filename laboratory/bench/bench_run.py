@@ -162,7 +162,7 @@ def run_bench(settings: BenchSettings, display: StageDisplay) -> dict[str, Any]:
             for worker in workers
         ]
         lines = [stroke for passage in replay.passages for stroke in passage if stroke.is_new_line]
-        clusters = [stroke.commit or stroke.path for stroke in lines]
+        clusters = [stroke.cluster for stroke in lines]
         versions = {key: value for worker in workers for key, value in worker.loaded["versions"].items()}
     return {
         "engines": engines,

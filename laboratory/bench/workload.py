@@ -40,6 +40,11 @@ class Keystroke:
     is_new_line: bool  # the first of its line
     is_new_place: bool  # the first of its passage: whatever was typed before is elsewhere
 
+    @property
+    def cluster(self) -> str:
+        """The commit that has added the line, or its file: lines of one are alike."""
+        return self.commit or self.path
+
 
 @dataclass(frozen=True, kw_only=True)
 class Workload:
