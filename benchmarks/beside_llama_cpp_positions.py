@@ -41,7 +41,7 @@ from builder.fim_examples import FimExample
 from contract.bundle.bundle import read_bundle
 from contract.console import StageDisplay
 from contract.repository.git import run_git
-from laboratory.bench.bench_run import FIRST_ANSWER, BenchSettings, check_unlearned, describe_peers, leads, run_bench
+from laboratory.bench.bench_run import FIRST_ANSWER, BenchSettings, check_unlearned, describe_peers, run_bench
 from laboratory.bench.bench_table import print_bench
 from laboratory.bench.bundle_worker import BundleWorker
 from laboratory.bench.workload import Keystroke, WorkloadSettings, hash_strokes, make_workload
@@ -50,7 +50,7 @@ from laboratory.replay.passages import removed_by
 MODEL_FREE = ("similar line", "n-gram")
 AGAIN = ("bundle", "peers", "model-free")
 EDITED = 0.8  # of difflib: a line that is as much like one that its commit removes is an edit of that
-KEPT = ("engines", "ratios", "leads", "exact", "lines", "source", "threads")
+KEPT = ("engines", "ratios", "exact", "lines", "source", "threads")
 
 
 def main() -> None:
@@ -88,20 +88,8 @@ def main() -> None:
     described = {kind: describe_lines(asked[kind], arguments, renames) for kind in asked}
     check_built(described["later"]["files"], arguments.bundle, arguments.built)
     kinds: dict[str, Any] = {}
-    for kind, (repository, workload) in workloads.items():
-        settings = BenchSettings(
-            bundle=arguments.bundle,
-            repository=repository,
-            peers=peers,
-            peer_python=arguments.llama_python,
-            replay=workload,
-            rounds=2,
-            with_plain=False,
-            with_first_answer=True,
-        )
-        with StageDisplay() as display:
-            document = run_bench(settings, display)
-        print_bench(document)
+    for kind, workload in workloads.items():
+        document = ask_all(arguments, peers, *workload)
         kinds[kind] = {key: document[key] for key in KEPT} | described[kind]
         kinds[kind]["exact"] |= model_free(asked[kind], arguments.bundle, arguments.built)
         reported = {
@@ -114,6 +102,26 @@ def main() -> None:
             "versions": {**versions, **document["versions"]},
         }
         write_result(f"positions-{arguments.name}", reported)  # each kind takes half an hour without a GPU
+
+
+def ask_all(
+    arguments: argparse.Namespace, peers: tuple[tuple[str, Path], ...], repository: Path, replay: WorkloadSettings
+) -> dict[str, Any]:
+    """Ask the bundle and all peers for the lines of one kind; return what `run_bench` does."""
+    settings = BenchSettings(
+        bundle=arguments.bundle,
+        repository=repository,
+        peers=peers,
+        peer_python=arguments.llama_python,
+        replay=replay,
+        rounds=2,
+        with_plain=False,
+        with_first_answer=True,
+    )
+    with StageDisplay() as display:
+        document = run_bench(settings, display)
+    print_bench(document)
+    return document
 
 
 def check_built(files: str, bundle: Path, built: Path) -> None:
@@ -306,8 +314,7 @@ def ask_again(arguments: argparse.Namespace, peers: Sequence[tuple[str, Path]]) 
                 engine["exact_match"] = bits.count("1") / len(bits)
             if own:
                 engine.pop("same_answers", None)  # as the bundle's earlier answers
-        bits_of = {name: [bit == "1" for bit in bits] for name, bits in figures["exact"].items()}
-        figures["leads"] = leads(bits_of, [one.cluster for one in strokes])
+        figures.pop("leads", None)  # that earlier runs wrote: of earlier answers
     run = {
         "command": f"python -m benchmarks.beside_llama_cpp_positions BUNDLE REPOSITORY --built CHECKOUT "
         f"--since {arguments.since} --name {arguments.name} --again {arguments.again}"
@@ -320,7 +327,8 @@ def ask_again(arguments: argparse.Namespace, peers: Sequence[tuple[str, Path]]) 
     }
     put_origins(reported, run, own=[*(name for name, _ in own), *(() if arguments.again == "peers" else MODEL_FREE)])
     write_result(path.stem, reported)
-    print(json.dumps({kind: figures["leads"] for kind, figures in reported["kinds"].items()}, indent=2))
+    for kind, figures in reported["kinds"].items():
+        print(kind, {name: bits.count("1") / len(bits) for name, bits in figures["exact"].items()})
 
 
 if __name__ == "__main__":
