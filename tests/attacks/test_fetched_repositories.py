@@ -20,8 +20,8 @@ from submodel.fleet import git_source
 from submodel.fleet.git_source import FetchError, ask_commit, check_address, fetch, is_address, without_password
 from submodel.fleet.identity import COMMIT
 from submodel.fleet.task import build_repository, describe
-from testbed.fleet_tasks import make_task
 from testbed.git import git
+from tests.submodel.fleet_tasks import make_task
 
 EXEC_PATH = subprocess.run(["git", "--exec-path"], capture_output=True, text=True, check=False).stdout.strip()
 BACKEND = Path(EXEC_PATH) / "git-http-backend"

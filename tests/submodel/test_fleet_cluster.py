@@ -16,7 +16,7 @@ from submodel.fleet import cluster
 from submodel.fleet.cluster import HEAD_LOSSES, build_on_cluster
 from submodel.fleet.fleet_file import TaskPart
 from submodel.fleet.task import Task
-from testbed.fleet_tasks import make_task
+from tests.submodel.fleet_tasks import make_task
 
 
 def task_of(name: str) -> Task:

@@ -24,9 +24,9 @@ from submodel.fleet import fleet_run
 from submodel.fleet.fleet_run import FleetSettings, run_fleet
 from submodel.fleet.layout import FETCHED, LOG, OVER_TIME
 from submodel.fleet.task import build_repository, describe
-from testbed.fleet_tasks import make_task
 from testbed.models import save_base
 from testbed.python_files import write_python
+from tests.submodel.fleet_tasks import make_task
 
 pytestmark = [
     pytest.mark.slow,

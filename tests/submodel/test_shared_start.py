@@ -27,7 +27,7 @@ from submodel.build import model_stages
 from submodel.build.history import read_history
 from testbed.models import save_base
 from testbed.python_files import write_python
-from testbed.training_runs import always_better, plan_one_pass
+from tests.submodel.training_runs import always_better, plan_one_pass
 
 pytestmark = pytest.mark.slow  # whole builds
 

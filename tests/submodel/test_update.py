@@ -51,7 +51,7 @@ from submodel.commands.update import _outcome
 from testbed.git import git
 from testbed.models import save_base
 from testbed.python_files import python_text
-from testbed.training_runs import always_better, plan_one_pass
+from tests.submodel.training_runs import always_better, plan_one_pass
 
 pytestmark = pytest.mark.slow  # whole builds
 
