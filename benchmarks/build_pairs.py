@@ -19,7 +19,8 @@ from benchmarks.builds import RESULTS
 from benchmarks.clusters import clustered_mean, clusters_of
 from benchmarks.markdown import print_head, print_row
 from benchmarks.positions_table import KINDS, read
-from builder.evaluation.metrics import Interval
+from builder.evaluation.wording import difference
+from contract.documents import Estimate
 
 Build = Mapping[str, Any]
 Pair = tuple[Build, Build]
@@ -51,23 +52,17 @@ def figures(pairs: Sequence[Pair], kind: str) -> list[str]:
     lines = sum(len(first["exact"]) for first, _ in asked)
     right = [sum(pair[side]["exact"].count("1") for pair in asked) for side in (0, 1)]
     bits = sum(sum(second["bits"]) for _, second in asked) / lines
-    points = difference(asked, lambda one: [100.0 * (bit == "1") for bit in one["exact"]])
-    percent = difference(asked, lambda one: [100 * each / bits for each in one["bits"]])
+    points = paired(asked, lambda one: [100.0 * (bit == "1") for bit in one["exact"]])
+    percent = paired(asked, lambda one: [100 * each / bits for each in one["bits"]])
     seconds = ", ".join(f"{pairs[0][side]['seconds']:.0f}" for side in (0, 1)) if len(pairs) == 1 else ""
     shares = ", ".join(f"{100 * count / lines:.1f}" for count in right)
-    return [seconds, str(lines), f"{shares} %", in_words(points), in_words(percent, " %")]
+    return [seconds, str(lines), f"{shares} %", difference(points), difference(percent, unit=" %")]
 
 
-def difference(asked: Sequence[Sequence[Build]], values: Any) -> Interval:
+def paired(asked: Sequence[Sequence[Build]], values: Any) -> Estimate:
     """Return the mean over lines of the first build's value less the second's. values: of each line of a build."""
-    return clustered_mean(
-        [clusters_of(first["clusters"], map(sub, values(first), values(second))) for first, second in asked]
-    )
-
-
-def in_words(found: Interval, unit: str = "") -> str:
-    """A value with its sign, and its interval."""
-    return f"{found.value:+.1f}{unit} ({found.low:+.1f} to {found.high:+.1f})"
+    groups = [clusters_of(first["clusters"], map(sub, values(first), values(second))) for first, second in asked]
+    return clustered_mean(groups).to_json()
 
 
 if __name__ == "__main__":

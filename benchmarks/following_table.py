@@ -12,6 +12,7 @@ from typing import Any
 from benchmarks.builds import RESULTS
 from benchmarks.following_commits import ARMS, GOAL, UNITS, gains
 from benchmarks.markdown import print_head, print_row
+from builder.evaluation.wording import difference
 
 SCALES = {"lines right": 100.0, "bits a line": 1.0}  # points; bits
 TOGETHER = "all together"
@@ -44,10 +45,7 @@ def _print_gains(name: str, points: Sequence[Mapping[str, Any]], unit: str, scal
     if gained is None:
         return
     intervals = [gained[key] for key in ("update", "build", f"update_less_{GOAL:g}_of_build")]
-    cells = [
-        f"{scale * one['value']:+.2f} ({scale * one['low']:+.2f} to {scale * one['high']:+.2f})" for one in intervals
-    ]
-    print_row(name, str(gained["positions"]), *cells)
+    print_row(name, str(gained["positions"]), *(difference(one, scale=scale, places=2) for one in intervals))
 
 
 if __name__ == "__main__":

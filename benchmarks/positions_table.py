@@ -25,6 +25,7 @@ from benchmarks.builds import RESULTS
 from benchmarks.clusters import Cluster, clustered_mean
 from benchmarks.markdown import print_head, print_row
 from builder.evaluation.metrics import Interval, bootstrap
+from builder.evaluation.wording import difference
 from laboratory.bench.bench_run import FIRST_ANSWER
 
 OURS = ("submodel", FIRST_ANSWER)
@@ -157,8 +158,7 @@ def _print_lead(name: str, peer: str, groups: Sequence[Sequence[Pairs]]) -> None
 def _difference(groups: Sequence[Sequence[Pairs]]) -> str:
     drawn = lead([group for group in groups if group])  # a repository may have no line of a kind
     is_possible = drawn.low >= -100 and drawn.high <= 100
-    interval = f"{drawn.low:+.1f} to {drawn.high:+.1f}" if is_possible else "too few for an interval"
-    return f"{drawn.value:+.1f} ({interval})"
+    return difference(drawn.to_json()) if is_possible else f"{drawn.value:+.1f} (too few for an interval)"
 
 
 def _percent(bits: str) -> str:
@@ -218,8 +218,7 @@ def _print_bits(documents: Mapping[str, Mapping[str, Any]]) -> None:
         }
         for name, chosen in [*((name, [own]) for name, own in groups.items()), ("all", list(groups.values()))]:
             if chosen:
-                drawn = saving(chosen)
-                row = f"{drawn.value:+.1f} % ({drawn.low:+.1f} to {drawn.high:+.1f})"
+                row = difference(saving(chosen).to_json(), unit=" %")
                 print_row(name, str(sum(map(len, chosen))), model, against, row)
 
 

@@ -8,10 +8,15 @@ from typing import Any
 from contract.documents import Estimate
 
 
+def difference(figure: Estimate, *, scale: float = 1.0, unit: str = "", places: int = 1) -> str:
+    """A value with its sign and unit, and its interval."""
+    value, low, high = (f"{scale * one:+.{places}f}" for one in (figure["value"], figure["low"], figure["high"]))
+    return f"{value}{unit} ({low} to {high})"
+
+
 def points(figure: Estimate) -> str:
     """A difference of shares, in percentage points."""
-    value, low, high = (100 * share for share in (figure["value"], figure["low"], figure["high"]))
-    return f"{value:+.1f} points ({low:+.1f} to {high:+.1f})"
+    return difference(figure, scale=100, unit=" points")
 
 
 def change(figure: Estimate) -> str:
