@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from builder.evaluation.metrics import Interval
 
@@ -21,14 +22,15 @@ _T = (
     *(2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042),
 )
 _NORMAL = 1.960
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
 class Cluster:
-    """The sum over the lines of a cluster, and how many they are."""
+    """The sum over the lines of a cluster, and how many they are; for a ratio of two sums the other one."""
 
     total: float
-    size: int
+    size: float
 
 
 def cluster_numbers(names: Sequence[str]) -> list[int]:
@@ -37,12 +39,17 @@ def cluster_numbers(names: Sequence[str]) -> list[int]:
     return [numbers[name] for name in names]
 
 
-def clusters_of(numbers: Sequence[int], values: Iterable[float]) -> list[Cluster]:
+def by_cluster(names: Iterable[object], values: Iterable[Value]) -> list[list[Value]]:
+    """Return the values of each cluster, given the name or number of each value's."""
+    found: dict[object, list[Value]] = {}
+    for name, value in zip(names, values, strict=True):
+        found.setdefault(name, []).append(value)
+    return list(found.values())
+
+
+def clusters_of(numbers: Iterable[int], values: Iterable[float]) -> list[Cluster]:
     """Return the clusters of lines with these values, given the number of each line's cluster."""
-    found: dict[int, list[float]] = {}
-    for number, value in zip(numbers, values, strict=True):
-        found.setdefault(number, []).append(value)
-    return [Cluster(sum(each), len(each)) for each in found.values()]
+    return [Cluster(sum(each), len(each)) for each in by_cluster(numbers, values)]
 
 
 def clustered_mean(groups: Sequence[Sequence[Cluster]]) -> Interval:

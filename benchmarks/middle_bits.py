@@ -56,6 +56,7 @@ def main() -> None:
         "middles": len(measured["base"]["middle_bytes"]),
         "middle_nats": {name: figures["middle_nats"] for name, figures in measured.items()},
         "middle_bytes": measured["base"]["middle_bytes"],
+        "middle_files": measured["base"]["middle_files"],
     }
     print(document["models"], document["against_base"])
     write_result(f"middle-bits-{dataset.name}", document)

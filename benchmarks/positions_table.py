@@ -9,8 +9,8 @@ other peer has a row below. The tuned dense baseline, the base in our engine and
 products, have rows of their own. Differences are paired. Their intervals go by how files (held-out lines) or commits
 (lines added later) differ within a repository, since the lines of one are alike: see `benchmarks.clusters`. In rows
 "all, as a sample of repositories" they go by how the repositories differ: a reader's own is another one. A table by
-what was known of a line has each engine's share, then the sub-model's leads in points. The interval of bits is a
-bootstrap over middles, drawn within each repository.
+what was known of a line has each engine's share, then the sub-model's leads in points. The interval of bits goes by
+files, too, if the results name them. Else it is a bootstrap over middles, drawn within each repository.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.builds import RESULTS
-from benchmarks.clusters import Cluster, clustered_mean
+from benchmarks.clusters import Cluster, by_cluster, clustered_mean
 from benchmarks.markdown import print_head, print_row
 from builder.evaluation.metrics import Interval, bootstrap
 from builder.evaluation.wording import difference
@@ -168,12 +168,9 @@ def _percent(bits: str) -> str:
 def _clusters(measured: Mapping[str, Any], ours: str, peer: str, field: str = "files", letter: str = "") -> list[Pairs]:
     """Return the pairs of a repository by file or commit; `letter`: of lines with this letter in `field` alone."""
     exact = measured["exact"]
-    clusters: dict[int, Pairs] = {}
     rows = zip(exact[ours], exact[peer], measured["clusters"], measured[field], strict=True)
-    for own, other, number, kind in rows:
-        if not letter or kind == letter:
-            clusters.setdefault(number, []).append((int(own), int(other)))
-    return list(clusters.values())
+    chosen = [((int(own), int(other)), number) for own, other, number, kind in rows if not letter or kind == letter]
+    return by_cluster((number for _, number in chosen), (pair for pair, _ in chosen))
 
 
 def lead(groups: Sequence[Sequence[Pairs]]) -> Interval:
@@ -186,8 +183,15 @@ def lead(groups: Sequence[Sequence[Pairs]]) -> Interval:
     )
 
 
-def saving(groups: Sequence[Sequence[tuple[float, float]]]) -> Interval:
-    """Percent of bits that the first of each pair (ours, the base's) needs more; a group is a repository."""
+def saving(groups: Sequence[Sequence[tuple[float, float]]], files: Sequence[Sequence[str]] = ()) -> Interval:
+    """Percent of bits that the first of each pair (ours, the base's) needs more; a group is a repository.
+
+    files: the file of each pair, whose middles are alike.
+    """
+    if files:
+        clustered = map(by_cluster, files, groups)
+        ratio = clustered_mean([[Cluster(*map(sum, zip(*one, strict=True))) for one in group] for group in clustered])
+        return Interval(*(100 * (one - 1) for one in (ratio.value, ratio.low, ratio.high)))
     nats = [pair for group in groups for pair in group]
 
     def percent(indices: Sequence[int]) -> float:
@@ -216,9 +220,12 @@ def _print_bits(documents: Mapping[str, Mapping[str, Any]]) -> None:
             for name, one in sorted(documents.items())
             if {model, against} <= one["middle_nats"].keys()
         }
-        for name, chosen in [*((name, [own]) for name, own in groups.items()), ("all", list(groups.values()))]:
+        for name, names in [*((name, [name]) for name in groups), ("all", list(groups))]:
+            chosen = [groups[one] for one in names]
             if chosen:
-                row = difference(saving(chosen).to_json(), unit=" %")
+                files = [documents[one]["middle_files"] for one in names if "middle_files" in documents[one]]
+                drawn = saving(chosen, files if len(files) == len(names) else ())
+                row = difference(drawn.to_json(), unit=" %")
                 print_row(name, str(sum(map(len, chosen))), model, against, row)
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.builds import build, read_report, run_program, write_result
+from benchmarks.clusters import by_cluster
 from benchmarks.machine import describe_machine, describe_versions
 from benchmarks.middle_bits import measure_folder
 from benchmarks.positions_table import lead, saving
@@ -56,7 +57,7 @@ def main() -> None:
                 QualitySettings(excerpts=1, middles=known.middles),
             )
             rows[start] = facts_of(read_report(output)) | {
-                key: figures[key] for key in ("middle_nats", "middle_bytes", "middle_exact")
+                key: figures[key] for key in ("middle_nats", "middle_bytes", "middle_files", "middle_exact")
             }
         reported["repositories"][repository.name] = rows
         reported["shared against dense"] = against(list(reported["repositories"].values()))
@@ -71,20 +72,21 @@ def facts_of(report: dict[str, Any]) -> dict[str, Any]:
 
 
 def against(repositories: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Points of exact lines and percent of bits by which the shared start leads, pooled, with 95 % intervals."""
+    """Points of exact lines and percent of bits by which the shared start leads, with 95 % intervals by files."""
     pairs = [(one["shared start"], one["dense start"]) for one in repositories]
     nats, exact = (
         [list(zip(ours[key], other[key], strict=True)) for ours, other in pairs]
         for key in ("middle_nats", "middle_exact")
     )
+    files = [ours["middle_files"] for ours, _ in pairs]
     return {
         "lines": sum(map(len, exact)),
         "exact": {
             name: sum(pair[side] for group in exact for pair in group)
             for side, name in enumerate(("shared start", "dense start"))
         },
-        "exact_points": lead([[[pair] for pair in group] for group in exact]).to_json(),
-        "bits_percent": saving(nats).to_json(),
+        "exact_points": lead(list(map(by_cluster, files, exact))).to_json(),
+        "bits_percent": saving(nats, files).to_json(),
     }
 
 

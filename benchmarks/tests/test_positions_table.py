@@ -31,6 +31,16 @@ def test_the_saving_is_that_of_all_bits_together() -> None:
     assert drawn.low == pytest.approx(0.0)
 
 
+def test_middles_of_one_file_vary_together() -> None:
+    nats = [(1.0, 2.0)] * 20 + [(3.0, 2.0)] * 20
+    alone, together = saving([nats]), saving([nats], [["a.py"] * 20 + ["b.py"] * 20])
+
+    assert alone.value == together.value == pytest.approx(0.0)
+    assert together.high - together.low > 2 * (alone.high - alone.low)
+    apart = saving([[(1.0, 2.0)] * 4, [(9.0, 8.0)] * 4], [["a.py", "a.py", "b.py", "b.py"]] * 2)
+    assert (apart.value, apart.low) == pytest.approx((0.0, 0.0))
+
+
 def _positions(files: str = "llll", **exact: str) -> dict[str, Any]:
     later = {"exact": exact, "clusters": [0, 0, 1, 1], "files": files, "texts": "nnnn", "tests": "nnnn"}
     return {"kinds": {"later": later}}
