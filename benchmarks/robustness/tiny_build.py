@@ -7,6 +7,7 @@ import random
 from pathlib import Path
 
 from contract.children import python_module
+from testbed.python_files import write_python
 
 # No fine-tuning: its number of steps depends on the machine's speed (`kill_and_resume` kills that).
 OPTIONS = ("--size", "0.8", "--minutes", "0", "--quantize", "fp32", "--positions", "6")
@@ -20,10 +21,7 @@ def make_inputs(folder: Path) -> tuple[Path, Path]:
 
     repository = folder / "repository"
     for number in range(24):
-        rng = random.Random(number)
-        lines = [f"def compute_{number}_{i}(value):\n    return value + {rng.randrange(9999)}\n" for i in range(60)]
-        (repository / "src").mkdir(parents=True, exist_ok=True)
-        (repository / "src" / f"part_{number}.py").write_text("\n".join(lines))
+        write_python(repository / "src", [number], rng=random.Random(number))
     return repository, save_base(folder / "base", kind="qwen2")
 
 
