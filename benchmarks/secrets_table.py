@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.builds import write_result
-from benchmarks.measured_repositories import REPORTED, fetch, tree_hash
+from benchmarks.measured_repositories import CLICK, REPORTED, fetch, tree_hash
 from benchmarks.tokenizer_parity import text_files
 from contract.repository.secrets import blank_secrets, kind_of_secret
 from testbed.secret_kinds import KINDS, PLANTED, SHARE_NEEDED, count_found
@@ -60,16 +60,15 @@ def count_alarms(folder: Path) -> dict[str, Any]:
 def main() -> None:
     """Plant, read, write the figures, print them; exit 1 where a kind falls short."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "repositories", type=Path, nargs="*", help="Default: REPORTED of benchmarks/measured_repositories.py."
-    )
+    whose = "Default: REPORTED and CLICK of benchmarks/measured_repositories.py."
+    parser.add_argument("repositories", type=Path, nargs="*", help=whose)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     kinds: dict[str, dict[str, Any]] = {
         kind.name: {"group": kind.group, "planted": PLANTED, "found": count_found(kind, seed=options.seed)}
         for kind in KINDS
     }
-    repositories = options.repositories or [fetch(repository) for repository in REPORTED]
+    repositories = options.repositories or [fetch(repository) for repository in (*REPORTED, CLICK)]
     alarms = {folder.name: count_alarms(folder) for folder in repositories}
     document = {
         "command": f"python -m benchmarks.secrets_table {shlex.join(sys.argv[1:])}".rstrip(),
