@@ -1,6 +1,6 @@
 """Whether the tokenizer read from a GGUF gives llama.cpp's ids: every text file of real repositories, file by file.
 
-    python -m benchmarks.tokenizer_parity --llama-python VENV/bin/python [ARCHIVE_OR_FOLDER…]
+    python -m benchmarks.tokenizer_parity --llama-python VENV/bin/python [FOLDER…]
 
 Each file is compared twice: with the special tokens that its text spells taken for tokens, and as mere text, which is
 how the server encodes files. A file of all special tokens, between text and white space, comes on top. llama-cpp-python
@@ -18,8 +18,8 @@ import json
 import shlex
 import subprocess
 import sys
-import tarfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -94,27 +94,11 @@ class LlamaTokenizer:
 
 def text_files(repository: Path) -> Iterator[tuple[str, str]]:
     """Name and text of every file that is UTF-8 without NUL bytes."""
-    raw: Iterator[tuple[str, bytes]]
-    if repository.is_dir():
-        raw = ((str(path), path.read_bytes()) for path in sorted(repository.rglob("*")) if path.is_file())
-    else:
-        raw = archived(repository)
-    for name, data in raw:
-        if b"\0" in data:
-            continue
-        try:
-            yield name, data.decode()
-        except UnicodeDecodeError:
-            continue
-
-
-def archived(archive: Path) -> Iterator[tuple[str, bytes]]:
-    """Name and bytes of every file in a tar archive."""
-    with tarfile.open(archive) as tar:
-        for member in tar:
-            stream = tar.extractfile(member) if member.isfile() else None
-            if stream is not None:
-                yield member.name, stream.read()
+    for path in sorted(path for path in repository.rglob("*") if path.is_file()):
+        data = path.read_bytes()
+        if b"\0" not in data:
+            with suppress(UnicodeDecodeError):
+                yield str(path), data.decode()
 
 
 def special_text(tokenizer: Tokenizer) -> str:
