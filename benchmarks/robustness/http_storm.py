@@ -22,7 +22,6 @@ import asyncio
 import json
 import random
 import socket
-import statistics
 import sys
 import time
 from collections import Counter
@@ -38,7 +37,7 @@ from pygls.exceptions import JsonRpcRequestCancelled
 from pygls.lsp.client import LanguageClient
 
 from benchmarks.builds import write_result
-from benchmarks.robustness.storm import LOST_S
+from benchmarks.robustness.storm import LOST_S, percentiles
 from contract.children import python_module
 from laboratory.replay.server_session import until_ready
 from lsp_server.http.guard import read_token
@@ -177,14 +176,14 @@ async def in_turns(http: Http, editor: Editor, places: int) -> dict[str, Any]:
         as_server.append(lsp_ms)
         same += one == other
     differences = [one - other for one, other in zip(over_http, as_server, strict=True)]
-    of_http, of_server = summary(over_http), summary(as_server)
+    of_http, of_server = percentiles(over_http, 50, 95), percentiles(as_server, 50, 95)
     return {
         "places": places,
         "same_text": same,
         "http_ms": of_http,
         "language_server_ms": of_server,
         "p95_ratio": round(of_http["p95"] / of_server["p95"], 2),
-        "difference_ms": summary(differences),
+        "difference_ms": percentiles(differences, 50, 95),
     }
 
 
@@ -195,7 +194,7 @@ async def down_a_file(http: Http) -> dict[str, Any]:
     for line in range(SENT_LINES, FILE_LINES):
         _, waited_ms, _ = await http.ask("\n".join([*lines[line - SENT_LINES : line], "value_"]), "down a file")
         waits_ms.append(waited_ms)
-    return {"lines": FILE_LINES, "sent_lines": SENT_LINES, "http_ms": summary(waits_ms)}
+    return {"lines": FILE_LINES, "sent_lines": SENT_LINES, "http_ms": percentiles(waits_ms, 50, 95)}
 
 
 def typing(client: str, rate: float) -> Iterator[tuple[str, float | None, float]]:
@@ -277,7 +276,7 @@ def describe(ended: list[Asked], began_s: float | None = None) -> dict[str, Any]
         "answered_share": round(len(answered) / (len(ended) - counts[HUNG_UP]), 3),
     }
     if len(waits) > 1:
-        found["answered_ms"] = {**summary(waits), "longest": round(max(waits), 2)}
+        found["answered_ms"] = {**percentiles(waits, 50, 95), "longest": round(max(waits), 2)}
     if began_s is not None:
         times = [began_s, *(asked.ended_s for asked in answered), ended[-1].ended_s]
         found["longest_without_answer_s"] = round(max(b - a for a, b in pairwise(times)), 2)
@@ -287,12 +286,6 @@ def describe(ended: list[Asked], began_s: float | None = None) -> dict[str, Any]
 def holds(server: psutil.Process) -> dict[str, int]:
     """What a process has open."""
     return {"files": server.num_fds(), "threads": server.num_threads(), "memory_bytes": server.memory_info().rss}
-
-
-def summary(values: list[float]) -> dict[str, float]:
-    """Median and 95th percentile."""
-    cuts = statistics.quantiles(values, n=20, method="inclusive")  # never past the longest
-    return {"p50": round(cuts[9], 2), "p95": round(cuts[18], 2)}
 
 
 async def run(bundle: Path, places: int, by_one: int, requests: int, rate: float) -> dict[str, Any]:

@@ -24,13 +24,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from lsprotocol import types
 from pygls.exceptions import JsonRpcException, JsonRpcRequestCancelled
 from pygls.lsp.client import LanguageClient
 
 from benchmarks.builds import write_result
-from benchmarks.robustness.storm import LOST_S
+from benchmarks.robustness.storm import LOST_S, percentiles
 from contract.bundle.bundle import WORKSPACE_BUNDLE, read_bundle, replace_bundle
 from contract.bundle.manifest import write_manifest
 from contract.bundle.threshold import KEY, ConfidenceThreshold, CurvePoint
@@ -125,7 +124,7 @@ async def run(builds: tuple[Path, Path], rebuilds: int, rate: float, every_s: fl
         client.exit(None)
         await client.stop()  # type: ignore[no-untyped-call]
     compared, wrong, cached = _compare(session, builds)
-    without, beside = (_percentiles(session.latencies_ms[phase]) for phase in ("without", "with"))
+    without, beside = (percentiles(session.latencies_ms[phase], 50, 95, 99) for phase in ("without", "with"))
     return {
         "rebuilds": done,
         "every_s": every_s,
@@ -234,10 +233,6 @@ def is_as_expected(figures: Mapping[str, Any]) -> bool:
     is_answered = not figures["lost"] and not any(name.startswith("error") for name in figures["answers"])
     is_whole = sum(figures["outcomes"].values()) == figures["requests"]
     return is_answered and is_whole and bool(figures["compared"]) and not figures["wrong"]
-
-
-def _percentiles(values: list[float]) -> dict[str, float]:
-    return {f"p{share}": round(float(np.percentile(values, share)), 2) for share in (50, 95, 99)}
 
 
 def main() -> None:

@@ -164,10 +164,9 @@ async def run(bundle: Path, keys: int, rate: float, threads: int | None) -> dict
         "outcomes": dict(storm.outcomes),
         "lost": storm.sent - storm.outcomes.total(),
         "most_waiting": most_waiting,
-        "cancel_to_answer_ms_p99": _percentile(storm.cancel_ms, 99),
+        "cancel_to_answer_ms_p99": percentiles(storm.cancel_ms, 99)["p99"],
         "cancel_to_idle_ms": {
-            "p50": _percentile(idle_ms, 50),
-            "p99": _percentile(idle_ms, 99),
+            **percentiles(idle_ms, 50, 99),
             "samples": len(idle_ms),
             "answered_before": len(waits_ms) - len(idle_ms),
         },
@@ -176,7 +175,7 @@ async def run(bundle: Path, keys: int, rate: float, threads: int | None) -> dict
     }
 
 
-async def _token_ms(client: LanguageClient, storm: Storm) -> float | None:
+async def _token_ms(client: LanguageClient, storm: Storm) -> Any:
     """Time a token, by answers to a prompt that is in the KV cache but for its last character."""
     steps = []
     for number in range(6):
@@ -184,15 +183,16 @@ async def _token_ms(client: LanguageClient, storm: Storm) -> float | None:
         [decision] = (await client.protocol.send_request_async("submodel/explain", {})).decisions
         if decision.tokens.generated > 1:
             steps.append(decision.milliseconds.model / decision.tokens.generated)
-    return _percentile(steps, 50)
+    return percentiles(steps, 50)["p50"]
 
 
 async def _memory(client: LanguageClient) -> int:
     return int((await client.protocol.send_request_async("submodel/status", {})).memoryBytes)
 
 
-def _percentile(values: list[float], share: float) -> float | None:
-    return round(float(np.percentile(values, share)), 2) if values else None
+def percentiles(values: list[float], *shares: int) -> dict[str, Any]:
+    """Return those of the values, each None if there are no values."""
+    return {f"p{share}": round(float(np.percentile(values, share)), 2) if values else None for share in shares}
 
 
 def main() -> None:
