@@ -14,6 +14,7 @@ from benchmarks.paper import MATRICES, OTHER_PACKAGES
 from builder.evaluation.metrics import bootstrap
 from builder.evaluation.wording import change, points, ranked
 from laboratory.experiments.compare_run import OTHER_DATASET, OTHER_FORMAT, SAME_DATASET
+from laboratory.experiments.sweep_document import make_matrices
 
 FIGURES = {"bits_per_byte": "left to right", "fim_bits_per_byte": "missing ends of lines"}
 
@@ -38,7 +39,11 @@ def main() -> None:
 def print_matrix(document: Mapping[str, Any], figures: Iterable[str] = FIGURES) -> None:
     """Calibrated on × measured on, for each figure, with the dense base above and the gains below."""
     dense = next(row for row in document["points"] if row["method"] == "dense")["quality"]
-    for matrix in (one for one in document["matrices"] if one["figure"] in figures):
+    # Older documents have no gains over the mixture, and none of the own language; their points give both.
+    again = make_matrices(document["points"])
+    for matrix, one in zip(document["matrices"], again, strict=True):
+        if matrix["figure"] not in figures:
+            continue
         measured, figure = matrix["measured_on"], matrix["figure"]
         print(f"{matrix['method']} at {matrix['sparsity']:g}, {FIGURES[figure]}, {matrix['seeds']} seeds\n")
         print_head("calibrated on ↓, measured on →", *map(_name, measured))
@@ -51,12 +56,28 @@ def print_matrix(document: Mapping[str, Any], figures: Iterable[str] = FIGURES) 
             if "spread" in matrix:
                 cells = [f"{cell} ± {spread:.3f}" for cell, spread in zip(cells, matrix["spread"][row], strict=True)]
             print_row(" + ".join(map(_name, calibration.split("+language:"))), *cells)
-        gains = [matrix["diagonal_is_best"][dataset] for dataset in measured]
+        gains = [one["diagonal_is_best"][dataset] | matrix["diagonal_is_best"][dataset] for dataset in measured]
         _print_gains("own language over the best other one", gains)
         if all("over_mixed" in one for one in gains):
             _print_gains("own language over the mixture", [one["over_mixed"] for one in gains])
+        own = [one["own_gain"][dataset] for dataset in measured]
+        own_name = "own language over what its row and column say"
+        _print_gains(own_name, [{"gain": fmean(seeds), "gain_by_seed": seeds} for seeds in own])
+        print()
+        print_own(own, fmean(fmean(matrix["mean"][matrix["calibrated_on"].index(dataset)]) for dataset in measured))
         print()
         print_layers(document["points"], figure)
+
+
+def print_own(own: Sequence[Sequence[float]], level: float) -> None:
+    """How much an own calibration brings, the mean of all datasets. own: datasets × seeds; level: the cells' mean."""
+    gains = [gain for seeds in own for gain in seeds]
+    by_seed = ", ".join(f"{fmean(seed):+.3f}" for seed in zip(*own, strict=True))
+    better = sum(gain > 0 for gain in gains)
+    print(
+        f"own language over what rows and columns say, mean: {fmean(gains):+.3f}, {fmean(gains) / level:.1%} of the "
+        f"bits; of each seed {by_seed}; better in {better} of {len(gains)} cells\n"
+    )
 
 
 def print_layers(points: Sequence[Mapping[str, Any]], figure: str) -> None:

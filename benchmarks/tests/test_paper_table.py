@@ -41,6 +41,8 @@ def test_a_matrix_of_one_seed(capsys):
         ["py", "**0.600**", "0.900"],
         ["js", "0.800", "**0.700**"],
         ["own language over the best other one", "+0.200", "+0.200"],
+        ["own language over what its row and column say", "+0.100", "+0.100"],
+        ["of each seed", "+0.100", "+0.100"],
     ]
 
 

@@ -1,4 +1,4 @@
-"""The figures of README.md and docs/results.md are those of the JSON files in benchmarks/results/."""
+"""The figures of README.md and the pages in docs/ are those of the JSON files in benchmarks/results/."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import build_pairs, following_table, positions_table
+from benchmarks import build_pairs, following_table, paper_table, positions_table
 from benchmarks.builds import RESULTS
 from benchmarks.following_commits import UNITS, gains
 from benchmarks.positions_table import SAMPLE, TUNED, UNTUNED, read
@@ -37,6 +37,11 @@ LEADS = {
 }
 OLDER = RESULTS / "version-15"
 BESIDE = {"dense base, fine-tuned (same minutes)": TUNED, "n-gram": "n-gram", "similar line": "similar line"}
+
+
+PAPER = (ROOT / "docs" / "paper.md").read_text("utf-8")
+CALIBRATED = {"python": "Python", "java": "Java", "c++": "C++", "javascript": "JavaScript"}
+ALL_CALIBRATED = " + ".join(CALIBRATED)
 
 
 def cells(line: str) -> list[str]:
@@ -269,3 +274,48 @@ def test_what_many_updates_keep_and_what_quantization_costs() -> None:
     spread = f"{min(costs):+.1f} to {max(costs):+.1f} %".replace("-", "−")
     sentence = f"adds {costs[0]:.1f} % to the loss in the first build, and {costs[-1]:.1f} % in the last kept update"
     assert f"{sentence} ({spread} in all kept ones" in WORDS
+
+
+def named_rows(rows: Rows) -> dict[tuple[str, str], list[str]]:
+    """Rows by their name; one of a matrix that explains the gain above it also by that gain's name."""
+    found, gain = {}, ""
+    for name, *figures in rows:
+        gain = name if name.startswith("own language") else gain
+        found[gain, name] = figures
+    return found
+
+
+@pytest.mark.parametrize(
+    ("part", "figure", "number"),
+    [
+        ("matrix-wanda-plain", "bits_per_byte", 1),
+        ("matrix-wanda-prompts", "fim_bits_per_byte", 2),
+        ("matrix-structured", "bits_per_byte", 3),
+        ("matrix-structured", "fim_bits_per_byte", 4),
+    ],
+)
+def test_the_matrices_of_the_paper(part: str, figure: str, number: int, capsys: pytest.CaptureFixture[str]) -> None:
+    paper_table.print_matrix(read(RESULTS / f"paper-{part}-qwen2.5-coder-0.5b.json"), figures=(figure,))
+    printed, said = capsys.readouterr().out.split("\n\n")[1:3]
+    [measured, _, *rows] = map(cells, printed.splitlines())
+    assert [CALIBRATED[name] for name in measured[1:]] == list(CALIBRATED.values())
+    names = CALIBRATED | {ALL_CALIBRATED: "all four"}
+    expected = named_rows([[names.get(name, name), *figures] for name, *figures in rows])
+    matrices = [block for block in PAPER.split("\n\n") if "calibrated on ↓, measured on → |" in block]
+    rows = [cells(line) for line in matrices[number].splitlines()[2:]]
+    written = named_rows([[name.partition(", a quarter")[0], *figures] for name, *figures in rows])
+    assert written.keys() >= {("", name) for name in ("dense", *names.values())}
+    assert written == {key: expected[key] for key in written}
+    said_words = r"mean: \+([\d.]+), ([\d.]+)% .* seed (.*); better in (\d+ of \d+)"
+    [(mean, share, by_seed, better)] = re.findall(said_words, said)
+    first, second, last = re.findall(r"\+([\d.]+)", by_seed)
+    paper = " ".join(PAPER.split())
+    assert f"{share} %" in paper.partition("**Language sub-models**")[0]
+    assert f"it helps in {better} cells" in paper
+    seeds = f"{first}, {second} and {last}"
+    if "wanda" in part:
+        assert f"{mean} bits, {share} %: {seeds} by seed" in paper
+        [claim] = re.findall(r"this method gains ([\d.]+ to [\d.]+) % of the bits by the own one", paper)
+        assert share in claim.split(" to ")
+    else:
+        assert re.search(rf"{mean} (bits|of missing ends of lines)[^(]*, {share} % \({seeds}", paper)

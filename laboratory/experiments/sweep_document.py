@@ -122,7 +122,11 @@ def make_matrices(rows: Sequence[Row]) -> list[dict[str, Any]]:
     the seeds that every cell has. `diagonal_is_best`, for each measured dataset that alone is a calibration: whether
     the mean of that calibration is the best of the single-dataset ones, and its lead over the next (`gain`, in units of
     the figure). `gain_by_seed` is the same for each seed alone. `gain_interval` is the 95 % interval of the lead of the
-    means over the held-out snippets (paired bootstrap). `over_mixed`: the same against the mixture.
+    means over the held-out snippets (paired bootstrap). `over_mixed`: the same against the mixture. The next one is
+    chosen by the same figures: of four datasets without any effect, one loses in all of three seeds at 42 %.
+
+    `own_gain`, of each of those datasets by seed, asks without such a choice whether a dataset's own calibration
+    serves it better: see `own_gains`.
     """
     groups: defaultdict[tuple[str, float], list[Row]] = defaultdict(list)
     for row in rows:
@@ -163,10 +167,32 @@ def make_matrices(rows: Sequence[Row]) -> list[dict[str, Any]]:
                 if mixed:
                     reported["over_mixed"] = _gain(own, mixed, figures, figure)
                 matrix["diagonal_is_best"][calibrations[own]] = reported
+            if len(singles) > 1:
+                columns = [measured.index(calibrations[own]) for own in singles]
+                by_seed = [
+                    own_gains([[values[own][column][seed] for column in columns] for own in singles], figure)
+                    for seed in range(len(seeds))
+                ]
+                matrix["own_gain"] = {
+                    calibrations[own]: list(gains)
+                    for own, gains in zip(singles, zip(*by_seed, strict=True), strict=True)
+                }
             if len(seeds) > 1:
                 matrix["spread"] = [[stdev(cell) for cell in line] for line in values]
             matrices.append(matrix)
     return matrices
+
+
+def own_gains(square: Sequence[Sequence[float]], figure: str) -> list[float]:
+    """Return how much better each dataset's own calibration is than the levels of that calibration and dataset say.
+
+    square: calibrations × datasets, in one order. It is the interaction of both on the diagonal: the cell, less the
+    means of its row and its column, plus the mean of all. A calibration that is better on all datasets, or a dataset
+    that is easier, changes nothing. If each own cell of n datasets is better by x, it is x · (n − 1) / n.
+    """
+    rows, columns = ([fmean(line) for line in lines] for lines in (square, [*zip(*square, strict=True)]))
+    overall = fmean(rows)
+    return [_sign(figure) * (square[at][at] - rows[at] - columns[at] + overall) for at in range(len(square))]
 
 
 def _cell(rows: Sequence[Row], calibration: str, dataset: str, figure: str) -> dict[int, Mapping[str, Any]]:

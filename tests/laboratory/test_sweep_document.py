@@ -6,7 +6,13 @@ import re
 import pytest
 
 from laboratory.experiments.pictures import draw_sweep
-from laboratory.experiments.sweep_document import make_curves, make_matrices, make_rankings, without_snippets
+from laboratory.experiments.sweep_document import (
+    make_curves,
+    make_matrices,
+    make_rankings,
+    own_gains,
+    without_snippets,
+)
 from testbed.reports import sweep_row as row
 
 
@@ -50,6 +56,30 @@ def test_a_matrix_tells_whether_the_diagonal_is_best():
         "gain": pytest.approx(0.60 - 0.72),
         "gain_by_seed": pytest.approx([0.60 - 0.70, 0.60 - 0.74]),
     }
+
+
+LEVELS = ([0.8, 1.1, 0.7, 0.9], [0.1, 0.0, 0.3, 0.2])  # of four calibrations, and of the datasets
+
+
+def test_an_own_gain_is_found_behind_better_calibrations_and_easier_datasets():
+    """The planted gain of 0.08 is 0.06 beside the levels, which hold it too; the best other one hides it."""
+    square = [[row + column - 0.08 * (i == j) for j, column in enumerate(LEVELS[1])] for i, row in enumerate(LEVELS[0])]
+    assert own_gains(square, "bits_per_byte") == pytest.approx([0.06] * 4)
+    assert own_gains(square, "fim_exact_match") == pytest.approx([-0.06] * 4), "more is better"
+    names = ("a", "b", "c", "d")
+    rows = [
+        row("wanda", 0.5, name, seed, **dict(zip(names, bits, strict=True)))
+        for name, bits in zip(names, square, strict=True)
+        for seed in (0, 1)
+    ]
+    (matrix,) = make_matrices([row("wanda", 0.5, "a+b", seed, a=0.1, b=0.1, c=0.1, d=0.1) for seed in (0, 1)] + rows)
+    assert matrix["own_gain"] == {name: pytest.approx([0.06, 0.06]) for name in names}
+    assert [one["is_best"] for one in matrix["diagonal_is_best"].values()] == [False, False, True, False]
+
+
+def test_without_an_effect_no_own_gain_is_found():
+    square = [[row + column for column in LEVELS[1]] for row in LEVELS[0]]
+    assert own_gains(square, "bits_per_byte") == pytest.approx([0.0] * 4)
 
 
 def test_what_is_calibrated_on_but_not_measured_is_no_mixture():
