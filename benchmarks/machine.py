@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from contract.repository.git import GitError, run_git
-from contract.versions import installed_versions
+from contract.versions import PROGRAM, installed_versions
 
 _FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8", "amx_bf16")
 _WRITTEN = "benchmarks/results/"  # by the very runs that ask
@@ -40,9 +40,10 @@ def describe_machine() -> dict[str, Any]:
 def describe_versions() -> dict[str, str]:
     """Versions of what a figure depends on, and the commit of this program if it runs from a clone.
 
-    The commit ends in " with changes" if files differ from it, other than results.
+    "program" is the version of builds: a commit may leave the history. The commit ends in " with changes" if files
+    differ from it, other than results.
     """
-    versions = installed_versions(_PACKAGES)
+    versions = installed_versions(_PACKAGES) | {"program": PROGRAM}
     commit = describe_commit(Path(__file__).parents[1])
     return versions | ({"commit": commit} if commit else {})
 

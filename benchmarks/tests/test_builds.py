@@ -1,4 +1,4 @@
-"""What steps of a benchmark keep, and how it ends."""
+"""What steps of a benchmark keep, how it ends, and which program it names."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ import pytest
 
 from benchmarks import builds
 from benchmarks.builds import read_mark, run_once, run_program
+from benchmarks.machine import describe_versions
 from contract.bundle.bundle import read_bundle
+from contract.versions import PROGRAM
 
 
 def test_what_a_user_can_mend_is_a_sentence(tmp_path: Path) -> None:
@@ -56,3 +58,7 @@ def test_a_step_that_is_stopped_behind_its_command_does_not_run_it_again(
 
     assert (step["seconds"], step["bundle_bytes"]) == (1.0, 7)
     assert [path.name for path in tmp_path.iterdir()] == ["mark.json"]
+
+
+def test_a_figure_names_the_version_of_builds() -> None:
+    assert describe_versions()["program"] == PROGRAM
