@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import mean
 from typing import Any, Final
@@ -29,8 +30,8 @@ from benchmarks.markdown import print_head, print_row
 from contract.children import python_module
 
 FILES, FUNCTIONS = 16, 60  # of a repository: some 70 kB, more than the least that a build takes
-# Ours on three released packages, two cores each: a build with 200 lines scored.
-MEASURED: Final = ("fastify", "httpx", "re2")
+# Default builds without scores on two cores.
+MEASURED: Final = ("gson", "hono", "httpx")
 FLEETS: Final = (1_000, 100_000)
 NIGHT_S: Final = 8 * 3600
 CHANGED: Final = 0.2  # of the repositories a day: assumed
@@ -122,20 +123,14 @@ def run_fleet(room: Path, ray: str) -> dict[str, Any]:
 
 
 def print_paper() -> None:
-    """What a company's repositories take, from measured builds; each changed one is built as if new.
-
-    Whole bundles are those of `MEASURED`. From a shared start are the builds of shared-start.json, and the bytes that
-    pull.json says a registry keeps of each.
-    """
-    whole, adapted = _measured_whole(), measured_adapted()
+    """What a company's repositories take, from measured builds; each changed one is built as if new."""
+    builds = {"whole": measured_whole(), "shared start": measured_adapted()}
     document: dict[str, Any] = {
         "command": "python -m benchmarks.fleet_runs paper",
         "assumed": {"changed_a_day": CHANGED, "developers_a_repository": DEVELOPERS, "night_s": NIGHT_S},
-        "builds": {"whole": whole, "shared start": adapted},
+        "builds": builds,
         "fleets": [
-            {"start": start, **_on_paper(count, builds)}
-            for start, builds in (("whole", whole), ("shared start", adapted))
-            for count in FLEETS
+            {"start": start, **_on_paper(count, measured)} for start, measured in builds.items() for count in FLEETS
         ],
     }
     write_document("fleet-on-paper", document)
@@ -145,44 +140,47 @@ def print_paper() -> None:
         print_row(title, *(f"{row[key]:,}" for row in rows))
 
 
-def _measured_whole() -> list[dict[str, Any]]:
-    builds = []
-    for name in MEASURED:
-        found = json.loads((RESULTS / f"matters-qwen2.5-coder-0.5b-{name}.json").read_text("utf-8"))
-        own = found["builds"]["repository"]
-        builds.append(
-            {
-                "repository": name,
-                "seconds": round(sum(one["seconds"] for one in own["stages"] if one["name"] in STAGES), 1),
-                # A registry holds all files of a bundle. Results of earlier versions have its graph's size alone.
-                "registry_bytes": own.get("registry_bytes", own["bundle_bytes"]),
-                "peak_rss_bytes": own["peak_rss_bytes"],
-            }
-        )
-    return builds
+def measured_whole() -> dict[str, list[float]]:
+    """Return seconds of the builds of `MEASURED`, bytes of a whole bundle, and peak memory of builds from the base.
+
+    The files of `MEASURED` have no memory: it is that of the dense starts of shared-start.json.
+    """
+    builds = [_read(f"build-seeds-{name}-v22")["builds"][0] for name in MEASURED]
+    return {
+        "seconds": [_seconds(one) for one in builds],
+        "registry_bytes": [_read("pull")["bundle"]["bytes"]],
+        "peak_rss_bytes": [one["dense start"]["peak_rss_bytes"] for one in _shared_start()],
+    }
 
 
-def measured_adapted() -> list[dict[str, Any]]:
-    """Return the builds of shared-start.json, each with its row of pull.json."""
-    repositories = json.loads((RESULTS / "shared-start.json").read_text("utf-8"))["repositories"]
-    built = {name: starts["shared start"] for name, starts in repositories.items()}
-    pulled = json.loads((RESULTS / "pull.json").read_text("utf-8"))["adapted"]
-    return [
-        {
-            "repository": name,
-            # Results of earlier versions have the time of the whole build, a second or two more.
-            "seconds": build["stage_seconds"] if "stage_seconds" in build else build["seconds"],
-            "registry_bytes": row["bytes_in_the_registry"],
-            "peak_rss_bytes": build["peak_rss_bytes"],
-        }
-        for (name, build), row in zip(built.items(), pulled, strict=True)
-    ]
+def measured_adapted() -> dict[str, list[float]]:
+    """Return seconds and peak memory of builds from a shared start, and the bytes that a registry keeps of each."""
+    builds = [one["shared start"] for one in _shared_start()]
+    return {
+        "seconds": [_seconds(one) for one in builds],
+        "registry_bytes": [one["bytes_in_the_registry"] for one in _read("pull")["adapted"]],
+        "peak_rss_bytes": [one["peak_rss_bytes"] for one in builds],
+    }
 
 
-def _on_paper(count: int, builds: list[dict[str, Any]]) -> dict[str, Any]:
-    seconds, size = (mean(one[key] for one in builds) for key in ("seconds", "registry_bytes"))
+def _shared_start() -> list[dict[str, Any]]:
+    return list(_read("shared-start")["repositories"].values())
+
+
+def _seconds(build: Mapping[str, Any]) -> float:
+    """Return the time of a build's stages, which have no scores here."""
+    return round(sum(stage["seconds"] for stage in build["stages"]), 1)
+
+
+def _read(name: str) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads((RESULTS / f"{name}.json").read_text("utf-8"))
+    return document
+
+
+def _on_paper(count: int, measured: Mapping[str, Sequence[float]]) -> dict[str, Any]:
+    seconds, size = mean(measured["seconds"]), mean(measured["registry_bytes"])
     daily = count * CHANGED
-    memory = daily * seconds / NIGHT_S * max(one["peak_rss_bytes"] for one in builds)
+    memory = daily * seconds / NIGHT_S * max(measured["peak_rss_bytes"])
     return {
         "repositories": count,
         "storage_tb": round(count * size / 1e12, 2),
@@ -197,7 +195,6 @@ def _on_paper(count: int, builds: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-STAGES: Final = ("score the base", "prune", "finetune", "export", "score the sub-model")
 TITLES: Final = {
     "storage_tb": "storage of the registry, TB",
     "core_hours_first": "core-hours of the first build of all",

@@ -5,23 +5,47 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from statistics import mean
+from typing import Any
 
 import pytest
 
 from benchmarks import fleet_runs
-from benchmarks.shared_start import facts_of
+from benchmarks.builds import RESULTS
+
+ROOT = Path(__file__).parents[2]
 
 
-def test_a_shared_start_of_today_and_one_of_before_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    report = {"stages": [{"name": "prune", "seconds": 7.0}], "finetuning": {}, "parity": {}, "plan": {}}
-    today = facts_of(report | {"peak_rss_bytes": 1})
-    starts = {"before": {"seconds": 8.0, "peak_rss_bytes": 1}, "today": today}
-    repositories = {name: {"shared start": start} for name, start in starts.items()}
-    (tmp_path / "shared-start.json").write_text(json.dumps({"repositories": repositories}))
-    (tmp_path / "pull.json").write_text(json.dumps({"adapted": [{"bytes_in_the_registry": 1}] * 2}))
-    monkeypatch.setattr(fleet_runs, "RESULTS", tmp_path)
+@pytest.fixture
+def paper(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> tuple[dict[str, Any], str]:
+    """What `paper` writes and prints from the committed results."""
+    written: dict[str, Any] = {}
+    monkeypatch.setattr(fleet_runs, "write_document", lambda name, document: written.update({name: document}))
+    fleet_runs.print_paper()
+    return written["fleet-on-paper"], capsys.readouterr().out
 
-    assert [one["seconds"] for one in fleet_runs.measured_adapted()] == [8.0, 7.0]
+
+def test_the_fleet_on_paper_is_of_today_s_builds_and_on_the_page(paper: tuple[dict[str, Any], str]) -> None:
+    document, printed = paper
+    assert document == json.loads((RESULTS / "fleet-on-paper.json").read_text("utf-8"))
+    page = (ROOT / "docs" / "fleet.md").read_text("utf-8")
+    assert printed.replace("|  |", "| |").strip() in page
+    whole = document["builds"]["whole"]
+    assert f"They took {min(whole['seconds']):.0f} to {max(whole['seconds']):.0f} s." in page
+    assert f"up to {max(whole['peak_rss_bytes']) / 1e9:.1f} GB" in page
+    assert f"({mean(document['builds']['shared start']['seconds']):.0f} s on average" in page
+    thousand, many = (one for one in document["fleets"] if one["start"] == "whole")
+    assert f"{thousand['core_hours_first'] / 8:.0f} hours" in " ".join(page.split())
+    assert f"{many['fetched_a_day_tb'] * 8e3 / fleet_runs.NIGHT_S:.1f} Gbit/s if all" in page
+    assert f"whole bundle ({many['storage_tb']:.0f} TB" in page
+
+
+def test_a_fleet_grows_with_its_repositories_and_its_builds() -> None:
+    measured = {"seconds": [3600.0, 1800.0], "registry_bytes": [1e9], "peak_rss_bytes": [4e9, 2e9]}
+    found = fleet_runs._on_paper(1000, measured)
+    assert (found["core_hours_first"], found["core_hours_a_day"]) == (1500, 300)
+    assert (found["storage_tb"], found["fetched_a_day_tb"]) == (1.0, 0.6)
+    assert found["memory_for_a_night_tb"] == pytest.approx(200 * 2700 / fleet_runs.NIGHT_S * 4e9 / 1e12, abs=0.005)
 
 
 def test_a_run_that_fails_has_no_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
