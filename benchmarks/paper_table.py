@@ -12,7 +12,7 @@ from benchmarks.builds import RESULTS
 from benchmarks.markdown import print_head, print_row
 from benchmarks.paper import MATRICES, OTHER_PACKAGES
 from builder.evaluation.metrics import bootstrap
-from builder.evaluation.wording import change, points, ranked
+from builder.evaluation.wording import ranked
 from laboratory.experiments.compare_run import OTHER_DATASET, OTHER_FORMAT, SAME_DATASET
 from laboratory.experiments.sweep_document import make_matrices
 
@@ -100,18 +100,22 @@ def print_layers(points: Sequence[Mapping[str, Any]], figure: str) -> None:
 
 
 def print_languages(document: Mapping[str, Any]) -> None:
-    """Each language's model on each language's held-out files, by bits per byte and exact lines; less its own model."""
+    """Each language's model on each language's held-out files, by bits per byte and exact lines.
+
+    Below it, how far a language's own model is before the others: points of exact lines, and the bits that they need
+    more.
+    """
     scored, builds = document["scored_on"], document["builds"]
     print_head("built on ↓, scored on →", "parameters", *scored)
     for name in ("base", *builds):
         rows = [scores["models"][name] for scores in scored.values()]
-        cells = (f"{row['bits_per_byte']:.3f}, {row['fim_exact_match']:.1%}" for row in rows)
+        cells = (f"{row['bits_per_byte']:.3f}, {100 * row['fim_exact_match']:.0f} %" for row in rows)
         print_row(name, f"{rows[0]['parameters'] / 1e6:.0f} M", *cells)
     print()
-    print_head("less the language's own model", *scored)
+    print_head("own model in → before ↓", *scored)
     for name in ("base", *builds):
         differences = [scores["differences"].get(name) for scores in scored.values()]
-        print_row(name, *("" if one is None else _difference(one) for one in differences))
+        print_row(name, *("" if one is None else _before(one) for one in differences))
     print()
     for name, build in builds.items():
         tuned, seconds = build["finetuning"], sum(stage["seconds"] for stage in build["stages"])
@@ -201,8 +205,17 @@ def _ranks(values: Sequence[float]) -> list[float]:
     return [order.index(value) for value in values]
 
 
-def _difference(one: Mapping[str, Any]) -> str:
-    return f"{points(one['exact_match_difference'])}; bits {change(one['bits_per_byte_ratio'])}"
+def _before(one: Mapping[str, Any]) -> str:
+    """How far the language's own model is before another, of which `one` is the difference from it."""
+    lines, bits = one["exact_match_difference"], one["bits_per_byte_ratio"]
+    by, low, high = (_whole(-100 * lines[key]) for key in ("value", "high", "low"))
+    more, least, most = (_whole(100 * (bits[key] - 1)) for key in ("value", "low", "high"))
+    return f"{by} points ({low} to {high}); {more} % ({least} to {most})"
+
+
+def _whole(number: float) -> str:
+    rounded = round(number)
+    return f"{rounded:+d}" if rounded else "0"
 
 
 def _name(dataset: str) -> str:

@@ -90,9 +90,9 @@ def test_a_language_s_own_model_is_what_the_others_are_set_against(capsys):
     }
     print_languages({"builds": {"python": build, "java": build}, "scored_on": scored})
     lines = [cells(line) for line in capsys.readouterr().out.splitlines() if line.startswith("|")]
-    assert lines[3] == ["python", "300 M", "0.500, 30.0%", "0.600, 30.0%"]
-    assert lines[4] == ["java", "300 M", "0.700, 10.0%", "0.400, 50.0%"]
-    assert lines[-2] == ["python", "", "-20.0 points (-21.0 to -19.0); bits +50.0% (+49.0% to +51.0%)"]
+    assert lines[3] == ["python", "300 M", "0.500, 30 %", "0.600, 30 %"]
+    assert lines[4] == ["java", "300 M", "0.700, 10 %", "0.400, 50 %"]
+    assert lines[-2] == ["python", "", "+20 points (+19 to +21); +50 % (+49 to +51)"]
 
 
 def test_programs_that_pass_are_shown_by_model_and_task(capsys):
