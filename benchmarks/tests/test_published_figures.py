@@ -470,6 +470,17 @@ def test_memory_and_shares_of_the_time_of_llama_cpp() -> None:
     assert f"**Memory:** {span(ours, '.0f')} MB, llama.cpp {span(theirs, '.0f')} MB" in WORDS
 
 
+def test_the_first_keystroke_after_a_rest() -> None:
+    runs = read(RESULTS / "read-ahead-edits-httpx.json")["runs"]
+    keys = ("share_within_150_ms", "share_shown_within_150_ms", "share_right_within_150_ms")
+    for (_, median, *shares), run in zip(table("| httpx | median | within 150 ms |"), runs.values(), strict=True):
+        assert median == f"{run['first_key']['p50_ms']:.0f} ms"
+        assert shares == [f"{100 * run['first_key'][key]:.0f} %" for key in keys]
+    without, _, default = (run["browsing_core_s_a_minute"] / 60 for run in runs.values())
+    assert f"the default takes {100 * (default - without):.1f} % of a core more" in WORDS
+    assert all(f"{run['browsing_s']:.0f} s without typing" in WORDS for run in runs.values())
+
+
 def test_bits_of_missing_middles(capsys: pytest.CaptureFixture[str]) -> None:
     positions_table.main(OLDER)
     printed = capsys.readouterr().out.rpartition("| bits of missing middles |")[2]
