@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import random
 import subprocess
@@ -169,7 +170,7 @@ def _shared_start() -> list[dict[str, Any]]:
 
 def _seconds(build: Mapping[str, Any]) -> float:
     """Return the time of a build's stages, which have no scores here."""
-    return round(sum(stage["seconds"] for stage in build["stages"]), 1)
+    return round(math.fsum(stage["seconds"] for stage in build["stages"]), 1)
 
 
 def _read(name: str) -> dict[str, Any]:
