@@ -448,26 +448,17 @@ def test_time_at_a_new_place() -> None:
 
 def test_memory_and_shares_of_the_time_of_llama_cpp() -> None:
     newer, older = at_new_places(OLDER), at_new_places(RESULTS)
-    for ours, place in ((WHOLE, "whole window"), (FIRST, "first answer")):
-        shares = [
-            span(
-                [
-                    row[ours][f"new_place_ms_p{share}"] / row[Q8][f"new_place_ms_p{share}"]
-                    for row in rows
-                    if ours in row
-                ],
-                ".2f",
-            )
-            for rows in (newer, older)
-            for share in (50, 95)
-        ]
-        [said] = re.findall(rf"(?:The|A) {place}(?: \*\*|\*\*) takes ([^:]*?)\. (?=- )", WORDS)
-        assert re.findall(r"[\d.]+ to 0[\d.]\d+", said) == shares, place
-    ours, theirs = (
-        [row[name]["resident_bytes"] / 1e6 for row in newer for name in names if name in row]
-        for names in ((WHOLE, FIRST), (Q8,))
-    )
-    assert f"**Memory:** {span(ours, '.0f')} MB, llama.cpp {span(theirs, '.0f')} MB" in WORDS
+    for ours, place in ((WHOLE, "The whole window"), (FIRST, "A first answer")):
+        shares = []
+        for rows in (newer, older):
+            for key in ("new_place_ms_p50", "new_place_ms_p95"):
+                shares.append(span([row[ours][key] / row[Q8][key] for row in rows if ours in row], ".2f"))
+        [said] = re.findall(rf"\*\*{place}\*\* takes (.*?)\. - ", WORDS)
+        assert re.findall(r"0\.\d\d to 0\.\d\d", said) == shares, place
+    held = {name: [row[name]["resident_bytes"] / 1e6 for row in newer if name in row] for name in (WHOLE, FIRST, Q8)}
+    memory = f"{span(held[WHOLE] + held[FIRST], '.0f')} MB, llama.cpp {span(held[Q8], '.0f')} MB"
+    assert f"**Memory:** {memory}" in WORDS
+    assert memory.replace(", llama.cpp ", ". llama.cpp takes ") in SUMMARY
 
 
 def test_the_first_keystroke_after_a_rest() -> None:
