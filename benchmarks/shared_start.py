@@ -71,20 +71,24 @@ def facts_of(report: dict[str, Any]) -> dict[str, Any]:
 
 
 def against(repositories: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Points of exact lines and percent of bits by which the shared start leads, with 95 % intervals by files."""
+    """Points of exact lines and percent of bits by which the shared start leads, with 95 % intervals.
+
+    They are by files where the documents name these.
+    """
     pairs = [(one["shared start"], one["dense start"]) for one in repositories]
     nats, exact = (
         [list(zip(ours[key], other[key], strict=True)) for ours, other in pairs]
         for key in ("middle_nats", "middle_exact")
     )
-    files = [ours["middle_files"] for ours, _ in pairs]
+    files = [ours["middle_files"] for ours, _ in pairs if "middle_files" in ours]  # older documents have none
+    clustered = map(by_cluster, files or [range(len(group)) for group in exact], exact)
     return {
         "lines": sum(map(len, exact)),
         "exact": {
             name: sum(pair[side] for group in exact for pair in group)
             for side, name in enumerate(("shared start", "dense start"))
         },
-        "exact_points": lead(list(map(by_cluster, files, exact))).to_json(),
+        "exact_points": lead(list(clustered)).to_json(),
         "bits_percent": saving(nats, files).to_json(),
     }
 
