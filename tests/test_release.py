@@ -13,7 +13,8 @@ from hatchling.builders.wheel import WheelBuilder
 from submodel import __version__
 
 ROOT = Path(__file__).parents[1]
-TARGETS = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["hatch"]["build"]["targets"]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+TARGETS = PYPROJECT["tool"]["hatch"]["build"]["targets"]
 needs_all_files = pytest.mark.skipif(not (ROOT / "Dockerfile").is_file(), reason="an sdist holds the Python part alone")
 
 
@@ -37,10 +38,17 @@ def test_the_wheel_holds_the_packages_and_no_tests_benchmarks_or_results():
     assert not folders & {"tests", "testbed", "benchmarks", "results", "__pycache__"}
 
 
+def test_uv_makes_the_wheel_anew_after_a_pull_of_the_clone():
+    keys = PYPROJECT["tool"]["uv"]["cache-keys"]
+    files = {one["file"] for one in keys if "file" in one}
+    assert files == {"pyproject.toml", PYPROJECT["tool"]["hatch"]["version"]["path"]}
+    assert {"git": {"commit": True}} in keys
+
+
 @needs_all_files
 def test_the_image_of_builds_has_what_a_company_s_commands_need():
     [extras] = re.findall(r"(?m)^ARG EXTRAS=(\S+)$", (ROOT / "Dockerfile").read_text("utf-8"))
-    known = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
+    known = PYPROJECT["project"]["optional-dependencies"]
     assert {"build", "fleet", "publish"} == set(extras.split(",")) <= set(known)
 
 

@@ -83,7 +83,7 @@ def check_manifest(document: Any, where: Path) -> None:
         found = document.get("schema") if isinstance(document, dict) else None
         wrong = f"{where} has the schema {found!r}, this version reads {SCHEMA}"
         if type(found) is int and found > SCHEMA:
-            raise NewerBundleError(f"{wrong}; upgrade submodel.")
+            raise NewerBundleError(f"{wrong}; upgrade submodel and restart its server.")
         raise BundleError(f"{wrong}; {AGAIN}.")
     files = document.get("files")
     if not isinstance(files, dict) or not {MODEL_FILE, TOKENIZER_FILE} <= files.keys():

@@ -79,7 +79,7 @@ def test_names_a_truncated_file_without_hashing(bundle: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"schema": 99}, "schema 99.*; upgrade submodel"),
+        ({"schema": 99}, "schema 99.*; upgrade submodel and restart its server"),
         ({"schema": 1}, "schema 1,.*; run `submodel build`"),
         ({"schema": None}, "schema None"),
         ({"layout": "optimum"}, "format 'optimum'"),
