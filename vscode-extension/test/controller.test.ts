@@ -12,6 +12,7 @@ interface Around {
   warnings: string[];
   settings: Record<string, unknown>;
   found: object;
+  probe: object;
   launched: unknown[];
   mayActivate: unknown[];
   status: object;
@@ -28,6 +29,7 @@ const around = vi.hoisted((): Around => ({
   warnings: [],
   settings: {},
   found: {},
+  probe: {},
   launched: [],
   mayActivate: [],
   status: {},
@@ -65,6 +67,7 @@ vi.mock('../src/executable/find', () => ({
     return Promise.resolve(around.found);
   },
 }));
+vi.mock('../src/executable/probe', () => ({ probeVersion: () => Promise.resolve(around.probe) }));
 vi.mock('../src/server/launch.js', () => ({
   RunningServer: class {
     readonly isRunning = !around.isHanging;
@@ -133,6 +136,7 @@ beforeEach(() => {
     warnings: [],
     settings: {},
     found: { executable: EXECUTABLE },
+    probe: { version: EXECUTABLE.version },
     launched: [],
     mayActivate: [],
     status: STATUS,
@@ -402,6 +406,18 @@ test('a server that runs hears of a new build, and is not restarted for it', asy
   const changes = [{ uri: path.join(REBUILT.folder, 'bundle.json'), type: 2 }];
   expect(around.notified).toEqual([['workspace/didChangeWatchedFiles', { changes }]]);
   expect(status.snapshot.bundle).toBe(REBUILT);
+});
+
+test('a server whose program was upgraded is restarted for a new build', async () => {
+  await controller.restart('a');
+  served = [REBUILT];
+  around.probe = { problem: 'it is being replaced', isMissing: false };
+  await controller.restartForNewBundle('it was built');
+  expect(around.launched).toHaveLength(1);
+  served = [{ ...REBUILT, builtAt: new Date(2) }];
+  around.probe = { version: '0.2.0' };
+  await controller.restartForNewBundle('it was built');
+  expect(around.launched).toHaveLength(2);
 });
 
 test('a server that runs takes the options that it takes, also those that are set no longer', async () => {

@@ -10,6 +10,7 @@ import type { Bundles } from '../bundle/choice';
 import type { BundleInfo } from '../bundle/manifest';
 import { trustBundle, type UntrustedBundle, untrustedIn } from '../bundle/trust';
 import { type Executable, findExecutable } from '../executable/find';
+import { probeVersion } from '../executable/probe';
 import { type Logger, messageOf } from '../logger';
 import { plain } from '../plainText';
 import { JobQueue } from '../queue';
@@ -100,7 +101,7 @@ export class ServerController implements vscode.Disposable {
 
   /**
    * Restart the server if bundles on disk have come or gone. A server that runs loads a new build in the place of an
-   * old one by itself, in a pause of the typing.
+   * old one by itself, in a pause of the typing. One whose program was upgraded since may not be able to read it.
    */
   restartForNewBundle(reason: string): Promise<void> {
     return this.queue.pushOnce('new bundle', async () => {
@@ -111,7 +112,8 @@ export class ServerController implements vscode.Disposable {
       const { client } = this;
       const { phase, untrusted } = this.status.snapshot;
       const isServing = phase !== 'failed' && !untrusted;
-      if (!client || !isServing || foldersOf(bundles) !== foldersOf(this.served)) {
+      const isSame = foldersOf(bundles) === foldersOf(this.served);
+      if (!client || !isServing || !isSame || (await this.isUpgraded())) {
         await this.startAnew(reason);
         return;
       }
@@ -124,6 +126,13 @@ export class ServerController implements vscode.Disposable {
       const sending = client.sendNotification(CHANGED_FILES_METHOD, { changes }).catch(() => undefined); // it is just ending
       await within(sending, ANSWER_MS);
     });
+  }
+
+  /** Whether the program has another version than when the server that runs was started from it. */
+  private async isUpgraded(): Promise<boolean> {
+    const { executable, version } = this.status.snapshot;
+    const probe = executable === undefined ? undefined : await probeVersion(executable);
+    return probe !== undefined && 'version' in probe && probe.version !== version;
   }
 
   /** Let the server take options that have changed. One that starts later gets them at its start. */
