@@ -50,8 +50,8 @@ def install_command(command: str = "build", prefix: Path | None = None, *, extra
     """Return the shell line that adds an extra to the installation at `prefix` (by default this one).
 
     The line uses the installer that made the environment, and the source that submodel was installed from. An
-    environment of uvx is never changed; there the line runs the command in another one. If the source is unknown, the
-    line is one for a clone: on the package index, that name may be a stranger's until we have released there.
+    environment of uvx is never changed; there the line runs the command in another one. If the source is unknown or
+    gone, the line is one for a clone: on the package index, that name may be a stranger's until we have released there.
     """
     prefix = prefix or Path(sys.prefix)
     source = _source(extra)
@@ -85,11 +85,20 @@ def _source(extra: str) -> list[str]:
     except importlib.metadata.PackageNotFoundError:  # run from its source, without being installed
         origin = {}
     url = origin.get("url")
-    if not url:
+    if not url or not _is_still_there(url):
         return _of_clone(extra)
     if "vcs_info" in origin:
         version_control = origin["vcs_info"]
         url = f"{version_control['vcs']}+{url}@{version_control['commit_id']}"
     if origin.get("dir_info", {}).get("editable"):
-        return ["--editable", f"{url2pathname(urlsplit(url).path)}[{extra}]"]
+        return ["--editable", f"{_path_of(url)}[{extra}]"]
     return [f"submodel[{extra}] @ {url}"]
+
+
+def _is_still_there(url: str) -> bool:
+    """Whether a source is not known to be gone, as a wheel that was thrown away or a clone that was moved is."""
+    return urlsplit(url).scheme != "file" or Path(_path_of(url)).exists()
+
+
+def _path_of(url: str) -> str:
+    return url2pathname(urlsplit(url).path)

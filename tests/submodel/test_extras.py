@@ -14,7 +14,6 @@ from contract.errors import SubmodelError
 from submodel import extras
 from submodel.app import app
 
-WHEEL = {"url": "file:///tmp/my%20wheels/submodel-0.1.0-py3-none-any.whl", "archive_info": {}}
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the lines are quoted for cmd there")
 
 
@@ -54,22 +53,24 @@ def test_each_installer_by_its_mark(origin, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("document", "source"),
     [
-        (WHEEL, f"'submodel[build] @ {WHEEL['url']}'"),
-        ({"url": "file:///home/me/sub%20model", "dir_info": {}}, "'submodel[build] @ file:///home/me/sub%20model'"),
-        (
-            {"url": "file:///home/me/sub%20model", "dir_info": {"editable": True}},
-            "--editable '/home/me/sub model[build]'",
-        ),
+        ({"url": "{file}", "archive_info": {}}, "'submodel[build] @ {file}'"),
+        ({"url": "{file}", "dir_info": {}}, "'submodel[build] @ {file}'"),
+        ({"url": "{file}", "dir_info": {"editable": True}}, "--editable '{path}[build]'"),
+        ({"url": "{file}.gone", "archive_info": {}}, "'.[build]'"),
+        ({"url": "{file}.gone", "dir_info": {"editable": True}}, "'.[build]'"),
         (
             {"url": "https://example.org/submodel.git", "vcs_info": {"vcs": "git", "commit_id": "abc123"}},
             "'submodel[build] @ git+https://example.org/submodel.git@abc123'",
         ),
     ],
 )
-def test_the_source_is_the_installed_one(origin, tmp_path, document, source):
-    origin(document)
+def test_the_source_is_the_installed_one_unless_it_is_gone(origin, tmp_path, document, source):
+    path = tmp_path / "sub model"
+    path.touch()
+    places = {"file": path.as_uri(), "path": path}
+    origin(document | {"url": document["url"].format_map(places)})
     (tmp_path / "pipx_metadata.json").touch()
-    assert extras.install_command(prefix=tmp_path) == f"pipx install --force {source}"
+    assert extras.install_command(prefix=tmp_path) == f"pipx install --force {source.format_map(places)}"
 
 
 @pytest.mark.parametrize(("missing", "extra"), [(["torch"], "publish"), ([], "build,publish")])
