@@ -26,6 +26,8 @@ _MODULES: Final = (
     "torch",
     "transformers",
 )
+# The module that each extra adds; that of `build` is any that is missing.
+_EXTRAS: Final = {"fleet": "ray", "publish": "cryptography", "bench": "llama_cpp"}
 # Without it pip's torch on Linux brings GPU libraries of several gigabytes.
 _CPU_TORCH: Final = ("--torch-backend", "cpu")
 
@@ -49,12 +51,13 @@ def missing_modules() -> list[str]:
 def install_command(command: str = "build", prefix: Path | None = None, *, extra: str = "build") -> str:
     """Return the shell line that adds an extra to the installation at `prefix` (by default this one).
 
-    The line uses the installer that made the environment, and the source that submodel was installed from. An
+    Installers that make the whole environment anew would drop other extras, so the line names those that are there.
+    It uses the installer that made the environment, and the source that submodel was installed from. An
     environment of uvx is never changed; there the line runs the command in another one. If the source is unknown or
     gone, the line is one for a clone: on the package index, that name may be a stranger's until we have released there.
     """
     prefix = prefix or Path(sys.prefix)
-    source = _source(extra)
+    source = _source(_with_present(extra))
     if (prefix / "uv-receipt.toml").is_file():  # uv tool install
         line = ["uv", "tool", "install", *source, *_CPU_TORCH]
     elif (prefix / "pipx_metadata.json").is_file():
@@ -70,8 +73,16 @@ def install_command(command: str = "build", prefix: Path | None = None, *, extra
 
 def install_advice(command: str = "build", *, extra: str = "build") -> str:
     """Return `install_command` as a sentence ends with it: marked as code, and where it has to be run."""
+    extra = _with_present(extra)
     where = " in a clone of submodel's repository" if _source(extra) == _of_clone(extra) else ""
     return f"`{install_command(command, extra=extra)}`{where}"
+
+
+def _with_present(extra: str) -> str:
+    """Add the extras that are installed to a list of them."""
+    present = [name for name, module in _EXTRAS.items() if importlib.util.find_spec(module) is not None]
+    wanted = {*extra.split(","), *present, *(() if missing_modules() else ("build",))}
+    return ",".join(name for name in ("build", *_EXTRAS) if name in wanted)
 
 
 def _of_clone(extra: str) -> list[str]:

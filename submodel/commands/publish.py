@@ -52,11 +52,10 @@ def publish(
     from contract.console import StageDisplay, print_json
     from contract.errors import SubmodelError
     from contract.plain_text import plain
-    from submodel.extras import install_advice, missing_modules
+    from submodel.extras import install_advice
 
     if importlib.util.find_spec("cryptography") is None:
-        # Some installers replace the whole environment: what is there already is named again.
-        line = install_advice("publish", extra="publish" if missing_modules() else "build,publish")
+        line = install_advice("publish", extra="publish")
         raise SubmodelError(f"`submodel publish` needs cryptography to sign. Add it with: {line}")
     if (folder is None) == (remove is None):
         raise typer.BadParameter("give either FOLDER or --remove NAME")

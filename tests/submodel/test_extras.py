@@ -30,6 +30,20 @@ def origin(monkeypatch):
     return install_from
 
 
+@pytest.fixture(autouse=True)
+def present(monkeypatch):
+    """The modules of extras beside `build` that are installed; none by default."""
+    names: set[str] = set()
+    find_spec = importlib.util.find_spec
+    known = {*extras._EXTRAS.values()}
+    monkeypatch.setattr(
+        importlib.util,
+        "find_spec",
+        lambda name, *where: find_spec("json") if name in names else None if name in known else find_spec(name, *where),
+    )
+    return names
+
+
 def test_each_installer_by_its_mark(origin, tmp_path, monkeypatch):
     """The source is unknown: the name on the package index may be a stranger's."""
 
@@ -75,15 +89,18 @@ def test_the_source_is_the_installed_one_unless_it_is_gone(origin, tmp_path, doc
 
 @pytest.mark.parametrize(("missing", "extra"), [(["torch"], "publish"), ([], "build,publish")])
 def test_publishing_without_cryptography_ends_in_the_line_that_adds_it(origin, monkeypatch, tmp_path, missing, extra):
-    find_spec = importlib.util.find_spec
-    monkeypatch.setattr(
-        importlib.util, "find_spec", lambda name, *where: None if name == "cryptography" else find_spec(name, *where)
-    )
     monkeypatch.setattr(extras, "missing_modules", lambda: missing)
     done = CliRunner().invoke(app, ["publish", str(tmp_path), "--to", str(tmp_path), "--key", "key.pem"])
     assert isinstance(done.exception, SubmodelError)
     assert "`submodel publish` needs cryptography to sign. Add it with: " in str(done.exception)
     assert f".[{extra}]" in str(done.exception)
+
+
+def test_extras_that_are_present_are_named_again(origin, monkeypatch, present):
+    present |= {"cryptography", "ray"}
+    monkeypatch.setattr(extras, "missing_modules", lambda: ["torch"])
+    assert extras.install_command().endswith("'.[build,fleet,publish]'")
+    assert "'.[fleet,publish,bench]'` in a clone" in extras.install_advice(extra="bench")
 
 
 def test_a_build_without_the_extra_ends_in_that_line(origin, monkeypatch):

@@ -330,4 +330,4 @@ def test_without_ray_it_says_how_to_get_it(place: Path, monkeypatch: pytest.Monk
     done = CliRunner().invoke(app, ["fleet", "fleet.toml"])
     assert done.exit_code != 0
     assert "needs ray; install them with: " in str(done.exception)
-    assert "[build,fleet]" in str(done.exception)
+    assert "[build,fleet" in str(done.exception)
