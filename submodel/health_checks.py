@@ -35,6 +35,7 @@ from contract.processor import CGROUPS, default_threads, is_x86, processor_flags
 from contract.repository.git import MACOS_GIT, find_git
 from contract.versions import installed_versions
 from lsp_server.decoding.providers import PROVIDERS
+from lsp_server.drift import can_update
 from submodel import __version__
 from submodel.extras import install_advice, missing_modules
 
@@ -305,7 +306,10 @@ def check_bundle(folder: Path) -> CheckResult:
         )
     except BundleError as error:
         return CheckResult(name="bundle", status="fail", found=f"{found} can't be used", advice=str(error))
-    return CheckResult(name="bundle", status="ok", found=f"{reported}, all files checked")
+    reported += ", all files checked"
+    if not missing_modules() and not can_update(found.parents[1], bundle.manifest):
+        reported += "; `submodel update` can't go on from it, `submodel build` makes a new one"
+    return CheckResult(name="bundle", status="ok", found=reported)
 
 
 def check_editors() -> CheckResult:

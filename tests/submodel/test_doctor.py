@@ -19,6 +19,7 @@ from contract import processor
 from contract.bundle import trusted_builds as trust
 from contract.bundle.manifest import read_manifest, write_manifest
 from contract.children import python_module
+from contract.versions import PROGRAM
 from submodel import health_checks as doctor
 from submodel.commands.doctor import doctor as command
 
@@ -104,6 +105,19 @@ def test_a_bundle_that_a_server_would_load(workspace):
     check = doctor.check_bundle(workspace / "src")
     assert looked(check) == "ok"
     assert str(workspace) in check.found
+
+
+@pytest.mark.parametrize(("program", "is_said"), [(PROGRAM, False), ("1.1", True)])
+def test_a_bundle_that_no_update_can_start_from(workspace, program, is_said):
+    """It was built by another version, or was unpacked."""
+    made = read_manifest(workspace / ".submodel" / "bundle")
+    for file, document in (("stages/history.json", {"program": program}), ("model/manifest.json", made)):
+        path = workspace / ".submodel" / file
+        path.parent.mkdir()
+        path.write_text(json.dumps(document))
+    check = doctor.check_bundle(workspace)
+    assert looked(check) == "ok"
+    assert ("`submodel build` makes a new one" in check.found) is is_said
 
 
 def test_no_bundle_is_no_failure(tmp_path):
