@@ -1,7 +1,26 @@
 """Submodel: a smaller code model, fitted to your repository, served to your editor."""
 
-from contract.telemetry import turn_off_telemetry
+import importlib.util
+from pathlib import Path
 
 __version__ = "0.1.0"
+
+
+def _refuse_other_packages() -> None:
+    """End with a sentence if Python finds another package by the name of one of ours, as PYTHONPATH may have it."""
+    ours = Path(__file__).parents[1].resolve()
+    for name in ("contract", "builder", "exporters", "lsp_server", "laboratory"):
+        spec = importlib.util.find_spec(name)
+        if spec and spec.origin and Path(spec.origin).parents[1].resolve() != ours:
+            folder = str(Path(spec.origin).parents[1])
+            raise SystemExit(
+                f"submodel: Python finds another package {name!r} in {folder!r} before submodel's own; take that "
+                "folder out of PYTHONPATH, or start submodel in another folder."
+            )
+
+
+_refuse_other_packages()
+
+from contract.telemetry import turn_off_telemetry  # noqa: E402
 
 turn_off_telemetry()

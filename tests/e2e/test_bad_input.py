@@ -86,6 +86,17 @@ def test_without_a_folder_or_an_output_no_command_runs(shell, words):
     assert_one_sentence(done, words)
 
 
+@pytest.mark.parametrize("name", ["contract", "builder"])
+def test_a_stranger_s_package_in_the_place_of_ours_is_named(tmp_path, name):
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "__init__.py").touch()
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (tmp_path, ROOT)))}
+    words = [sys.executable, "-P", "-m", "submodel", "--version"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False, env=environment)
+    assert_one_sentence(done, repr(name), repr(str(tmp_path)), "PYTHONPATH")
+    assert len(done.stderr.splitlines()) == 1
+
+
 @pytest.mark.parametrize("arguments", [["complete"], ["build", "--no-such-option"], ["build", "--seed", 2**63]])
 def test_a_missing_or_unknown_option_gets_the_usage_and_2(submodel, arguments):
     done = submodel(*arguments)

@@ -2,19 +2,17 @@ import { expect, test } from 'vitest';
 
 import { childEnvironment } from '../src/executable/environment';
 
-test('no entry of PATH or PYTHONPATH leads into the current folder', () => {
-  const given = { PATH: ':/usr/bin:.:tools', PYTHONPATH: ':/lib', HOME: '', LANG: undefined };
+test('no entry of PATH leads into the current folder, and no module comes from elsewhere', () => {
+  const given = { PATH: ':/usr/bin:.:tools', PYTHONPATH: '/lib', PYTHONHOME: '/py', HOME: '', LANG: undefined };
   expect(childEnvironment(given, 'linux')).toEqual({
     PATH: '/usr/bin',
-    PYTHONPATH: '/lib',
     HOME: '',
     NoDefaultCurrentDirectoryInExePath: '1',
   });
 });
 
-test('a list of which nothing is left is none: an empty one would be the current folder', () => {
-  expect(childEnvironment({ PATH: '.', PYTHONPATH: ':' }, 'darwin')).not.toHaveProperty('PATH');
-  expect(childEnvironment({ PATH: '.', PYTHONPATH: ':' }, 'darwin')).not.toHaveProperty('PYTHONPATH');
+test('a PATH of which nothing is left is none: an empty one would be the current folder', () => {
+  expect(childEnvironment({ PATH: '.' }, 'darwin')).not.toHaveProperty('PATH');
 });
 
 test('Windows writes Path, and knows drives and shares', () => {

@@ -10,13 +10,19 @@ export function searchPath(environment: Environment, platform: NodeJS.Platform):
   return absoluteEntries(value, platform);
 }
 
-/** An environment in which a child looks for neither programs nor modules in its current folder. */
+/**
+ * An environment in which submodel looks for no programs in its current folder, and for modules in its own environment
+ * alone: PYTHONPATH is that of the user's project.
+ */
 export function childEnvironment(environment: Environment, platform: NodeJS.Platform): Record<string, string> {
   const kept: Record<string, string> = {};
   for (const [name, value] of Object.entries(environment)) {
-    const isList = isNamed(name, 'PATH', platform) || isNamed(name, 'PYTHONPATH', platform);
-    const text = isList ? absoluteEntries(value, platform).join(delimiter(platform)) : value;
-    if (text !== undefined && (text || !isList)) {
+    if (isNamed(name, 'PYTHONPATH', platform) || isNamed(name, 'PYTHONHOME', platform)) {
+      continue;
+    }
+    const isPath = isNamed(name, 'PATH', platform);
+    const text = isPath ? absoluteEntries(value, platform).join(delimiter(platform)) : value;
+    if (text !== undefined && (text || !isPath)) {
       kept[name] = text; // an empty PATH would be the current folder
     }
   }
