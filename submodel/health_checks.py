@@ -44,7 +44,8 @@ BUILD_MEMORY_BYTES: Final = 6_000_000_000
 BUILD_BYTES_A_PARAMETER: Final = 12  # of the base; 8 to 11 were measured
 SERVE_MEMORY_BYTES: Final = 600_000_000
 BUILD_DISK_BYTES: Final = 3_000_000_000  # pruned and tuned model, bundle, and the float32 graph that is checked
-CACHE_DISK_BYTES: Final = 1_000_000_000  # the hub's file of the first base
+HUB_DISK_BYTES: Final = 1_000_000_000  # the hub's file of the first base
+INDEX_DISK_BYTES: Final = 500_000_000  # the package index's file of it
 PATIENCE_S: Final = 5.0  # for an answer of the network
 CHILD_PATIENCE_S: Final = 60.0
 EDITORS: Final = {
@@ -79,7 +80,7 @@ def run_checks(folder: Path, *, is_offline: bool) -> list[CheckResult]:
         check_python,
         check_processor,
         check_memory,
-        lambda: check_disk("disk, .submodel", folder, BUILD_DISK_BYTES + CACHE_DISK_BYTES * _has_cache(folder)),
+        lambda: check_disk("disk, .submodel", folder, BUILD_DISK_BYTES + HUB_DISK_BYTES * _has_hub(folder)),
         check_cache,
         check_state_folder,
         check_runtime,
@@ -175,7 +176,7 @@ def check_disk(name: str, folder: Path, needed: int) -> CheckResult:
         return CheckResult(name=name, status="warn", found=found, advice="Check its permissions.")
     found = f"{_gigabytes(free)} free in {there}"
     if not os.access(there, os.W_OK | os.X_OK):
-        advice = "Building writes there; check its permissions, or name another folder (-o, SUBMODEL_CACHE)."
+        advice = "Building writes there; check its permissions, or name another folder (-o, HF_HOME, SUBMODEL_CACHE)."
         return CheckResult(name=name, status="warn", found=f"{found}, which can't be written", advice=advice)
     if free < needed:
         advice = f"A build takes about {_gigabytes(needed)} there; free space."
@@ -183,11 +184,18 @@ def check_disk(name: str, folder: Path, needed: int) -> CheckResult:
     return CheckResult(name=name, status="ok", found=found)
 
 
-def _has_cache(folder: Path) -> bool:
-    """Whether base models lie on the disk of a folder."""
-    with suppress(OSError, BaseModelError):
-        return _existing(folder).stat().st_dev == _existing(cache_folder()).stat().st_dev
+def _has_hub(folder: Path) -> bool:
+    """Whether base models of the hub lie on the disk of a folder."""
+    with suppress(OSError):
+        return _existing(folder).stat().st_dev == _existing(_hub_folder()).stat().st_dev
     return False
+
+
+def _hub_folder() -> Path:
+    """The hub's cache as huggingface_hub finds it, which may not be installed."""
+    home = os.environ.get("HF_HOME", str(Path(os.environ.get("XDG_CACHE_HOME", "~/.cache"), "huggingface")))
+    folder = os.environ.get("HF_HUB_CACHE", os.environ.get("HUGGINGFACE_HUB_CACHE", f"{home}/hub"))
+    return Path(os.path.expandvars(expand_home(Path(folder))))
 
 
 def _existing(folder: Path) -> Path:
@@ -196,12 +204,14 @@ def _existing(folder: Path) -> Path:
 
 
 def check_cache() -> CheckResult:
-    """Room for base models."""
+    """Room for base models: in the hub's cache and, for those of the package index, in ours."""
     name = "disk, base models"
     try:
-        return check_disk(name, cache_folder(), CACHE_DISK_BYTES)
+        places = ((_hub_folder(), HUB_DISK_BYTES), (cache_folder(), INDEX_DISK_BYTES))
     except BaseModelError as error:
         return CheckResult(name=name, status="warn", found="no folder for them", advice=str(error))
+    checks = [check_disk(name, folder, needed) for folder, needed in places]
+    return next((check for check in checks if check.status != "ok"), checks[0])
 
 
 def check_state_folder() -> CheckResult:

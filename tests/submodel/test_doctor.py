@@ -3,6 +3,7 @@
 import contextlib
 import http.server
 import json
+import runpy
 import shutil
 import socket
 import subprocess
@@ -11,6 +12,7 @@ import threading
 from pathlib import Path
 from types import SimpleNamespace
 
+import huggingface_hub
 import pytest
 import typer
 from typer.testing import CliRunner
@@ -253,6 +255,39 @@ def test_disks(tmp_path, monkeypatch):
     check = doctor.check_disk("disk", folder, 1)
     assert looked(check) == "warn"
     assert f"{tmp_path}, which can't be written" in check.found
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {},
+        {"XDG_CACHE_HOME": "~/xdg"},
+        {"XDG_CACHE_HOME": "~/xdg", "HF_HOME": "$DISK/hub home"},
+        {"HF_HOME": "/home", "HUGGINGFACE_HUB_CACHE": "/older"},
+        {"HF_HOME": "/home", "HUGGINGFACE_HUB_CACHE": "/older", "HF_HUB_CACHE": "~/newer"},
+    ],
+)
+def test_the_hub_s_cache_is_where_its_library_has_it(path, monkeypatch, variables):
+    for name in ("XDG_CACHE_HOME", "HF_HOME", "HUGGINGFACE_HUB_CACHE", "HF_HUB_CACHE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("DISK", "/disk")
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    library = Path(huggingface_hub.__file__).parent
+    assert doctor._hub_folder() == Path(runpy.run_path(str(library / "constants.py"))["HF_HUB_CACHE"])
+
+
+def test_base_models_need_room_in_the_cache_that_they_come_to(tmp_path, monkeypatch):
+    hub, own = tmp_path / "hub", tmp_path / "own"
+    monkeypatch.setenv("HF_HUB_CACHE", str(hub))
+    monkeypatch.setenv("SUBMODEL_CACHE", str(own))
+    for full in (hub, own):
+        hub.mkdir(exist_ok=True)
+        own.mkdir(exist_ok=True)
+        room = {hub: 2e9, own: 2e9, full: 4e8}
+        monkeypatch.setattr("shutil.disk_usage", lambda folder, room=room: SimpleNamespace(free=room[folder]))
+        check = doctor.check_cache()
+        assert (looked(check), check.found) == ("warn", f"0.4 GB free in {full}")
 
 
 def test_base_models_without_a_home_folder(monkeypatch):
