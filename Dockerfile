@@ -19,9 +19,9 @@ COPY . .
 RUN python -m pip wheel --no-cache-dir --no-deps --wheel-dir /wheels .
 
 FROM python:${PYTHON}-slim AS serve
-# A build writes to the repository as its owner; files of another user are refused.
+# A build writes to the repository as its owner; files of another user are refused. It may be root (--non-unique).
 ARG UID=1000
-RUN useradd --uid "${UID}" --create-home submodel
+RUN useradd --non-unique --uid "${UID}" --create-home submodel
 RUN --mount=type=bind,from=wheel,source=/wheels,target=/wheels \
     python -m pip install --no-cache-dir /wheels/submodel-*.whl
 USER submodel

@@ -59,6 +59,7 @@ CGROUP_MEMORY: Final = (
     ("memory.max", "memory.current", "memory.stat", "inactive_file"),
     ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat", "total_inactive_file"),
 )
+CONTAINER_FILES: Final = (Path("/.dockerenv"), Path("/run/.containerenv"))  # Docker's and Podman's
 EXTENSION_FOLDERS: Final = (".vscode", ".vscode-oss", ".vscode-server", ".local/share/code-server")
 
 Status = Literal["ok", "warn", "fail"]
@@ -94,9 +95,10 @@ def run_checks(folder: Path, *, is_offline: bool) -> list[CheckResult]:
 
 
 def check_python() -> CheckResult:
-    """The version, and an environment of its own."""
+    """The version, and an environment of its own, as a container is one."""
     found = f"submodel {__version__}, Python {platform.python_version()} in {sys.prefix}"
-    if sys.prefix == sys.base_prefix and "CONDA_PREFIX" not in os.environ:
+    is_container = any(map(Path.exists, CONTAINER_FILES))
+    if sys.prefix == sys.base_prefix and "CONDA_PREFIX" not in os.environ and not is_container:
         advice = "Install it with uv or pipx, which give it an environment of its own."
         return CheckResult(
             name="Python", status="warn", found=f"{found}, which is not a virtual environment", advice=advice

@@ -315,10 +315,13 @@ def test_two_runtimes_at_once_are_reported(monkeypatch):
     assert looked(doctor.check_runtime()) == "warn"
 
 
-def test_python_of_the_system_is_reported(monkeypatch):
+def test_python_of_the_system_is_reported_outside_of_containers(monkeypatch, tmp_path):
     monkeypatch.delenv("CONDA_PREFIX", raising=False)
     monkeypatch.setattr(sys, "prefix", sys.base_prefix)
+    monkeypatch.setattr(doctor, "CONTAINER_FILES", (tmp_path / ".dockerenv",))
     assert looked(doctor.check_python()) == "warn"
+    (tmp_path / ".dockerenv").touch()
+    assert looked(doctor.check_python()) == "ok"
 
 
 def test_a_git_that_would_open_a_window_is_reported(monkeypatch):
