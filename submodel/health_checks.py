@@ -60,6 +60,7 @@ CGROUP_MEMORY: Final = (
     ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat", "total_inactive_file"),
 )
 CONTAINER_FILES: Final = (Path("/.dockerenv"), Path("/run/.containerenv"))  # Docker's and Podman's
+EXTENSION: Final = "submodel.submodel-"  # begins the name of its folder
 EXTENSION_FOLDERS: Final = (".vscode", ".vscode-oss", ".vscode-server", ".local/share/code-server")
 
 Status = Literal["ok", "warn", "fail"]
@@ -331,13 +332,13 @@ def check_editors() -> CheckResult:
         advice = "submodel's docs/editors.md says how to set one up; VS Code's palette can put `code` into PATH."
         return CheckResult(name="editor", status="warn", found="none in PATH that we know", advice=advice)
     reported = ", ".join(found)
-    if "VS Code" in found and not _has_extension(expand_home(Path("~"))):
+    versions = _extension_versions(expand_home(Path("~")))
+    if "VS Code" in found and not any(_is_of_this_release(version) for version in versions):
+        lacks = f"has the extension {', '.join(versions)}, this is {__version__}" if versions else "lacks the extension"
         advice = (
             "For VS Code run `make vsix` in submodel's clone, then Install from VSIX; docs/editors.md has the others."
         )
-        return CheckResult(
-            name="editor", status="warn", found=f"{reported}; VS Code lacks the extension", advice=advice
-        )
+        return CheckResult(name="editor", status="warn", found=f"{reported}; VS Code {lacks}", advice=advice)
     return CheckResult(name="editor", status="ok", found=reported)
 
 
@@ -412,9 +413,12 @@ def _index_has(name: str) -> bool:
     return done.returncode == 0 and part.version in done.stdout
 
 
-def _has_extension(home: Path) -> bool:
-    """Whether our extension lies in a folder where VS Code or its kin keep theirs."""
-    return any(
-        next((home / folder / "extensions").glob("submodel.submodel-*"), None) is not None
-        for folder in EXTENSION_FOLDERS
-    )
+def _extension_versions(home: Path) -> list[str]:
+    """The versions of our extension in the folders where VS Code and its kin keep theirs."""
+    found = (path for folder in EXTENSION_FOLDERS for path in (home / folder / "extensions").glob(f"{EXTENSION}*"))
+    return sorted({path.name.removeprefix(EXTENSION) for path in found})
+
+
+def _is_of_this_release(version: str) -> bool:
+    """Whether a version differs from this one in its last number at most."""
+    return version.split(".")[:2] == __version__.split(".")[:2]

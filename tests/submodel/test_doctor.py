@@ -22,6 +22,7 @@ from contract.bundle import trusted_builds as trust
 from contract.bundle.manifest import read_manifest, write_manifest
 from contract.children import python_module
 from contract.versions import PROGRAM
+from submodel import __version__
 from submodel import health_checks as doctor
 from submodel.commands.doctor import doctor as command
 
@@ -342,7 +343,12 @@ def test_git_and_editors_are_looked_for_in_path(path):
     check = doctor.check_editors()
     assert looked(check) == "warn"
     assert "lacks the extension" in check.found
-    (path.home / ".local/share/code-server/extensions/submodel.submodel-0.1.0").mkdir(parents=True)
+    extensions = path.home / ".local/share/code-server/extensions"
+    (extensions / "submodel.submodel-99.0.1").mkdir(parents=True)
+    check = doctor.check_editors()
+    assert looked(check) == "warn"
+    assert f"VS Code has the extension 99.0.1, this is {__version__}" in check.found
+    (extensions / f"submodel.submodel-{__version__}7").mkdir()
     check = doctor.check_editors()
     assert (looked(check), check.found) == ("ok", "VS Code, Neovim")
 
