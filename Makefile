@@ -17,7 +17,7 @@ export PYTHONDONTWRITEBYTECODE :=
 
 # The environment is made anew when pyproject.toml changes; the stamp is written last, so that a broken install is repeated.
 $(VENV)/installed: pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "submodel needs Python 3.11 or newer; set PYTHON=")'
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15) and "submodel needs Python 3.11 to 3.14; set PYTHON=")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=24.1'
 	$(BIN)/python -m pip install --quiet --no-compile --editable '.[build,dev]'

@@ -53,6 +53,18 @@ def test_the_image_of_builds_has_what_a_company_s_commands_need():
 
 
 @needs_all_files
+def test_the_versions_of_python_are_the_same_everywhere():
+    known = [one.rpartition(" ")[2] for one in PYPROJECT["project"]["classifiers"] if "Python :: 3." in one]
+    assert PYPROJECT["project"]["requires-python"] == f">={known[0]}"
+    pages = ("README.md", "CONTRIBUTING.md", "docs/getting-started.md")
+    for file in (*pages, "Makefile", "devcontainer/submodel/install.sh"):
+        assert f"Python {known[0]} to {known[-1]}" in (ROOT / file).read_text("utf-8"), file
+    for workflow in ("ci.yaml", "release.yaml"):
+        text = (ROOT / ".github" / "workflows" / workflow).read_text("utf-8")
+        assert re.findall(r"python: (\[.*\])", text) == [json.dumps(known)]
+
+
+@needs_all_files
 def test_the_image_is_made_from_each_package():
     left_out = re.findall(r"(?m)^/(\S+)$", (ROOT / ".dockerignore").read_text("utf-8"))
     assert "tests" in left_out

@@ -18,13 +18,13 @@ if [ -z "$version" ] || [ "$version" = latest ]; then
   exit 1
 fi
 
-is_new_enough() {
-  "$1" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
+is_supported() {
+  "$1" -c 'import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' 2>/dev/null
 }
 
 python=
 for candidate in /usr/local/python/current/bin/python3 python3 python3.14 python3.13 python3.12 python3.11; do
-  if is_new_enough "$candidate"; then
+  if is_supported "$candidate"; then
     python=$candidate
     break
   fi
@@ -33,10 +33,10 @@ if [ -z "$python" ] && command -v apt-get >/dev/null; then
   apt-get update
   apt-get install --yes --no-install-recommends python3-venv
   rm -rf /var/lib/apt/lists/*
-  if is_new_enough python3; then python=python3; fi
+  if is_supported python3; then python=python3; fi
 fi
 if [ -z "$python" ]; then
-  echo "submodel needs Python 3.11 or newer with venv, which this image lacks; add the feature ghcr.io/devcontainers/features/python." >&2
+  echo "submodel needs Python 3.11 to 3.14 with venv, which this image lacks; add the feature ghcr.io/devcontainers/features/python." >&2
   exit 1
 fi
 
