@@ -74,7 +74,6 @@ $(EXTENSION)/node_modules/.package-lock.json: $(EXTENSION)/package-lock.json
 	@touch $@
 
 vsix: $(EXTENSION)/node_modules/.package-lock.json  ## the VS Code extension as one file that installs offline
-	@mkdir -p $(EXTENSION)/out
 	cd $(EXTENSION) && npm run --silent package
 
 # Beside npm's packages: code-server in vscode-extension/out/editor, and Chromium from Debian where there is none.
