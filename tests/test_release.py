@@ -38,6 +38,19 @@ def test_the_wheel_holds_the_packages_and_no_tests_benchmarks_or_results():
     assert not folders & {"tests", "testbed", "benchmarks", "results", "__pycache__"}
 
 
+def test_the_lock_has_each_package_that_is_asked_for():
+    project = PYPROJECT["project"]
+    extras = project["optional-dependencies"]
+    named = [re.match(r"[\w.-]+", one)[0] for one in (*project["dependencies"], *extras["build"], *extras["dev"])]
+    lock = (ROOT / "requirements-dev.lock").read_text("utf-8")
+    locked = {_normal(name) for name in re.findall(r"(?m)^([\w.-]+)==", lock)}
+    assert {_normal(name) for name in named} - locked <= {"pip"}  # which `pip freeze` leaves out
+
+
+def _normal(name):
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
 def test_uv_makes_the_wheel_anew_after_a_pull_of_the_clone():
     keys = PYPROJECT["tool"]["uv"]["cache-keys"]
     files = {one["file"] for one in keys if "file" in one}
