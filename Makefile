@@ -15,10 +15,11 @@ export PYTHONDONTWRITEBYTECODE :=
 .PHONY: demo test test-fast test-tools check $(TYPES) docs audit lock vsix test-editor-prepare test-editor clean
 .DEFAULT_GOAL := test
 
-# The environment is made anew when pyproject.toml changes; the stamp is written last, so that a broken install is repeated.
+# The environment is made anew when pyproject.toml changes, without what `make test-tools` has added to it; the stamp is
+# written last, so that a broken install is repeated.
 $(VENV)/installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15) and "submodel needs Python 3.11 to 3.14; set PYTHON=")'
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=24.1'
 	$(BIN)/python -m pip install --quiet --no-compile --editable '.[build,dev]'
 	@touch $@
@@ -87,4 +88,4 @@ test-editor: $(VENV)/installed test-editor-prepare  ## the extension: that, and 
 
 clean:
 	rm -rf $(EXTENSION)/node_modules $(EXTENSION)/dist $(EXTENSION)/out
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) build .hypothesis .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
