@@ -15,6 +15,7 @@ from lsp_server.acceptance import Statistics
 from lsp_server.suggestion.refine import FILTERS, STOPS
 from lsp_server.suggestion.steps import Step
 from lsp_server.trace import Trace
+from tests.test_release import needs_all_files
 
 ROOT = Path(__file__).parents[1]
 ARCHITECTURE = ROOT / "docs" / "architecture.md"
@@ -76,6 +77,7 @@ def _names(node: ast.AST, prefix: str) -> Iterator[str]:
             yield from (prefix + one.id for one in targets if isinstance(one, ast.Name))
 
 
+@needs_all_files
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_each_path_exists(page: Path) -> None:
     paths = {token for token in quoted(prose(page)) if is_path(token)}
@@ -118,6 +120,7 @@ def test_each_name_is_defined_in_a_file_that_stands_beside_it(page: Path) -> Non
     assert missing == []
 
 
+@needs_all_files
 def test_each_line_that_is_quoted_of_us_is_there() -> None:
     quotes = re.findall(r"(?m)^Ours, `([^`]+)`:\n\n```\w+\n((?:.*\n)*?)```", BESIDE.read_text("utf-8"))
     assert quotes

@@ -9,6 +9,7 @@ import pytest
 
 from lsp_server.options import EAGERNESS, CareOptions, ServerOptions, TriggerOptions, read_options
 from lsp_server.options_page import render_options
+from tests.test_release import needs_all_files
 
 DEFAULTS = ServerOptions(threads=3)
 
@@ -141,6 +142,7 @@ def test_eagerness_orders_what_is_shown_and_how_soon() -> None:
     assert switched.threshold.precision == 0
 
 
+@needs_all_files
 def test_users_see_at_most_15_options_in_server_and_editor() -> None:
     root = Path(__file__).parents[2]
     manifest = json.loads((root / "vscode-extension" / "package.json").read_text("utf-8"))
