@@ -4,6 +4,8 @@ import json
 import os
 import re
 import subprocess
+import sys
+import textwrap
 import tomllib
 from pathlib import Path, PurePosixPath
 
@@ -14,6 +16,7 @@ from submodel import __version__
 
 ROOT = Path(__file__).parents[1]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+RELEASE = ROOT / ".github" / "workflows" / "release.yaml"
 TARGETS = PYPROJECT["tool"]["hatch"]["build"]["targets"]
 needs_all_files = pytest.mark.skipif(not (ROOT / "Dockerfile").is_file(), reason="an sdist holds the Python part alone")
 
@@ -103,3 +106,32 @@ def test_the_feature_installs_nothing_of_an_index_that_has_no_release(version, t
     )
     assert done.returncode == 1
     assert "no release on the package index yet" in done.stderr
+
+
+@needs_all_files
+def test_a_release_stops_at_each_place_that_says_there_is_none():
+    pattern = re.compile(re.search(r"pattern='(.+)'", RELEASE.read_text("utf-8"))[1], re.IGNORECASE)
+    step = (ROOT / "CONTRIBUTING.md").read_text("utf-8").partition("3. Before the first")[2].partition("4. ")[0]
+    folder = ROOT / "devcontainer" / "submodel"
+    places = [path for name in re.findall(r"`([^`]+\.\w+)`", step) for path in (ROOT / name, folder / name)]
+    places = [path for path in places if path.exists()]
+    assert len(places) == 8 or not places
+    assert [str(path) for path in places if not pattern.search(path.read_text("utf-8"))] == []
+
+
+@needs_all_files
+@pytest.mark.skipif(sys.platform != "linux", reason="the release is made on Linux, with its sed")
+def test_a_release_names_its_source_and_the_files_beside_the_readme(tmp_path):
+    script = re.search(r"- name: Links lead .*?run: \|\n(.*?)\n      - ", RELEASE.read_text("utf-8"), re.DOTALL)[1]
+    (tmp_path / "README.md").write_text("[a](docs/a.md) ![b](b.png) [c](https://example.org)\n")
+    (tmp_path / "pyproject.toml").write_text((ROOT / "pyproject.toml").read_text("utf-8"), "utf-8")
+    names = {"GITHUB_SERVER_URL": "https://forge", "GITHUB_REPOSITORY": "us/submodel", "GITHUB_REF_NAME": "v1"}
+    subprocess.run(["bash", "-e", "-c", textwrap.dedent(script)], cwd=tmp_path, env=os.environ | names, check=True)
+    there = "https://forge/us/submodel"
+    page = (tmp_path / "README.md").read_text()
+    assert page == f"[a]({there}/blob/v1/docs/a.md) ![b]({there}/raw/v1/b.png) [c](https://example.org)\n"
+    assert tomllib.loads((tmp_path / "pyproject.toml").read_text("utf-8"))["project"]["urls"] == {
+        "Source": there,
+        "Issues": f"{there}/issues",
+        "Changelog": f"{there}/blob/v1/CHANGELOG.md",
+    }
