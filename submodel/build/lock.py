@@ -11,12 +11,12 @@ from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from contract.bundle.bundle import WORKSPACE_BUNDLE
 from contract.errors import BuildError
 from contract.files.folders import write_json
-from contract.files.lock_file import cannot_lock
+from contract.files.lock_file import cannot_lock, open_lock
 from submodel.build.paths import prepare_output
 
 RETRY_S = 5.0
@@ -38,14 +38,14 @@ def build_lock(folder: Path) -> Iterator[None]:
     Raises HeldError, naming the holder, if another one has it, and another LockedError if the folder's disk can't lock
     (some network drives), or the lock is a link.
     """
-    lock = FileLock(folder / LOCK)
+    lock = open_lock(folder / LOCK)
     try:
         lock.acquire(timeout=0)
     except Timeout as error:
         raise HeldError(
             f"Another submodel command{_owner(folder)} is writing to {folder}; wait for it, or stop it."
         ) from error
-    except (OSError, NotImplementedError) as error:  # the second of filelock, on a disk that knows no locks
+    except OSError as error:
         raise LockedError(f"{cannot_lock(folder / LOCK, error)} with -o.") from error
     try:
         started = datetime.now().astimezone().isoformat(timespec="seconds")

@@ -13,11 +13,10 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
-from filelock import FileLock
-
 from builder.bases.catalogue import CATALOGUE
 from builder.bases.resolve import ResolvedBase
 from contract.files.folders import PRIVATE, write_json
+from contract.files.lock_file import open_lock
 from contract.files.state_folder import state_folder
 from contract.files.untrusted_json import read_json
 from contract.forecast import FIXED
@@ -38,6 +37,7 @@ SECONDS: Final = {
     "time": 0.1,
 }
 REMEMBERED: Final = 3  # builds of a base
+LOCK_TIMEOUT_S: Final = 10.0  # another build holds the lock for milliseconds, unless it is stopped or its disk is gone
 MAX_BYTES: Final = 1 << 20
 KEPT_ANSWERS: Final = "kept_answers"  # in the record of a scoring: how many of its answers an earlier build had
 EXCERPT_POSITIONS: Final = 7  # held-out positions that take as long to complete as the excerpts to read
@@ -75,7 +75,7 @@ def remember_stages(settings: BuildSettings, base: ResolvedBase, records: Sequen
 
     If the state folder can't be locked or written, this build's times are not kept: they are not worth a failed build.
     """
-    with suppress(OSError, NotImplementedError), FileLock(_path().with_suffix(".lock")):
+    with suppress(OSError), open_lock(_path().with_suffix(".lock"), LOCK_TIMEOUT_S):  # filelock's Timeout is an OSError
         _remember(settings, base, records)
 
 

@@ -8,12 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from hypothesis import given
 from hypothesis import strategies as st
 
 from builder.bases.resolve import ResolvedBase
 from contract.files.state_folder import VARIABLE
 from contract.forecast import Forecast
+from submodel.build import stage_times
 from submodel.build.build_settings import BuildSettings
 from submodel.build.stage_times import REMEMBERED, expected_stages, remember_stages
 from submodel.build.stages import StageRecord
@@ -95,3 +97,13 @@ def test_a_dense_baseline_teaches_nothing_about_pruning(settings: BuildSettings)
     remember_stages(compared, BASE, [record("prune", 30.0), record("prune (dense baseline)", 1.0)])
     assert expected_stages(settings, BASE)["prune"] == pytest.approx(30.0, rel=1e-3)
     assert expected_stages(compared, BASE)["prune (dense baseline)"] == pytest.approx(1.0, rel=1e-3)
+
+
+def test_a_build_does_not_wait_without_end_for_one_that_is_stopped(
+    settings: BuildSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stage_times, "LOCK_TIMEOUT_S", 0.0)
+    remember_stages(settings, BASE, [record("prune", 5.0)])
+    with FileLock(tmp_path / "state" / "stage-times.lock"):
+        remember_stages(settings, BASE, [record("prune", 50.0)])
+    assert expected_stages(settings, BASE)["prune"] == pytest.approx(5.0, rel=1e-3)

@@ -1,5 +1,6 @@
 """Two builds at once: the second is told of the first, and a dead one holds nothing."""
 
+import errno
 import os
 import re
 import signal
@@ -90,9 +91,20 @@ def test_nothing_waits_for_a_folder_that_cannot_be_locked(tmp_path, monkeypatch)
         with build_lock(tmp_path):
             pytest.fail("it holds the folder")
 
-    for why in ("Read-only file system", "it knows no flock"):
-        error = OSError(30, why) if why.startswith("Read") else NotImplementedError(why)
-        monkeypatch.setattr(FileLock, "acquire", Mock(side_effect=error))
+    for number in (errno.EROFS, errno.ENOSYS):
+        why = os.strerror(number)
+        monkeypatch.setattr(FileLock, "acquire", Mock(side_effect=OSError(number, why)))
         with pytest.raises(LockedError, match=rf"can't be locked \({why}\).* with -o") as caught:
             when_free(work, pytest.fail, 180.0)
         assert not isinstance(caught.value, HeldError)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="flock is POSIX's")
+def test_a_disk_without_flock_is_refused_before_anything_is_written(tmp_path, monkeypatch):
+    monkeypatch.setattr("fcntl.flock", Mock(side_effect=OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))))
+    with (
+        pytest.raises(LockedError, match=r"can't be locked \(Function not implemented\).* with -o"),
+        build_lock(tmp_path),
+    ):
+        pytest.fail("it holds the folder")
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [(LOCK, "")], "no marker, no owner"
