@@ -43,11 +43,12 @@ from submodel.build.build_settings import BuildSettings
 from submodel.build.document import base_facts, score_part, scores_of, stage_rows, unscored
 from submodel.build.history import remember_build
 from submodel.build.kept_answers import KeptAnswers
+from submodel.build.leftovers import remove_leftovers
 from submodel.build.lock import build_lock
 from submodel.build.model_stages import ModelStages
 from submodel.build.paths import BuildPaths, prepare_output
 from submodel.build.score_stages import SCORING_VERSION, open_bundle, score_hash
-from submodel.build.size_search import SIZES, is_as_good, is_worse, smallest_size
+from submodel.build.size_search import SIZES, NoSizeError, is_as_good, is_worse, smallest_size
 from submodel.build.stage_times import expected_stages, remember_stages
 from submodel.build.stages import StageRecord, adopt_model, hash_of
 from submodel.evaluation.line_times import line_times
@@ -210,6 +211,7 @@ class Build(ModelStages):
         write_json(paths.figures, document, mode=PRIVATE)
         page = render_beside_evaluation(document, paths, graph_of(paths.bundle), title=settings.title)
         write_text(paths.report, page, mode=PRIVATE)
+        remove_leftovers(paths, has_trials=settings.size is None, has_dense_baseline=settings.dense_baseline)
         return document
 
     def _remember_build(self, document: BuildReport, model_hash: str, commit: str | None) -> None:
@@ -308,7 +310,11 @@ class Build(ModelStages):
         least = least_size_for(loaded.model, loaded.tokenizer, self._corpus, self._settings.prune_to(1.0))
         del loaded
         self._loaded = None  # where each stage below was kept, nothing else would let the dense base go
-        size = smallest_size([size for size in SIZES if size >= least], passes)
+        try:
+            size = smallest_size([size for size in SIZES if size >= least], passes)
+        except NoSizeError:
+            remove_tree(self._paths.trials)  # the scores are kept
+            raise
         if size not in made:
             make(size)
         trial = self._paths.trial(size)  # becomes the build's own, so that its stages need not run again

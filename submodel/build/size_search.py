@@ -10,6 +10,10 @@ from contract.errors import BuildError
 SIZES = (0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.7, 0.8)  # shares of the base's parameters that are tried
 
 
+class NoSizeError(BuildError):
+    """No size that may be tried is as good as the base."""
+
+
 def is_worse(figures: Mapping[str, Any]) -> bool:
     """Whether a comparison with the base (`builder.evaluation.scores.compare`) shows a loss.
 
@@ -27,10 +31,10 @@ def is_as_good(figures: Mapping[str, Any]) -> bool:
 def smallest_size(sizes: Sequence[float], passes: Callable[[float], bool]) -> float:
     """The smallest of `sizes` (ascending) that passes, by bisection: a larger one passes where a smaller one does.
 
-    Raises BuildError where not even the largest does, or if there are none.
+    Raises NoSizeError if not even the largest does, or if there are none.
     """
     if not sizes:
-        raise BuildError(
+        raise NoSizeError(
             f"The code uses so much of the base's vocabulary that no size up to {SIZES[-1]:.0%} can be reached; "
             "choose a --size yourself, up to 1."
         )
@@ -42,7 +46,7 @@ def smallest_size(sizes: Sequence[float], passes: Callable[[float], bool]) -> fl
         else:
             low = middle + 1
     if low == len(sizes):
-        raise BuildError(
+        raise NoSizeError(
             f"No size up to {sizes[-1]:.0%} is as good as the base on validation files; give more --minutes, or choose "
             "a --size yourself."
         )

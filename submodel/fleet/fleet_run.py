@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 import uuid
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,9 +22,10 @@ from contract.bundle.trusted_builds import check_trusted
 from contract.console import StageDisplay
 from contract.errors import BaseModelError, SubmodelError
 from contract.files.folders import make_folder, write_text
+from contract.files.removal import remove_tree
 from contract.files.seals import seal_key
 from contract.versions import PROGRAM
-from submodel.build.lock import build_lock
+from submodel.build.lock import LockedError, build_lock
 from submodel.build.paths import prepare_output
 from submodel.fleet.cluster import LOCAL, build_on_cluster
 from submodel.fleet.fleet_file import Repository, read_fleet_file
@@ -267,7 +269,17 @@ def run_fleet(settings: FleetSettings, display: StageDisplay) -> dict[str, Any]:
     prepare_output(settings.output)
     make_folder(settings.output / WORK)
     with build_lock(settings.output / WORK):
+        _remove_work(settings.output / WORK, {one.name.casefold() for one in repositories})
         return Fleet(settings, repositories, display).run()
+
+
+def _remove_work(work: Path, names: Set[str]) -> None:
+    """Remove the unfinished builds of repositories that have left the file; `names` are those in it, casefolded."""
+    for folder in [path for path in work.iterdir() if path.is_dir() and path.name.casefold() not in names]:
+        with suppress(LockedError):
+            with build_lock(folder):
+                pass  # no process that lost its cluster writes there any more
+            remove_tree(folder)
 
 
 def is_complete(document: Mapping[str, Any]) -> bool:

@@ -16,9 +16,11 @@ from typer.testing import CliRunner
 
 from builder.bases.resolve import SECOND_CHOICE, resolve_base
 from contract.bundle.bundle import Bundle, read_bundle
+from contract.files.folders import IGNORED
 from contract.files.seals import seal_key
 from contract.files.state_folder import StateFolderError
 from submodel.app import app
+from submodel.build.lock import build_lock
 from submodel.fleet import fleet_run
 from submodel.fleet.fleet_file import read_fleet_file
 from submodel.fleet.identity import look_at
@@ -312,6 +314,17 @@ def test_a_stopped_run_leaves_an_index_of_what_is_there(place: Path, builds: Bui
     assert states(document) == {"good": "built", "worse": "waiting", "third": "waiting"}
     builds.before_each = lambda task: None
     assert states(run()) == {"good": "kept", "worse": "built", "third": "built"}
+
+
+def test_the_unfinished_build_of_a_repository_that_left_the_file_is_removed(place: Path, builds: Builds) -> None:
+    for name in ("gone", "held", "worse"):
+        (place / "out" / ".work" / name / "build").mkdir(parents=True)
+    (place / "out" / ".gitignore").write_text(IGNORED)
+    builds.failing = {"worse": "no"}
+    with build_lock(place / "out" / ".work" / "held"):  # by a process that lost its cluster
+        run(status=1)
+    left = {path.name for path in (place / "out" / ".work").iterdir() if path.is_dir()}
+    assert left == {"held", "worse"}
 
 
 def test_a_folder_that_changes_before_its_task_is_known_as_what_was_built(place: Path, builds: Builds) -> None:

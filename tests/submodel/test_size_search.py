@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from builder.evaluation.held_out import make_held_out
 from contract.console import StageDisplay
 from contract.errors import BuildError
+from contract.files.folders import IGNORED
 from submodel.build import pipeline
 from submodel.build.build_settings import BuildSettings
 from submodel.build.size_search import SIZES, is_as_good, is_worse, smallest_size
@@ -82,8 +83,12 @@ def test_a_build_searches_its_size_on_validation_files_and_its_report_says_so(tm
         positions=5,
         search_positions=4,
     )
+    (output / "dense-baseline").mkdir(parents=True)
+    (output / ".gitignore").write_text(IGNORED)
     with StageDisplay() as display:
         document = pipeline.run_build(settings, display)
+    assert (output / "trials").is_dir()
+    assert not (output / "dense-baseline").exists(), "of another build"
     assert splits == [("held-out", 5), ("validation", 4)]
     assert judged
     search = document["size_search"]

@@ -16,7 +16,7 @@ from builder.corpus.corpus import SourceFile, read_corpus
 from builder.finetuning.training_state import StateFile, TrainingProgress
 from contract.bundle import drafts
 from contract.console import StageDisplay
-from contract.errors import ExportError
+from contract.errors import BuildError, ExportError
 from submodel.build import model_stages, pipeline, score_stages
 from submodel.build.build_settings import BuildSettings
 from submodel.build.model_stages import ModelStages
@@ -358,6 +358,10 @@ def test_a_search_for_the_size_leaves_the_chosen_model_alone_and_makes_no_other_
             runs.append(list(asked))
             assert [folder.name for folder in (tmp_path / "trials").iterdir()] == ["0.5"]
             assert (tmp_path / "model" / "manifest.json").is_file()
+        monkeypatch.setattr(pipeline, "is_as_good", lambda figures: False)
+        with pytest.raises(BuildError, match="No size"):
+            Search(replace(settings, force=True), display, corpus, {}, base)._choose_size()
+        assert not (tmp_path / "trials").exists(), "models that nothing would ever use"
     assert runs[1] == [0.5], "where nothing is to be made"
     assert len(runs[0]) == len(set(runs[0])) > 2
     assert runs[2] == runs[0]

@@ -1,0 +1,38 @@
+"""What a build removes of other builds and of killed updates."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from submodel.build.leftovers import remove_leftovers
+from submodel.build.paths import BuildPaths
+
+LEFT = (
+    "trials/0.5/model/model.safetensors",
+    "dense-baseline/model/model.safetensors",
+    "next/model.safetensors",
+    ".next.partial/model.safetensors",
+    "stages/update.safetensors",
+    "stages/update.safetensors.seals",
+    "stages/.update.safetensors.0123456789abcdef.partial",
+    "stages/next-history.json",
+)
+OURS = ("model/model.safetensors", "stages/history.json", "stages/update.json", "stages/finetuning.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("has_trials", "has_dense_baseline", "kept"),
+    [(False, False, ()), (True, False, LEFT[:1]), (False, True, LEFT[1:2])],
+)
+def test_only_what_the_next_build_of_its_kind_keeps_stays(
+    tmp_path: Path, has_trials: bool, has_dense_baseline: bool, kept: tuple[str, ...]
+) -> None:
+    for name in (*LEFT, *OURS):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    for _ in range(2):  # the second time there is nothing to remove
+        remove_leftovers(BuildPaths(root=tmp_path), has_trials=has_trials, has_dense_baseline=has_dense_baseline)
+        left = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
+        assert left == {*OURS, *kept}
