@@ -26,3 +26,7 @@ test('a name that the current folder would complete is not run', async () => {
     expect(await probeVersion(command)).toMatchObject({ isMissing: true });
   }
 });
+
+test('a path that no system can start is a problem, not an error', async () => {
+  expect(await probeVersion(`${process.execPath}\0`)).toMatchObject({ isMissing: false });
+});

@@ -17,25 +17,26 @@ export function probeVersion(command: string): Promise<Probe> {
   }
   const env = childEnvironment(process.env, process.platform);
   return new Promise((resolve) => {
-    execFile(
-      command,
-      ['--version'],
-      { timeout: TIMEOUT_MS, windowsHide: true, cwd: os.homedir(), env },
-      (error, stdout, stderr) => {
-        if (error) {
-          const isMissing = 'code' in error && error.code === 'ENOENT';
-          const said = stderr.trim().split('\n').at(-1) ?? '';
-          resolve({ problem: isMissing ? 'there is no such program' : said || error.message, isMissing });
-          return;
-        }
-        const version = readVersion(stdout);
-        resolve(
-          version === undefined
-            ? { problem: `it answers --version with ${JSON.stringify(stdout.slice(0, 80))}`, isMissing: false }
-            : { version },
-        );
-      },
-    );
+    const note = (error: Error | null, stdout: string, stderr: string): void => {
+      if (error) {
+        const isMissing = 'code' in error && error.code === 'ENOENT';
+        const said = stderr.trim().split('\n').at(-1) ?? '';
+        resolve({ problem: isMissing ? 'there is no such program' : said || error.message, isMissing });
+        return;
+      }
+      const version = readVersion(stdout);
+      resolve(
+        version === undefined
+          ? { problem: `it answers --version with ${JSON.stringify(stdout.slice(0, 80))}`, isMissing: false }
+          : { version },
+      );
+    };
+    try {
+      execFile(command, ['--version'], { timeout: TIMEOUT_MS, windowsHide: true, cwd: os.homedir(), env }, note);
+    } catch (error) {
+      // Node throws for what no system can start: a path with a NUL, and a .cmd on Windows.
+      resolve({ problem: error instanceof Error ? error.message : String(error), isMissing: false });
+    }
   });
 }
 
