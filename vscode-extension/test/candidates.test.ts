@@ -94,3 +94,14 @@ test('conda on Windows has its programs in Scripts, below the interpreter', asyn
   const commands = (await listCandidates(around)).map(({ command }) => command);
   expect(commands).toContain('C:\\conda\\envs\\app\\Scripts\\submodel.exe');
 });
+
+test('on Windows a bare name needs no .exe', async () => {
+  const windows = {
+    ...AROUND,
+    platform: 'win32' as const,
+    environment: { Path: 'C:\\bin' },
+    isFile: (file: string): Promise<boolean> => Promise.resolve(file === 'C:\\bin\\submodel.exe'),
+    setting: 'submodel',
+  };
+  expect((await listCandidates(windows))[0]?.command).toBe('C:\\bin\\submodel.exe');
+});

@@ -79,16 +79,19 @@ export async function demandedCandidate(
   return variable ? demand(variable, 'the environment variable SUBMODEL_PATH') : undefined;
 }
 
-/** The path of a bare name by PATH. Windows itself would look into the current folder first. */
+/** The path of a bare name by PATH, on Windows also of one without its `.exe`. Windows itself would look into the current folder first. */
 async function onPath(command: string, around: Omit<Surroundings, 'pythonExecutables'>): Promise<string> {
   const paths = around.platform === 'win32' ? path.win32 : path.posix;
   if (paths.basename(command) !== command) {
     return command;
   }
+  const names = around.platform === 'win32' && !paths.extname(command) ? [`${command}.exe`, command] : [command];
   for (const folder of searchPath(around.environment, around.platform)) {
-    const place = paths.join(folder, command);
-    if (await around.isFile(place)) {
-      return place;
+    for (const name of names) {
+      const place = paths.join(folder, name);
+      if (await around.isFile(place)) {
+        return place;
+      }
     }
   }
   return command;
