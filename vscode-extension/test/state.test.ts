@@ -25,7 +25,9 @@ test('a build is shown over all else', () => {
     isBusy: true,
   });
   const update = describe({ ...READY, building: 'export', isUpdate: true });
-  expect(update).toMatchObject({ state: 'updating: export', isBusy: true });
+  expect(update).toMatchObject({ state: 'updating: export', icon: 'loading~spin', isBusy: true });
+  const still = describe({ ...READY, building: 'waiting', isUpdate: true, isStill: true });
+  expect(still).toMatchObject({ state: 'updating: waiting', icon: 'debug-pause', isBusy: false });
 });
 
 test('a snooze is shown while the server snoozes', () => {

@@ -146,7 +146,7 @@ export class BuildCommand implements vscode.Disposable {
     if (running?.isByItself && isStill !== running.isStill) {
       running.isStill = isStill;
       running.terminal?.standStill(isStill);
-      this.status.update({ building: isStill ? 'waiting' : 'update' });
+      this.status.update({ building: isStill ? 'waiting' : 'update', isStill });
     }
   }
 
@@ -181,7 +181,7 @@ export class BuildCommand implements vscode.Disposable {
   private async runTask(run: Run): Promise<string | undefined> {
     const { task, target } = run;
     const building = task === 'build' ? 'building' : task;
-    this.status.update({ building, isUpdate: task === 'update', isTask: !run.isByItself });
+    this.status.update({ building, isUpdate: task === 'update', isStill: false, isTask: !run.isByItself });
     let terminal: BuildTerminal;
     try {
       terminal = await openBuildTerminal(target.repository, taskDefinition(task), this.log, run.isByItself);

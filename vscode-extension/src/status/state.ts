@@ -32,6 +32,7 @@ export interface Snapshot {
   readonly isUpdate: boolean; // what runs, if anything does
   readonly isTask: boolean; // it runs as a task, whose terminal VS Code can show
   readonly otherExtensions: readonly string[]; // other extensions that suggest inline
+  readonly isStill: boolean; // it waits until nobody types
 }
 
 export const INITIAL: Snapshot = {
@@ -49,6 +50,7 @@ export const INITIAL: Snapshot = {
   isTask: false,
   otherExtensions: [],
 };
+  isStill: false,
 
 /** The end of the snooze; undefined if it is over, as after a sleep of the machine that no timer has noticed. */
 export function snoozeEnd({ snoozedUntil }: Pick<Snapshot, 'snoozedUntil'>, now = Date.now()): Date | undefined {
@@ -88,11 +90,11 @@ export function describe(last: Snapshot, time = Date.now()): Description {
   if (now.building !== undefined) {
     return {
       ...common,
-      icon: 'loading~spin',
+      icon: now.isStill ? 'debug-pause' : 'loading~spin',
       text: `submodel: ${now.building}`,
       state: `${now.isUpdate ? 'updating' : 'building'}: ${now.building}`,
       severity: 'information',
-      isBusy: true,
+      isBusy: !now.isStill,
     };
   }
   const isServing = now.phase === 'ready' || now.phase === 'unloaded';
