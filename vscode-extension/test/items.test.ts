@@ -1,9 +1,11 @@
 import { expect, test, vi } from 'vitest';
 
+import { toSnapshot } from '../src/server/serverStatus';
 import { createStatusItems } from '../src/status/items';
 import { StatusModel } from '../src/status/model';
 
 interface Around {
+  bar: { text: string; show: () => void };
   language: { text: string; detail: string };
   document: object | undefined;
   moved: () => void;
@@ -11,6 +13,7 @@ interface Around {
 }
 
 const around = vi.hoisted((): Around => ({
+  bar: { text: '', show: () => undefined },
   language: { text: '', detail: '' },
   document: undefined,
   moved: () => undefined,
@@ -30,7 +33,7 @@ vi.mock('vscode', async () => ({
     get activeTextEditor() {
       return around.document && { document: around.document };
     },
-    createStatusBarItem: () => ({ show: () => undefined }),
+    createStatusBarItem: () => around.bar,
     onDidChangeActiveTextEditor: (listener: () => void) => {
       around.moved = listener;
     },
@@ -62,4 +65,28 @@ test("the language's item says why its document gets nothing", () => {
   around.document = { uri: { scheme: 'file' }, languageId: 'log' }; // the user has picked another language
   around.opened();
   expect(around.language.text).toBe('submodel: off here');
+});
+
+test('with several folders, the items are of the bundle whose repository holds the document', () => {
+  around.document = undefined;
+  const status = new StatusModel();
+  createStatusItems(status);
+  const builtAt = '2026-11-27T18:00:00+00:00';
+  const served = [
+    { folder: '/a/.submodel/bundle', workspaceFolder: '/a', state: 'ready', parameters: 80e6, builtAt },
+    { folder: '/ab/.submodel/bundle', workspaceFolder: '/ab', state: 'ready', parameters: 200e6, builtAt },
+    { folder: '/a/b/.submodel/bundle', workspaceFolder: '/a/b', state: 'failed', error: 'Its model is gone.', builtAt },
+  ] as const;
+  status.update({ phase: 'ready', ...toSnapshot({ state: 'ready', bundles: served }) });
+  const open = (fsPath: string): void => {
+    around.document = { uri: { scheme: 'file', fsPath }, languageId: 'python' };
+    around.moved();
+  };
+  open('/ab/code.py');
+  expect(around.bar.text).toBe('$(sparkle) submodel 200M');
+  expect(around.language).toMatchObject({ text: 'submodel 200M', detail: 'ready' });
+  open('/a/code.py');
+  expect(around.bar.text).toBe('$(sparkle) submodel 80M');
+  open('/a/b/code.py');
+  expect(around.language).toMatchObject({ text: 'submodel: off here', detail: 'Its model is gone.' });
 });

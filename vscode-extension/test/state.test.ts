@@ -64,6 +64,7 @@ test('what the server tells of itself', () => {
   expect(reported).toEqual({
     phase: 'ready',
     problem: undefined,
+    served: [],
     device: 'CPU, 2 cores, saving power', // no memory: it changes with every request, and the tooltip would be late
   });
   expect(toSnapshot({ state: 'paused', message: 'On battery.' })).toMatchObject({ problem: 'On battery.' });

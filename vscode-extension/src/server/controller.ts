@@ -229,7 +229,13 @@ export class ServerController implements vscode.Disposable {
   private async startNow(): Promise<void> {
     const { isAsked } = this;
     this.isAsked = false;
-    this.status.update({ problem: undefined, latencyMs: undefined, bundle: undefined, untrusted: undefined });
+    this.status.update({
+      problem: undefined,
+      latencyMs: undefined,
+      bundle: undefined,
+      served: [],
+      untrusted: undefined,
+    });
     this.served = [];
     if (!isEnabledSomewhere()) {
       this.status.update({ phase: 'disabled' });

@@ -1,6 +1,7 @@
 // Turns `submodel/status` into the state that people see. Free of VS Code.
 
 import type { TaskName } from '../build/progress';
+import { isAtOrBelow } from '../bundle/bundles';
 import type { UntrustedBundle } from '../bundle/trust';
 import type { DriftFacts } from '../documents';
 import type { Phase, Snapshot } from '../status/state';
@@ -33,8 +34,35 @@ export function toSnapshot(status: ServerStatus): Partial<Snapshot> {
       : { snoozedUntil: status.snoozedUntil === null ? undefined : new Date(status.snoozedUntil) }),
     problem: saysWhy && status.message ? toPaletteWords(status.message) : undefined,
     untrusted: findUntrusted(status.bundles ?? []),
+    served: status.bundles ?? [],
     device: `${provider.toUpperCase()}${threads}${saving}`,
   };
+}
+
+/** The bundle that serves a file: that of the innermost repository around it. */
+export function bundleOf(file: string, bundles: readonly ServedBundle[]): ServedBundle | undefined {
+  return bundles
+    .filter(({ workspaceFolder }) => workspaceFolder && isAtOrBelow(file, workspaceFolder))
+    .reduce<ServedBundle | undefined>(
+      (best, one) => ((one.workspaceFolder ?? '').length > (best?.workspaceFolder ?? '').length ? one : best),
+      undefined,
+    );
+}
+
+/** The state with the facts of one of the bundles that are served. */
+export function withBundle(snapshot: Snapshot, { folder, ...served }: ServedBundle): Snapshot {
+  if (folder === undefined || folder === snapshot.bundle?.folder || !served.builtAt) {
+    return snapshot;
+  }
+  const bundle = {
+    folder,
+    base: served.base ?? 'unknown base',
+    parameters: served.parameters ?? undefined,
+    bytes: served.bytes ?? undefined,
+    graphs: '',
+    builtAt: new Date(served.builtAt),
+  };
+  return { ...snapshot, bundle };
 }
 
 function findUntrusted(bundles: readonly ServedBundle[]): UntrustedBundle | undefined {

@@ -5,7 +5,9 @@ import * as vscode from 'vscode';
 import { refusalFor } from '../completion/suggestions';
 import { plain } from '../plainText';
 import { SELECTOR } from '../server/options';
-import { type Description, describe, type Phase, type Snapshot } from './state';
+import type { ServedBundle } from '../server/protocol';
+import { bundleOf, toPaletteWords, withBundle } from '../server/serverStatus';
+import { type Description, describe, type Phase } from './state';
 import type { StatusModel } from './model';
 
 const SEVERITIES = {
@@ -24,8 +26,11 @@ export function createStatusItems(model: StatusModel): vscode.Disposable {
   language.name = 'submodel';
   language.command = { command: 'submodel.showMenu', title: 'Menu' };
 
-  const show = (snapshot: Snapshot): void => {
-    const description = describe(snapshot);
+  const show = (): void => {
+    const { snapshot } = model;
+    const document = vscode.window.activeTextEditor?.document;
+    const here = document?.uri.scheme === 'file' ? bundleOf(document.uri.fsPath, snapshot.served) : undefined;
+    const description = describe(here ? withBundle(snapshot, here) : snapshot);
     bar.text = `$(${description.icon}) ${description.text}`;
     bar.tooltip = makeTooltip(description);
     bar.accessibilityInformation = { label: `${description.text}, ${description.state}` };
@@ -35,26 +40,28 @@ export function createStatusItems(model: StatusModel): vscode.Disposable {
         : new vscode.ThemeColor(`statusBarItem.${description.severity}Background`);
     language.severity = SEVERITIES[description.severity];
     language.busy = description.isBusy;
-    showHere();
-  };
-  /** The language's item is of the document at hand, where suggestions may be off. */
-  const showHere = (): void => {
-    const description = describe(model.snapshot);
-    const document = vscode.window.activeTextEditor?.document;
-    const refusal = SERVING.includes(model.snapshot.phase) && document ? refusalFor(document, false) : undefined;
+    // The language's item is of the document at hand, where suggestions may be off.
+    const isServing = SERVING.includes(snapshot.phase);
+    const refusal = isServing && document ? (refusalFor(document, false) ?? problemOf(here)) : undefined;
     language.text = plain(refusal === undefined ? description.text : 'submodel: off here');
     language.detail = plain(refusal ?? description.state);
   };
-  show(model.snapshot);
+  show();
   bar.show();
   return vscode.Disposable.from(
     bar,
     language,
     model.onDidChange(show),
-    vscode.window.onDidChangeActiveTextEditor(showHere),
-    vscode.workspace.onDidOpenTextDocument(showHere), // fires when a document's language changes, too
-    vscode.workspace.onDidChangeConfiguration(showHere),
+    vscode.window.onDidChangeActiveTextEditor(show),
+    vscode.workspace.onDidOpenTextDocument(show), // fires when a document's language changes, too
+    vscode.workspace.onDidChangeConfiguration(show),
   );
+}
+
+/** Why the bundle of a document is not served, while others are. */
+function problemOf(bundle: ServedBundle | undefined): string | undefined {
+  const isServed = bundle?.state !== 'failed' && bundle?.state !== 'untrusted';
+  return isServed ? undefined : toPaletteWords(bundle.error ?? 'the bundle of this repository is not served');
 }
 
 function makeTooltip(description: Description): vscode.MarkdownString {

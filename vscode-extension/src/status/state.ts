@@ -2,6 +2,7 @@
 
 import { type BundleInfo, describeBundle, shortCount } from '../bundle/manifest';
 import type { UntrustedBundle } from '../bundle/trust';
+import type { ServedBundle } from '../server/protocol';
 
 export type Phase =
   | 'idle' // not started yet
@@ -23,16 +24,17 @@ export interface Snapshot {
   readonly problem: string | undefined; // one sentence
   readonly version: string | undefined;
   readonly executable: string | undefined;
-  readonly bundle: BundleInfo | undefined;
+  readonly bundle: BundleInfo | undefined; // the first one that is served
+  readonly served: readonly ServedBundle[]; // all that the server names: a workspace has several folders
   readonly untrusted: UntrustedBundle | undefined; // the first bundle that another account has built
   readonly device: string;
   readonly latencyMs: number | undefined; // of the last answer
   readonly snoozedUntil: Date | undefined;
   readonly building: string | undefined; // the stage of a build or an update
   readonly isUpdate: boolean; // what runs, if anything does
+  readonly isStill: boolean; // it waits until nobody types
   readonly isTask: boolean; // it runs as a task, whose terminal VS Code can show
   readonly otherExtensions: readonly string[]; // other extensions that suggest inline
-  readonly isStill: boolean; // it waits until nobody types
 }
 
 export const INITIAL: Snapshot = {
@@ -41,16 +43,17 @@ export const INITIAL: Snapshot = {
   version: undefined,
   executable: undefined,
   bundle: undefined,
+  served: [],
   untrusted: undefined,
   device: 'CPU',
   latencyMs: undefined,
   snoozedUntil: undefined,
   building: undefined,
   isUpdate: false,
+  isStill: false,
   isTask: false,
   otherExtensions: [],
 };
-  isStill: false,
 
 /** The end of the snooze; undefined if it is over, as after a sleep of the machine that no timer has noticed. */
 export function snoozeEnd({ snoozedUntil }: Pick<Snapshot, 'snoozedUntil'>, now = Date.now()): Date | undefined {
