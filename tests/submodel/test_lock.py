@@ -12,7 +12,11 @@ from unittest.mock import Mock
 import pytest
 from filelock import FileLock
 
+from contract.console import StageDisplay
 from contract.errors import BuildError
+from contract.files.folders import IGNORED
+from submodel.build import pipeline
+from submodel.build.build_settings import BuildSettings
 from submodel.build.lock import LOCK, HeldError, LockedError, build_lock, when_free
 
 HOLDER = """
@@ -97,6 +101,14 @@ def test_nothing_waits_for_a_folder_that_cannot_be_locked(tmp_path, monkeypatch)
         with pytest.raises(LockedError, match=rf"can't be locked \({why}\).* with -o") as caught:
             when_free(work, pytest.fail, 180.0)
         assert not isinstance(caught.value, HeldError)
+
+
+def test_a_second_build_is_refused_before_it_reads_the_repository(tmp_path, holder, monkeypatch):
+    monkeypatch.setattr(pipeline, "_read_corpus", lambda *_: pytest.fail("it reads"))
+    (tmp_path / ".gitignore").write_text(IGNORED)
+    settings = BuildSettings(repository=tmp_path, output=tmp_path)
+    with StageDisplay() as display, pytest.raises(HeldError, match=f"process {holder.pid}"):
+        pipeline.run_build(settings, display)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="flock is POSIX's")
