@@ -15,7 +15,7 @@ from builder.bases.download import sha256_of
 from builder.bases.folder_model import read_base_config
 from builder.bases.load import resolve_base
 from builder.corpus.changes import head_commit
-from builder.corpus.corpus import Corpus, read_corpus
+from builder.corpus.corpus import Corpus
 from builder.corpus.following import follow_shared
 from builder.datasets import open_language
 from builder.evaluation.baselines import score_baselines
@@ -29,7 +29,6 @@ from builder.pruning.structured_pruning import least_size_for
 from contract.bundle.bundle import graph_of, read_bundle
 from contract.bundle.manifest import build_of
 from contract.bundle.trusted_builds import trust_build
-from contract.children import shell_line
 from contract.console import Advance, StageDisplay
 from contract.documents import SUB_MODEL, BuildReport
 from contract.errors import BuildError
@@ -40,6 +39,7 @@ from contract.versions import PROGRAM
 from exporters.checkpoint_reader import read_shape
 from exporters.precision import Precision
 from submodel.build.build_settings import BuildSettings
+from submodel.build.checkout import read_checkout
 from submodel.build.document import base_facts, score_part, scores_of, stage_rows, unscored
 from submodel.build.history import remember_build
 from submodel.build.kept_answers import KeptAnswers
@@ -131,27 +131,6 @@ def _read_corpus(settings: BuildSettings, display: StageDisplay, advance: Advanc
         return read_checkout(settings.repository, display, advance), {}
     dataset = open_language(settings.language, settings.sources, on_event=display.say)
     return dataset.corpus, {"language": dataset.name, "distributions": dataset.describe_distributions()}
-
-
-def read_checkout(repository: Path, display: StageDisplay, advance: Advance) -> Corpus:
-    """The corpus of a repository. Says so where git can't list it, since the files may then be others."""
-    corpus = read_corpus(repository, on_progress=advance)
-    if corpus.git_problem:
-        display.say(
-            f"git does not list the files of {repository} ({corpus.git_problem}). All files that no .gitignore "
-            f"excludes are read. Which lines of a changed file are new is not known."
-            f"{_advice(corpus.git_problem, repository)}"
-        )
-    if (unread := corpus.say_unread()) is not None:
-        display.say(unread)
-    return corpus
-
-
-def _advice(git_problem: str, repository: Path) -> str:
-    if "dubious ownership" not in git_problem:
-        return ""
-    folder = shell_line(["git", "config", "--global", "--add", "safe.directory", str(repository.absolute())])
-    return f" submodel does not read the system's configuration of git; if you trust the folder, run `{folder}`."
 
 
 class Build(ModelStages):

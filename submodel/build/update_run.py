@@ -36,12 +36,12 @@ from exporters.bundle_export import renew_drafts
 from exporters.export_settings import SHORT_PARITY, ExportSettings
 from exporters.precision import Precision
 from submodel.build.build_settings import BuildSettings
+from submodel.build.checkout import read_checkout
 from submodel.build.document import scores_of, stage_rows, unscored
 from submodel.build.history import NEXT, History, describe_version, drop_next_history, figures_of, write_history
 from submodel.build.lock import build_lock
 from submodel.build.model_stages import Learned, ModelStages, SharedStart, variants_of
 from submodel.build.paths import BuildPaths, UpdatePaths, prepare_output
-from submodel.build.pipeline import read_checkout
 from submodel.build.stages import StageRecord, hash_of
 from submodel.build.update_plan import UpdatePlan, plan_update
 from submodel.build.update_start import finish_swap, history_to_update, precision_of_update, take_place

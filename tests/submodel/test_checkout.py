@@ -9,7 +9,7 @@ import pytest
 from contract.console import StageDisplay
 from contract.repository import listing
 from contract.repository.git import GitError
-from submodel.build.pipeline import read_checkout
+from submodel.build.checkout import read_checkout
 from testbed.git import git
 from testbed.python_files import write_python
 
@@ -45,3 +45,24 @@ def test_why_git_does_not_list_is_said_and_what_helps_if_the_owner_is_another(
     assert ("git does not list the files of" in said) is (problem is not None)
     assert (problem or "") in said
     assert ("git config --global --add safe.directory" in said) is is_advised
+
+
+def test_what_lies_in_other_repositories_or_is_not_checked_out_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    repository = write_python(tmp_path / "repository", range(24))
+    write_python(repository / "vendored", range(3))
+    git(repository / "vendored", "init")
+    git(repository / "vendored", "add", "--all")
+    git(repository / "vendored", "commit", "-m", "one")
+    git(repository, "init")
+    git(repository, "add", "--all")
+    git(repository, "commit", "-m", "one")
+    with StageDisplay() as display:
+        read_checkout(repository, display, lambda done, total: None)
+        said = " ".join(capsys.readouterr().err.split())
+        assert said.endswith("Not read: 1 repositories inside this one, such as submodules.")
+        git(repository, "sparse-checkout", "set", "--no-cone", "/*", "!/part_1*")
+        read_checkout(repository, display, lambda done, total: None)
+    said = " ".join(capsys.readouterr().err.split())
+    assert "such as submodules and 11 files that the sparse checkout leaves out." in said

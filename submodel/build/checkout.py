@@ -1,0 +1,43 @@
+"""A repository as a build and an update read it, and what is said of what they can't read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from builder.corpus.corpus import Corpus, read_corpus
+from contract.children import shell_line
+from contract.console import Advance, StageDisplay
+
+
+def read_checkout(repository: Path, display: StageDisplay, advance: Advance) -> Corpus:
+    """The corpus of a repository. Says so where git can't list it, since the files may then be others."""
+    corpus = read_corpus(repository, on_progress=advance)
+    if corpus.git_problem:
+        display.say(
+            f"git does not list the files of {repository} ({corpus.git_problem}). All files that no .gitignore "
+            f"excludes are read. Which lines of a changed file are new is not known."
+            f"{_advice(corpus.git_problem, repository)}"
+        )
+    if (unread := corpus.say_unread()) is not None:
+        display.say(unread)
+    if elsewhere := _elsewhere(corpus.skipped):
+        display.say(f"Not read: {elsewhere}.")
+    return corpus
+
+
+def _elsewhere(skipped: Mapping[str, int]) -> str:
+    """Files of the repository that do not lie here, or are another repository's, in words; "" if there are none."""
+    nested, sparse = skipped.get("nested repository", 0), skipped.get("not checked out", 0)
+    parts = [
+        *([f"{nested:,} repositories inside this one, such as submodules"] if nested else []),
+        *([f"{sparse:,} files that the sparse checkout leaves out"] if sparse else []),
+    ]
+    return " and ".join(parts)
+
+
+def _advice(git_problem: str, repository: Path) -> str:
+    if "dubious ownership" not in git_problem:
+        return ""
+    folder = shell_line(["git", "config", "--global", "--add", "safe.directory", str(repository.absolute())])
+    return f" submodel does not read the system's configuration of git; if you trust the folder, run `{folder}`."
