@@ -7,9 +7,10 @@ from contract.bundle.manifest import build_of
 from contract.bundle.trusted_builds import check_trusted
 from contract.console import StageDisplay
 from contract.errors import BuildError
+from contract.files.state_folder import VARIABLE
 from contract.versions import PROGRAM
 from exporters.precision import CANDIDATES, Precision
-from submodel.build.history import NEXT, History, drop_next_history, read_history, take_next_history
+from submodel.build.history import FILE, NEXT, History, drop_next_history, read_history, take_next_history
 from submodel.build.paths import BuildPaths, UpdatePaths
 from submodel.build.stages import Stages, adopt_model, hash_of_output
 
@@ -43,6 +44,11 @@ def history_to_update(paths: BuildPaths) -> History:
     """The history of the model and the bundle that are there; raises BuildError if an update can't go on from them."""
     again = "run `submodel build`, which makes a new model"
     history = read_history(paths.stages)
+    if history is None and (paths.stages / FILE).is_file():
+        raise BuildError(
+            f"The record of what the model of {paths.root} has learned from was not made by this account, or its state "
+            f"folder was lost ({VARIABLE} names the folder); {again}."
+        )
     if history is None or not paths.bundle.is_dir():
         raise BuildError(f"{paths.root} has no record of what its model has learned from; {again}.")
     if history.program != PROGRAM:

@@ -25,7 +25,10 @@ from lsp_server.serve_errors import EngineCrash
 from submodel import app as submodel_app
 from submodel.build import update_run
 from submodel.build.update_run import UpdateSettings
+from submodel.build.history import FILE
+from submodel.build.paths import BuildPaths
 from submodel.commands.update import update
+from submodel.build.update_start import history_to_update
 
 ROW = {"name": "sub-model", "fim_exact_match": 0.5, "positions": 30, "bits_per_byte": 1.25}
 NEW: dict[str, Any] = {
@@ -205,3 +208,19 @@ def test_the_home_folder_is_not_built(tmp_path: Path, monkeypatch: pytest.Monkey
         monkeypatch.setenv(variable, str(tmp_path))
     result = CliRunner().invoke(submodel_app.app, ["build", str(tmp_path)])
     assert "is the home folder or holds it" in str(result.exception)
+    for read in (read_corpus, fingerprint_of):  # by `eval`, `prune` and a fleet
+        with pytest.raises(CorpusError, match="is the home folder or holds it"):
+            read(tmp_path)
+
+
+def test_a_record_of_another_account_is_not_called_missing(tmp_path: Path) -> None:
+    """As after a dev container was made anew, and its state folder with it."""
+    paths = BuildPaths(root=tmp_path)
+    paths.bundle.mkdir()
+    with pytest.raises(BuildError, match="has no record"):
+        history_to_update(paths)
+    paths.stages.mkdir()
+    (paths.stages / FILE).write_text("{}")
+    words = r"was not made by this account, or its state folder was lost \(SUBMODEL_STATE_DIR.*run `submodel build`"
+    with pytest.raises(BuildError, match=words):
+        history_to_update(paths)
