@@ -23,7 +23,7 @@ from builder.bases.catalogue import MODEL_TYPES
 from builder.gguf.reader import open_gguf
 from builder.gguf.tokenizer import read_tokenizer
 from builder.gguf.weights import LAYER_TENSORS, OUTER_TENSORS
-from contract.errors import ExportError
+from contract.errors import BaseModelError, ExportError
 from contract.files.folders import check_no_device, replace_file
 from contract.prompt import PromptFormat
 from contract.tokenizer_file import read_tokenizer_file
@@ -31,7 +31,9 @@ from exporters.checkpoint_reader import Checkpoint, DecoderShape, FloatArray, re
 from exporters.gguf_tokenizer import PROBE, GgufVocabulary, read_vocabulary
 
 QUANTIZATION_VERSION: Final = gguf.GGML_QUANT_VERSION
-# As PromptFormat has them; llama.cpp shows them and does not use them.
+# llama.cpp shows these and does not use them; the last two are as PromptFormat has them.
+MARK: Final = "submodel.schema"  # a file that has it is ours, and may be replaced
+SCHEMA: Final = 1
 SUFFIX_FIRST: Final = "submodel.prompt.suffix_first"
 PATH_FIRST: Final = "submodel.prompt.path_first"
 
@@ -118,9 +120,13 @@ def _refuse_foreign(path: Path) -> None:
     if path.is_dir():
         raise ExportError(f"{path} is a folder; name a file with -o, such as {path / 'model.gguf'}.")
     if path.exists() and path.stat().st_size:
-        with path.open("rb") as file:
-            if file.read(4) != b"GGUF":
-                raise ExportError(f"{path} exists and is no GGUF file; choose another file with -o.")
+        try:
+            with open_gguf(path) as found:
+                is_ours = MARK in found.metadata
+        except BaseModelError:
+            is_ours = False
+        if not is_ours:
+            raise ExportError(f"{path} is a file that submodel has not exported; choose another file with -o.")
 
 
 def _tensors(checkpoint: Checkpoint, precision: GgufPrecision) -> Iterator[_Tensor]:
@@ -195,6 +201,7 @@ def _metadata(
         writer.add_add_bos_token(vocabulary.adds_bos)
         if vocabulary.chat_template is not None:
             writer.add_chat_template(vocabulary.chat_template)
+        writer.add_uint32(MARK, SCHEMA)
         for key, is_set in ((SUFFIX_FIRST, prompt.suffix_first), (PATH_FIRST, prompt.path_first)):
             if is_set:
                 writer.add_bool(key, True)

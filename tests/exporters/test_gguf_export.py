@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import torch
+from gguf import GGUFWriter
 from tokenizers import Tokenizer, pre_tokenizers
 from transformers import AutoModelForCausalLM
 from typer.testing import CliRunner
@@ -161,10 +162,20 @@ def test_a_first_token_is_added_as_the_tokenizer_s_class_adds_it(
 
 def test_files_of_others_stay(folders: Callable[[str], Path], tmp_path: Path) -> None:
     (tmp_path / "thesis.gguf").write_text("precious")
-    for target in (tmp_path / "thesis.gguf", tmp_path):
+    writer = GGUFWriter(tmp_path / "base.gguf", "llama")  # somebody else's model
+    for write in (writer.write_header_to_file, writer.write_kv_data_to_file, writer.write_ti_data_to_file):
+        write()
+    writer.close()
+    content = (tmp_path / "base.gguf").read_bytes()
+    for target in (tmp_path / "thesis.gguf", tmp_path / "base.gguf", tmp_path):
         with pytest.raises(ExportError, match="with -o"):
             export_gguf(folders("llama-tied"), target)
     assert (tmp_path / "thesis.gguf").read_text() == "precious"
+    assert (tmp_path / "base.gguf").read_bytes() == content
+    (tmp_path / "new.gguf").touch()
+    for precision in (GgufPrecision.FP16, GgufPrecision.INT8):  # the second time in the place of the first
+        size = export_gguf(folders("llama-tied"), tmp_path / "new.gguf", precision).stat().st_size
+    assert size == export_gguf(folders("llama-tied"), tmp_path / "same.gguf").stat().st_size
 
 
 def test_unknown_precisions_are_named() -> None:
