@@ -92,3 +92,5 @@ def evaluate(
     print_scores(document)
     if as_json:
         print_json(document)
+    if "failed" in document:
+        raise typer.Exit(1)

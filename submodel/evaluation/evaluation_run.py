@@ -142,7 +142,8 @@ class _Evaluation:
             try:
                 document["functional"] = self._score_functional(functional, files)
             except EvaluationError as error:  # hours of scoring are printed all the same
-                self._display.say(f"The functions were not scored: {error}")
+                document["failed"] = [f"The functions were not scored: {error}"]
+                self._display.say(document["failed"][0])
         document |= {"stages": self._stages, "seconds": round(time.perf_counter() - started, 1)}
         self._keep(document)
         return document

@@ -172,6 +172,22 @@ def test_options_that_make_no_sense_are_refused_before_anything_heavy(words, sen
     assert str(done.exception) == sentence
 
 
+def test_functions_that_were_not_scored_are_a_failure(monkeypatch):
+    document = {"models": [], "baselines": [], "against": "base", "against_base": {}, "failed": ["No sandbox."]}
+    monkeypatch.setattr("submodel.evaluation.evaluation_run.run_evaluation", lambda *_: document)
+    monkeypatch.setattr("submodel.scores_table.print_scores", lambda document: None)
+    done = CliRunner().invoke(app, ["eval", "--functional", "--json"])
+    assert done.exit_code == 1
+    assert json.loads(done.stdout)["failed"] == ["No sandbox."], "and what was scored is printed"
+
+
+def test_a_base_that_nothing_would_read_is_refused(tmp_path):
+    with pytest.raises(BuildError, match="add --model base"):
+        base_of([ScoredModel(name="sub-model", folder=tmp_path)], "smollm2-135m")
+    candidates = [ScoredModel(name="sub-model", folder=tmp_path), ScoredModel(name="base", folder=None)]
+    assert base_of(candidates, "smollm2-135m") == "smollm2-135m"
+
+
 class Listener(StageDisplay):
     """Keeps what is said."""
 
