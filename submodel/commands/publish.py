@@ -59,8 +59,8 @@ def publish(
         raise SubmodelError(f"`submodel publish` needs cryptography to sign. Add it with: {line}")
     if (folder is None) == (remove is None):
         raise typer.BadParameter("give either FOLDER or --remove NAME")
-    if remove is not None and (new or name is not None):
-        raise typer.BadParameter("--remove goes without --new and --repository")
+    if remove is not None and (new or name is not None or not drafts):
+        raise typer.BadParameter("--remove goes without --new, --repository and --no-drafts")
     from submodel.registry.publish_run import PublishSettings, run_publish, run_remove
 
     if folder is None:

@@ -69,9 +69,12 @@ def base_of(candidates: list[ScoredModel], asked: str | None) -> str:
     """Which base the models are compared with: what was asked for, else what the first checkpoint was made from.
 
     Raises BuildError if the base is to be scored and that checkpoint names one outside of the catalogue: a manifest
-    decides neither what is fetched from the model hub nor which folder is read.
+    decides neither what is fetched from the model hub nor which folder is read. Also if one was asked for, and no base
+    is scored.
     """
     if asked is not None:
+        if all(one.folder is not None for one in candidates):
+            raise BuildError("--base names the base that is scored, and none is; add --model base, or leave it out.")
         return asked
     for candidate in candidates:
         if known := _manifest(candidate).get("base"):

@@ -22,7 +22,7 @@ from submodel.app import app
 from submodel.evaluation import evaluation_run, predictors
 from submodel.evaluation.bundle_predictor import BundlePredictor
 from submodel.evaluation.evaluation_run import EvalSettings, _Evaluation, still_held_out
-from submodel.evaluation.predictors import base_of, files_held_out_from, find_candidates, open_predictor
+from submodel.evaluation.predictors import ScoredModel, base_of, files_held_out_from, find_candidates, open_predictor
 
 
 def source_file(split, sha256):

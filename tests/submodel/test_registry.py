@@ -685,7 +685,9 @@ def test_a_name_that_was_removed_is_not_pulled_any_more(
     assert run_pull(settings).build == build_of(newer)
 
 
-@pytest.mark.parametrize("more", [[], ["bundle", "--remove", NAME], ["--remove", NAME, "--new"]])
+@pytest.mark.parametrize(
+    "more", [[], ["bundle", "--remove", NAME], ["--remove", NAME, "--new"], ["--remove", NAME, "--no-drafts"]]
+)
 def test_a_bundle_is_published_or_a_name_removed(registry: Path, more: list[str]) -> None:
     words = ["publish", "--to", str(registry), "--key", str(registry.with_suffix(".pem")), *more]
     assert CliRunner().invoke(app, words).exit_code == 2
