@@ -16,6 +16,7 @@ import json
 import os
 import re
 import secrets
+import shlex
 import shutil
 import sys
 import tempfile
@@ -187,6 +188,12 @@ def replace_folder(
     except OSError as error:
         if is_out_of_memory(error):  # of what was read in the block
             raise
+        if error.errno == errno.EXDEV:  # Linux' overlayfs
+            copied = f"cp -r {shlex.quote(str(target))} {shlex.quote(f'{target}.new')}"
+            raise error_type(
+                f"{target} comes from a container's image, and no folder of an image can be renamed. Copy it first: "
+                f"`{copied}`, remove it, and rename the copy."
+            ) from error
         where = f" ({error.filename})" if error.filename else ""
         raise error_type(_cannot_write(target, f"{where}: {error.strerror or error}")) from error
     except Exception as error:

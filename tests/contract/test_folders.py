@@ -253,6 +253,31 @@ def test_an_os_error_becomes_one_sentence(tmp_path):
     assert names(tmp_path) == []
 
 
+def test_a_folder_of_a_container_s_image_is_said_to_be_one(tmp_path, monkeypatch):
+    """Overlayfs renames none, in neither way."""
+    fill(tmp_path / "model", "old")
+
+    def refuse(source, target):
+        if source == tmp_path / "model":
+            raise OSError(errno.EXDEV, "Invalid cross-device link", str(source))
+        return rename(source, target)
+
+    rename = folders.rename
+    monkeypatch.setattr(folders, "rename", refuse)
+    monkeypatch.setattr(folders, "_exchange", lambda one, other: False)
+    with pytest.raises(BuildError, match=r"comes from a container's image.* `cp -r .*/model .*/model\.new`"):
+        fill(tmp_path / "model", "new")
+    assert (tmp_path / "model" / "marker.json").read_text() == "old"
+    assert names(tmp_path) == ["model"]
+
+
+def test_a_folder_with_what_file_managers_leave_is_an_empty_one(tmp_path):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / ".DS_Store").touch()
+    fill(tmp_path / "model", "new")
+    assert names(tmp_path / "model") == ["marker.json"]
+
+
 def test_json_is_old_or_new(tmp_path):
     path = tmp_path / "a" / "b.json"
     write_json(path, {"x": 1})
