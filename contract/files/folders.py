@@ -27,7 +27,7 @@ from pathlib import Path
 
 from contract.errors import BuildError, SubmodelError
 from contract.files.disk_errors import is_disk_full, is_out_of_memory
-from contract.files.file_names import is_link
+from contract.files.file_names import is_link, is_stray
 from contract.files.removal import remove_tree
 from contract.files.untrusted_json import read_bytes, read_json
 
@@ -227,7 +227,7 @@ def check_replaceable(target: Path, *, marker: str, error_type: type[SubmodelErr
     A folder is replaced if it holds nothing, or a file `marker` of ours and no git repository: `-o ~/work` must not
     cost anyone their files. In the output of a build a damaged marker will do, so that the next build mends it.
     """
-    if target.is_dir() and any(target.iterdir()):
+    if target.is_dir() and not all(is_stray(path.name) for path in target.iterdir()):
         advice = "choose an empty or a new folder with -o"
         if os.path.lexists(target / ".git"):
             raise error_type(f"{target} holds a git repository; {advice}.")

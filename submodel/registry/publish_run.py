@@ -33,6 +33,7 @@ from contract.bundle.manifest import MANIFEST_FILE, MODEL_FILE, build_of, with_c
 from contract.bundle.trusted_builds import check_trusted
 from contract.documents import FileFacts, Manifest
 from contract.errors import RegistryError, SubmodelError, first_line
+from contract.files.file_names import is_stray
 from contract.files.lock_file import hold_lock
 from contract.files.seals import keep_key
 from contract.files.untrusted_json import parse_json, read_bytes
@@ -171,7 +172,8 @@ def _check_registry(folder: Path, *, is_new: bool) -> None:
     if not has_index and not is_new:
         raise RegistryError(f"{folder} is no registry (it has no index); copy all of it, or begin one with --new.")
     ours = {METADATA, "repositories", FILES, ".lock"}  # left by a first run that was stopped
-    if is_new and folder.exists() and not (folder.is_dir() and {one.name for one in folder.iterdir()} <= ours):
+    names = [one.name for one in folder.iterdir()] if folder.is_dir() else []
+    if is_new and folder.exists() and not (folder.is_dir() and all(name in ours or is_stray(name) for name in names)):
         raise RegistryError(f"{folder} holds other files; begin the registry in an empty or a new folder.")
 
 
