@@ -86,7 +86,8 @@ def publish(
             "can read the registry can read it.",
             err=True,
         )
-    typer.echo(f"Pull with: submodel pull ADDRESS --key {public_key}", err=True)
+    if not new or any(row.state != "failed" for row in rows):  # else the registry has no index
+        typer.echo(f"Pull with: submodel pull ADDRESS --key {public_key}", err=True)
     if as_json:
         bundles = [
             {name: value for name, value in {**vars(row), "bundle": str(row.bundle)}.items() if value is not None}

@@ -414,6 +414,18 @@ def test_the_exit_code_says_that_one_was_not_published(tiny_bundle: Bundle, newe
     assert CliRunner().invoke(app, ["publish", str(folder), *options]).exit_code == 0
 
 
+def test_a_registry_that_was_not_begun_names_no_key_to_pull_with(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    root = make_repository(tmp_path / "stranger", "https://example.com/acme/stranger")
+    shutil.copytree(tiny_bundle.folder, root / WORKSPACE_BUNDLE)
+    write_manifest(root / WORKSPACE_BUNDLE, {**read_bundle(tiny_bundle.folder).manifest, "mark": "a stranger's"})
+    (tmp_path / "registry").mkdir()
+    (tmp_path / "registry" / ".DS_Store").touch()  # left by a file manager
+    words = ["publish", str(tmp_path / "stranger"), "--to", str(tmp_path / "registry"), "--new"]
+    done = CliRunner().invoke(app, [*words, "--key", str(tmp_path / "key.pem")])
+    assert done.exit_code == 1 and "was not built by this account" in done.stderr
+    assert "Pull with" not in done.stderr
+
+
 def test_a_name_is_for_one_bundle_and_a_folder_must_have_one(tiny_bundle: Bundle, tmp_path: Path) -> None:
     for name in ("a", "b"):
         shutil.copytree(tiny_bundle.folder, tmp_path / "results" / name / "bundle")
