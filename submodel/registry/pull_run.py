@@ -112,8 +112,8 @@ def run_pull(
         else:
             trust_build(facts["sha256"])
         store.forget_unused()
-    if settings.key is not None:
-        write_json(state_folder() / SETTINGS_FILE, {"address": address, "key": key}, mode=PRIVATE)
+        if settings.key is not None:
+            write_json(state_folder() / SETTINGS_FILE, {"address": address, "key": key}, mode=PRIVATE)
     files = read_bundle(target, verify=False).manifest["files"]
     return Pulled(
         repository=document["repository"],
