@@ -266,7 +266,8 @@ class Fleet:
 def run_fleet(settings: FleetSettings, display: StageDisplay) -> dict[str, Any]:
     """Build what has changed; returns the index. Raises SubmodelError if no build can begin, not for one that fails."""
     repositories = read_fleet_file(settings.file)
-    prepare_output(settings.output)
+    with display.stage("check the output"):  # of many repositories it takes minutes
+        prepare_output(settings.output)
     make_folder(settings.output / WORK)
     with build_lock(settings.output / WORK):
         _remove_work(settings.output / WORK, {one.name.casefold() for one in repositories})

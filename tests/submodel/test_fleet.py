@@ -327,6 +327,11 @@ def test_the_unfinished_build_of_a_repository_that_left_the_file_is_removed(plac
     assert left == {"held", "worse"}
 
 
+def test_what_looks_through_many_results_is_a_stage(place: Path, builds: Builds) -> None:
+    done = CliRunner().invoke(app, ["fleet", "fleet.toml", "-o", "out"])
+    assert done.stderr.startswith("check the output"), done.stderr
+
+
 def test_a_folder_that_changes_before_its_task_is_known_as_what_was_built(place: Path, builds: Builds) -> None:
     builds.repositories = {one.name: one for one in read_fleet_file(place / "fleet.toml")}
     builds.before_each = lambda task: (place / task.name / "a.py").write_text("LATER = 1\n")
