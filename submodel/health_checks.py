@@ -61,7 +61,10 @@ CGROUP_MEMORY: Final = (
 )
 CONTAINER_FILES: Final = (Path("/.dockerenv"), Path("/run/.containerenv"))  # Docker's and Podman's
 EXTENSION: Final = "submodel.submodel-"  # begins the name of its folder
-EXTENSION_FOLDERS: Final = (".vscode", ".vscode-oss", ".vscode-server", ".local/share/code-server")
+EXTENSION_FOLDERS: Final = (
+    *(".vscode", ".vscode-insiders", ".vscode-oss", ".vscode-server", ".vscode-server-insiders", ".vscode-remote"),
+    *(".vscodium-server", ".local/share/code-server"),
+)
 
 Status = Literal["ok", "warn", "fail"]
 
@@ -202,8 +205,8 @@ def _hub_folder() -> Path:
 
 
 def _existing(folder: Path) -> Path:
-    """The folder, or the nearest one above it that is there."""
-    return next(one for one in (folder, *folder.parents) if one.exists())
+    """The folder, or the nearest one above it that is there; of a drive that is gone its root."""
+    return next((one for one in (folder, *folder.parents) if one.exists()), Path(folder.anchor))
 
 
 def check_cache() -> CheckResult:

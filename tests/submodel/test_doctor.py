@@ -11,6 +11,7 @@ import sys
 import threading
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import huggingface_hub
 import pytest
@@ -289,6 +290,20 @@ def test_base_models_need_room_in_the_cache_that_they_come_to(tmp_path, monkeypa
         monkeypatch.setattr("shutil.disk_usage", lambda folder, room=room: SimpleNamespace(free=room[folder]))
         check = doctor.check_cache()
         assert (looked(check), check.found) == ("warn", f"0.4 GB free in {full}")
+
+
+def test_a_drive_that_is_gone_is_a_warning(tmp_path, monkeypatch):
+    monkeypatch.setattr(Path, "exists", lambda self: False)
+    monkeypatch.setattr("shutil.disk_usage", Mock(side_effect=FileNotFoundError(2, "No such file or directory")))
+    check = doctor.check_disk("disk", tmp_path, 1)
+    assert (looked(check), check.found) == ("warn", f"{tmp_path}: No such file or directory")
+
+
+@pytest.mark.parametrize("place", doctor.EXTENSION_FOLDERS)
+def test_the_extension_is_found_wherever_vs_code_keeps_it(path, place):
+    path.add("code")
+    (path.home / place / "extensions" / "submodel.submodel-0.1.0").mkdir(parents=True)
+    assert looked(doctor.check_editors()) == "ok"
 
 
 def test_base_models_without_a_home_folder(monkeypatch):
