@@ -5,8 +5,10 @@ from __future__ import annotations
 import errno
 import os
 
-# The user's to mend: full disk or quota, no permission, read-only media.
-DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO})
+# The user's to mend: full disk or quota, no permission, read-only media, a file larger than the file system takes, a
+# drive or a server that is gone. Windows lacks some of them.
+_NAMES = ("ENOSPC", "EDQUOT", "EACCES", "EPERM", "EROFS", "EIO", "EFBIG", "ENODEV", "ESTALE", "ETIMEDOUT")
+DISK_ERRORS = frozenset(getattr(errno, name) for name in _NAMES if hasattr(errno, name))
 # In the words of torch and ONNX Runtime, whose errors are of many classes, and of libraries in Rust and C++ on Windows.
 OUT_OF_MEMORY = (
     *("DefaultCPUAllocator", "bad allocation", "bad_alloc", "Failed to allocate memory"),

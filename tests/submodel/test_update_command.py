@@ -176,6 +176,13 @@ def test_memory_that_is_used_up_is_a_sentence(monkeypatch, capsys, error):
 
 def test_another_error_is_a_defect_and_keeps_its_trace(monkeypatch, capsys):
     with pytest.raises(RuntimeError, match="shapes"):
+@pytest.mark.parametrize("name", ["ESTALE", "ETIMEDOUT", "ENODEV", "EFBIG"])
+def test_a_disk_that_is_gone_or_takes_no_large_file_is_a_sentence(monkeypatch, capsys, name):
+    number = getattr(errno, name)
+    said = errors_of(monkeypatch, capsys, ["build"], OSError(number, os.strerror(number), "/mnt/x"))
+    assert f"{os.strerror(number)} (/mnt/x); free space, or choose a folder that can be written" in said
+
+
         errors_of(monkeypatch, capsys, ["build"], RuntimeError("shapes differ"))
 
 
