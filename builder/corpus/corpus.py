@@ -19,7 +19,7 @@ from contract.documents import CorpusFacts, LanguageFacts, SplitFacts
 from contract.errors import CorpusError
 from contract.progress import Progress
 from contract.repository.languages import Kind, get_language
-from contract.repository.texts import ReadingSettings, read_repository
+from contract.repository.texts import ReadingSettings, check_no_home, read_repository
 
 MIN_HELD_OUT_BYTES: Final = 2_000  # of code: some 60 lines, or the score is noise
 
@@ -157,8 +157,9 @@ def read_corpus(
     """Read a repository or any folder of source files; on_progress(done, total) counts the listed files, now and then.
 
     Raises CorpusError where the folder is missing or can't be read, has nothing to learn from, or too little to split,
-    and where it goes beyond the settings' `max_entries` or `max_seconds`.
+    where it holds the home folder, and where it goes beyond the settings' `max_entries` or `max_seconds`.
     """
+    check_no_home(root)
     reading = read_repository(root, settings, on_progress=on_progress)
     if not reading.texts:
         raise CorpusError(_say_nothing_usable(root, reading.skipped))

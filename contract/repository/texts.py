@@ -19,6 +19,7 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from contract.errors import CorpusError
+from contract.files.home import holds_home
 from contract.progress import Progress
 from contract.repository.file_filters import decode_text, reason_by_path, reason_by_text
 from contract.repository.languages import find_language
@@ -108,6 +109,14 @@ def real_folder(root: Path) -> Path:
         if not real.is_dir():
             raise CorpusError(f"{root} is a file, not a folder; name the repository's folder.")
         return real
+
+
+def check_no_home(root: Path) -> None:
+    """Raise CorpusError if a folder is the home folder or holds it, unless it is a repository of git."""
+    if holds_home(root) and not (root / ".git").exists():
+        raise CorpusError(
+            f"{root.absolute()} is the home folder or holds it, so it is not read as a repository; name one."
+        )
 
 
 @contextmanager

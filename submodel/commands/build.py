@@ -83,19 +83,14 @@ def build(
     prepare_to_build("build")
     from builder.bases.resolve import check_spec
     from builder.pruning.plan import SizeSettings, parse_size
-    from contract.errors import CorpusError
-    from contract.files.home import holds_home
-    from contract.repository.texts import real_folder
+    from contract.repository.texts import check_no_home, real_folder
 
     # What can be refused before torch is imported, which takes seconds.
     share = SizeSettings.size if size is None else parse_size(size)
     check_spec(base)
     if language is None:
         real_folder(repository)
-        if holds_home(repository) and not (repository / ".git").exists():
-            raise CorpusError(
-                f"{repository.absolute()} is the home folder or holds it, so it is not read as a repository; name one."
-            )
+        check_no_home(repository)
 
     from contract.console import StageDisplay, console, print_json
     from submodel.awake import kept_awake

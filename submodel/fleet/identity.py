@@ -16,7 +16,7 @@ from contract.repository.file_filters import reason_by_path
 from contract.repository.git import GitError, run_git
 from contract.repository.listing import list_files
 from contract.repository.reading import SourceReader, Unreadable
-from contract.repository.texts import ReadingSettings
+from contract.repository.texts import ReadingSettings, check_no_home
 from submodel.build.stages import hash_of
 from submodel.fleet.fleet_file import Repository
 from submodel.fleet.git_source import ask_commit, is_address, without_password
@@ -34,6 +34,7 @@ def look_at(repository: Repository) -> str:
 
 def fingerprint_of(folder: Path) -> str:
     """SHA-256 over the files that a build of this folder may read, in hex behind `files:`; raises CorpusError."""
+    check_no_home(folder)
     try:
         root = Path(os.path.realpath(folder, strict=True))
         listing = list_files(root)

@@ -18,17 +18,19 @@ from onnxruntime.capi import onnxruntime_pybind11_state as runtime
 from safetensors import SafetensorError
 from typer.testing import CliRunner, Result
 
+from builder.corpus.corpus import read_corpus
 from contract.console import StageDisplay
 from contract.documents import BuildProgress
-from contract.errors import BuildError
+from contract.errors import BuildError, CorpusError
 from lsp_server.serve_errors import EngineCrash
 from submodel import app as submodel_app
 from submodel.build import update_run
-from submodel.build.update_run import UpdateSettings
 from submodel.build.history import FILE
 from submodel.build.paths import BuildPaths
-from submodel.commands.update import update
+from submodel.build.update_run import UpdateSettings
 from submodel.build.update_start import history_to_update
+from submodel.commands.update import update
+from submodel.fleet.identity import fingerprint_of
 
 ROW = {"name": "sub-model", "fim_exact_match": 0.5, "positions": 30, "bits_per_byte": 1.25}
 NEW: dict[str, Any] = {
@@ -174,8 +176,6 @@ def test_memory_that_is_used_up_is_a_sentence(monkeypatch, capsys, error):
     assert "there is not enough memory (a smaller base needs less); close other programs; run it again" in said
 
 
-def test_another_error_is_a_defect_and_keeps_its_trace(monkeypatch, capsys):
-    with pytest.raises(RuntimeError, match="shapes"):
 @pytest.mark.parametrize("name", ["ESTALE", "ETIMEDOUT", "ENODEV", "EFBIG"])
 def test_a_disk_that_is_gone_or_takes_no_large_file_is_a_sentence(monkeypatch, capsys, name):
     number = getattr(errno, name)
@@ -183,6 +183,8 @@ def test_a_disk_that_is_gone_or_takes_no_large_file_is_a_sentence(monkeypatch, c
     assert f"{os.strerror(number)} (/mnt/x); free space, or choose a folder that can be written" in said
 
 
+def test_another_error_is_a_defect_and_keeps_its_trace(monkeypatch, capsys):
+    with pytest.raises(RuntimeError, match="shapes"):
         errors_of(monkeypatch, capsys, ["build"], RuntimeError("shapes differ"))
 
 
