@@ -138,15 +138,18 @@ def _by_hash(file: SourceFile) -> Split:
     return _candidate(file).split_by_hash
 
 
-def _move_near_copies(splits: list[Split], near: Sequence[frozenset[int]], is_known: Sequence[bool]) -> None:
+def _move_near_copies(
+    splits: list[Split], near: Sequence[frozenset[int]], is_known: Sequence[bool], count: int
+) -> None:
     """Move files to calibration; known ones only from validation, where they are near files that are learned from.
 
-    If that would leave nothing to validate on, known files stay where they are.
+    If that would leave none of the first `count` to validate on, known files stay where they are. The others are past
+    texts.
     """
     known = frozenset(index for index, is_one in enumerate(is_known) if is_one)
     moved = list(splits)
     move_near_copies(moved, near, fixed=frozenset(index for index in known if splits[index] != "validation"))
-    if "validation" in splits and "validation" not in moved:
+    if "validation" in splits[:count] and "validation" not in moved[:count]:
         moved = list(splits)
         move_near_copies(moved, near, fixed=known)
     splits[:] = moved
@@ -181,7 +184,7 @@ def follow(
     for index in range(count):
         if not is_known[index] and near[index] & held_out:
             splits[index], is_known[index] = "held-out", True
-    _move_near_copies(splits, near, is_known)
+    _move_near_copies(splits, near, is_known, count)
     fresh = [known.texts.get(file.sha256, "aside") == "aside" for file in corpus.files] + [False] * len(past)
     places: list[Place] = list(splits)
     for index, split in enumerate(splits):

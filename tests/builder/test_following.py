@@ -76,6 +76,14 @@ def test_the_last_validation_file_stays():
     assert splits_of(followed)["b.py"] == "validation"
 
 
+def test_the_last_validation_file_stays_though_the_text_of_another_is_past():
+    texts = {"c.py": text(1), "h.py": text(2), "v.py": text(3), "w.py": text(4)}
+    known = know(corpus(texts, {"h.py": "held-out", "v.py": "validation", "w.py": "validation"}))
+    now = {"c.py": text(1) + text(3), "h.py": text(2), "v.py": text(3)}
+    past = [PastText(language="Python", text=texts["w.py"], split="validation")]
+    assert splits_of(follow(corpus(now), known, {}, past))["v.py"] == "validation"
+
+
 def test_a_held_out_file_that_changes_stays_held_out():
     followed = follow(corpus(BEFORE | {"a.py": text(1) + text(5)}), KNOWN, {})
     assert splits_of(followed)["a.py"] == "held-out"
