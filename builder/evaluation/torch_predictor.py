@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import torch
 from torch.nn.functional import pad
-from transformers import DynamicCache, PreTrainedModel, StaticCache
+from transformers import DynamicCache, PretrainedConfig, PreTrainedModel, StaticCache
 
 from builder.batches import in_batches
 from builder.evaluation.attention import grouped
@@ -30,7 +30,8 @@ class TorchPredictor:
         encoder: PromptEncoder,
         *,
         line_tokens: int = 32,
-        batch_tokens: int = 32_768,  # of prompts: 0.4 GB of keys and values, twice while a batch is made
+        # Of the keys and values of a batch's prompts: 0.8 GB in float32; 32,768 tokens of Qwen2.5-Coder-0.5B.
+        batch_numbers: int = 32_768 * 6_144,
     ) -> None:
         self.name = name
         self.model = model
@@ -38,7 +39,7 @@ class TorchPredictor:
         self.parameters = count_parameters(model)
         self.bytes = sum(p.numel() * p.element_size() for p in {id(p): p for p in model.parameters()}.values())
         self._line_tokens = line_tokens
-        self._batch_tokens = batch_tokens
+        self._batch_tokens = max(1, batch_numbers // numbers_a_token(model.config))
         # A model may have more rows than its tokenizer has tokens; the text of such a row is empty.
         vocabulary = model.get_input_embeddings().weight.shape[0]
         decode = encoder.tokenizer.decode
@@ -140,7 +141,9 @@ class TorchPredictor:
             torch.tensor([list(prompt)]), past_key_values=cache, use_cache=True, logits_to_keep=1
         ).logits[0]
         return _ReadPrompt(
-            states=[(layer.keys, layer.values) for layer in cache.layers], next_id=int(logits[0].argmax())
+            states=[(layer.keys, layer.values) for layer in cache.layers],
+            length=len(prompt),
+            next_id=int(logits[0].argmax()),
         )
 
     def _continue(
@@ -179,16 +182,22 @@ class TorchPredictor:
         return str(self.encoder.tokenizer.decode(ids[:stop], skip_special_tokens=True))
 
 
+def numbers_a_token(config: PretrainedConfig) -> int:
+    """Return how many numbers the keys and values of a token are, in all layers together."""
+    head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    return int(config.num_hidden_layers * 2 * config.num_key_value_heads * head_dim)
+
+
 @dataclass(frozen=True, kw_only=True)
 class _ReadPrompt:
-    """A prompt after its pass: each layer's keys and values, (1, heads, tokens, head size), and the next token."""
+    """A prompt after its pass: each layer's keys and values, (1, heads, tokens, head size), and the next token.
+
+    A batch takes the states away layer by layer, so that they do not lie in memory twice.
+    """
 
     states: list[tuple[torch.Tensor, torch.Tensor]]
+    length: int  # tokens
     next_id: int
-
-    @property
-    def length(self) -> int:
-        return self.states[0][0].shape[2]
 
 
 class _Batch:
@@ -200,10 +209,9 @@ class _Batch:
         self._cache = StaticCache(config=model.config, max_cache_len=room)
         places = {"cache_position": torch.arange(length)}
         for layer in range(len(prompts[0].states)):
+            read = [prompt.states.pop(0) for prompt in prompts]
             keys, values = (
-                torch.cat(
-                    [pad(p.states[layer][part], (0, 0, left, 0)) for p, left in zip(prompts, padding, strict=True)]
-                )
+                torch.cat([pad(one[part], (0, 0, left, 0)) for one, left in zip(read, padding, strict=True)])
                 for part in (0, 1)
             )
             self._cache.update(keys, values, layer, places)

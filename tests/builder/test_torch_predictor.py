@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from builder.evaluation.torch_predictor import TorchPredictor
+from builder.evaluation.torch_predictor import TorchPredictor, numbers_a_token
 from contract.prompt import PromptEncoder, PromptFormat
 from testbed.models import make_model
 from testbed.tokenizer import FIM, make_tokenizer
@@ -33,7 +33,9 @@ def test_batched_lines_are_those_of_each_prompt_alone():
     prompts = [
         encoder.text_ids(TEXT[start : start + size]) for start, size in ((0, 20), (31, 7), (0, 90), (0, 45), (31, 7))
     ]
-    predictor = TorchPredictor("tiny", model, encoder, line_tokens=12, batch_tokens=100)
+    predictor = TorchPredictor(
+        "tiny", model, encoder, line_tokens=12, batch_numbers=100 * numbers_a_token(model.config)
+    )
     for lines in (1, 3):
         done = []
         answers = predictor.complete([*prompts, []], done.append, lines=lines)
@@ -63,13 +65,29 @@ def test_a_finished_prompt_leaves_the_batch_without_touching_the_others():
     encoder = PromptEncoder(tokenizer, PromptFormat())
     prompts = [encoder.text_ids(TEXT[start : start + 30]) for start in (0, 31, 60, 95, 130)]
     predictor = TorchPredictor("tiny", model, encoder, line_tokens=10)
-    read = [predictor._read(prompt) for prompt in prompts]
-    full = predictor._continue(read, 10, lambda row, ids: False)
+
+    def continued(is_ended):
+        read = [predictor._read(prompt) for prompt in prompts]
+        answers = predictor._continue(read, 10, is_ended)
+        assert not any(prompt.states for prompt in read), "what was read would lie in memory beside the batch"
+        return answers
+
+    full = continued(lambda row, ids: False)
     ending = frozenset(ids[3] for ids in full[:2])  # two prompts end early, at latest with their fourth token
-    continued = predictor._continue(read, 10, lambda row, ids: ids[-1] in ending)
-    for ids, whole in zip(continued, full, strict=True):
+    for ids, whole in zip(continued(lambda row, ids: ids[-1] in ending), full, strict=True):
         stop = next((i for i, token in enumerate(whole) if token in ending), len(whole) - 1)
         assert ids == whole[: stop + 1]
+
+
+@pytest.mark.parametrize(("head_dim", "numbers"), [(None, 2 * 2 * 2 * 16), (32, 2 * 2 * 2 * 32)])
+def test_a_batch_is_bounded_in_numbers_of_the_cache(monkeypatch, head_dim, numbers):
+    model = make_model(make_tokenizer().get_vocab_size(), head_dim=head_dim)
+    assert numbers_a_token(model.config) == numbers
+    predictor = TorchPredictor("tiny", model, PromptEncoder(make_tokenizer(), PromptFormat()), batch_numbers=2048)
+    rows = []
+    monkeypatch.setattr(predictor, "_continue", lambda read, *_: [rows.append(len(read))] and [[1]] * len(read))
+    predictor.complete([[7] * 8] * 4, lambda count: None)
+    assert rows == [2048 // numbers // 8] * (4 * 8 * numbers // 2048)
 
 
 def test_nats_are_the_sum_over_tokens():
@@ -88,7 +106,7 @@ def test_texts_end_where_each_is_done():
     for parameter in model.parameters():
         parameter.data *= 3
     encoder = PromptEncoder(tokenizer, PromptFormat())
-    predictor = TorchPredictor("tiny", model, encoder, batch_tokens=50)
+    predictor = TorchPredictor("tiny", model, encoder, batch_numbers=50 * numbers_a_token(model.config))
     prompts = [encoder.text_ids(TEXT[start : start + 30]) for start in (0, 31, 60)]
     most = [3, 12, 7]  # characters, by prompt
     texts = predictor.generate(
