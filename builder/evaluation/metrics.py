@@ -1,7 +1,13 @@
-"""Figures from answers: exact match, edit similarity, and intervals by bootstrap."""
+"""Figures from answers: exact match, edit similarity, and their intervals.
+
+An interval is that of a bootstrap over files, or over lines where that is wider. It has no width if all lines are
+right, or if two models answer alike. So the interval of a share holds Wilson's, too, and that of a difference of shares
+holds what an exact sign test leaves possible.
+"""
 
 from __future__ import annotations
 
+import math
 import random
 import re
 from collections.abc import Callable, Sequence
@@ -12,6 +18,7 @@ from itertools import accumulate
 from contract.documents import Estimate
 
 _IDENTIFIER = re.compile(r"[^\W\d]\w*")
+_Z = 1.96  # 97.5 % of a normal distribution lie below
 
 
 def is_exact(answer: str, truth: str) -> bool:
@@ -41,6 +48,10 @@ class Interval:
     value: float
     low: float
     high: float
+
+    def holding(self, low: float, high: float) -> Interval:
+        """The interval, as wide as to hold these, too."""
+        return Interval(self.value, min(self.low, low), max(self.high, high))
 
     def to_json(self) -> Estimate:
         """As it stands in reports."""
@@ -90,3 +101,67 @@ def bootstrap(
 def _percentiles(drawn: list[float]) -> tuple[float, float]:
     drawn.sort()
     return drawn[int(0.025 * len(drawn))], drawn[int(0.975 * len(drawn)) - 1]
+
+
+def share_of(hits: Sequence[bool], files: Sequence[str]) -> Interval:
+    """The share of hits; files: the file of each."""
+    drawn = bootstrap(lambda indices: mean([hits[i] for i in indices]), len(hits), files=files)
+    return drawn.holding(*wilson(drawn.value, len(hits)))
+
+
+def difference_of(ours: Sequence[bool], theirs: Sequence[bool], files: Sequence[str]) -> Interval:
+    """By how much our share of hits is above theirs, on the same lines; files: the file of each line."""
+    lead = [own - other for own, other in zip(ours, theirs, strict=True)]
+    drawn = bootstrap(lambda indices: mean([lead[i] for i in indices]), len(lead), files=files)
+    return drawn.holding(*by_signs(lead.count(1), lead.count(-1), len(lead)))
+
+
+def wilson(share: float, count: int) -> tuple[float, float]:
+    """The 95 % score interval of a share of `count` (Wilson, 1927), which has a width where the share is 0 or 1."""
+    center = share + _Z**2 / (2 * count)
+    half = _Z * math.sqrt(share * (1 - share) / count + (_Z / (2 * count)) ** 2)
+    low, high = ((center + side * half) / (1 + _Z**2 / count) for side in (-1, 1))
+    return max(0.0, low), min(1.0, high)
+
+
+def by_signs(wins: int, losses: int, count: int) -> tuple[float, float]:
+    """The 95 % interval of (wins - losses) / count, given that so many of `count` lines differ.
+
+    It leaves 0 out if and only if the exact two-sided sign test of wins and losses has p < 0.05. If no line differs, so
+    many may as Wilson's interval says.
+    """
+    differing = wins + losses
+    if differing == 0:
+        _, most = wilson(0.0, count)
+        return -most, most
+    low, high = (differing - 2 * differing * _least_share(hits, differing) for hits in (wins, losses))
+    return -low / count, high / count
+
+
+def _least_share(hits: int, count: int) -> float:
+    """The lower end of the exact 95 % interval of a share (Clopper and Pearson, 1934)."""
+    if hits == 0:
+        return 0.0
+    low, high = 0.0, hits / count
+    for _ in range(40):
+        middle = (low + high) / 2
+        if _tail(hits, count, middle) > 0.025:
+            high = middle
+        else:
+            low = middle
+    return low
+
+
+def _tail(hits: int, count: int, share: float) -> float:
+    """The probability of so many hits or more; 0 < share < 1. By logarithms, since the factors overflow."""
+    whole = math.lgamma(count + 1)
+    return sum(
+        math.exp(
+            whole
+            - math.lgamma(k + 1)
+            - math.lgamma(count - k + 1)
+            + k * math.log(share)
+            + (count - k) * math.log1p(-share)
+        )
+        for k in range(hits, count + 1)
+    )

@@ -7,7 +7,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, cast
 
-from builder.evaluation.metrics import bootstrap, edit_similarity, is_exact, is_identifier_match, mean
+from builder.evaluation.metrics import (
+    bootstrap,
+    difference_of,
+    edit_similarity,
+    is_exact,
+    is_identifier_match,
+    mean,
+    share_of,
+)
 from contract.documents import Comparison, Figures, ModelRow
 from contract.errors import EvaluationError
 
@@ -84,7 +92,7 @@ class Scores:
 
 
 def compare(ours: Scores, base: Scores) -> Comparison:
-    """How `ours` stands to `base` on the same positions, by paired bootstrap over files; {figure: {value, low, high}}.
+    """How `ours` stands to `base` on the same positions, in pairs; {figure: {value, low, high}}.
 
     The ratio is of ours over the base's. Raises EvaluationError if the two were not asked the same.
     """
@@ -96,11 +104,7 @@ def compare(ours: Scores, base: Scores) -> Comparison:
         )
     left, right = ([answer.is_exact for answer in scores.lines] for scores in (ours, base))
     files = [answer.file for answer in ours.lines]
-    figures: Comparison = {
-        "exact_match_difference": bootstrap(
-            lambda drawn: mean([left[i] - right[i] for i in drawn]), len(left), files=files
-        ).to_json()
-    }
+    figures: Comparison = {"exact_match_difference": difference_of(left, right, files).to_json()}
     if has_excerpts:
         figures["bits_per_byte_ratio"] = bootstrap(
             lambda drawn: sum(ours.excerpts[i].nats for i in drawn) / sum(base.excerpts[i].nats for i in drawn),
@@ -124,10 +128,7 @@ def _figures(
         bits = sum(excerpt.nats for excerpt in excerpts) / math.log(2)
         figures["bits_per_byte"] = bits / sum(excerpt.bytes for excerpt in excerpts)
     if lines:
-        exact = [answer.is_exact for answer in lines]
-        interval = bootstrap(
-            lambda drawn: mean([exact[i] for i in drawn]), len(exact), files=[line.file for line in lines]
-        )
+        interval = share_of([line.is_exact for line in lines], [line.file for line in lines])
         figures |= {
             "fim_exact_match": interval.value,
             "fim_exact_match_interval": [interval.low, interval.high],

@@ -30,7 +30,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
-from builder.evaluation.metrics import bootstrap, mean
+from builder.evaluation.metrics import share_of
 from contract.errors import EvaluationError
 from laboratory.programs.completer import ProgramCompleter
 from laboratory.programs.functions import BLANK, Function, find_functions, is_test_file
@@ -96,7 +96,7 @@ class FunctionalScores:
 def _rate(passes: Sequence[bool], files: Sequence[str]) -> dict[str, Any]:
     if not passes:
         return {"passed": [], "pass_rate": None, "pass_rate_interval": None}
-    interval = bootstrap(lambda indices: mean([passes[i] for i in indices]), len(passes), files=files)
+    interval = share_of(passes, files)
     return {
         "passed": list(passes),
         "pass_rate": interval.value,

@@ -25,7 +25,7 @@ from typing import Any, Final, Literal
 
 from builder.bases.catalogue import PackagedFile, WheelPart, cache_folder
 from builder.bases.download import fetch_packaged
-from builder.evaluation.metrics import Interval, bootstrap, mean
+from builder.evaluation.metrics import Interval, bootstrap, mean, wilson
 from contract.errors import EvaluationError
 from contract.processor import default_threads
 from laboratory.programs.completer import ProgramCompleter, ProgramRequest
@@ -103,7 +103,8 @@ class PassRate:
         for task_id, passed in zip(self.task_ids, self.passed, strict=True):
             by_problem.setdefault(task_id, []).append(passed)
         groups = list(by_problem.values())
-        return bootstrap(lambda indices: mean([one for i in indices for one in groups[i]]), len(groups))
+        drawn = bootstrap(lambda indices: mean([one for i in indices for one in groups[i]]), len(groups))
+        return drawn.holding(*wilson(drawn.value, len(groups)))
 
     def to_json(self) -> dict[str, Any]:
         """Return figures and outcomes for reports, with the problems' names but not their texts."""

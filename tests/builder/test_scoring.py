@@ -5,10 +5,12 @@ import math
 from dataclasses import replace
 
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from builder.corpus.corpus import SourceFile
 from builder.evaluation.held_out import ScoringSettings, make_held_out
-from builder.evaluation.metrics import bootstrap, edit_similarity, is_exact, mean
+from builder.evaluation.metrics import bootstrap, by_signs, difference_of, edit_similarity, is_exact, mean, share_of
 from builder.evaluation.scores import ExcerptScore, ScoredAnswer, Scores, compare
 from builder.evaluation.scoring import EXAMPLE_WORK, EXCERPT_WORK, score
 from contract.errors import CorpusError, EvaluationError
@@ -108,7 +110,8 @@ def test_the_comparison_is_paired():
     base = make_scores([t if i < 50 else "x" for i, t in enumerate(truths)], truths, range(10, 90))
     same = compare(base, base)  # unpaired draws would spread
     assert same["bits_per_byte_ratio"] == {"value": 1.0, "low": 1.0, "high": 1.0}
-    assert same["exact_match_difference"] == {"value": 0.0, "low": 0.0, "high": 0.0}
+    none_differs = same["exact_match_difference"]
+    assert none_differs == {"value": 0.0, "low": -none_differs["high"], "high": pytest.approx(0.037, abs=0.001)}
     half = make_scores([t if i < 25 else "x" for i, t in enumerate(truths)], truths, range(20, 180, 2))
     compared = compare(half, base)
     difference = compared["exact_match_difference"]
@@ -133,6 +136,42 @@ def test_bootstrap_covers_the_known_spread_of_a_proportion():
     assert interval.value == 0.3
     assert interval.low == pytest.approx(0.3 - half, abs=0.008)
     assert interval.high == pytest.approx(0.3 + half, abs=0.008)
+
+
+@pytest.mark.parametrize("hit", [False, True])
+def test_a_share_of_none_or_all_has_an_interval(hit):
+    interval = share_of([hit] * 50, [str(i % 10) for i in range(50)])
+    assert interval.value == hit
+    assert (1 - interval.low if hit else interval.high) == pytest.approx(1.96**2 / (50 + 1.96**2))  # Wilson at 0 of 50
+    assert interval.high - interval.low < 0.08
+
+
+@given(st.integers(0, 40), st.integers(0, 40), st.integers(0, 30))
+def test_the_interval_of_a_difference_leaves_zero_out_if_a_sign_test_does(wins, losses, alike):
+    differing = wins + losses
+    assume(differing + alike > 0)
+    low, high = by_signs(wins, losses, differing + alike)
+    p = 2 * sum(math.comb(differing, k) for k in range(max(wins, losses), differing + 1)) / 2**differing
+    assert (not low <= 0 <= high) == (p < 0.05)
+    assert low <= (wins - losses) / (differing + alike) <= high
+
+
+def test_the_exact_interval_is_clopper_and_pearson_s():
+    low, high = by_signs(8, 2, 10)
+    assert ((low + 1) / 2, (high + 1) / 2) == pytest.approx((0.4439, 0.9748), abs=1e-4)
+    assert by_signs(2000, 0, 2000)[0] == pytest.approx(2 * 0.025 ** (1 / 2000) - 1)
+
+
+def test_a_few_lost_lines_are_no_loss():
+    """Four of fifty in four of ten files: a bootstrap alone says from -16 to -2 points."""
+    files = [str(i % 10) for i in range(50)]
+
+    def lead(losses):
+        return difference_of([i >= losses for i in range(50)], [True] * 50, files)
+
+    assert lead(4).value == -0.08
+    assert lead(4).low < -0.08 < 0 < lead(4).high
+    assert lead(8).high < 0
 
 
 def test_lines_of_one_file_are_drawn_together():

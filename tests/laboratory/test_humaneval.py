@@ -178,8 +178,9 @@ def test_filled_lines_are_run(problems):
     assert wrong.passed == [True, True, False, False]
     document = wrong.to_json()
     assert (document["pass_at_1"], document["questions"], document["problems"]) == (0.5, 4, 2)
-    # Lines of one problem are drawn together: two thirds of the first and none of the second, or a mix of them.
-    assert document["pass_at_1_interval"] == [0.0, pytest.approx(2 / 3)]
+    # Lines of one problem are drawn together: two thirds of the first and none of the second, or a mix of them. Two
+    # problems leave more possible (Wilson).
+    assert document["pass_at_1_interval"] == [0.0, pytest.approx(0.905, abs=1e-3)]
 
 
 @given(st.text(alphabet="\n dcif#", max_size=30), st.text(alphabet="\n dcif#", max_size=10))
