@@ -15,6 +15,8 @@ from pathlib import Path
 MAX_DEFAULT_THREADS = 8  # decoding is bound by memory bandwidth, which no laptop needs more cores to fill
 _most_threads = MAX_DEFAULT_THREADS  # of this process: see `limited_threads`
 CGROUPS = Path("/sys/fs/cgroup")
+# The processor time that a container may take, and in which time, by versions of cgroups.
+_CGROUP_QUOTAS = (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us"))
 # What numpy finds out of the features below; it names no AVX VNNI.
 _NUMPY_FEATURES = {"AVX2": "avx2", "AVX512VNNI": "avx512_vnni"}
 FAST_SHARE = 0.75  # of the fastest core's capacity; efficiency cores have half of it or less
@@ -86,11 +88,11 @@ def processor_quota() -> int | None:
 
     More threads than that stop each other.
     """
-    try:
-        limit, period = (CGROUPS / "cpu.max").read_text("ascii").split()
-        return max(1, int(limit) // int(period))
-    except (OSError, ValueError, ZeroDivisionError):  # no cgroup of version 2, or "max"
-        return None
+    for names in _CGROUP_QUOTAS:
+        with suppress(OSError, ValueError, ZeroDivisionError):  # no cgroup of this version, or "max"
+            limit, period = (int(part) for name in names for part in (CGROUPS / name).read_text("ascii").split())
+            return max(1, limit // period) if limit > 0 else None  # -1: no quota
+    return None
 
 
 def fast_processors(allowed: Collection[int], devices: Path = Path("/sys/devices")) -> set[int]:

@@ -42,14 +42,28 @@ def test_a_process_that_has_some_of_the_cores_alone_uses_no_more(monkeypatch: py
     assert processor.default_threads() == processor.MAX_DEFAULT_THREADS
 
 
+V1 = "cpu/cpu.cfs_quota_us"
+
+
 @pytest.mark.parametrize(
-    ("text", "expected"), [("200000 100000", 2), ("50000 100000", 1), ("max 100000", 8), ("", 8), (None, 8)]
+    ("files", "expected"),
+    [
+        ({"cpu.max": "200000 100000"}, 2),
+        ({"cpu.max": "50000 100000"}, 1),
+        ({"cpu.max": "max 100000"}, 8),
+        ({"cpu.max": ""}, 8),
+        ({V1: "200000", "cpu/cpu.cfs_period_us": "100000"}, 2),
+        ({V1: "-1", "cpu/cpu.cfs_period_us": "100000"}, 8),
+        ({V1: "200000"}, 8),
+        ({}, 8),
+    ],
 )
 def test_threads_of_a_container_with_a_quota(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str | None, expected: int
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, files: dict[str, str], expected: int
 ) -> None:
-    if text is not None:
-        (tmp_path / "cpu.max").write_text(text + "\n")
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text + "\n")
     monkeypatch.setattr(processor, "CGROUPS", tmp_path)
     monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(64)), raising=False)
     monkeypatch.setattr(processor, "_siblings", str)
