@@ -158,6 +158,12 @@ def training_device() -> torch.device:
     return torch.device("cpu")
 
 
+def training_dtype(measured: torch.dtype) -> torch.dtype:
+    """Return the number format to train in: bfloat16 on a GPU that computes in it, else `measured`, the CPU's."""
+    is_cuda = training_device().type == "cuda"
+    return torch.bfloat16 if is_cuda and torch.cuda.is_bf16_supported(including_emulation=False) else measured
+
+
 @contextmanager
 def _packed_and_mixed(model: Any, device: torch.device, attention: str) -> Iterator[None]:
     """Within the block `model` takes several sequences as one row, and a bf16 model's float32 factors work in bf16.

@@ -280,7 +280,11 @@ class ModelStages:
         found = state.load() if settings.minutes > 0 else None
         if found is not None and found[0].dtype in (DTYPES if settings.dtype is None else (settings.dtype,)):
             return DTYPES[found[0].dtype], found[0].is_int8
-        return self._dtype, settings.minutes > 0 and self._is_int8
+        if settings.minutes == 0:
+            return self._dtype, False
+        from builder.finetuning.finetune import training_dtype  # peft takes a second to import
+
+        return self._dtype if settings.dtype is not None else training_dtype(self._dtype), self._is_int8
 
     def _state_of(self, stage_hash: str, paths: BuildPaths) -> StateFile:
         """Also of the manifest of the model that is trained: pruned again, it may have other channels."""

@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 
 from builder import memory
 from builder.corpus.corpus import SourceFile, read_corpus
+from builder.finetuning import finetune
 from builder.finetuning.training_state import StateFile, TrainingProgress
 from contract.bundle import drafts
 from contract.console import StageDisplay
@@ -253,6 +254,26 @@ def test_a_killed_fine_tuning_goes_on_in_the_number_format_that_it_had(tmp_path,
         state.save(TrainingProgress(dtype="bfloat16", is_int8=True), {"w": torch.ones(2)}, {}, {})
         assert stages._format_of(state) == (torch.bfloat16, True)
         assert asked._format_of(state) == (torch.float32, False)
+
+
+@pytest.mark.parametrize(
+    ("device", "supported", "asked", "expected"),
+    [
+        ("cuda", True, None, torch.bfloat16),
+        ("cuda", True, "float32", torch.float32),
+        ("cuda", False, None, torch.float32),
+        ("cpu", True, None, torch.float32),
+    ],
+)
+def test_a_gpu_that_computes_in_bfloat16_trains_in_it(tmp_path, monkeypatch, device, supported, asked, expected):
+    monkeypatch.setattr(model_stages, "fastest_dtype", lambda: torch.float32)
+    monkeypatch.setattr(model_stages, "is_int8_faster", lambda dtype: False)
+    monkeypatch.setattr(finetune, "training_device", lambda: torch.device(device))
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: supported)
+    settings = BuildSettings(repository=tmp_path, output=tmp_path, base="b", size=1.0, minutes=1, dtype=asked)
+    with StageDisplay() as display:
+        stages = ModelStages(settings, display, cast(Any, None), {}, None)
+        assert stages._format_of(StateFile(path=tmp_path / "state", stage_hash="k"))[0] == expected
 
 
 def test_a_base_that_can_not_be_exported_is_refused_before_anything_is_pruned(tmp_path):
