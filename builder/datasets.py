@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -57,7 +58,7 @@ def open_dataset(spec: str, *, cache_dir: Path | None = None, on_event: Say = la
     if spec == TEXT:
         return _open_set(TEXT_SET, TEXT, sources, on_event)
     if spec.startswith(LANGUAGE_PREFIX):
-        return open_language(spec.removeprefix(LANGUAGE_PREFIX), cache_dir=cache_dir, on_event=on_event)
+        return _open_language(spec.removeprefix(LANGUAGE_PREFIX), (), sources, on_event)
     if is_distribution(spec) and not Path(spec).exists():
         named = parse_distribution(spec)
         folder = fetch(named, sources, on_event=on_event)
@@ -71,13 +72,26 @@ def open_language(
 ) -> Dataset:
     """The code of one language from the listed packages, or from those that are named (`pypi:NAME==VERSION`, …).
 
-    Raises CorpusError if they are unavailable, or hold too little of the language.
+    Its files have the paths that a repository gives them, since prompts begin with them. Raises CorpusError if the
+    packages are unavailable, or hold too little of the language.
     """
+    dataset = _open_language(name, distributions, (cache_dir or cache_folder()) / "sources", on_event)
+    return replace(dataset, corpus=_without_origins(dataset.corpus))
+
+
+def _without_origins(corpus: Corpus) -> Corpus:
+    """Without the two folders that name a file's distribution, but where two files would have one path."""
+    short = ["/".join(file.path.split("/")[2:]) for file in corpus.files]
+    counts = Counter(short)
+    named = zip(corpus.files, short, strict=True)
+    return replace(corpus, files=tuple(replace(file, path=path) if counts[path] == 1 else file for file, path in named))
+
+
+def _open_language(name: str, distributions: Sequence[str], sources: Path, on_event: Say) -> Dataset:
     chosen = find_language_set(name)
     if distributions:
         named = tuple(dict.fromkeys(map(parse_distribution, distributions)))
         chosen = replace(chosen, distributions=named, held_out="")
-    sources = (cache_dir or cache_folder()) / "sources"
     dataset = _open_set(chosen, LANGUAGE_PREFIX + chosen.name, sources, on_event)
     for split in SPLITS:
         if not dataset.select(split):

@@ -9,7 +9,7 @@ from builder.corpus.split import SPLITS
 from builder.datasets import open_dataset, open_language
 from builder.sources.language_sets import LANGUAGE_SETS
 from contract.errors import CorpusError
-from tests.builder.tiny_datasets import play_index
+from tests.builder.tiny_datasets import play_index, write_code
 
 
 @pytest.fixture
@@ -37,7 +37,16 @@ def test_of_a_listed_language_one_whole_package_is_held_out(index, monkeypatch):
     origins = {split: {Path(file.path).parts[1] for file in script.select(split)} for split in SPLITS}
     assert origins == {"calibration": {"jack-1"}, "validation": {"jack-1"}, "held-out": {"pack-1"}}
     named = open_language("js", ["npm:jack@1"], cache_dir=index)  # of those that a user names, files are
-    assert {Path(file.path).parts[1] for file in named.select("held-out")} == {"jack-1"}
+    assert {Path(file.path).parts[0] for file in named.select("held-out")} == {"src"}
+
+
+def test_files_of_a_language_are_named_as_in_a_repository_where_that_is_one_file(index, tmp_path):
+    write_code(tmp_path / "jack", ".js", "//", count=1, lines=70)  # another text than pack's file of that name
+    opened = open_language("js", cache_dir=index).corpus
+    both = {f"npm/{name}-1/src/part0.js" for name in ("pack", "jack")}
+    assert {file.path for file in opened.files} == both | {f"src/part{number}.js" for number in range(1, 40)}
+    splits = {file.sha256: file.split for file in open_dataset("language:js", cache_dir=index).corpus.files}
+    assert {file.sha256: file.split for file in opened.files} == splits
 
 
 @pytest.mark.parametrize("listed", LANGUAGE_SETS.values(), ids=LANGUAGE_SETS)

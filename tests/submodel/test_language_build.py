@@ -99,7 +99,7 @@ def layout(model):
 
 def test_packages_of_ones_own(index, tmp_path):
     named = datasets.open_language("javascript", ["npm:jack@1"], cache_dir=index)
-    assert {Path(file.path).parts[1] for file in named.corpus.files} == {"jack-1"}
+    assert {Path(file.path).parts[0] for file in named.corpus.files} == {"src"}
     with pytest.raises(CorpusError, match="npm:jack@1 has no python"):
         datasets.open_language("python", ["npm:jack@1"], cache_dir=index)
 
