@@ -13,6 +13,7 @@ Nothing here knows of models, files or devices.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -153,7 +154,7 @@ def choose_channels(
     Channels leave by elimination, which loses a third less of the layer's output than ranking by energy (docs/LOG.md).
     """
     gram = gram_matrix_in_8_bits(activations) if is_int8 else gram_matrix(activations)
-    if not torch.isfinite(gram.diagonal()).all():
+    if not (torch.isfinite(gram.diagonal()).all() and torch.isfinite(validation).all()):
         raise BuildError("A layer of the base computes numbers that are not finite; take another base.")
     best: ChannelChoice | None = None
     for number, ridge in enumerate((*ridges, *larger)):
@@ -165,6 +166,8 @@ def choose_channels(
         except torch.linalg.LinAlgError:  # type: ignore[attr-defined]
             continue  # too small a ridge to invert H in float32, so no candidate
         error = output_error(weight, channels, new_weight, validation)
+        if not math.isfinite(error):
+            continue  # its refit overflows
         if best is None or error < best.output_error:
             best = ChannelChoice(channels=channels, weight=new_weight, ridge=ridge, output_error=error)
     if best is None:

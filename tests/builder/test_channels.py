@@ -140,11 +140,20 @@ def test_impossible_widths_are_refused(keep):
 
 
 @pytest.mark.parametrize("is_int8", [False, True])
-def test_a_base_whose_numbers_are_not_finite_is_said_to_be_so(is_int8):
+@pytest.mark.parametrize("part", [0, 1], ids=["calibration", "validation"])
+def test_a_base_whose_numbers_are_not_finite_is_said_to_be_so(is_int8, part):
     weight, activations = make_problem(6)
-    activations[3, 2] = float("nan")
+    parts = [activations, activations.clone()]
+    parts[part][3, 2] = float("nan")
     with pytest.raises(BuildError, match="not finite; take another base"):
-        choose_channels(weight, activations, activations, 6, ridges=(1e-1,), is_int8=is_int8)
+        choose_channels(weight, *parts, 6, ridges=(1e-1,), is_int8=is_int8)
+
+
+def test_a_refit_that_overflows_is_no_candidate(monkeypatch):
+    weight, activations = make_problem(6)
+    errors = iter([float("nan"), 0.5, float("inf")])
+    monkeypatch.setattr(channels_module, "output_error", lambda *_: next(errors))
+    assert choose_channels(weight, activations, activations, 6, ridges=(1.0, 2.0, 3.0)).ridge == 2.0
 
 
 def test_a_ridge_too_small_to_invert_is_no_candidate():
