@@ -1,12 +1,13 @@
 """Products in 8 bits: how close they are, and where they are taken."""
 
 from itertools import cycle
+from math import inf
 
 import pytest
 import torch
 from torch import nn
 
-from builder import int8
+from builder import int8, number_format
 from builder.int8 import in_8_bits, is_int8_faster, multiply, quantize_rows
 
 
@@ -41,6 +42,13 @@ def test_within_the_block_the_layers_of_a_module_multiply_in_8_bits(dtype, monke
         assert other.shape == one.shape and other.dtype is dtype
         assert 0 < float((other - one).float().norm() / one.float().norm()) < 0.02
         assert torch.equal(one, last)
+
+
+def test_a_number_format_without_a_kernel_is_not_timed_for_long(monkeypatch):
+    bounds = []
+    monkeypatch.setattr(number_format, "shortest_seconds", lambda run, rounds, most_s=inf: bounds.append(most_s) or 1.0)
+    number_format.fastest_dtype()
+    assert max(bounds) <= 2
 
 
 @pytest.mark.parametrize("product", ["exact", "saturating", "missing"])
