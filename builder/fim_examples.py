@@ -10,9 +10,11 @@ from __future__ import annotations
 import hashlib
 import random
 import re
+from array import array
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from builder.corpus.corpus import SourceFile
 from contract.prompt import PromptEncoder, PromptFormat, Window
@@ -25,7 +27,7 @@ _MIN_MIDDLE = 3  # characters; shorter ends of lines are closers and commas
 _WORD_STARTS = re.compile(r"\b\w|(?<=\w)\W")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class FimExample:
     """One position: `middle` is the text from `offset` (characters) to the end of a line, without its newline."""
 
@@ -105,13 +107,32 @@ def draw_fim_examples(
     draws from documentation in place of code, as a control.
     """
     rng = random.Random(seed)
-    lines = [(file, start, end) for file in files for start, end in worthwhile_lines(file, kind)]
     fim_examples = []
-    for file, start, end in rng.sample(lines, min(count, len(lines))):
+    for file, start, end in _draw_lines(files, partial(worthwhile_lines, kind=kind), count, rng):
         line = file.text[start:end]
         column = draw_column(line, rng)
         fim_examples.append(FimExample(file=file, offset=start + column, middle=line[column:]))
     return tuple(fim_examples)
+
+
+def _draw_lines(
+    files: Sequence[SourceFile],
+    find: Callable[[SourceFile], Iterable[tuple[int, int]]],
+    count: int,
+    rng: random.Random,
+) -> Iterator[tuple[SourceFile, int, int]]:
+    """Yield up to `count` of the lines that `find` finds in the files, in random order: a file, start and end.
+
+    The lines are kept in 24 bytes each: all code of a large repository has two million.
+    """
+    places = array("Q")
+    for number, file in enumerate(files):
+        for start, end in find(file):
+            places.extend((number, start, end))
+    found = len(places) // 3
+    for index in rng.sample(range(found), min(count, found)):
+        number, start, end = places[3 * index : 3 * index + 3]
+        yield files[number], start, end
 
 
 def draw_lasting_examples(files: Sequence[SourceFile], count: int, seed: int) -> tuple[FimExample, ...]:
@@ -142,9 +163,8 @@ def draw_example_pairs(files: Sequence[SourceFile], lines: int, seed: int) -> tu
     without a second word gives the same place twice.
     """
     rng = random.Random(seed)
-    found = [(file, start, end) for file in files for start, end in worthwhile_lines(file)]
     fim_examples = []
-    for file, start, end in rng.sample(found, min(lines, len(found))):
+    for file, start, end in _draw_lines(files, worthwhile_lines, lines, rng):
         line = file.text[start:end]
         for column in (_indent(line), _inner_column(line, rng)):
             fim_examples.append(FimExample(file=file, offset=start + column, middle=line[column:]))
@@ -200,29 +220,35 @@ def draw_block_examples(
 
     A block ends before a blank line, and before a line that is indented less than its first.
     """
+    if count == 0:
+        return ()
     rng = random.Random(seed)
-    blocks = [(file, *block) for file in files for block in _blocks(file, kind)] if count else []
     fim_examples = []
-    for file, start, ends in rng.sample(blocks, min(count, len(blocks))):
-        fim_examples.append(FimExample(file=file, offset=start, middle=file.text[start : rng.choice(ends)]))
+    for file, start, end in _draw_lines(files, partial(_first_lines, kind=kind), count, rng):
+        offset = start + _indent(file.text[start:end])
+        block_end = rng.choice(_block_ends(file, start, end))
+        fim_examples.append(FimExample(file=file, offset=offset, middle=file.text[offset:block_end]))
     return tuple(fim_examples)
 
 
-def _blocks(file: SourceFile, kind: Kind) -> Iterable[tuple[int, list[int]]]:
-    """(start, the ends that its second to last lines have) of each block of the file."""
-    for start, end in worthwhile_lines(file, kind):
-        indent = len(file.text[start:end]) - len(file.text[start:end].lstrip())
-        ends: list[int] = []
-        position = file.text.find("\n", end)
-        while 0 <= position < len(file.text) - 1 and len(ends) < MAX_BLOCK_LINES - 1:
-            newline = file.text.find("\n", position + 1)
-            line = file.text[position + 1 : newline if newline >= 0 else len(file.text)]
-            if not line.strip() or len(line) - len(line.lstrip()) < indent or len(line) > MAX_LINE_CHARS:
-                break
-            ends.append(position + 1 + len(line.rstrip()))
-            position = newline
-        if ends:
-            yield start + indent, ends
+def _first_lines(file: SourceFile, kind: Kind) -> Iterator[tuple[int, int]]:
+    """Start and end of the lines that blocks begin with."""
+    return ((start, end) for start, end in worthwhile_lines(file, kind) if _block_ends(file, start, end))
+
+
+def _block_ends(file: SourceFile, start: int, end: int) -> list[int]:
+    """The ends of the second to the last line of the block that begins with this line; none if it has no second."""
+    indent = _indent(file.text[start:end])
+    ends: list[int] = []
+    position = file.text.find("\n", end)
+    while 0 <= position < len(file.text) - 1 and len(ends) < MAX_BLOCK_LINES - 1:
+        newline = file.text.find("\n", position + 1)
+        line = file.text[position + 1 : newline if newline >= 0 else len(file.text)]
+        if not line.strip() or _indent(line) < indent or len(line) > MAX_LINE_CHARS:
+            break
+        ends.append(position + 1 + len(line.rstrip()))
+        position = newline
+    return ends
 
 
 def worthwhile_lines(file: SourceFile, kind: Kind = "code") -> Iterable[tuple[int, int]]:
