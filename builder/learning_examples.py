@@ -16,7 +16,7 @@ from itertools import accumulate, chain
 from builder.corpus.corpus import SourceFile
 from builder.coverage import Drawn, by_coverage
 from builder.fim_examples import FimExample, draw_fim_examples, draw_mixed_examples
-from contract.prompt import PromptEncoder, PromptPart
+from contract.prompt import PromptEncoder, PromptFormat, PromptPart
 from contract.repository.languages import Kind
 
 PLAIN_EVERY = 8  # plain text keeps the model able to write on without a suffix
@@ -28,7 +28,7 @@ SHORT_SHARE = 0.5
 IsNew = Callable[[SourceFile, str], bool]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Example:
     """A sequence to learn from: token ids, and how many of them are its prompt (all where no middle is asked for).
 
@@ -67,55 +67,73 @@ def make_examples(
     Each is made when it is asked for: a million tokens take several seconds.
     """
     made = count = 0
-    rng = random.Random(seed)
-    prompt_format = encoder.prompt_format
-    short = prompt_format.with_window(
-        max(1, prompt_format.max_prefix_tokens // 4), prompt_format.max_suffix_tokens // 4
-    )
-    fim_examples = draw_mixed_examples(
-        files, tokens, seed, kind=kind
-    )  # at least one token a sequence, so there are enough
-
-    def with_formats(some: Iterable[FimExample]) -> list[Drawn]:
-        return [(example, short if rng.random() < SHORT_SHARE else prompt_format) for example in some]
-
-    drawn: Iterable[Drawn]
-    if is_new is None:
-        drawn = with_formats(_spread(fim_examples, SPREAD_CHARS))
-    else:
-        every_line = draw_fim_examples(files, tokens, seed, kind=kind)  # the mixed ones leave lines out
-        both = (*fim_examples, *every_line)
-        first = dict.fromkeys(example for example in both if is_new(example.file, example.line))
-        if covers:
-            paths = {example.file.path for example in first}
-            first |= dict.fromkeys(example for example in both if example.file.path not in paths)
-            drawn = by_coverage(with_formats(first), seed)
-        else:
-            others = [example for example in fim_examples if example not in first]
-            drawn = with_formats(chain(_spread(tuple(first), SPREAD_CHARS), _spread(others, SPREAD_CHARS)))
-    for chosen, form in drawn:
+    for chosen, prompt_format in _choose(files, encoder, tokens, seed, kind, is_new, covers):
         if count >= tokens:
             break
-        example = chosen.as_served(encoder)
-        window = encoder.window(example.text, example.offset, form)
-        if made % PLAIN_EVERY == PLAIN_EVERY - 1:
-            text = window.prefix + example.middle + window.suffix
-            parts, answer = [PromptPart(ids=encoder.text_ids(text), text=text)], []
-        else:
-            parts = encoder.parts(window)
-            answer = [
-                PromptPart(ids=encoder.text_ids(example.middle), text=example.middle, cut_line=0),
-                PromptPart(ids=encoder.end_ids(), cut_line=0),
-            ]
-        head = [*encoder.left_to_right(""), *encoder.path_ids(example.file.path)]
-        parts.insert(0, PromptPart(ids=head))
-        ids = tuple(one for part in (*parts, *answer) for one in part.ids)
-        prompt_tokens = sum(len(part.ids) for part in parts) if encoder.prompt_format.is_fim else len(ids)
-        new = () if is_new is None else _new_tokens(encoder, (*parts, *answer), chosen, is_new)
-        if len(ids) < 2:  # nothing stands before its token
+        example = _render(encoder, chosen, prompt_format, is_new, is_plain=made % PLAIN_EVERY == PLAIN_EVERY - 1)
+        if len(example.ids) < 2:  # nothing stands before its token
             continue
-        yield Example(ids=ids, prompt_tokens=prompt_tokens, path=chosen.file.path, new=new)
-        made, count = made + 1, count + len(ids)
+        yield example
+        made, count = made + 1, count + len(example.ids)
+
+
+def _choose(
+    files: Sequence[SourceFile],
+    encoder: PromptEncoder,
+    tokens: int,
+    seed: int,
+    kind: Kind,
+    is_new: IsNew | None,
+    covers: bool,
+) -> Iterator[Drawn]:
+    """Which examples are made, in which order, each with the format of its window; see `make_examples`."""
+    rng = random.Random(seed)
+    whole = encoder.prompt_format
+    short = whole.with_window(max(1, whole.max_prefix_tokens // 4), whole.max_suffix_tokens // 4)
+
+    def with_formats(some: Iterable[FimExample]) -> Iterator[Drawn]:
+        return ((example, short if rng.random() < SHORT_SHARE else whole) for example in some)
+
+    mixed = draw_mixed_examples(files, tokens, seed, kind=kind)  # a sequence has a token at least: these are enough
+    if is_new is None:
+        return with_formats(_spread(mixed, SPREAD_CHARS))
+    every_line = draw_fim_examples(files, tokens, seed, kind=kind)  # the mixed ones leave lines out
+    both = (*mixed, *every_line)
+    first = dict.fromkeys(example for example in both if is_new(example.file, example.line))
+    if covers:
+        paths = {example.file.path for example in first}
+        first |= dict.fromkeys(example for example in both if example.file.path not in paths)
+        return by_coverage(tuple(with_formats(first)), seed)
+    others = [example for example in mixed if example not in first]
+    return with_formats(chain(_spread(tuple(first), SPREAD_CHARS), _spread(others, SPREAD_CHARS)))
+
+
+def _render(
+    encoder: PromptEncoder, chosen: FimExample, prompt_format: PromptFormat, is_new: IsNew | None, *, is_plain: bool
+) -> Example:
+    """The token ids of an example: the prompt that the server sends with the middle behind it, or plain text."""
+    example = chosen.as_served(encoder)
+    window = encoder.window(example.text, example.offset, prompt_format)
+    parts: list[PromptPart]
+    answer: list[PromptPart] = []
+    if is_plain:
+        text = window.prefix + example.middle + window.suffix
+        parts = [PromptPart(ids=encoder.text_ids(text), text=text)]
+    else:
+        parts = encoder.parts(window)
+        answer = [
+            PromptPart(ids=encoder.text_ids(example.middle), text=example.middle, cut_line=0),
+            PromptPart(ids=encoder.end_ids(), cut_line=0),
+        ]
+    head = [*encoder.left_to_right(""), *encoder.path_ids(example.file.path)]
+    parts.insert(0, PromptPart(ids=head))
+    ids = tuple(one for part in (*parts, *answer) for one in part.ids)
+    return Example(
+        ids=ids,
+        prompt_tokens=sum(len(part.ids) for part in parts) if encoder.prompt_format.is_fim else len(ids),
+        path=chosen.file.path,
+        new=() if is_new is None else _new_tokens(encoder, (*parts, *answer), chosen, is_new),
+    )
 
 
 def _new_tokens(
