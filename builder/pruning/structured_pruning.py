@@ -20,6 +20,7 @@ from builder.pruning.plan import PrunePlan, SizeSettings, least_size, plan_size
 from builder.pruning.vocabulary import (
     TokenOrder,
     differing_texts,
+    encode_texts,
     order_tokens,
     read_vocabulary,
     trim_embeddings,
@@ -109,8 +110,7 @@ def prune(
 
 def _encode_learned(tokenizer: Tokenizer, corpus: Corpus) -> list[NDArray[np.uint32]]:
     """The token ids of each file of `corpus.learned`, in 4 bytes each: a large repository has some twenty million."""
-    encoded = (tokenizer.encode(file.text, add_special_tokens=False) for file in corpus.learned)
-    return [np.array(one.ids, np.uint32) for one in encoded]
+    return [np.array(ids, np.uint32) for ids in encode_texts(tokenizer, (file.text for file in corpus.learned))]
 
 
 def _characters_per_token(corpus: Corpus, learned: Sequence[NDArray[np.uint32]]) -> float:

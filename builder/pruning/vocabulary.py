@@ -9,7 +9,7 @@ pieces, down to single bytes. Every byte of the vocabulary is always kept; SmolL
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -18,7 +18,10 @@ from tokenizers import Tokenizer
 from torch import nn
 from transformers import PreTrainedModel
 
+from builder.batches import in_batches
 from contract.errors import BuildError
+
+BATCH_CHARS = 500_000  # of code that are encoded at once: some 150,000 tokens, of a hundred bytes or two each
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,8 +186,12 @@ def differing_texts(before: Iterable[list[int]], after: Tokenizer, kept: Sequenc
 
     before: the ids that the base's tokenizer makes of each text.
     """
-    count = 0
-    for old, text in zip(before, texts, strict=True):
-        new = after.encode(text, add_special_tokens=False).ids
-        count += old != [kept[i] for i in new]
-    return count
+    encoded = encode_texts(after, texts)
+    return sum(old != [kept[i] for i in new] for old, new in zip(before, encoded, strict=True))
+
+
+def encode_texts(tokenizer: Tokenizer, texts: Iterable[str]) -> Iterator[list[int]]:
+    """Yield the token ids of each text, without control tokens. All cores encode; a few texts are in memory at once."""
+    for batch in in_batches(texts, BATCH_CHARS, len):
+        for encoding in tokenizer.encode_batch_fast(list(batch), add_special_tokens=False):
+            yield encoding.ids

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models
 
+from builder.pruning import vocabulary
 from builder.pruning.vocabulary import (
     always_kept,
     close_under_merges,
@@ -31,6 +32,17 @@ def ids_of(text):
 
 def least_of(used):
     return order_tokens(VOCABULARY, used).first(0)
+
+
+@pytest.mark.parametrize("encodes_special_tokens", [False, True])
+def test_texts_that_are_encoded_in_batches_have_the_ids_of_each_alone(monkeypatch, encodes_special_tokens):
+    tokenizer = make_tokenizer()
+    tokenizer.encode_special_tokens = encodes_special_tokens
+    monkeypatch.setattr(vocabulary, "BATCH_CHARS", 70)
+    texts = [TEXT[start : start + 30] for start in range(0, 120, 10)]
+    texts += ["", f"a{FIM_TOKENS[0]}b", "é\U0001f600\r\n\t", TEXT]
+    expected = [tokenizer.encode(text, add_special_tokens=False).ids for text in texts]
+    assert list(vocabulary.encode_texts(tokenizer, iter(texts))) == expected
 
 
 @given(st.text(ALPHABET, max_size=80), st.lists(st.text(ALPHABET, max_size=40), max_size=4))
