@@ -181,7 +181,7 @@ def _indent(line: str) -> int:
 
 
 def _inner_column(line: str, rng: random.Random) -> int:
-    """The start of a random word behind the first; the line's indentation if there is none."""
+    """The start of a random word behind the first, or of what follows a word; the indentation if there is none."""
     indent = _indent(line)
     inner = [m.start() for m in _WORD_STARTS.finditer(line) if indent < m.start() <= len(line) - _MIN_MIDDLE]
     return rng.choice(inner) if inner else indent
@@ -192,8 +192,9 @@ def draw_mixed_examples(
 ) -> tuple[FimExample, ...]:
     """Return up to `count` examples of all kinds that completions and benchmarks ask for, in random order.
 
-    Six in ten are those of `draw_fim_examples`, a seventh whole lines from column 0, a quarter blocks. A model that is
-    fine-tuned on the first kind alone ends after each line and forgets to indent (docs/LOG.md).
+    Six in ten are those of `draw_fim_examples`, a seventh whole lines from column 0, a quarter blocks. The first kind
+    alone makes a model that ends after each line and forgets to indent (docs/LOG.md). `FimExample.as_served` makes
+    whole lines of those of the first kind that stand before a line's text, too.
     """
     lines = draw_fim_examples(files, count, seed, kind=kind)
     whole = [

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 from typing import Final
 
-FLOOR: Final = 0.1  # of the peak: the learning rate of the last step
+FLOOR: Final = 0.1  # of the peak: what the learning rate falls to behind the last step
 
 
 def steps_within(seconds: float, seconds_of_steps: Iterable[float], *, least: int) -> int:
