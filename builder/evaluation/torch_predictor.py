@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch.nn.functional import pad
@@ -37,13 +38,16 @@ class TorchPredictor:
         self.model = model
         self.encoder = encoder
         self.parameters = count_parameters(model)
-        self.bytes = sum(p.numel() * p.element_size() for p in {id(p): p for p in model.parameters()}.values())
+        self.bytes = sum(p.numel() * p.element_size() for p in model.parameters())
         self._line_tokens = line_tokens
         self._batch_tokens = max(1, batch_numbers // numbers_a_token(model.config))
-        # A model may have more rows than its tokenizer has tokens; the text of such a row is empty.
-        vocabulary = model.get_input_embeddings().weight.shape[0]
-        decode = encoder.tokenizer.decode
-        self._newlines = [decode([i], skip_special_tokens=False).count("\n") for i in range(vocabulary)]
+
+    @cached_property
+    def _newlines(self) -> Sequence[int]:
+        """Line breaks in the text of each token. The text of a row that no token has is empty."""
+        vocabulary = self.model.get_input_embeddings().weight.shape[0]
+        decode = self.encoder.tokenizer.decode
+        return [decode([i], skip_special_tokens=False).count("\n") for i in range(vocabulary)]
 
     @torch.inference_mode()
     def nats(self, ids: Sequence[int]) -> float:

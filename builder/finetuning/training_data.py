@@ -1,8 +1,9 @@
-"""What fine-tuning learns from: packed FIM examples of the calibration files, and the weight of each token."""
+"""What fine-tuning learns from: FIM examples of the calibration files, one a step, and the weight of each token."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from itertools import count, islice, takewhile
 from typing import TypeVar
 
@@ -61,7 +62,6 @@ class Material:
         self._encoder, self._settings, self._is_new = encoder, settings, is_new
         self.validation = self._validation(*_parted(parts["validation"], fresh))
         self._fresh, self._old = _parted(parts["calibration"], fresh)
-        self._tokens = self._tokens_of(self._fresh or self._old)
         self._passes: list[Pass] = []
 
     def _validation(self, fresh: Sequence[SourceFile], old: Sequence[SourceFile]) -> tuple[Example, ...]:
@@ -71,10 +71,11 @@ class Material:
         left = max(0, tokens - sum(len(example.ids) for example in first))
         return (*first, *make_examples(old, self._encoder, left, seed))
 
-    def _tokens_of(self, files: Sequence[SourceFile]) -> int:
-        """Of the code, MOST_TOKENS or a few more at most."""
+    @cached_property
+    def _tokens(self) -> int:
+        """Of the code, MOST_TOKENS or a few more at most. An update needs no such number."""
         found = 0
-        for file in files:
+        for file in self._old:
             if file.is_code and found < MOST_TOKENS:
                 found += len(self._encoder.text_ids(file.text))
         return found

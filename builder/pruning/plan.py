@@ -69,7 +69,7 @@ class PrunePlan:
 
 def count_parameters(model: PreTrainedModel) -> int:
     """Parameters of a model, a tied head counted once."""
-    return sum(parameter.numel() for parameter in {id(p): p for p in model.parameters()}.values())
+    return sum(parameter.numel() for parameter in model.parameters())
 
 
 @dataclass(frozen=True, kw_only=True)

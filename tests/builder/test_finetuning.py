@@ -96,6 +96,7 @@ def test_an_update_learns_mostly_fresh_files_and_validates_on_them_first():
     names = re.findall(r"validation_\d", first)
     assert set(names) <= {"validation_4"}
     assert sum(len(example.ids) for example in update.validation) >= SETTINGS.validation_tokens
+    assert "_tokens" not in vars(update), "nothing asks how many tokens the files have"
 
 
 def test_an_update_learns_and_validates_on_new_lines_first():

@@ -97,7 +97,9 @@ def test_nats_are_the_sum_over_tokens():
     ids = encoder.text_ids(TEXT[:50])
     log_probabilities = model(torch.tensor([ids])).logits[0].log_softmax(dim=-1)
     expected = -sum(float(log_probabilities[i, token]) for i, token in enumerate(ids[1:]))
-    assert abs(TorchPredictor("tiny", model, encoder).nats(ids) - expected) < 1e-3
+    predictor = TorchPredictor("tiny", model, encoder)
+    assert abs(predictor.nats(ids) - expected) < 1e-3
+    assert "_newlines" not in vars(predictor), "only lines need the text of each token"
 
 
 def test_texts_end_where_each_is_done():
