@@ -146,7 +146,7 @@ def test_a_base_whose_numbers_are_not_finite_is_said_to_be_so(is_int8, part):
     parts = [activations, activations.clone()]
     parts[part][3, 2] = float("nan")
     with pytest.raises(BuildError, match="not finite; take another base"):
-        choose_channels(weight, *parts, 6, ridges=(1e-1,), is_int8=is_int8)
+        choose_channels(weight, parts[0], parts[1], 6, ridges=(1e-1,), is_int8=is_int8)
 
 
 def test_a_refit_that_overflows_is_no_candidate(monkeypatch):

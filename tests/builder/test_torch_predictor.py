@@ -85,7 +85,12 @@ def test_a_batch_is_bounded_in_numbers_of_the_cache(monkeypatch, head_dim, numbe
     assert numbers_a_token(model.config) == numbers
     predictor = TorchPredictor("tiny", model, PromptEncoder(make_tokenizer(), PromptFormat()), batch_numbers=2048)
     rows = []
-    monkeypatch.setattr(predictor, "_continue", lambda read, *_: [rows.append(len(read))] and [[1]] * len(read))
+
+    def note(read, *_):
+        rows.append(len(read))
+        return [[1]] * len(read)
+
+    monkeypatch.setattr(predictor, "_continue", note)
     predictor.complete([[7] * 8] * 4, lambda count: None)
     assert rows == [2048 // numbers // 8] * (4 * 8 * numbers // 2048)
 
