@@ -43,10 +43,3 @@ def attend(layer: Block, state: Tensor, rotary: tuple[Tensor, Tensor]) -> Tensor
         hidden_states=layer.input_layernorm(state).to(dtype), position_embeddings=rotary, attention_mask=None
     )[0]
     return state + attended
-
-
-def feed_forward(layer: Block, state: Tensor) -> Tensor:
-    """The same sequence moved past the layer's feed-forward part."""
-    dtype = layer.mlp.down_proj.weight.dtype
-    added: Tensor = layer.mlp(layer.post_attention_layernorm(state).to(dtype))
-    return state + added

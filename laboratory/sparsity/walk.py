@@ -15,7 +15,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from builder.pruning.streams import Block, Stream, attend, feed_forward, open_stream
+from builder.pruning.streams import Block, Stream, attend, open_stream
 from laboratory.sparsity.activation_statistics import InputStatistics, StatisticsCollector
 from laboratory.sparsity.layer_ratios import outlier_share, spread_sparsity
 from laboratory.sparsity.masks import wanda_scores
@@ -127,9 +127,16 @@ def _statistics_of(
 def _run(layer: Block, stream: Stream) -> list[Tensor]:
     """Return the outputs of one layer for each sequence; the stream is not changed."""
     return [
-        feed_forward(layer, attend(layer, state, rotary))
+        _feed_forward(layer, attend(layer, state, rotary))
         for state, rotary in zip(stream.states, stream.rotary, strict=True)
     ]
+
+
+def _feed_forward(layer: Block, state: Tensor) -> Tensor:
+    """Return a sequence moved past the layer's feed-forward part; state: (1, tokens, hidden), behind its attention."""
+    dtype = layer.mlp.down_proj.weight.dtype
+    added: Tensor = layer.mlp(layer.post_attention_layernorm(state).to(dtype))
+    return state + added
 
 
 def _share_lost(inputs: Sequence[Tensor], dense: Sequence[Tensor], pruned: Sequence[Tensor]) -> float:
