@@ -14,8 +14,7 @@ from lsp_server.request import CompletionRequest
 from lsp_server.suggestion.brackets import CLOSING, CLOSING_MARK
 from lsp_server.suggestion.steps import Step
 from lsp_server.suggestion.stops import shorten
-from lsp_server.syntax.grammars import language_name
-from lsp_server.syntax.parse_time import TooSlowToParseError
+from lsp_server.syntax.grammars import NoTreeError, language_name
 from lsp_server.syntax.parsed_text import ParsedText
 
 
@@ -48,7 +47,7 @@ def _refusals(request: CompletionRequest, options: TriggerOptions, is_after_acce
 
 def _is_in_comment(request: CompletionRequest) -> bool:
     if request.grammar is not None:
-        with suppress(TooSlowToParseError):
+        with suppress(NoTreeError):
             return ParsedText(request.text, request.grammar).is_comment_at(request.offset)
     name = language_name(request.path, request.language_id)
     return name is not None and is_comment_line(request.line_before, get_language(name))

@@ -89,6 +89,7 @@ def run_checks(folder: Path, *, is_offline: bool) -> list[CheckResult]:
         check_cache,
         check_state_folder,
         check_runtime,
+        check_grammars,
         check_build_extra,
         check_git,
         lambda: check_base(is_offline=is_offline),
@@ -247,6 +248,21 @@ def check_runtime() -> CheckResult:
         advice = "Each overwrites the other's files; uninstall all of them and install the one that you want."
         return CheckResult(name="ONNX Runtime", status="warn", found=f"several at once: {named}", advice=advice)
     return CheckResult(name="ONNX Runtime", status="ok", found=f"{named}: {', '.join(offered_providers())}")
+
+
+def check_grammars() -> CheckResult:
+    """The packages that tell the server where a body begins and whether an answer parses."""
+    try:
+        from lsp_server.syntax.grammars import broken_grammars
+
+        broken = sorted(set(broken_grammars()))
+    except ImportError as error:  # tree-sitter itself
+        broken = [str(error)]
+    if broken:
+        found = f"can't be loaded: {', '.join(broken)}"
+        advice = "Install submodel again; until then these languages get single lines, and no answer is parsed."
+        return CheckResult(name="grammars", status="warn", found=found, advice=advice)
+    return CheckResult(name="grammars", status="ok", found="all can be loaded")
 
 
 def check_build_extra() -> CheckResult:

@@ -18,8 +18,7 @@ from lsp_server.suggestion.brackets import CLOSING, OPENERS, QUOTES, SIDE_CHARS,
 from lsp_server.suggestion.indentation import indent_unit, reindent, strip_typed
 from lsp_server.suggestion.right_side import doubled_closers
 from lsp_server.suggestion.steps import Change, Rejection
-from lsp_server.syntax.grammars import Grammar, language_name
-from lsp_server.syntax.parse_time import TooSlowToParseError
+from lsp_server.syntax.grammars import Grammar, NoTreeError, language_name
 from lsp_server.syntax.parsed_text import ParsedText
 
 Filter = Callable[[Completion, CompletionRequest], Change | Rejection | None]
@@ -159,7 +158,7 @@ def syntax(
         return None
     try:
         return _parsed_part(completion, request, request.grammar, stop)
-    except TooSlowToParseError:
+    except NoTreeError:
         return None
 
 

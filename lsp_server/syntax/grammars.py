@@ -1,11 +1,13 @@
 """The tree-sitter grammars that serving knows, each loaded when a file of its language is first completed.
 
-A language without a grammar is served too. Rules that need the syntax then do nothing.
+A language without a grammar, or whose grammar does not load, is served too. Rules that need the syntax then do nothing.
 """
 
 from __future__ import annotations
 
 import importlib
+import logging
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import PurePosixPath
@@ -14,7 +16,13 @@ from tree_sitter import Language
 
 from contract.repository.languages import find_language
 
+log = logging.getLogger(__name__)
+
 MAX_PARSED_CHARS = 300_000  # a tenth of a second to parse; longer files are served without syntax
+
+
+class NoTreeError(Exception):
+    """There is no syntax tree of a text."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,7 +155,27 @@ def language_name(path: str, language_id: str | None = None) -> str | None:
     return language.name if language is not None else _LANGUAGE_IDS.get(language_id or "")
 
 
-@cache
 def load_language(grammar: Grammar) -> Language:
-    """Return the grammar's parser tables; loading them takes a few milliseconds the first time."""
-    return Language(getattr(importlib.import_module(grammar.module), grammar.function)())
+    """Return the grammar's parser tables; loading them takes a few milliseconds the first time.
+
+    Raises NoTreeError if they don't load, as with a package that is missing or too old.
+    """
+    language = _load(grammar)
+    if language is None:
+        raise NoTreeError
+    return language
+
+
+def broken_grammars() -> Iterator[str]:
+    """Load all grammars; yield the modules of those that don't load."""
+    return (grammar.module for grammar in (*_GRAMMARS.values(), _TSX) if _load(grammar) is None)
+
+
+@cache
+def _load(grammar: Grammar) -> Language | None:
+    """Return the grammar's parser tables, None if they don't load, which is logged once."""
+    try:
+        return Language(getattr(importlib.import_module(grammar.module), grammar.function)())
+    except (ImportError, AttributeError, TypeError, ValueError, OSError) as error:
+        log.warning("The grammar %s does not load (%s); its language is served without.", grammar.module, error)
+        return None

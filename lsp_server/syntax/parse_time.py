@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from tree_sitter import Parser, Point, Tree
 
-from lsp_server.syntax.grammars import MAX_PARSED_CHARS, Grammar, load_language
+from lsp_server.syntax.grammars import MAX_PARSED_CHARS, Grammar, NoTreeError, load_language
 
 _STEP_BYTES = 2000  # the worst text that is known takes 0.4 s for its first step
 _STEP_S = 0.1  # a step takes a millisecond; 25 in a header of 200,000 characters with errors all over it
@@ -28,7 +28,7 @@ _BLOCK_CHARS = 100  # that are compared at once
 _KEPT = 8  # verdicts: a few megabytes
 
 
-class TooSlowToParseError(Exception):
+class TooSlowToParseError(NoTreeError):
     """A text is too long for its grammar, or takes it too long."""
 
 

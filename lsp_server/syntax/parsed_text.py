@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from tree_sitter import Node, Point, Tree
 
-from lsp_server.syntax.grammars import Grammar
-from lsp_server.syntax.parse_time import EditTime, TooSlowToParseError, parse_whole, point_behind
+from lsp_server.syntax.grammars import Grammar, NoTreeError
+from lsp_server.syntax.parse_time import EditTime, parse_whole, point_behind
 
 
 class ParsedText:
-    """A text, finished or not, with tree-sitter's tree of it. Raises TooSlowToParseError if there can be none."""
+    """A text, finished or not, with tree-sitter's tree of it. Raises NoTreeError if there can be none."""
 
     def __init__(
         self, text: str, grammar: Grammar, *, _old: Tree | None = None, _edit_time: EditTime | None = None
@@ -96,7 +96,7 @@ def begins_block(text: str, offset: int, grammar: Grammar, *, is_unclosed: bool 
         hole += "\n}"
     try:
         parsed = ParsedText(text[:offset] + lead + hole + text[offset:], grammar)
-    except TooSlowToParseError:
+    except NoTreeError:
         return False
     position = parsed.byte_at(offset + len(lead))
     for node in _nodes_around(parsed.root, position, position + 1):

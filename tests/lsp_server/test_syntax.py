@@ -1,11 +1,26 @@
 from __future__ import annotations
 
+import sys
+from types import SimpleNamespace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lsp_server.syntax.grammars import MAX_PARSED_CHARS, find_grammar, language_name, load_language
+from lsp_server.options import TriggerOptions
+from lsp_server.request import CompletionRequest
+from lsp_server.suggestion.refine import refine
+from lsp_server.syntax.grammars import (
+    MAX_PARSED_CHARS,
+    Grammar,
+    NoTreeError,
+    _load,
+    find_grammar,
+    language_name,
+    load_language,
+)
 from lsp_server.syntax.parsed_text import ParsedText, begins_block
+from lsp_server.triggers import find_refusal
 
 FILES = ["a.py", "a.js", "a.jsx", "a.ts", "a.tsx", "a.java", "a.c", "a.cpp", "a.cs", "a.go", "a.rs", "a.php", "a.rb"]
 
@@ -105,6 +120,25 @@ def test_where_comments_are(path: str, document: str, is_comment: bool) -> None:
     grammar = find_grammar(path)
     assert grammar is not None
     assert ParsedText(document.replace("‸", ""), grammar).is_comment_at(document.index("‸")) is is_comment
+
+
+@pytest.mark.parametrize(
+    "module", [None, SimpleNamespace(), SimpleNamespace(language=lambda: 0), SimpleNamespace(language=lambda: "0")]
+)
+def test_a_language_whose_grammar_does_not_load_is_served_without(
+    module: object, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    grammar = Grammar(module="a_broken_one", hole="x", blocks=frozenset(), strings=frozenset(), is_indented=True)
+    monkeypatch.setitem(sys.modules, grammar.module, module)
+    _load.cache_clear()
+    with pytest.raises(NoTreeError):
+        ParsedText("x = 1\n", grammar)
+    monkeypatch.setattr("lsp_server.request.find_grammar", lambda *_: grammar)
+    request = CompletionRequest(text="# x = \n", offset=6, path="a.py")
+    assert refine("f(]\n", request).text == "f(]"
+    assert find_refusal(request, TriggerOptions(comments=False)) is not None
+    assert not begins_block("def f():\n    ", 13, grammar)
+    assert len(caplog.records) == 1
 
 
 def test_huge_files_are_not_parsed() -> None:

@@ -326,6 +326,16 @@ def test_a_runtime_that_can_not_be_loaded_fails(monkeypatch):
     assert looked(doctor.check_runtime()) == "fail"
 
 
+def test_a_grammar_that_can_not_be_loaded_is_named(monkeypatch):
+    assert looked(doctor.check_grammars()) == "ok"
+    monkeypatch.setattr(
+        "lsp_server.syntax.grammars._load", lambda grammar: None if "ruby" in grammar.module else grammar
+    )
+    check = doctor.check_grammars()
+    assert looked(check) == "warn"
+    assert "tree_sitter_ruby" in check.found
+
+
 def test_two_runtimes_at_once_are_reported(monkeypatch):
     monkeypatch.setattr(doctor, "installed_versions", lambda names: {"onnxruntime": "1", "onnxruntime-gpu": "1"})
     assert looked(doctor.check_runtime()) == "warn"
