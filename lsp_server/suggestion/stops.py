@@ -16,8 +16,12 @@ from lsp_server.suggestion.indentation import leaves_block, width
 
 MAX_LINES = 8  # of a block; more is rarely right and never read
 _MIN_WORD_CHARS = 4  # shorter lines, such as `else:` or `}`, repeat in good code
-# They close as brackets do: the same word at another depth closes another block.
-_CLOSING_WORDS = frozenset({"end", "fi", "done", "esac", "endif", "endfor", "endwhile"})
+# They close as brackets do: the same word at another depth closes another block. "end)", "End If", "endif()", "done;".
+_CLOSING_WORDS = re.compile(r"(?i)(?:@?+end[a-z]*+(?: [ \w]*+)?+(?:\([^()]*+\))?+|fi|done|esac)[)\]};,.]*+")
+# So do these, but their depth is not always shown: "#endif", "{% endif %}", "{{- end }}", "{{/if}}", "<% end %>".
+_CLOSING_MARK = re.compile(
+    r"#\s*+endif\b.*+|\{%[-+~]?+\s*+end[^%]*+%\}|\{\{[-~]?+\s*+(?:end\b|/)[^{}]*+\}\}|<%-?+\s*+(?:end\b|\})[^%]*+%>"
+)
 _MAX_COMPARED_CHARS = 2000  # of a line, token by token: after each token of an answer, which is shorter
 _REPEATED = re.compile(r"(?s)(.{4,60}?)\1\1")  # three times in a row
 _TOKEN = re.compile(r"\w+|[^\w\s]")
@@ -107,7 +111,7 @@ def next_line(text: str, request: CompletionRequest, is_final: bool) -> Cut | No
     A closer that the answer's own lines wait for is another one.
     """
     below = request.next_line.strip()
-    is_closer = below != "" and (set(below) <= CLOSING or below in _CLOSING_WORDS)
+    is_closer = below != "" and (set(below) <= CLOSING or _closes(below))
     if not is_closer and (len(below) < _MIN_WORD_CHARS or not any(map(str.isalnum, below))):
         return None
     position = 0
@@ -176,8 +180,9 @@ def repetition(text: str, request: CompletionRequest, is_final: bool) -> Cut | N
         whole = forms[0]
         is_import = _IMPORT.match(whole) is not None
         is_there = previous in forms or (is_import and any(one in forms for one in _imports_above(request)))
-        is_equal = len(whole) >= _MIN_WORD_CHARS and is_there and any(map(str.isalnum, whole))
-        if is_equal and not _TAGS.fullmatch(whole.strip()):
+        content = whole.strip()
+        is_equal = len(content) >= _MIN_WORD_CHARS and is_there and any(map(str.isalnum, content))
+        if is_equal and not _TAGS.fullmatch(content) and not _CLOSING_MARK.fullmatch(content):
             return Cut(at=max(0, position - 1), detail=f"a line repeats one above it: {shorten(whole)}")
         if end < 0:
             return None
@@ -202,10 +207,15 @@ def _columns(line: str) -> int:
     return width(line[: len(line) - len(line.lstrip())])
 
 
+def _closes(content: str) -> bool:
+    """Return whether a line closes a block with a word."""
+    return (_CLOSING_WORDS.fullmatch(content) or _CLOSING_MARK.fullmatch(content)) is not None
+
+
 def _as_compared(line: str) -> str:
-    """Return a line without its indentation, but keep that of a closing tag: nested ones follow each other."""
+    """Return a line without its indentation, but keep that of one that closes: nested ones follow each other."""
     content = line.strip()
-    depth = _columns(line) if _CLOSING_TAG.fullmatch(content) else 0
+    depth = _columns(line) if _CLOSING_TAG.fullmatch(content) or _closes(content) else 0
     return " " * depth + content
 
 
