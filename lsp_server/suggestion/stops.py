@@ -28,6 +28,7 @@ _TOKEN = re.compile(r"\w+|[^\w\s]")
 _CLOSING_TAG = re.compile(r"</[\w.:-]*>[;,)]*")
 _TAGS = re.compile(r"(?:<[^<>]*>)++")  # a line of nothing else may repeat: cells of a table
 _GOES_ON = re.compile(r"^\s*+(?:#\s*+(?:if|el|endif)|(?:case|default)\b)")  # of a body, though indented less
+_HEAD = re.compile(r"@|#\[|\[[A-Za-z]|///|/\*\*|<[A-Za-z]")  # of a definition or an element: the next one has it too
 _IMPORT = re.compile(r"^\s*+(?:(?:import|from|use|using|require)\b|#\s*+include\b)")
 _MIN_REPEATED_CHARS = 18  # of all three: "0, 0, 0" is data
 _ITEM = re.compile(r"^\s*+(?:[\w.:]++\s*+[,|]|[,|]\s*+[\w.:]++)\s*+$")  # such as "float, ": good lists repeat it
@@ -108,9 +109,12 @@ def missing_closer(request: CompletionRequest) -> int | None:
 def next_line(text: str, request: CompletionRequest, is_final: bool) -> Cut | None:
     """End before the line that already stands below the cursor. A closer is the same one at the same depth alone.
 
-    A closer that the answer's own lines wait for is another one.
+    A closer that the answer's own lines wait for is another one. So is an annotation, a comment of documentation or an
+    opening tag behind a blank line: what is written here has its own.
     """
     below = request.next_line.strip()
+    if _HEAD.match(below) and _is_blank_below(request):
+        return None
     is_closer = below != "" and (set(below) <= CLOSING or _closes(below))
     if not is_closer and (len(below) < _MIN_WORD_CHARS or not any(map(str.isalnum, below))):
         return None
@@ -133,6 +137,13 @@ def next_line(text: str, request: CompletionRequest, is_final: bool) -> Cut | No
             return None
         position = end + 1
     return None
+
+
+def _is_blank_below(request: CompletionRequest) -> bool:
+    """Return whether the line below the cursor's is blank."""
+    start = request.offset + len(request.line_after) + 1
+    end = request.text.find("\n", start)
+    return end >= 0 and not request.text[start:end].strip()
 
 
 def _in_document(line: str, request: CompletionRequest, *, is_first: bool, is_last: bool) -> tuple[str, str]:
