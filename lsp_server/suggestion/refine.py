@@ -132,6 +132,8 @@ def _filtered(completion: Completion, request: CompletionRequest, stop: Callable
 def _from_cursor(raw: str, request: CompletionRequest) -> tuple[str, bool]:
     """Return an answer from the cursor on, and whether it is indented less than what is typed already."""
     raw = raw.replace("\r\n", "\n").replace("\r", "\n")
+    if request.is_multi_line and not request.is_blank_before:
+        raw = _without_blank_lines(raw)
     if not reads_from_column_0(request):
         return raw, False
     head, newline, rest = raw.partition("\n")
@@ -152,6 +154,13 @@ def _outdented(raw: str, request: CompletionRequest) -> CompletionRequest | None
     indent = reindent(indent, indent_unit(request.text, request.offset) or indent)
     outer = next((line for line in request.lines_above() if columns_of(line) <= width(indent)), None)
     return request.with_indent(indent) if outer is not None and columns_of(outer) == width(indent) else None
+
+
+def _without_blank_lines(text: str) -> str:
+    """Remove the blank lines that a body begins with, right of its header."""
+    content = text.lstrip()
+    white_space = text[: len(text) - len(content)]
+    return "\n" + white_space.rpartition("\n")[2] + content if white_space.count("\n") > 1 else text
 
 
 def _first_cut(text: str, request: CompletionRequest, *, is_final: bool) -> tuple[str, Cut] | None:

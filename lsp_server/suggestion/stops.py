@@ -54,6 +54,8 @@ def newline(text: str, request: CompletionRequest, is_final: bool) -> Cut | None
     position, lines = 0, 0
     for match in re.finditer(r"\n", text):
         lines += text[position : match.start()].strip() != ""
+        if lines == 0 and request.is_blank_before:
+            return Cut(at=0, detail="the block begins with a blank line")
         is_blank_line = match.start() > 0 and not text[position : match.start()].strip() and lines > 0
         if is_blank_line:
             return Cut(at=position - 1, detail="a blank line ends the block")
