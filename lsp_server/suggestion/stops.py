@@ -80,9 +80,15 @@ def dedent(text: str, request: CompletionRequest, is_final: bool) -> Cut | None:
         indent = _columns(line)
         if content and (indent < own or (is_header and indent == own)):
             # Right of a header it may always come. What is too much `syntax` cuts: a namespace may not be indented.
-            if set(content) <= CLOSING and indent == (own if is_header else missing_closer(request)):
+            missing = missing_closer(request)
+            is_closed = (
+                not is_header and indent == missing and content[0] == OPENERS[request.previous_line.rstrip()[-1]]
+            )
+            if is_closed or (set(content) <= CLOSING and indent == (own if is_header else missing)):
                 if not is_whole:
                     return None
+                if content[-1] in OPENERS:  # `} else {`
+                    return Cut(at=position - 1, detail="the line behind the block opens another")
                 if line.rstrip() == request.next_line.rstrip() and not _waits_for(content, text[:position]):
                     return Cut(at=position - 1, detail="the line that closes the block stands below")
                 stop = position + len(line.rstrip())
