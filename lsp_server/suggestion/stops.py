@@ -30,6 +30,7 @@ _TAGS = re.compile(r"(?:<[^<>]*>)++")  # a line of nothing else may repeat: cell
 _GOES_ON = re.compile(r"^\s*+(?:#\s*+(?:if|el|endif)|(?:case|default)\b)")  # of a body, though indented less
 _HEAD = re.compile(r"@|#\[|\[[A-Za-z]|///|/\*\*|<[A-Za-z]")  # of a definition or an element: the next one has it too
 _IMPORT = re.compile(r"^\s*+(?:(?:import|from|use|using|require)\b|#\s*+include\b)")
+_VALUE = re.compile(r"\b(?:None|True|False|null|true|false|\d\w*+)\b")  # lines of nothing else may repeat: rows of data
 _MIN_REPEATED_CHARS = 18  # of all three: "0, 0, 0" is data
 _ITEM = re.compile(r"^\s*+(?:[\w.:]++\s*+[,|]|[,|]\s*+[\w.:]++)\s*+$")  # such as "float, ": good lists repeat it
 _MOST_ITEMS, _ITEM_CHARS = 8, 48  # so many items, or as many as have so many characters, are too much
@@ -200,7 +201,7 @@ def repetition(text: str, request: CompletionRequest, is_final: bool) -> Cut | N
         is_import = _IMPORT.match(whole) is not None
         is_there = previous in forms or (is_import and any(one in forms for one in _imports_above(request)))
         content = whole.strip()
-        is_equal = len(content) >= _MIN_WORD_CHARS and is_there and any(map(str.isalnum, content))
+        is_equal = len(content) >= _MIN_WORD_CHARS and is_there and any(map(str.isalpha, _VALUE.sub("", content)))
         if is_equal and not _TAGS.fullmatch(content) and not _CLOSING_MARK.fullmatch(content):
             return Cut(at=max(0, position - 1), detail=f"a line repeats one above it: {shorten(whole)}")
         if end < 0:
