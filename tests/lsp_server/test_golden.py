@@ -129,6 +129,13 @@ def test_a_growing_answer_is_never_stopped_short(case: Case) -> None:
             break
 
 
+def test_an_answer_that_leaves_the_block_is_stopped_once_its_indentation_is_written() -> None:
+    request = CompletionRequest(text="def f(x):\n    y = x\n        \n", offset=28)
+    assert not is_done("    ", request)
+    assert is_done("    r", request)
+    assert not is_done("    r", replace(request, options=without("dedent")))
+
+
 def test_a_very_long_line_below_is_not_compared_token_by_token(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stops, "_TOKEN", SimpleNamespace(findall=lambda text: pytest.fail("after each token")))
     request = CompletionRequest(text="x = \n" + "a, " * 1000 + "\n", offset=4, is_multi_line=True)
