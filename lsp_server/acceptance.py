@@ -193,7 +193,9 @@ class AcceptanceTracker:
         if shown.moved and edits[0].start < shown.offset:  # its line was indented less, as by accepting it
             shown.offset, shown.moved = shown.offset - shown.moved, 0
         typed = shared_prefix(text[shown.offset : shown.offset + len(shown.text)], shown.text)
-        gained = typed - shown.typed
+        # One key may complete it, too: the closer that it would replace stands right of the cursor.
+        is_one_key = max(len(edit.inserted) for edit in edits) < 2
+        gained = min(typed - shown.typed, 1) if is_one_key else typed - shown.typed
         if edits[0].start > shown.offset + shown.typed or typed == 0:
             self._close()
         elif typed == len(shown.text) and gained > 1:

@@ -135,6 +135,25 @@ def test_a_line_that_the_editor_moves_as_it_is_typed_is_not_accepted() -> None:
     assert typist.counts() == (1, 0, 0, 1)
 
 
+def test_typing_it_up_to_a_closer_that_stands_there_is_no_acceptance() -> None:
+    typist = Typist("foo()")
+    typist.tracker.sent(1, URI, 4, "bar)", "Python")
+    for at, key in enumerate("bar", 4):
+        typist.insert(key, at=at)
+    assert typist.counts() == (1, 0, 0, 1)
+    assert not typist.tracker.is_at_accepted_end(URI, len(typist.text))
+    assert typist.later(400) is None
+    assert not typist.tracker.statistics.survival_checked
+
+
+def test_an_edit_may_leave_the_closer_that_the_text_replaces() -> None:
+    """Neovim sends what has changed, not what was done."""
+    typist = Typist("foo()")
+    typist.tracker.sent(1, URI, 4, "bar)", "Python")
+    typist.insert("bar", at=4)
+    assert typist.counts() == (1, 1, 0, 0)
+
+
 def test_the_end_of_an_accepted_half_line_is_no_end() -> None:
     typist = Typist()
     typist.tracker.sent(1, URI, 4, "foo(", "Python", is_whole=False)
