@@ -239,9 +239,11 @@ class Completer:
     def _confidence(self, completion: Completion, prompt: Prompt, answer: Generation) -> float:
         """Return the product of the probabilities of the shown text's tokens and of the token after them."""
         raw = without_start(answer.text, prompt.start)
-        begin = len(prompt.start) + begun_characters(raw, prompt.request)
-        shown_to = begin + len(completion.text) - completion.added
-        shown_from = begin if completion.indent is None else len(prompt.start)  # that the line begins further left, too
+        begun = begun_characters(raw, prompt.request)
+        shown_from = len(prompt.start) + begun
+        shown_to = shown_from + _length_of(completion.text[: len(completion.text) - completion.added], raw[begun:])
+        if completion.indent is not None:  # that the line begins further left counts, too
+            shown_from -= begun
         detokenizer = Detokenizer(self._engine.encoder.tokenizer, prompt.ids)
         logarithm, end = 0.0, 0
         for count, probability in enumerate(answer.probabilities, start=1):
@@ -267,6 +269,16 @@ class Completer:
             computed_tokens=answer.computed_tokens,
             raw=answer.text,
         )
+
+
+def _length_of(shown: str, raw: str) -> int:
+    """Return how many characters of an answer are shown. Filters may have changed its white space, and its end."""
+    left = sum(map(len, shown.split()))
+    for length, character in enumerate(raw):
+        if left == 0:
+            return length
+        left -= not character.isspace()
+    return len(raw)
 
 
 def open_completer(

@@ -355,6 +355,18 @@ def test_that_a_line_begins_further_left_counts_for_its_confidence(engine: Engin
     assert completion.confidence == pytest.approx(math.prod(shares))
 
 
+def test_confidence_is_of_the_whole_block_whose_indentation_is_changed(engine: Engine) -> None:
+    text, answer = "def f(a):\n\tif a:\n\t\t", "        b = a\n        return b\n"
+    token_ids = tuple(engine.encoder.text_ids(answer))
+    double = FixedEngine(engine.encoder, engine.encoder.tokenizer.decode(list(token_ids)))
+    shares = tuple(0.99 - 0.01 * index for index in range(len(token_ids)))
+    double._answer = replace(double._answer, token_ids=token_ids, probabilities=shares)
+    completion = Completer(double).complete(at(text, len(text), path="a.py", options=NOT_HEALED))  # type: ignore[arg-type]
+    assert completion.text == "b = a\n\t\treturn b"
+    typed = next(count for count in range(9) if len(engine.encoder.tokenizer.decode(list(token_ids[:count]))) > 8)
+    assert completion.confidence == pytest.approx(math.prod(shares[typed - 1 :]))
+
+
 @pytest.mark.parametrize(("share", "is_shown"), [(0.9, True), (0.1, False), (math.nan, False)])
 def test_a_confidence_that_is_low_or_no_number_is_not_shown(engine: Engine, share: float, is_shown: bool) -> None:
     double = FixedEngine(engine.encoder, "x")
