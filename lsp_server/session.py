@@ -31,6 +31,8 @@ SAVING_WAIT = 2.0  # on battery the debounce is so many times as long
 SNOOZE_MINUTES = 5.0
 MAX_SNOOZE_MINUTES = 7 * 24 * 60.0
 
+_TOO_SHORT = refuse("too-short", "the suggestion is one character, which is as soon typed")
+
 T = TypeVar("T")
 Fit = Callable[[CompletionRequest, Completion], Completion]
 
@@ -376,6 +378,8 @@ class Session:
         assert request.bundle is not None
         trace.build = self.service.build_of(request.bundle)
         if known.text:
+            if trace.cache == "exact" and _is_too_short(request, known):
+                return self._refused(trace, _TOO_SHORT)
             trace.confidence = known.confidence
             return self._shown(request, trace, known, f"It is in the cache ({trace.cache}).")
         return self._refused(
@@ -394,6 +398,8 @@ class Session:
         self.tracker.statistics.latencies_ms.append((self._now() - trace.started_s) * 1000 - trace.debounce_ms)
         completion = replace(completion, trace_id=trace.id)
         self.answers.keep(request, completion, since)
+        if _is_too_short(request, completion):
+            return self._refused(trace, _TOO_SHORT)
         if completion.text:
             return self._shown(request, trace, completion, "The model suggested it.")
         step = trace.steps[-1] if trace.steps and trace.steps[-1].action == "rejected" else None
@@ -438,6 +444,11 @@ class Session:
         trace.outcome, trace.reason, trace.rule, trace.text = outcome, reason, rule, text
         trace.total_ms = (self._now() - trace.started_s) * 1000
         self.traces.add(trace)
+
+
+def _is_too_short(request: CompletionRequest, completion: Completion) -> bool:
+    """Return whether a suggestion that nobody asked for is one character: to type it is quicker than to read it."""
+    return not request.is_invoked and len("".join(completion.text.split())) == 1
 
 
 def _sentence(detail: str) -> str:

@@ -679,6 +679,15 @@ def test_longest_snooze_is_a_week() -> None:
 
 
 @pytest.mark.skipif(not hasattr(time, "tzset"), reason="Windows takes no time zone from the environment")
+def test_one_character_is_shown_by_hand_or_while_a_suggestion_is_typed() -> None:
+    session, _ = make(Completion(text=" )\n"))
+    assert ask(session, at("f(x‸\n"), at("f(x‸\n"), at("f(x‸\n", is_invoked=True)) == [None, None, " )\n"]
+    assert [trace.rule for trace in session.traces.newest(3)] == [None, "too-short", "too-short"]
+    assert session.tracker.statistics.shown == 1
+    session, _ = make(Completion(text="x)"))
+    assert ask(session, at("f(‸\n"), at("f(x‸\n")) == ["x)", ")"]
+
+
 def test_the_end_of_a_snooze_is_shown_in_local_time(monkeypatch: pytest.MonkeyPatch) -> None:
     session, _ = make()
     session.snoozed_until = datetime(2100, 1, 1, 8, 0, tzinfo=UTC)
