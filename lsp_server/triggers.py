@@ -5,17 +5,20 @@ They don't apply to a request by hand.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 
-from contract.repository.languages import get_language, is_comment_line
+from contract.repository.languages import Language, get_language, is_comment_line
 from lsp_server.options import TriggerOptions
 from lsp_server.request import CompletionRequest
-from lsp_server.suggestion.brackets import CLOSING, CLOSING_MARK
+from lsp_server.suggestion.brackets import CLOSING, CLOSING_MARK, QUOTES, SIDE_CHARS, open_at_end
 from lsp_server.suggestion.steps import Step
 from lsp_server.suggestion.stops import shorten
 from lsp_server.syntax.grammars import NoTreeError, language_name
 from lsp_server.syntax.parsed_text import ParsedText
+
+_QUOTED = re.compile(r"\"[^\"]*+\"|'[^']*+'|`[^`]*+`")
 
 
 def find_refusal(
@@ -46,11 +49,35 @@ def _refusals(request: CompletionRequest, options: TriggerOptions, is_after_acce
 
 
 def _is_in_comment(request: CompletionRequest) -> bool:
+    """Return whether the cursor stands in a comment. The text is parsed only if the line may be one."""
+    name = language_name(request.path, request.language_id)
+    language = None if name is None else get_language(name)
+    if language is not None and not _may_be_in_comment(request, language):
+        return False
     if request.grammar is not None:
         with suppress(NoTreeError):
             return ParsedText(request.text, request.grammar).is_comment_at(request.offset)
-    name = language_name(request.path, request.language_id)
-    return name is not None and is_comment_line(request.line_before, get_language(name))
+    return language is not None and (
+        is_comment_line(request.line_before, language) or _ends_in_comment(request.line_before, language)
+    )
+
+
+def _may_be_in_comment(request: CompletionRequest, language: Language) -> bool:
+    """Return whether the line holds a comment's mark, or a comment of several lines may be open."""
+    text, end = request.text, request.offset
+    if any(mark in request.line_before for mark in language.line_comments):
+        return True
+    if language.name == "Ruby":
+        return "=begin" in text
+    is_open = text.rfind("/*", 0, end) > text.rfind("*/", 0, end) or text.count("/*", 0, end) > text.count("*/", 0, end)
+    return language.has_star_blocks and (is_open or is_comment_line(request.line_before, language))
+
+
+def _ends_in_comment(line: str, language: Language) -> bool:
+    """Return whether a comment begins behind code in a line: a mark behind a blank, outside of quotes."""
+    line = " " + _QUOTED.sub("", line[-SIDE_CHARS:]).replace("\t", " ")
+    places = (line.find(f" {mark}") for mark in language.line_comments)
+    return any(place >= 0 and not QUOTES & set(open_at_end(line[:place])) for place in places)
 
 
 def _is_word(character: str) -> bool:

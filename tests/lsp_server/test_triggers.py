@@ -5,6 +5,7 @@ import pytest
 from lsp_server.options import TriggerOptions
 from lsp_server.request import CompletionRequest
 from lsp_server.syntax.grammars import MAX_PARSED_CHARS
+from lsp_server.syntax.parsed_text import ParsedText
 from lsp_server.triggers import find_refusal
 
 
@@ -111,12 +112,42 @@ def test_empty_document() -> None:
         ("x = 1 ‸\n", "a.lua", False),
         ("- ‸\n", "a.yaml", False),
         ("* ‸\n", "a.md", False),
+        ("name: x  # one ‸\n", "a.yaml", True),
+        ("name: 'x # one ‸\n", "a.yaml", False),
+        ("name: 'x # y' + ‸\n", "a.yaml", False),
+        ("name: 'x # y'  # one ‸\n", "a.yaml", True),
+        ("name: x#‸\n", "a.yaml", False),
+        ("val s = 1 // one ‸\n", "a.kt", True),
+        ('val s = "http://one ‸\n', "a.kt", False),
+        ("Dim x ' one ‸\n", "a.vb", True),
         (f"# one ‸\n{' ' * MAX_PARSED_CHARS}", "a.py", True),
     ],
 )
 def test_without_a_tree_a_line_that_begins_as_a_comment_is_one(document: str, path: str, is_refused: bool) -> None:
     refusal = find_refusal(at(document, path), TriggerOptions(comments=False))
     assert (refusal is not None) == is_refused
+
+
+@pytest.mark.parametrize(
+    ("document", "path", "is_refused", "is_parsed"),
+    [
+        ("x = 1 ‸\n", "a.py", False, False),
+        ("x = /* one */ f(‸\n", "a.js", False, False),
+        ("/* one\n two ‸\n*/", "a.js", True, True),
+        ("/* /* one */ two ‸\n*/", "a.rs", True, True),
+        ("f('**/*.js', '**/') /* ‸ */", "a.js", True, True),
+        ("x = '# one ‸'\n", "a.py", False, True),
+        ("=begin\none ‸\n=end\n", "a.rb", True, True),
+        ("x = 1 ‸\n", "a.rb", False, False),
+    ],
+)
+def test_the_text_is_parsed_only_if_the_line_may_be_a_comment(
+    document: str, path: str, is_refused: bool, is_parsed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parsed: list[str] = []
+    monkeypatch.setattr("lsp_server.triggers.ParsedText", lambda *given: parsed.append(path) or ParsedText(*given))
+    refusal = find_refusal(at(document, path), TriggerOptions(comments=False))
+    assert (refusal is not None, bool(parsed)) == (is_refused, is_parsed)
 
 
 def test_a_language_without_grammar_is_code() -> None:
