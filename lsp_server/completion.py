@@ -24,7 +24,7 @@ from lsp_server.decoding.providers import Choice, Provider
 from lsp_server.request import Completion, CompletionRequest
 from lsp_server.suggestion.refine import begun_characters, is_done, reads_from_column_0, refine
 from lsp_server.suggestion.steps import Step
-from lsp_server.suggestion.stops import missing_closer
+from lsp_server.suggestion.stops import begins_body, missing_closer
 from lsp_server.syntax.parsed_text import begins_block
 
 BLOCK_TOKENS = 128  # 8 lines of 16 tokens
@@ -147,10 +147,7 @@ class Completer:
         return computed
 
     def _prompt(self, request: CompletionRequest) -> Prompt:
-        grammar = request.grammar if request.options.trigger.multi_line else None
-        is_unclosed = missing_closer(request) is not None
-        is_block = grammar is not None and begins_block(request.text, request.offset, grammar, is_unclosed=is_unclosed)
-        request = replace(request, is_multi_line=is_block)
+        request = replace(request, is_multi_line=request.options.trigger.multi_line and _begins_block(request))
         limit = request.options.max_new_tokens or (BLOCK_TOKENS if request.is_multi_line else LINE_TOKENS)
         limit = min(limit, request.max_tokens or limit)
         before = request.text[: request.offset]
@@ -269,6 +266,14 @@ class Completer:
             computed_tokens=answer.computed_tokens,
             raw=answer.text,
         )
+
+
+def _begins_block(request: CompletionRequest) -> bool:
+    """Return whether a body begins at the cursor, by the syntax, or by braces if there is no grammar."""
+    if request.grammar is None:
+        return begins_body(request)
+    is_unclosed = missing_closer(request) is not None
+    return begins_block(request.text, request.offset, request.grammar, is_unclosed=is_unclosed)
 
 
 def _length_of(shown: str, raw: str) -> int:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from lsp_server.request import CompletionRequest
-from lsp_server.suggestion.brackets import CLOSING, OPENERS, open_at_end
+from lsp_server.suggestion.brackets import CLOSING, OPENERS, SIDE_CHARS, open_at_end
 from lsp_server.suggestion.indentation import leaves_block, width
 
 MAX_LINES = 8  # of a block; more is rarely right and never read
@@ -29,6 +29,7 @@ _CLOSING_TAG = re.compile(r"</[\w.:-]*>[;,)]*")
 _TAGS = re.compile(r"(?:<[^<>]*>)++")  # a line of nothing else may repeat: cells of a table
 _GOES_ON = re.compile(r"^\s*+(?:#\s*+(?:if|el|endif)|(?:case|default)\b)")  # of a body, though indented less
 _HEAD = re.compile(r"@|#\[|\[[A-Za-z]|///|/\*\*|<[A-Za-z]")  # of a definition or an element: the next one has it too
+_BODY_HEADER = re.compile(r"(?:\)|->|=>|\b(?:else|try))\s*+\{\s*+$")
 _IMPORT = re.compile(r"^\s*+(?:(?:import|from|use|using|require)\b|#\s*+include\b)")
 _VALUE = re.compile(r"\b(?:None|True|False|null|true|false|\d\w*+)\b")  # lines of nothing else may repeat: rows of data
 _MIN_REPEATED_CHARS = 18  # of all three: "0, 0, 0" is data
@@ -113,6 +114,20 @@ def missing_closer(request: CompletionRequest) -> int | None:
     is_closed = below.lstrip().startswith(closer) and _columns(below) == columns
     is_known = _columns(below) <= columns < width(request.indent) and not _GOES_ON.match(below)
     return columns if is_known and not is_closed else None
+
+
+def begins_body(request: CompletionRequest) -> bool:
+    """Return whether braces show that a body begins at the cursor, for languages without a grammar.
+
+    Its header ends in a brace as those of functions and of control flow do. Its closer stands below at the header's
+    depth, or right of the cursor, or is missing.
+    """
+    header = request.previous_line if request.is_blank_before else request.line_before
+    after, below = request.line_after.strip(), request.next_line
+    if not _BODY_HEADER.search(header[-SIDE_CHARS:]) or set(after) - CLOSING:
+        return False
+    is_below = below.lstrip().startswith("}") and _columns(below) == _columns(header)
+    return after.startswith("}") or is_below or missing_closer(request) is not None
 
 
 def next_line(text: str, request: CompletionRequest, is_final: bool) -> Cut | None:

@@ -424,7 +424,12 @@ def test_a_string_that_ran_out_is_not_shown(before: str, answer: str, shown: str
         ("a.ts", "function f(a) {\n  if (!a) {\n    ‸\n    g(a);\n  }\n}\n", False, "return 1;"),
         ("a.cpp", "void f() {\n  switch (a) {\n    ‸\n  case 1:\n    g();\n  }\n}\n", False, "return 1;"),
         ("a.c", "void f() {\n#ifdef A\n  if (a) {\n    ‸\n#endif\n  }\n}\n", False, "return 1;"),
-        ("a.kt", "fun f() {\n  if (a) {\n    ‸\n  return a\n}\n", False, "return 1;"),
+        ("a.kt", "fun f() {\n  if (a) {\n    ‸\n  return a\n}\n", True, "return 1;\n  }"),
+        ("a.kt", "fun f() {\n  if (a) {\n    ‸\n  }\n  return a\n}\n", True, "return 1;"),
+        ("a.kt", "fun f() {\n  if (a) {\n    ‸}\n  return a\n}\n", True, "return 1;"),
+        ("a.kt", "fun f() {\n  if (a) {\n    ‸\n    b()\n  }\n}\n", False, "return 1;"),
+        ("a.kt", "fun f() {\n  if (a) { // b\n    ‸\n  }\n}\n", False, "return 1;"),
+        ("a.kt", "class A {\n    ‸\n}\n", False, "return 1;"),
     ],
 )
 def test_a_body_begins_below_a_header_whose_brace_is_missing(
