@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from lsp_server.request import CompletionRequest
 from lsp_server.suggestion.brackets import CLOSING, OPENERS, SIDE_CHARS, open_at_end
-from lsp_server.suggestion.indentation import leaves_block, width
+from lsp_server.suggestion.indentation import columns_of, leaves_block, width
 
 MAX_LINES = 8  # of a block; more is rarely right and never read
 _MIN_WORD_CHARS = 4  # shorter lines, such as `else:` or `}`, repeat in good code
@@ -79,7 +79,7 @@ def dedent(text: str, request: CompletionRequest, is_final: bool) -> Cut | None:
         is_whole = end >= 0 or is_final
         line = text[position : end if end >= 0 else len(text)]
         content = line.strip()
-        indent = _columns(line)
+        indent = columns_of(line)
         if content and (indent < own or (is_header and indent == own)):
             # Right of a header it may always come. What is too much `syntax` cuts: a namespace may not be indented.
             missing = missing_closer(request)
@@ -108,11 +108,11 @@ def missing_closer(request: CompletionRequest) -> int | None:
     None if the closer stands below the cursor or right of it, or the body has lines, or nothing says where it ends.
     """
     header, below = request.previous_line, request.next_line
-    closer, columns = OPENERS.get(header.rstrip()[-1:]), _columns(header)
+    closer, columns = OPENERS.get(header.rstrip()[-1:]), columns_of(header)
     if closer is None or not request.is_blank_before or request.line_after.strip():
         return None
-    is_closed = below.lstrip().startswith(closer) and _columns(below) == columns
-    is_known = _columns(below) <= columns < width(request.indent) and not _GOES_ON.match(below)
+    is_closed = below.lstrip().startswith(closer) and columns_of(below) == columns
+    is_known = columns_of(below) <= columns < width(request.indent) and not _GOES_ON.match(below)
     return columns if is_known and not is_closed else None
 
 
@@ -126,7 +126,7 @@ def begins_body(request: CompletionRequest) -> bool:
     after, below = request.line_after.strip(), request.next_line
     if not _BODY_HEADER.search(header[-SIDE_CHARS:]) or set(after) - CLOSING:
         return False
-    is_below = below.lstrip().startswith("}") and _columns(below) == _columns(header)
+    is_below = below.lstrip().startswith("}") and columns_of(below) == columns_of(header)
     return after.startswith("}") or is_below or missing_closer(request) is not None
 
 
@@ -190,7 +190,7 @@ def _leaves_deeper(line: str, request: CompletionRequest) -> bool:
     Other statements that are equal to it but for the indentation are the line below, which models copy.
     """
     is_indented = request.grammar is not None and request.grammar.is_indented
-    return is_indented and leaves_block(line) and _columns(line) > _columns(request.next_line)
+    return is_indented and leaves_block(line) and columns_of(line) > columns_of(request.next_line)
 
 
 def repetition(text: str, request: CompletionRequest, is_final: bool) -> Cut | None:
@@ -237,11 +237,6 @@ def _imports_above(request: CompletionRequest) -> Iterator[str]:
         end = start - 1
 
 
-def _columns(line: str) -> int:
-    """Return the columns of a line's indentation."""
-    return width(line[: len(line) - len(line.lstrip())])
-
-
 def _closes(content: str) -> bool:
     """Return whether a line closes a block with a word."""
     return (_CLOSING_WORDS.fullmatch(content) or _CLOSING_MARK.fullmatch(content)) is not None
@@ -250,7 +245,7 @@ def _closes(content: str) -> bool:
 def _as_compared(line: str) -> str:
     """Return a line without its indentation, but keep that of one that closes: nested ones follow each other."""
     content = line.strip()
-    depth = _columns(line) if _CLOSING_TAG.fullmatch(content) or _closes(content) else 0
+    depth = columns_of(line) if _CLOSING_TAG.fullmatch(content) or _closes(content) else 0
     return " " * depth + content
 
 
