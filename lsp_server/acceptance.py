@@ -196,7 +196,9 @@ class AcceptanceTracker:
         # One key may complete it, too: the closer that it would replace stands right of the cursor.
         is_one_key = max(len(edit.inserted) for edit in edits) < 2
         gained = min(typed - shown.typed, 1) if is_one_key else typed - shown.typed
-        if edits[0].start > shown.offset + shown.typed or typed == 0:
+        if not any(edit.inserted for edit in edits) and 0 <= edits[0].start - shown.offset <= shown.typed:
+            shown.typed = typed  # editors remove what a snippet replaces before they put it in
+        elif edits[0].start > shown.offset + shown.typed or typed == 0:
             self._close()
         elif typed == len(shown.text) and gained > 1:
             self._accept(shown)

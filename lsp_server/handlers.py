@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from lsprotocol import types
 
@@ -100,10 +101,10 @@ def register_handlers(server: CompletionServer) -> None:
         def item(candidate: Completion) -> types.InlineCompletionItem:
             text = request.client.to_insert(candidate.text)
             begin = start
-            if candidate.indent is not None:
+            if request.may_reindent and candidate.indent is not None:
                 begin = types.Position(start.line, 0)
                 text = candidate.indent + request.line_before[len(request.indent) :] + text
-            is_snippet = request.may_place_cursor and 0 < candidate.added < len(candidate.text)
+            is_snippet = request.may_place_cursor and candidate.leaves_cursor
             return types.InlineCompletionItem(
                 insert_text=_snippet(text, candidate.added)
                 if is_snippet
@@ -122,7 +123,7 @@ async def text_document_completion(ls: CompletionServer, params: types.Completio
     document = ls.document(params.text_document.uri)
     if document is None:
         return types.CompletionList(is_incomplete=True, items=())
-    request = ls.request(document, params.position)
+    request = replace(ls.request(document, params.position), may_reindent=False, may_place_cursor=False)
     completion = await ls.ask(request)
     client = ls.list_client
     if completion is None:

@@ -107,4 +107,5 @@ def with_threshold(request: CompletionRequest, options: ServerOptions) -> Comple
 def scope_of(request: CompletionRequest, build: str | None) -> str:
     """Return what an answer depends on besides the text: which build gives it, and how much may be shown."""
     options = request.options
-    return f"{request.bundle}\0{build}\0{request.path}\0{options.threshold.precision}\0{options.trigger.multi_line}"
+    shown = f"{options.threshold.precision}\0{options.trigger.multi_line}\0{request.may_reindent}"
+    return f"{request.bundle}\0{build}\0{request.path}\0{shown}"

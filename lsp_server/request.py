@@ -119,6 +119,11 @@ class CompletionRequest:
         return replace(self, text=begin + self.text[self.offset :], offset=len(begin))
 
     @cached_property
+    def outdented(self) -> dict[str, CompletionRequest | None]:
+        """What is known of this request with less indentation: an answer is looked at after each token."""
+        return {}
+
+    @cached_property
     def is_blank_before(self) -> bool:
         """Whether only white space stands before the cursor on its line."""
         return not self.line_before.strip()
@@ -173,6 +178,11 @@ class Completion:
     build: str | None = None  # which build answered: SHA-256 of its bundle.json
     queue_ms: float = 0.0  # the request's wait for the worker
     trace_id: int = 0  # of the request that first led to it
+
+    @property
+    def leaves_cursor(self) -> bool:
+        """Whether the cursor belongs before its last characters: not once all that is before them is typed."""
+        return 0 < self.added < len(self.text)
 
     @property
     def is_line_whole(self) -> bool:

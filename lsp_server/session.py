@@ -249,7 +249,8 @@ class Session:
             shown = self._judge(request, trace, completion, since)
         # If a newer request waits for the model, looking ahead would end that one.
         if policy is Policy.FULL and self.service.is_newest(unwanted):
-            followed = shown if request.options.care.prefetch else None
+            is_typed = completion is not None and _is_too_short(request, completion)
+            followed = (completion if is_typed else shown) if request.options.care.prefetch else None
             if completion is not None and completion.is_from_short_prompt:
                 end_typed_along = self.answers.begin_typed_along(request, shown)
                 self._start(self._read_whole(request, end_typed_along, followed, unwanted))
@@ -280,7 +281,8 @@ class Session:
         """Return the next request if a suggestion is accepted: an automatic one, since nobody asks for it by hand."""
         place = request if shown.indent is None else request.with_indent(shown.indent)
         text, suggestion, replaces = place.text, shown.text, shown.replaces
-        if shown.added and request.may_place_cursor:  # these closers stand right of the cursor then
+        leaves_cursor = request.may_place_cursor and shown.leaves_cursor
+        if leaves_cursor:
             closers = suggestion[-shown.added :]
             text = text[: place.offset] + closers + text[place.offset + replaces :]
             suggestion, replaces = suggestion[: -shown.added], 0
@@ -289,7 +291,7 @@ class Session:
             place.offset,
             suggestion,
             replaces,
-            is_whole=shown.is_line_whole,
+            is_whole=shown.is_line_whole and not leaves_cursor,
             grammar=request.grammar,
         )
         if after is None:

@@ -50,6 +50,7 @@ _SECRET_LINE_CHARS = 4_000
 _SECRET_ABOVE_CHARS = 20_000
 _NAME_ABOVE_LINES = 8  # more than a value's name stands above it; a key is found without its closing quote
 _MAX_CUTS = 24  # last words that are tried, and as many last lines; each costs some parses
+_MAX_CLOSED = 3  # ways to close what an answer opens; each costs a parse
 _CUT_CHARS = 1_000_000  # of all texts that are parsed to try them, some: fewer places in a long file
 
 
@@ -175,11 +176,11 @@ def _parsed_part(
         return None
     # A line that opens a block or a bracket leaves errors when it goes; then there is a text with which there are none.
     most_errors = min(wanted - 1, without) if wanted > elsewhere else 0
-    own = _own_closers(completion, request)
-    closed = completion.text.rstrip() + own
-    if own and _errors_with(closed, completion.replaces, request, parsed) <= most_errors:
-        detail = f"{own!r} closes what it opens"
-        return Change(text=closed, replaces=completion.replaces, added=len(own), detail=detail)
+    for own in _own_closers(completion, request):
+        closed = completion.text.rstrip() + own
+        if _errors_with(closed, completion.replaces, request, parsed) <= most_errors:
+            detail = f"{own!r} closes what it opens"
+            return Change(text=closed, replaces=completion.replaces, added=len(own), detail=detail)
     words = [match.end() for match in _WORD_END.finditer(completion.text) if match.group().strip()][:-1]
     lines = [match.start() for match in re.finditer(r"\n", completion.text)]  # a block may break off far within a body
     most = min(_MAX_CUTS, max(2, _CUT_CHARS // len(request.text)))
@@ -198,20 +199,18 @@ def _parsed_part(
     return Rejection(detail="it does not parse") if wanted > max(without, elsewhere) else None
 
 
-def _own_closers(completion: Completion, request: CompletionRequest) -> str:
-    """Return the closers of brackets at the end of an answer of one line, if closers alone stand right of the cursor.
+def _own_closers(completion: Completion, request: CompletionRequest) -> Iterator[str]:
+    """Yield what may close the brackets at the end of an answer of one line, the shortest first.
 
-    Those are of brackets before it, and editors close only what is typed.
+    Closers alone stand right of the cursor. They are of brackets before it, since editors close only what is typed.
     """
     after = request.line_after[completion.replaces :].strip()
     text = completion.text.rstrip()
     if not after or set(after) - CLOSING - {" "} or "\n" in text or len(text.strip()) < 2 or text[-1] not in OPENERS:
-        return ""
+        return
     waiting = open_at_end(request.line_before[-SIDE_CHARS:] + text)[::-1]
-    own = 1
-    while own < len(waiting) and not after.startswith(waiting[own]):
-        own += 1
-    return waiting[:own]
+    ends = [own for own in range(1, len(waiting)) if after.startswith(waiting[own])] + [len(waiting)]
+    yield from (waiting[:own] for own in ends[:_MAX_CLOSED])
 
 
 def _errors_with(

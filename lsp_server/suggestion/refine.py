@@ -147,10 +147,16 @@ def _outdented(raw: str, request: CompletionRequest) -> CompletionRequest | None
     After Enter an editor indents as the line above. So a line that leaves the block begins too far right. None if the
     client can't replace that, or the user has indented otherwise, or no outer block has the answer's indentation.
     """
+    indent = raw[: len(raw) - len(raw.lstrip(" \t"))]
+    if indent not in request.outdented:
+        request.outdented[indent] = _with_less_indentation(indent, request)
+    return request.outdented[indent]
+
+
+def _with_less_indentation(indent: str, request: CompletionRequest) -> CompletionRequest | None:
     columns = width(request.indent)
     if not request.may_reindent or request.is_multi_line or columns_of(request.previous_line) != columns:
         return None
-    indent = raw[: len(raw) - len(raw.lstrip(" \t"))]
     indent = reindent(indent, indent_unit(request.text, request.offset) or indent)
     outer = next((line for line in request.lines_above() if columns_of(line) <= width(indent)), None)
     return request.with_indent(indent) if outer is not None and columns_of(outer) == width(indent) else None

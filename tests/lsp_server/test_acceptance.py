@@ -124,6 +124,19 @@ def test_acceptance_of_a_line_that_is_indented_less_then(start: int) -> None:
     assert typist.tracker.statistics.survival_unchanged[30] == 1
 
 
+@pytest.mark.parametrize("typed", ["", "/u"])
+def test_a_snippet_is_accepted_in_two_edits(typed: str) -> None:
+    typist = Typist('get("")')
+    typist.tracker.sent(1, URI, 5, '/u", (c) => {}', "TypeScript")
+    for at, key in enumerate(typed, 5):
+        typist.insert(key, at=at)
+    typist.insert("", at=5, removed=len(typed) + 1)
+    typist.insert('/u", (c) => {}', at=5)
+    typist.tracker.accepted(1)
+    assert typist.text == 'get("/u", (c) => {})'
+    assert typist.counts() == (1, 1, 0, 0)
+
+
 def test_a_line_that_the_editor_moves_as_it_is_typed_is_not_accepted() -> None:
     typist = Typist("x:\n        ")
     typist.tracker.sent(1, URI, 11, "else:", "Python", moved=4)

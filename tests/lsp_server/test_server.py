@@ -23,6 +23,7 @@ from contract.files import folders
 from lsp_server.bundle_finder import RETRY_S
 from lsp_server.bundle_states import BundleState, BundleStatus
 from lsp_server.drift import Drift
+from lsp_server.known_answers import scope_of
 from lsp_server.open_documents import Document
 from lsp_server.options import CareOptions, ServerOptions, TriggerOptions
 from lsp_server.positions import Encoding
@@ -681,8 +682,14 @@ def test_a_line_that_leaves_its_block_takes_the_place_of_its_white_space(
             "start": {"line": 1, "character": 0},
             "end": {"line": 1, "character": 8 + len(typed)},
         }
+        place = types.Position(1, 8)
+        info = types.SelectedCompletionInfo(text="els", range=types.Range(place, types.Position(1, 8 + len(typed))))
+        document = client.server.document("file:///a.py")
+        assert document is not None
+        asked = [client.server.request(document, types.Position(1, 8 + len(typed)), info=one) for one in (None, info)]
+        assert len({scope_of(request, None) for request in asked}) == 2, "the list's item gets no such answer"
 
-    talk(test)
+    talk(test, capabilities={"experimental": {"submodelIndentation": True}})
 
 
 @pytest.mark.parametrize(

@@ -565,8 +565,19 @@ def test_what_follows_an_opened_block_is_asked_between_its_braces() -> None:
         await asyncio.gather(*session._background)
 
     asyncio.run(test())
-    before, after = (service.requests[1].text[part] for part in (slice(0, 17), slice(17, None)))
-    assert (before, after) == ("get((c) => {\n    ", "\n})\n")
+    asked = service.requests[1]
+    assert (asked.text[: asked.offset], asked.text[asked.offset :]) == ("get((c) => {", "})\n")
+
+
+def test_what_follows_one_character_is_asked_ahead_though_it_is_not_shown() -> None:
+    session, service = make(Completion(text=")"), options=replace(OPTIONS, care=CareOptions()))
+
+    async def test() -> None:
+        assert await session.suggest(at("f(x‸\n")) is None
+        await asyncio.gather(*session._background)
+
+    asyncio.run(test())
+    assert service.requests[1].text == "f(x)\n\n"
 
 
 def test_a_refused_request_ends_nothing_that_was_asked_ahead() -> None:
@@ -678,7 +689,6 @@ def test_longest_snooze_is_a_week() -> None:
     assert session.snoozed_until - datetime.now(UTC) <= timedelta(days=7)
 
 
-@pytest.mark.skipif(not hasattr(time, "tzset"), reason="Windows takes no time zone from the environment")
 def test_one_character_is_shown_by_hand_or_while_a_suggestion_is_typed() -> None:
     session, _ = make(Completion(text=" )\n"))
     assert ask(session, at("f(x‸\n"), at("f(x‸\n"), at("f(x‸\n", is_invoked=True)) == [None, None, " )\n"]
@@ -688,6 +698,7 @@ def test_one_character_is_shown_by_hand_or_while_a_suggestion_is_typed() -> None
     assert ask(session, at("f(‸\n"), at("f(x‸\n")) == ["x)", ")"]
 
 
+@pytest.mark.skipif(not hasattr(time, "tzset"), reason="Windows takes no time zone from the environment")
 def test_the_end_of_a_snooze_is_shown_in_local_time(monkeypatch: pytest.MonkeyPatch) -> None:
     session, _ = make()
     session.snoozed_until = datetime(2100, 1, 1, 8, 0, tzinfo=UTC)
