@@ -28,7 +28,9 @@ _TOKEN = re.compile(r"\w+|[^\w\s]")
 _CLOSING_TAG = re.compile(r"</[\w.:-]*>[;,)]*")
 _TAGS = re.compile(r"(?:<[^<>]*>)++")  # a line of nothing else may repeat: cells of a table
 _GOES_ON = re.compile(r"^\s*+(?:#\s*+(?:if|el|endif)|(?:case|default)\b)")  # of a body, though indented less
-_HEAD = re.compile(r"@|#\[|\[[A-Za-z]|///|/\*\*|<[A-Za-z]")  # of a definition or an element: the next one has it too
+# The head of a definition or of an element, which says nothing more: the next one has it, too.
+_HEAD = re.compile(r"@[\w.]++|#\[[\w:]++\]|/// <summary>|/\*\*|<[A-Za-z](?:[\w.:-]*+|[^<>]*+(?<!/)>)")
+_ATTRIBUTE = re.compile(r"\[\w++\]")  # of C#; without a grammar it may be a table's name, as in TOML
 _BODY_HEADER = re.compile(r"(?:\)|->|=>|\b(?:else|try))\s*+\{\s*+$")
 _IMPORT = re.compile(r"^\s*+(?:(?:import|from|use|using|require)\b|#\s*+include\b)")
 _VALUE = re.compile(r"\b(?:None|True|False|null|true|false|\d\w*+)\b")  # lines of nothing else may repeat: rows of data
@@ -133,13 +135,14 @@ def begins_body(request: CompletionRequest) -> bool:
 def next_line(text: str, request: CompletionRequest, is_final: bool) -> Cut | None:
     """End before the line that already stands below the cursor. A closer is the same one at the same depth alone.
 
-    A closer that the answer's own lines wait for is another one. So is an annotation, a comment of documentation or an
-    opening tag behind a blank line: what is written here has its own.
+    A closer that the answer's own lines wait for is another one. So is, behind a blank line, what many definitions or
+    elements begin with, such as an annotation, the start of a comment or an opening tag: what is written here has its
+    own. One with arguments or content is the line below.
     """
     below = request.next_line.strip()
-    if _HEAD.match(below) and _is_blank_below(request):
-        return None
     is_closer = below != "" and (set(below) <= CLOSING or _closes(below))
+    if not is_closer and _is_head(below, request) and _is_blank_below(request):
+        return None
     if not is_closer and (len(below) < _MIN_WORD_CHARS or not any(map(str.isalnum, below))):
         return None
     position = 0
@@ -161,6 +164,12 @@ def next_line(text: str, request: CompletionRequest, is_final: bool) -> Cut | No
             return None
         position = end + 1
     return None
+
+
+def _is_head(content: str, request: CompletionRequest) -> bool:
+    """Return whether a line is what a definition or an element begins with, and no more."""
+    is_attribute = request.grammar is not None and _ATTRIBUTE.fullmatch(content) is not None
+    return is_attribute or _HEAD.fullmatch(content) is not None
 
 
 def _is_blank_below(request: CompletionRequest) -> bool:
