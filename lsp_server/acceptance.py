@@ -20,6 +20,7 @@ from lsp_server.open_documents import Edit
 
 KEPT_LATENCIES = 200
 SURVIVAL_S = (30, 300)  # after which an accepted text is checked
+_PAIRS = frozenset({"()", "[]", "{}", '""', "''", "``"})  # one key: editors add the closer
 
 
 @dataclass(kw_only=True)
@@ -194,7 +195,7 @@ class AcceptanceTracker:
             shown.offset, shown.moved = shown.offset - shown.moved, 0
         typed = shared_prefix(text[shown.offset : shown.offset + len(shown.text)], shown.text)
         # One key may complete it, too: the closer that it would replace stands right of the cursor.
-        is_one_key = max(len(edit.inserted) for edit in edits) < 2
+        is_one_key = all(len(edit.inserted) < 2 or edit.inserted in _PAIRS for edit in edits)
         gained = min(typed - shown.typed, 1) if is_one_key else typed - shown.typed
         if not any(edit.inserted for edit in edits) and 0 <= edits[0].start - shown.offset <= shown.typed:
             shown.typed = typed  # editors remove what a snippet replaces before they put it in
