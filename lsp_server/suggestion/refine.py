@@ -136,6 +136,8 @@ def _from_cursor(raw: str, request: CompletionRequest) -> tuple[str, bool]:
         raw = _without_blank_lines(raw)
     if not reads_from_column_0(request):
         return raw, False
+    if request.is_multi_line:
+        raw = _without_blank_lines("\n" + raw)[1:]
     head, newline, rest = raw.partition("\n")
     head, is_dedented = strip_typed(head, request.line_before)
     return head + newline + rest, is_dedented
@@ -163,7 +165,7 @@ def _with_less_indentation(indent: str, request: CompletionRequest) -> Completio
 
 
 def _without_blank_lines(text: str) -> str:
-    """Remove the blank lines that a body begins with, right of its header."""
+    """Remove the blank lines that a body begins with, behind the end of its header's line."""
     content = text.lstrip()
     white_space = text[: len(text) - len(content)]
     return "\n" + white_space.rpartition("\n")[2] + content if white_space.count("\n") > 1 else text
