@@ -31,7 +31,8 @@ _GOES_ON = re.compile(r"^\s*+(?:#\s*+(?:if|el|endif)|(?:case|default)\b)")  # of
 # The head of a definition or of an element, which says nothing more: the next one has it, too.
 _HEAD = re.compile(r"@[\w.]++|#\[[\w:]++\]|/// <summary>|/\*\*|<[A-Za-z](?:[\w.:-]*+|[^<>]*+(?<!/)>)")
 _ATTRIBUTE = re.compile(r"\[\w++\]")  # of C#; without a grammar it may be a table's name, as in TOML
-_BODY_HEADER = re.compile(r"(?:\)|->|=>|\b(?:else|try))\s*+\{\s*+$")
+# Behind the parameters the type of the result may stand: "): Int {", ") -> Int {", ") async {", ") = {".
+_BODY_HEADER = re.compile(r"(?:\)[^(){}=;]{0,60}+=?|->|=>|\b(?:else|try))\s*+\{\s*+$")
 _IMPORT = re.compile(r"^\s*+(?:(?:import|from|use|using|require)\b|#\s*+include\b)")
 _VALUE = re.compile(r"\b(?:None|True|False|null|true|false|\d\w*+)\b")  # lines of nothing else may repeat: rows of data
 _MIN_REPEATED_CHARS = 18  # of all three: "0, 0, 0" is data

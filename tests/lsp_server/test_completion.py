@@ -430,6 +430,12 @@ def test_a_string_that_ran_out_is_not_shown(before: str, answer: str, shown: str
         ("a.kt", "fun f() {\n  if (a) {\n    ‸\n    b()\n  }\n}\n", False, "return 1;"),
         ("a.kt", "fun f() {\n  if (a) { // b\n    ‸\n  }\n}\n", False, "return 1;"),
         ("a.kt", "class A {\n    ‸\n}\n", False, "return 1;"),
+        ("a.kt", "class A {\n  fun f(): Map<A, B?> {\n    ‸\n  }\n}\n", True, "return 1;"),
+        ("a.kt", "fun f() {\n  if (a) b; c {\n    ‸\n  }\n}\n", False, "return 1;"),
+        ("a.swift", "class A {\n  func f() throws -> Int {\n    ‸\n  }\n}\n", True, "return 1;"),
+        ("a.dart", "class A {\n  Future<B> f() async {\n    ‸\n  }\n}\n", True, "return 1;"),
+        ("a.scala", "class A {\n  def f(): Int = {\n    ‸\n  }\n}\n", True, "return 1;"),
+        ("a.scala", "class A {\n  def f() = {\n    ‸\n  }\n}\n", True, "return 1;"),
     ],
 )
 def test_a_body_begins_below_a_header_whose_brace_is_missing(
