@@ -366,7 +366,8 @@ class CompletionServer(LanguageServer):
                 self.notices.warn_of_untrusted(bundle, status.error, status.build)
         self._conditions = self._read_conditions()  # first: a reading of the battery may end meanwhile
         document = self.describe()
-        said = (document["state"], document["power"]["policy"], document["message"])
+        bundles = [(one["folder"], one["state"], one["build"]) for one in document["bundles"]]
+        said = (document["state"], document["power"]["policy"], document["message"], bundles)
         if said == self._sent:
             return
         self._sent = said
@@ -383,7 +384,7 @@ class CompletionServer(LanguageServer):
 
     def _read_conditions(self) -> tuple[object, ...]:
         """Return what changes by itself. No timer tells when: it stands still while a laptop sleeps."""
-        return (*self.session.policy(), self.session.is_snoozed)
+        return (*self.session.policy(), self.session.is_snoozed, *self.finder.refused)
 
     def _prepare(self, request: CompletionRequest) -> None:
         """Warn of bundles that are not served, and begin to read a repository that is not known yet."""

@@ -153,6 +153,28 @@ def test_the_battery_is_read_beside_the_event_loop() -> None:
     follow_status(test)
 
 
+def test_a_client_learns_of_each_bundle_that_is_not_served_while_another_is_ready(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def test(client: Client, told: Callable[[], list[Any]]) -> None:
+        (tmp_path / "bundle.json").touch()
+        client.server.service.states.set(tmp_path, BundleStatus(state=BundleState.READY))
+        client.server.send_status()
+        client.server.service.states.set(tmp_path, BundleStatus(state=BundleState.FAILED, error="It is broken."))
+        client.server.send_status()
+        client.server.send_status()
+        refused = {Path("/c"): UntrustedError("It is not this account's.", "c" * 64)}
+        monkeypatch.setattr(type(client.server.finder), "refused", refused)  # a file of it was opened
+        await client.complete("file:///a.py", 0, 0, 2)
+        await client.complete("file:///a.py", 0, 0, 3)
+        assert [one["state"] for one in told()] == ["ready"] * 4
+        states = [{one["folder"]: one["state"] for one in status["bundles"]} for status in told()]
+        assert [one.get(str(tmp_path)) for one in states] == [None, "ready", "failed", "failed"]
+        assert [one.get("/c") for one in states] == [None, None, None, "untrusted"]
+
+    follow_status(test)
+
+
 def test_a_snooze_that_ended_while_the_machine_slept_is_over_in_the_status() -> None:
     async def test(client: Client, told: Callable[[], list[Any]]) -> None:
         client.server.session.snooze(5)
