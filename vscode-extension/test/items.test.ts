@@ -5,7 +5,7 @@ import { createStatusItems } from '../src/status/items';
 import { StatusModel } from '../src/status/model';
 
 interface Around {
-  bar: { text: string; show: () => void };
+  bar: { text: string; tooltip?: { text: string }; show: () => void };
   language: { text: string; detail: string };
   document: object | undefined;
   moved: () => void;
@@ -24,10 +24,17 @@ vi.mock('vscode', async () => ({
   EventEmitter: (await import('./doubles.js')).Emitter,
   LanguageStatusSeverity: {},
   MarkdownString: class {
+    text = '';
     readonly appendMarkdown = (): this => this;
-    readonly appendText = (): this => this;
+    readonly appendText = (text: string): this => {
+      this.text += `${text}\n`;
+      return this;
+    };
   },
   StatusBarAlignment: {},
+  ThemeColor: class {
+    readonly id = '';
+  },
   languages: { createLanguageStatusItem: () => around.language },
   window: {
     get activeTextEditor() {
@@ -89,4 +96,8 @@ test('with several folders, the items are of the bundle whose repository holds t
   expect(around.bar.text).toBe('$(sparkle) submodel 80M');
   open('/a/b/code.py');
   expect(around.language).toMatchObject({ text: 'submodel: off here', detail: 'Its model is gone.' });
+  expect(around.bar.text).toBe('$(warning) submodel: off here');
+  expect(around.bar.tooltip?.text).toMatch(/^Its model is gone\.\n/);
+  status.update({ building: 'waiting', isStill: true });
+  expect(around.bar.text).toBe('$(debug-pause) submodel: waiting');
 });

@@ -30,7 +30,10 @@ export function createStatusItems(model: StatusModel): vscode.Disposable {
     const { snapshot } = model;
     const document = vscode.window.activeTextEditor?.document;
     const here = document?.uri.scheme === 'file' ? bundleOf(document.uri.fsPath, snapshot.served) : undefined;
-    const description = describe(here ? withBundle(snapshot, here) : snapshot);
+    const isServing = SERVING.includes(snapshot.phase);
+    const problem = isServing ? problemOf(here) : undefined;
+    const known = describe(here ? withBundle(snapshot, here) : snapshot);
+    const description = problem === undefined || snapshot.building !== undefined ? known : withProblem(known, problem);
     bar.text = `$(${description.icon}) ${description.text}`;
     bar.tooltip = makeTooltip(description);
     bar.accessibilityInformation = { label: `${description.text}, ${description.state}` };
@@ -41,8 +44,7 @@ export function createStatusItems(model: StatusModel): vscode.Disposable {
     language.severity = SEVERITIES[description.severity];
     language.busy = description.isBusy;
     // The language's item is of the document at hand, where suggestions may be off.
-    const isServing = SERVING.includes(snapshot.phase);
-    const refusal = isServing && document ? (refusalFor(document, false) ?? problemOf(here)) : undefined;
+    const refusal = isServing && document ? (refusalFor(document, false) ?? problem) : undefined;
     language.text = plain(refusal === undefined ? description.text : 'submodel: off here');
     language.detail = plain(refusal ?? description.state);
   };
@@ -62,6 +64,11 @@ export function createStatusItems(model: StatusModel): vscode.Disposable {
 function problemOf(bundle: ServedBundle | undefined): string | undefined {
   const isServed = bundle?.state !== 'failed' && bundle?.state !== 'untrusted';
   return isServed ? undefined : toPaletteWords(bundle.error ?? 'the bundle of this repository is not served');
+}
+
+/** What people see in a document that gets nothing, though others do. */
+function withProblem(description: Description, problem: string): Description {
+  return { ...description, icon: 'warning', text: 'submodel: off here', state: problem, severity: 'warning' };
 }
 
 function makeTooltip(description: Description): vscode.MarkdownString {
