@@ -93,7 +93,7 @@ class TriggerOptions:
     comments: bool = _option(True, _FLAG, "complete in comments")
     debounce_min_ms: int = _switch(40, _count(0, 2000))  # the least wait after a keystroke
     debounce_max_ms: int = _switch(150, _count(0, 5000))  # the longest, of those who type slowly
-    multi_line: bool = _switch(True)  # several lines if the syntax says that a block begins
+    multi_line: bool = _switch(True)  # several lines if syntax or braces say that a block begins
     # Time for an answer, a third of it at least after the prompt was read. What is there then is cut at its last whole
     # word.
     budget_ms: int = _switch(1500, _count(50, 60_000))
