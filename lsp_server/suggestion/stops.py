@@ -28,7 +28,7 @@ _TOKEN = re.compile(r"\w+|[^\w\s]")
 _CLOSING_TAG = re.compile(r"</[\w.:-]*>[;,)]*")
 _TAGS = re.compile(r"(?:<[^<>]*>)++")  # a line of nothing else may repeat: cells of a table
 _GOES_ON = re.compile(r"^\s*+(?:#\s*+(?:if|el|endif)|(?:case|default)\b)")  # of a body, though indented less
-# The head of a definition or of an element, which says nothing more: the next one has it, too.
+# The head of a definition or of an element, and no more: the next one has it, too.
 _HEAD = re.compile(r"@[\w.]++|#\[[\w:]++\]|/// <summary>|/\*\*|<[A-Za-z](?:[\w.:-]*+|[^<>]*+(?<!/)>)")
 _ATTRIBUTE = re.compile(r"\[\w++\]")  # of C#; without a grammar it may be a table's name, as in TOML
 # Behind the parameters the type of the result may stand: "): Int {", ") -> Int {", ") async {", ") = {".
