@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import resource
 import subprocess
 import sys
 import time
@@ -92,6 +91,8 @@ def read_mark(mark: Path, origin: Mapping[str, object]) -> dict[str, Any]:
 
 def timed_run(words: Sequence[str], folder: Path) -> dict[str, Any]:
     """A command of ours in a folder: seconds of wall, processor and stages."""
+    import resource  # Windows has none, and tests there import this module
+
     before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     done = subprocess.run([*python_module("submodel"), *words], cwd=folder, stdout=subprocess.PIPE, check=True)
     after, document = resource.getrusage(resource.RUSAGE_CHILDREN), json.loads(done.stdout)

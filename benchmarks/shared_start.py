@@ -81,6 +81,7 @@ def against(repositories: Sequence[dict[str, Any]]) -> dict[str, Any]:
         for key in ("middle_nats", "middle_exact")
     )
     files = [ours["middle_files"] for ours, _ in pairs if "middle_files" in ours]  # older documents have none
+    files = files if len(files) == len(pairs) else []
     clustered = map(by_cluster, files or [range(len(group)) for group in exact], exact)
     return {
         "lines": sum(map(len, exact)),

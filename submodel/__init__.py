@@ -11,10 +11,13 @@ def _refuse_other_packages() -> None:
     ours = Path(__file__).parents[1].resolve()
     for name in ("contract", "builder", "exporters", "lsp_server", "laboratory"):
         spec = importlib.util.find_spec(name)
-        if spec and spec.origin and Path(spec.origin).parents[1].resolve() != ours:
-            folder = str(Path(spec.origin).parents[1])
+        if spec is None or spec.origin is None:
+            continue
+        is_package = spec.submodule_search_locations is not None  # else it is a file of that name
+        folder = Path(spec.origin).parents[1 if is_package else 0]
+        if not is_package or folder.resolve() != ours:
             raise SystemExit(
-                f"submodel: Python finds another package {name!r} in {folder!r} before submodel's own; take that "
+                f"submodel: Python finds another package {name!r} in {str(folder)!r} before submodel's own; take that "
                 "folder out of PYTHONPATH, or start submodel in another folder."
             )
 

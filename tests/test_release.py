@@ -104,8 +104,9 @@ def test_the_feature_installs_nothing_of_an_index_that_has_no_release(version, t
     done = subprocess.run(
         ["/bin/sh", script], cwd=tmp_path, env={"PATH": str(tmp_path), **options}, capture_output=True, text=True
     )
-    assert done.returncode == 1
-    assert "no release on the package index yet" in done.stderr
+    if "no release on the package index yet" in script.read_text("utf-8"):  # the first release takes it out
+        assert done.returncode == 1
+        assert "no release on the package index yet" in done.stderr
 
 
 @needs_all_files
@@ -116,7 +117,8 @@ def test_a_release_stops_at_each_place_that_says_there_is_none():
     places = [path for name in re.findall(r"`([^`]+\.\w+)`", step) for path in (ROOT / name, folder / name)]
     places = [path for path in places if path.exists()]
     assert len(places) == 8 or not places
-    assert [str(path) for path in places if not pattern.search(path.read_text("utf-8"))] == []
+    found = [path for path in places if pattern.search(path.read_text("utf-8"))]
+    assert found in ([], places), "all of them, or after the release none"
 
 
 @needs_all_files

@@ -165,26 +165,26 @@ def replace_folder(
     try:
         _restore(target, retired)
         check_replaceable(target, marker=marker, error_type=error_type)
-        _remove(fresh)
+        drop_folder(fresh)
         fresh.mkdir(parents=True)
         try:
             yield fresh
             sync_tree(fresh)
             if keep is not None:
                 keep.parent.mkdir(parents=True, exist_ok=True)
-                _remove(keep)
+                drop_folder(keep)
             _take_place(fresh, target, retired, keep)
         except BaseException:
             with suppress(OSError):  # what ended the block says more
-                _remove(fresh)
+                drop_folder(fresh)
             raise
-        _remove(fresh)
+        drop_folder(fresh)
         if keep is not None and retired.exists():
             rename(retired, keep)
         if keep is not None:
             sync(keep.parent)
         with suppress(OSError):  # the new one is in place, and the next run removes what is left
-            _remove(retired)
+            drop_folder(retired)
     except OSError as error:
         if is_out_of_memory(error):  # of what was read in the block
             raise
@@ -210,7 +210,7 @@ def restore_folder(target: Path) -> None:
     target = target.absolute()
     _restore(target, _retired(target))
     with suppress(OSError):
-        _remove(target.with_name(f".{target.name}.partial"))
+        drop_folder(target.with_name(f".{target.name}.partial"))
 
 
 def is_being_replaced(target: Path) -> bool:
@@ -363,10 +363,10 @@ def _restore(target: Path, retired: Path) -> None:
     if os.path.lexists(retired) and not os.path.lexists(target):
         rename(retired, target)
         sync(target.parent)
-    _remove(retired)
+    drop_folder(retired)
 
 
-def _remove(folder: Path) -> None:
+def drop_folder(folder: Path) -> None:
     """Remove a folder under a name that nobody takes for a whole one, and what earlier removals left.
 
     Of a link only the link is removed.

@@ -30,8 +30,12 @@ def _elsewhere(skipped: Mapping[str, int]) -> str:
     """Files of the repository that do not lie here, or are another repository's, in words; "" if there are none."""
     nested, sparse = skipped.get("nested repository", 0), skipped.get("not checked out", 0)
     parts = [
-        *([f"{nested:,} repositories inside this one, such as submodules"] if nested else []),
-        *([f"{sparse:,} files that the sparse checkout leaves out"] if sparse else []),
+        *(
+            [f"{nested:,} {'repository' if nested == 1 else 'repositories'} inside this one, as submodules are"]
+            if nested
+            else []
+        ),
+        *([f"{sparse:,} {'file' if sparse == 1 else 'files'} that the sparse checkout leaves out"] if sparse else []),
     ]
     return " and ".join(parts)
 

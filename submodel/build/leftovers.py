@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from contract.files.folders import restore_folder
-from contract.files.removal import remove_tree
+from contract.files.folders import drop_folder, restore_folder
 from submodel.build.history import drop_next_history
 from submodel.build.paths import BuildPaths, UpdatePaths
 
@@ -13,16 +12,18 @@ from submodel.build.paths import BuildPaths, UpdatePaths
 def remove_leftovers(paths: BuildPaths, *, has_trials: bool, has_dense_baseline: bool) -> None:
     """Remove what this build has no use for: gigabytes of other builds' models, and an update of the model before.
 
-    has_trials, has_dense_baseline: this build has made them, and the next one of its kind keeps their stages.
+    has_trials, has_dense_baseline: this build has made them, and the next one of its kind keeps their stages. A tuned
+    dense baseline of the same model is one, too.
     """
-    if not has_trials:
-        remove_tree(paths.trials)
-    if not has_dense_baseline:
-        remove_tree(paths.dense_baseline.root)
     update = UpdatePaths(root=paths.root)
-    drop_next_history(paths.stages)
-    restore_folder(update.result)  # removes what was written beside it
-    remove_tree(update.result)
+    with suppress(OSError):
+        drop_next_history(paths.stages)
+    with suppress(OSError):
+        restore_folder(update.result)  # removes what was written beside it
+    unused = {paths.trials: not has_trials, paths.dense_baseline.root: not has_dense_baseline, update.result: True}
+    for folder in (one for one, is_unused in unused.items() if is_unused):
+        with suppress(OSError):  # somebody has a file of it open on Windows: it stays whole
+            drop_folder(folder)
     for path in paths.stages.glob(f"*{update.finetuning_state.name}*"):  # with its seals, and half of one
         with suppress(OSError):
             path.unlink()

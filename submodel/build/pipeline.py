@@ -194,7 +194,8 @@ class Build(ModelStages):
         write_json(paths.figures, document, mode=PRIVATE)
         page = render_beside_evaluation(document, paths, graph_of(paths.bundle), title=settings.title)
         write_text(paths.report, page, mode=PRIVATE)
-        remove_leftovers(paths, has_trials=settings.size is None, has_dense_baseline=settings.dense_baseline)
+        is_kept = settings.dense_baseline or not any(record.is_fresh for record in stages.records)
+        remove_leftovers(paths, has_trials=settings.size is None, has_dense_baseline=is_kept)
         return document
 
     def _remember_build(self, document: BuildReport, model_hash: str, commit: str | None) -> None:

@@ -69,7 +69,8 @@ def build(
         bool,
         typer.Option(
             "--dense-baseline",
-            help="Also fine-tune the whole base for the same time, to show what pruning costs.",
+            help="Also fine-tune the whole base for the same time, to show what pruning costs. A new build without "
+            "this option removes that model.",
         ),
     ] = False,
     seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Seed of all sampling.")] = 0,

@@ -196,7 +196,7 @@ def test_read_only_files_are_removed_on_windows_too(tmp_path, monkeypatch):
 def test_what_cannot_be_removed_after_the_swap_is_no_failure(tmp_path, monkeypatch):
     target = tmp_path / "model"
     fill(target, "old")
-    remove = folders._remove
+    remove = folders.drop_folder
 
     def refuse(folder):
         if folder.name == ".model.replaced" and (target / "marker.json").read_text() == "new":
@@ -204,21 +204,21 @@ def test_what_cannot_be_removed_after_the_swap_is_no_failure(tmp_path, monkeypat
         remove(folder)
 
     with monkeypatch.context() as patch:
-        patch.setattr(folders, "_remove", refuse)
+        patch.setattr(folders, "drop_folder", refuse)
         fill(target, "new")
     fill(target, "newer")
     assert names(tmp_path) == ["model"]
 
 
 def test_what_cannot_be_removed_after_a_failure_does_not_hide_it(tmp_path, monkeypatch):
-    remove, target = folders._remove, tmp_path / "model"
+    remove, target = folders.drop_folder, tmp_path / "model"
 
     def refuse(folder):
         if folder.name == ".model.partial" and folder.exists():
             raise OSError(errno.EBUSY, "busy")
         remove(folder)
 
-    monkeypatch.setattr(folders, "_remove", refuse)
+    monkeypatch.setattr(folders, "drop_folder", refuse)
     with pytest.raises(ValueError, match="boom"), replace_folder(target, marker="marker.json"):
         raise ValueError("boom")
 
@@ -265,7 +265,9 @@ def test_a_folder_of_a_container_s_image_is_said_to_be_one(tmp_path, monkeypatch
     rename = folders.rename
     monkeypatch.setattr(folders, "rename", refuse)
     monkeypatch.setattr(folders, "_exchange", lambda one, other: False)
-    with pytest.raises(BuildError, match=r"comes from a container's image.* `cp -r .*/model .*/model\.new`"):
+    with pytest.raises(
+        BuildError, match=r"comes from a container's image.* `cp -r .*[/\\]model\S* .*[/\\]model\.new\S*`"
+    ):
         fill(tmp_path / "model", "new")
     assert (tmp_path / "model" / "marker.json").read_text() == "old"
     assert names(tmp_path) == ["model"]

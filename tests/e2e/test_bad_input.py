@@ -86,10 +86,11 @@ def test_without_a_folder_or_an_output_no_command_runs(shell, words):
     assert_one_sentence(done, words)
 
 
-@pytest.mark.parametrize("name", ["contract", "builder"])
-def test_a_stranger_s_package_in_the_place_of_ours_is_named(tmp_path, name):
-    (tmp_path / name).mkdir()
-    (tmp_path / name / "__init__.py").touch()
+@pytest.mark.parametrize("file", ["contract/__init__.py", "builder/__init__.py", "contract.py"])
+def test_a_stranger_s_package_in_the_place_of_ours_is_named(tmp_path, file):
+    name = file.partition("/")[0].removesuffix(".py")
+    (tmp_path / file).parent.mkdir(exist_ok=True)
+    (tmp_path / file).touch()
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (tmp_path, ROOT)))}
     words = [sys.executable, "-P", "-m", "submodel", "--version"]
     done = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False, env=environment)

@@ -61,8 +61,8 @@ def test_what_lies_in_other_repositories_or_is_not_checked_out_is_said(
     with StageDisplay() as display:
         read_checkout(repository, display, lambda done, total: None)
         said = " ".join(capsys.readouterr().err.split())
-        assert said.endswith("Not read: 1 repositories inside this one, such as submodules.")
+        assert said.endswith("Not read: 1 repository inside this one, as submodules are.")
         git(repository, "sparse-checkout", "set", "--no-cone", "/*", "!/part_1*")
         read_checkout(repository, display, lambda done, total: None)
     said = " ".join(capsys.readouterr().err.split())
-    assert "such as submodules and 11 files that the sparse checkout leaves out." in said
+    assert "as submodules are and 11 files that the sparse checkout leaves out." in said

@@ -36,3 +36,18 @@ def test_only_what_the_next_build_of_its_kind_keeps_stays(
         remove_leftovers(BuildPaths(root=tmp_path), has_trials=has_trials, has_dense_baseline=has_dense_baseline)
         left = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
         assert left == {*OURS, *kept}
+
+
+def test_a_folder_that_somebody_has_open_stays_whole_and_the_build_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(source: Path, target: Path) -> None:
+        raise PermissionError(13, "a file of it is open", str(source))
+
+    monkeypatch.setattr("contract.files.folders.rename", refuse)
+    files = [tmp_path / "dense-baseline" / name for name in ("model/config.json", "model/model.safetensors")]
+    for file in files:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    remove_leftovers(BuildPaths(root=tmp_path), has_trials=False, has_dense_baseline=False)
+    assert all(file.exists() for file in files)
