@@ -401,24 +401,31 @@ def test_an_empty_repository(tmp_path: Path) -> None:
     expect_error(tmp_path / "repo", "empty")
 
 
-def test_a_binary_repository(tmp_path: Path) -> None:
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A folder beside the home folder, which no repository may hold."""
+    (tmp_path / "repository").mkdir()
+    return tmp_path / "repository"
+
+
+def test_a_binary_repository(root: Path) -> None:
     for number in range(3):
-        (tmp_path / f"{number}.png").write_bytes(b"\x89PNG\0")
-    (tmp_path / "x.py").write_bytes(b"\0" * 100)
-    expect_error(tmp_path, "no text file", "4 binary")
+        (root / f"{number}.png").write_bytes(b"\x89PNG\0")
+    (root / "x.py").write_bytes(b"\0" * 100)
+    expect_error(root, "no text file", "4 binary")
 
 
-def test_a_repository_too_small_says_what_it_has_and_the_least(tmp_path: Path) -> None:
+def test_a_repository_too_small_says_what_it_has_and_the_least(root: Path) -> None:
     for seed in range(3):
-        (tmp_path / f"{seed}.py").write_text(make_code(seed))
-    (tmp_path / "latin.py").write_bytes("é".encode("latin-1"))
-    expect_error(tmp_path, "too small", "3 files of code", "20,000 bytes", "2,000 bytes", "(left out: 1 not UTF-8)")
+        (root / f"{seed}.py").write_text(make_code(seed))
+    (root / "latin.py").write_bytes("é".encode("latin-1"))
+    expect_error(root, "too small", "3 files of code", "20,000 bytes", "2,000 bytes", "(left out: 1 not UTF-8)")
 
 
-def test_a_repository_of_copies_is_too_small(tmp_path: Path) -> None:
+def test_a_repository_of_copies_is_too_small(root: Path) -> None:
     for seed in range(60):
-        (tmp_path / f"{seed}.py").write_text(make_code(0, 30) + f"own_line_of_{seed} = 1\n")
-    expect_error(tmp_path, "60 files of code", "no copies of one another")
+        (root / f"{seed}.py").write_text(make_code(0, 30) + f"own_line_of_{seed} = 1\n")
+    expect_error(root, "60 files of code", "no copies of one another")
 
 
 @pytest.fixture

@@ -839,7 +839,7 @@ def test_a_history_that_another_account_wrote_is_none(repository, monkeypatch, t
     monkeypatch.setenv("SUBMODEL_STATE_DIR", str(tmp_path / "stranger"))
     write_history(repository / ".submodel" / "stages", history)
     monkeypatch.setenv("SUBMODEL_STATE_DIR", str(repository.parent / "state"))
-    with pytest.raises(BuildError, match="no record"):
+    with pytest.raises(BuildError, match="was not made by this account"):
         follow(repository)
 
 
