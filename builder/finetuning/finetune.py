@@ -160,8 +160,12 @@ def training_device() -> torch.device:
 
 def training_dtype(measured: torch.dtype) -> torch.dtype:
     """Return the number format to train in: bfloat16 on a GPU that computes in it, else `measured`, the CPU's."""
-    is_cuda = training_device().type == "cuda"
-    return torch.bfloat16 if is_cuda and torch.cuda.is_bf16_supported(including_emulation=False) else measured
+    if training_device().type != "cuda":
+        return measured
+    try:
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else measured
+    except RuntimeError:  # the card is busy or broken: `finetune` will say so, and train on the CPU
+        return measured
 
 
 @contextmanager

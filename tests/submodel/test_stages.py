@@ -276,6 +276,17 @@ def test_a_gpu_that_computes_in_bfloat16_trains_in_it(tmp_path, monkeypatch, dev
         assert stages._format_of(StateFile(path=tmp_path / "state", stage_hash="k"))[0] == expected
 
 
+def test_a_gpu_that_does_not_answer_leaves_the_format_of_the_cpu(monkeypatch):
+    """`finetune` tries it, says what is wrong with it and trains on the CPU."""
+
+    def ask(including_emulation):
+        raise RuntimeError("CUDA error: all CUDA-capable devices are busy or unavailable")
+
+    monkeypatch.setattr(finetune, "training_device", lambda: torch.device("cuda"))
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", ask)
+    assert finetune.training_dtype(torch.float32) is torch.float32
+
+
 def test_a_base_that_can_not_be_exported_is_refused_before_anything_is_pruned(tmp_path):
     repository, base = make_repository(tmp_path), save_base(tmp_path / "base", kind="qwen2")
     config = json.loads((base / "config.json").read_text())
