@@ -58,6 +58,7 @@ def finetune(
     fresh: frozenset[str] = frozenset(),
     is_new: IsNew | None = None,
     is_int8: bool = False,
+    cpu_dtype: torch.dtype | None = None,
     on_event: Callable[[str], None] = lambda text: None,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Finetuned:
@@ -65,7 +66,8 @@ def finetune(
 
     fresh: for an update, the paths that `model` hasn't learned from; the others are mixed in against forgetting.
     is_new: whether a line of those is new; such lines come first, and count more. is_int8: the CPU multiplies by the
-    frozen weights in 8 bits (`builder.int8.is_int8_faster`); a GPU does not.
+    frozen weights in 8 bits (`builder.int8.is_int8_faster`); a GPU does not. cpu_dtype: the number format that the CPU
+    trains in if it has to take a GPU's place; None: the model's own.
     What `state` holds of its stage hash is resumed; the caller removes it once the model is safe. If a GPU
     fails, for lack of memory for example, the CPU takes its place. Raises CorpusError if the files hold nothing to
     train or validate on.
@@ -90,6 +92,8 @@ def finetune(
     if run is None:
         on_event(f"The GPU can't fine-tune this model ({why}); the CPU fine-tunes it")
         adapted.unload().to("cpu")
+        if cpu_dtype not in (None, model.dtype):  # one that the CPU may have no fast products in
+            model.to(cpu_dtype)
         give_back_memory()
         del model.peft_config  # or peft warns of it
         adapted = _adapted(model, settings)

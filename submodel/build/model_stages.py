@@ -237,6 +237,7 @@ class ModelStages:
                 fresh=fresh,
                 is_new=is_new,
                 is_int8=is_int8,
+                cpu_dtype=self._dtype,
                 on_event=self._display.say,
                 on_progress=advance,
             )
@@ -273,17 +274,19 @@ class ModelStages:
     def _format_of(self, state: StateFile) -> tuple[torch.dtype, bool]:
         """The number format to fine-tune in, and whether products are taken in 8 bits.
 
-        They are those of the state that a killed run has left, since its steps were planned by their pace. Without one
-        they are measured.
+        They are those of the state that a killed run has left on this kind of device, since its steps were planned by
+        their pace. Without one they are measured.
         """
         settings = self._settings
-        found = state.load() if settings.minutes > 0 else None
-        if found is not None and found[0].dtype in (DTYPES if settings.dtype is None else (settings.dtype,)):
-            return DTYPES[found[0].dtype], found[0].is_int8
         if settings.minutes == 0:
             return self._dtype, False
-        from builder.finetuning.finetune import training_dtype  # peft takes a second to import
+        from builder.finetuning.finetune import training_device, training_dtype  # peft takes a second to import
 
+        found = state.load()
+        if found is not None and found[0].device == training_device().type:  # one of another device is not resumed
+            progress, _ = found
+            if progress.dtype in (DTYPES if settings.dtype is None else (settings.dtype,)):
+                return DTYPES[progress.dtype], progress.is_int8
         return self._dtype if settings.dtype is not None else training_dtype(self._dtype), self._is_int8
 
     def _state_of(self, stage_hash: str, paths: BuildPaths) -> StateFile:

@@ -501,6 +501,29 @@ def test_the_cpu_fine_tunes_what_a_gpu_fails_to(tmp_path, monkeypatch, ends, err
     assert tuned.model.state_dict().keys() == whole.model.state_dict().keys()
 
 
+@pytest.mark.parametrize("cpu_dtype", [None, torch.float32])
+def test_the_cpu_fine_tunes_in_a_format_of_its_own(tmp_path, monkeypatch, cpu_dtype):
+    """Where it has no fast products in bfloat16, the GPU's format would use up the minutes."""
+    trained, real = [], tuning._train
+
+    def played(adapted, device, *rest):
+        trained.append((device.type, adapted.dtype))
+        if device.type == "cuda":
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return real(adapted, device, *rest)
+
+    monkeypatch.setattr(tuning, "training_device", lambda: torch.device("cuda"))
+    monkeypatch.setattr(tuning, "_train", played)
+    encoder, model = encoder_and_model()
+    state = StateFile(path=tmp_path / "s", stage_hash="k")
+    settings = replace(SETTINGS, steps=2)
+    tuned = finetune(model.bfloat16(), encoder, corpus(), settings, state=state, cpu_dtype=cpu_dtype)
+    expected = cpu_dtype or torch.bfloat16
+    assert trained == [("cuda", torch.bfloat16), ("cpu", expected)]
+    assert f"torch.{tuned.summary['products']}" == str(expected)
+    assert {tensor.dtype for tensor in tuned.model.parameters()} == {expected}
+
+
 @pytest.mark.parametrize(("wanted", "expected"), [(None, "mps"), ("", "mps"), ("cpu", "cpu")])
 def test_the_environment_may_ask_for_the_cpu(monkeypatch, wanted, expected):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
