@@ -6,6 +6,7 @@ build resumes from its stages.
 
 from __future__ import annotations
 
+import os
 import platform
 import time
 import traceback
@@ -84,6 +85,7 @@ def _build(task: Task, folder: Path) -> str:
     from submodel.build.pipeline import run_build
 
     torch.set_num_threads(task.cores)  # other numbers of threads add in another order
+    os.environ["RAYON_NUM_THREADS"] = str(task.cores)  # tokenizers reads it once, when it first encodes
     if task.program != PROGRAM:
         raise BuildError(f"{platform.node()} has another version of submodel; install one version on all machines.")
     with limited_threads(task.cores), StageDisplay(as_json=True) as display:

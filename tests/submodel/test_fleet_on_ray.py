@@ -169,6 +169,21 @@ def test_a_machine_with_another_program_or_other_weights_builds_nothing(
     assert len(built) == 1
 
 
+def test_a_task_encodes_on_its_own_cores_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tokenizers library has threads of its own, as many as the machine has cores unless it is told."""
+    told: list[str | None] = []
+
+    def resolve(*words: object, **options: object) -> SimpleNamespace:
+        told.append(os.environ.get("RAYON_NUM_THREADS"))
+        return SimpleNamespace(sha256="another")  # it ends here
+
+    monkeypatch.setenv("RAYON_NUM_THREADS", "64")  # and is as before after this test
+    monkeypatch.setattr("builder.bases.resolve.resolve_base", resolve)
+    task = make_task(tmp_path)
+    build_repository(describe(task))
+    assert told == [str(task.cores)]
+
+
 def test_what_an_earlier_try_still_reads_is_not_fetched_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A process that has lost its cluster lives on for a minute, and may be in the middle of the files."""
     fetched: list[str] = []
