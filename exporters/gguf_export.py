@@ -32,10 +32,11 @@ from exporters.gguf_tokenizer import PROBE, GgufVocabulary, read_vocabulary
 
 QUANTIZATION_VERSION: Final = gguf.GGML_QUANT_VERSION
 # llama.cpp shows these and does not use them; the last two are as PromptFormat has them.
-MARK: Final = "submodel.schema"  # a file that has it is ours, and may be replaced
+MARK: Final = "submodel.schema"
 SCHEMA: Final = 1
 SUFFIX_FIRST: Final = "submodel.prompt.suffix_first"
 PATH_FIRST: Final = "submodel.prompt.path_first"
+MARKS: Final = {MARK, SUFFIX_FIRST, PATH_FIRST}  # a file that has one is ours and may be replaced; older ones lack MARK
 
 
 class GgufPrecision(StrEnum):
@@ -122,11 +123,11 @@ def _refuse_foreign(path: Path) -> None:
     if path.exists() and path.stat().st_size:
         try:
             with open_gguf(path) as found:
-                is_ours = MARK in found.metadata
+                is_ours = not MARKS.isdisjoint(found.metadata)
         except BaseModelError:
             is_ours = False
         if not is_ours:
-            raise ExportError(f"{path} is a file that submodel has not exported; choose another file with -o.")
+            raise ExportError(f"{path} has no mark of submodel; remove it, or choose another file with -o.")
 
 
 def _tensors(checkpoint: Checkpoint, precision: GgufPrecision) -> Iterator[_Tensor]:
