@@ -121,7 +121,7 @@ def fetch_snapshot(hub_id: str, on_progress: Callable[[int, int], None] = lambda
         except (OSError, RuntimeError) as error:  # hf_xet raises RuntimeError alone, with the system's message in it
             if isinstance(error, RuntimeError) and is_disk_full(error):
                 error = OSError(errno.ENOSPC, str(error))
-            if isinstance(error, OSError) and error.errno in DISK_ERRORS:
+            if isinstance(error, OSError) and error.errno in DISK_ERRORS - {errno.ETIMEDOUT}:  # the network's
                 raise disk_refusal(error, blobs, total, "HF_HOME") from error
             if not tries_left:
                 raise _refusal(hub_id, error) from error

@@ -39,7 +39,8 @@ def resource_problem(error: Exception) -> str | None:
 
     Such an error is no defect, of whatever library it comes.
     """
-    if isinstance(error, OSError) and error.errno in DISK_ERRORS:
+    is_network = isinstance(error, OSError) and error.errno == errno.ETIMEDOUT and not error.filename
+    if isinstance(error, OSError) and error.errno in DISK_ERRORS and not is_network:
         where = f" ({error.filename})" if error.filename else ""
         return f"{error.strerror}{where}; free space, or choose a folder that can be written"
     if is_disk_full(error):

@@ -1,8 +1,10 @@
 """The hub, played, and which of hub, cache and wheels a base comes from."""
 
 import dataclasses
+import errno
 import hashlib
 import json
+import os
 import re
 import shutil
 import threading
@@ -84,6 +86,20 @@ def test_the_hubs_files_are_fetched_and_compared(played_hub):
     played_hub.sha256 = "0" * 64
     with pytest.raises(ChangedFileError, match="the hub says 0000"):
         resolve_base("owner/tiny")
+
+
+def test_a_connection_that_times_out_is_no_disk_that_is_gone(played_hub, monkeypatch):
+    asked = []
+
+    def silent(hub_id, *, local_files_only=False, **options):
+        asked.append(hub_id)
+        raise OSError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", silent)
+    with pytest.raises(BaseModelError, match="the hub didn't answer") as refusal:
+        hub.fetch_snapshot("owner/tiny")
+    assert "HF_HOME" not in str(refusal.value)
+    assert len(asked) == hub.TRIES, "it is tried again"
 
 
 def test_of_a_damaged_file_in_the_hubs_cache_the_blob_is_named(played_hub, monkeypatch):

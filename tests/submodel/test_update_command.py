@@ -22,6 +22,7 @@ from builder.corpus.corpus import read_corpus
 from contract.console import StageDisplay
 from contract.documents import BuildProgress
 from contract.errors import BuildError, CorpusError
+from contract.files.disk_errors import resource_problem
 from lsp_server.serve_errors import EngineCrash
 from submodel import app as submodel_app
 from submodel.build import update_run
@@ -181,6 +182,11 @@ def test_a_disk_that_is_gone_or_takes_no_large_file_is_a_sentence(monkeypatch, c
     number = getattr(errno, name)
     said = errors_of(monkeypatch, capsys, ["build"], OSError(number, os.strerror(number), "/mnt/x"))
     assert f"{os.strerror(number)} (/mnt/x); free space, or choose a folder that can be written" in said
+
+
+def test_a_network_that_does_not_answer_is_no_disk():
+    assert resource_problem(OSError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))) is None
+    assert resource_problem(OSError(errno.ESTALE, os.strerror(errno.ESTALE))) is not None
 
 
 def test_another_error_is_a_defect_and_keeps_its_trace(monkeypatch, capsys):
