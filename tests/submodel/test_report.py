@@ -101,6 +101,13 @@ def test_an_evaluation_and_a_loss_are_shown():
     assert "worse than its base" not in plain
 
 
+def test_what_an_evaluation_could_not_score_is_said():
+    figures = {"models": [], "baselines": [], "against": "base", "against_base": {}}
+    sentence = "The functions were not scored: pytest is not installed"
+    assert sentence in render_report(document(evaluation={**figures, "failed": [sentence]}), title="r")
+    assert "not scored: " not in render_report(document(evaluation=figures), title="r")
+
+
 def test_examples_show_losses_too():
     chosen = choose_examples(document()["answers"] * 3, 5)
     pairs = [(one["answers"]["base"], one["answers"]["sub-model"]) for one in chosen]
