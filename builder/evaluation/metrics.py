@@ -125,17 +125,24 @@ def wilson(share: float, count: int) -> tuple[float, float]:
 
 
 def by_signs(wins: int, losses: int, count: int) -> tuple[float, float]:
-    """The 95 % interval of (wins - losses) / count, given that so many of `count` lines differ.
+    """The 95 % interval of (wins - losses) / count.
 
-    It leaves 0 out if and only if the exact two-sided sign test of wins and losses has p < 0.05. If no line differs, so
-    many may as Wilson's interval says.
+    It leaves 0 out if and only if the exact two-sided sign test of wins and losses has p < 0.05. That test takes it as
+    given how many lines differ, which is chance, too: the interval also holds Newcombe's, but for its side of a 0 that
+    the test leaves out.
     """
     differing = wins + losses
-    if differing == 0:
-        _, most = wilson(0.0, count)
-        return -most, most
-    low, high = (differing - 2 * differing * _least_share(hits, differing) for hits in (wins, losses))
-    return -low / count, high / count
+    below, above = (differing - 2 * differing * _least_share(hits, differing) for hits in (wins, losses))
+    low, high = -below / count, above / count
+    least, most = _newcombe(wins / count, losses / count, count)
+    return min(low, least) if low <= 0 else low, max(high, most) if high >= 0 else high
+
+
+def _newcombe(share: float, other: float, count: int) -> tuple[float, float]:
+    """The 95 % interval of the difference of two shares of `count` (Newcombe, 1998): Wilson's, squared and added."""
+    (low, high), (other_low, other_high) = wilson(share, count), wilson(other, count)
+    lead = share - other
+    return lead - math.hypot(share - low, other_high - other), lead + math.hypot(high - share, other - other_low)
 
 
 def _least_share(hits: int, count: int) -> float:

@@ -1,5 +1,6 @@
 """Figures from answers, against a predictor whose answers are known."""
 
+import itertools
 import json
 import math
 from dataclasses import replace
@@ -154,6 +155,20 @@ def test_the_interval_of_a_difference_leaves_zero_out_if_a_sign_test_does(wins, 
     p = 2 * sum(math.comb(differing, k) for k in range(max(wins, losses), differing + 1)) / 2**differing
     assert (not low <= 0 <= high) == (p < 0.05)
     assert low <= (wins - losses) / (differing + alike) <= high
+
+
+@given(st.integers(20, 2000))
+def test_the_first_lines_that_differ_make_an_interval_no_narrower(count):
+    """One win of fifty lines said -1.9 to +2.0 points where none had said -7.1 to +7.1."""
+    none, *won = (by_signs(wins, 0, count) for wins in range(3))
+    assert none == pytest.approx((-(1.96**2) / (count + 1.96**2), 1.96**2 / (count + 1.96**2)), rel=1e-3)
+    assert won == [(-low, -high)[::-1] for low, high in (by_signs(0, losses, count) for losses in (1, 2))]
+    for (low, high), (next_low, next_high) in itertools.pairwise([none, *won]):
+        assert low <= next_low < 0 and high < next_high <= 1, "each win moves both ends up"
+    widths = [high - low for low, high in (none, *won)]
+    assert widths == sorted(widths)
+    low, high = by_signs(1, 1, count)
+    assert low <= none[0] and high >= none[1]
 
 
 def test_the_exact_interval_is_clopper_and_pearson_s():
