@@ -57,7 +57,7 @@ test('a workspace of two folders, each with its bundle, which is noticed when it
   for (const folder of folders) {
     expect(await suggestIn(path.join(folder, `${path.basename(folder)}.py`))).not.toBe('');
   }
-  await expectNewBuild(folders[0]!); // the tooltip is about the first
+  await expectNewBuild(folders[1]!); // the tooltip is about the folder of the open file
 });
 
 test('switched off and on again, a folder that is off for itself stays off', async () => {
