@@ -104,13 +104,11 @@ def register_handlers(server: CompletionServer) -> None:
             if request.may_reindent and candidate.indent is not None:
                 begin = types.Position(start.line, 0)
                 text = candidate.indent + request.line_before[len(request.indent) :] + text
+            if info is not None:
+                text = info.text + text
             is_snippet = request.may_place_cursor and candidate.leaves_cursor
             return types.InlineCompletionItem(
-                insert_text=_snippet(text, candidate.added)
-                if is_snippet
-                else text
-                if info is None
-                else info.text + text,
+                insert_text=_snippet(text, candidate.added) if is_snippet else text,
                 range=types.Range(start=begin, end=_behind(request, candidate, end, ls)),
                 command=None if candidate is other else _accepted(candidate),
             )
