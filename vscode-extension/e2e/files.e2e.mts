@@ -57,7 +57,8 @@ test('a workspace of two folders, each with its bundle, which is noticed when it
   for (const folder of folders) {
     expect(await suggestIn(path.join(folder, `${path.basename(folder)}.py`))).not.toBe('');
   }
-  await expectNewBuild(folders[1]!); // the tooltip is about the folder of the open file
+  await editor.openFile(path.join(folders[0]!, `${path.basename(folders[0]!)}.py`)); // which the tooltip is about
+  await expectNewBuild(folders[0]!);
 });
 
 test('switched off and on again, a folder that is off for itself stays off', async () => {
