@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from lsp_server.suggestion.brackets import OPENERS, open_at_end
-from lsp_server.suggestion.indentation import TAB_WIDTH, indent_unit, leaves_block
+from lsp_server.suggestion.indentation import TAB_WIDTH, indent_of, indent_unit, leaves_block
 from lsp_server.syntax.grammars import Grammar
 
 _CLOSED_BLOCK = re.compile(r"\}[)\]};,]*+")
@@ -45,7 +45,7 @@ def place_after_accepting(
     if not is_whole:
         return accepted + rest, len(accepted)
     line = accepted.rpartition("\n")[2]
-    indent = line[: len(line) - len(line.lstrip(" \t"))]
+    indent = indent_of(line)
     if left := rest.partition("\n")[0].strip():
         if not (line.endswith("{") and _CLOSED_BLOCK.fullmatch(left)):
             return None

@@ -10,6 +10,7 @@ from pathlib import Path
 from contract.files.file_names import path_below
 from contract.prompt import ContextSnippet
 from lsp_server.options import WHEN_ASKED, ServerOptions
+from lsp_server.suggestion.indentation import indent_of
 from lsp_server.suggestion.steps import Step
 from lsp_server.syntax.grammars import Grammar, find_grammar
 
@@ -111,7 +112,7 @@ class CompletionRequest:
     @cached_property
     def indent(self) -> str:
         """The white space that the cursor's line begins with, up to the cursor."""
-        return self.line_before[: len(self.line_before) - len(self.line_before.lstrip(" \t"))]
+        return indent_of(self.line_before)
 
     def with_indent(self, indent: str) -> CompletionRequest:
         """Return the request as if the cursor's line began with other white space."""

@@ -51,7 +51,7 @@ def missing_modules() -> list[str]:
 def install_command(command: str = "build", prefix: Path | None = None, *, extra: str = "build") -> str:
     """Return the shell line that adds an extra to the installation at `prefix` (by default this one).
 
-    Installers that make the whole environment anew would drop other extras, so the line names those that are there.
+    Some installers replace the whole environment, and other extras with it, so the line names those that are there.
     It uses the installer that made the environment, and the source that submodel was installed from. An
     environment of uvx is never changed; there the line runs the command in another one. If the source is unknown or
     gone, the line is one for a clone: on the package index, that name may be a stranger's until we have released there.

@@ -1,7 +1,7 @@
 """What every model is asked: positions and excerpts of held-out files, drawn by a seed.
 
 As a file changes the positions in its other lines stay, so that the figures of a model's versions compare; excerpts
-stay where their file does not change before their end. Blocks of several lines are drawn anew. Everything is text, so
+stay where their file does not change before their end. Blocks of several lines are drawn again. Everything is text, so
 that models with different vocabularies compare, too. The rules for positions are those of `builder.fim_examples`: no
 blank and no comment lines, half of the examples within a line.
 """

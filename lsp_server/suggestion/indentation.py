@@ -19,6 +19,11 @@ def width(white_space: str) -> int:
     return columns
 
 
+def indent_of(line: str) -> str:
+    """Return the tabs and spaces that a line begins with."""
+    return line[: len(line) - len(line.lstrip(" \t"))]
+
+
 def columns_of(line: str) -> int:
     """Return the columns of a line's indentation."""
     return width(line[: len(line) - len(line.lstrip())])

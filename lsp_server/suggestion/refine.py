@@ -10,7 +10,7 @@ from types import MappingProxyType
 from lsp_server.request import Completion, CompletionRequest
 from lsp_server.suggestion import filters, right_side, stops
 from lsp_server.suggestion.brackets import QUOTES, SIDE_CHARS, open_at_end
-from lsp_server.suggestion.indentation import columns_of, indent_unit, reindent, strip_typed, width
+from lsp_server.suggestion.indentation import columns_of, indent_of, indent_unit, reindent, strip_typed, width
 from lsp_server.suggestion.steps import Action, Change, Rejection, Step
 from lsp_server.suggestion.stops import Cut, Stop
 
@@ -149,7 +149,7 @@ def _outdented(raw: str, request: CompletionRequest) -> CompletionRequest | None
     After Enter an editor indents as the line above. So a line that leaves the block begins too far right. None if the
     client can't replace that, or the user has indented otherwise, or no outer block has the answer's indentation.
     """
-    indent = raw[: len(raw) - len(raw.lstrip(" \t"))]
+    indent = indent_of(raw)
     if indent not in request.outdented:
         request.outdented[indent] = _with_less_indentation(indent, request)
     return request.outdented[indent]

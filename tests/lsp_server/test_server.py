@@ -110,23 +110,23 @@ def follow_status(test: Callable[[Client, Callable[[], list[Any]]], Awaitable[No
 
 
 def test_a_client_learns_that_the_battery_holds_suggestions_back() -> None:
-    async def test(client: Client, told: Callable[[], list[Any]]) -> None:
+    async def test(client: Client, notified: Callable[[], list[Any]]) -> None:
         await client.complete("file:///a.py", 0, 0, 2)
-        assert [one["power"]["policy"] for one in told()] == ["full"]
+        assert [one["power"]["policy"] for one in notified()] == ["full"]
         client.server.session.meter._read = lambda: Power(on_battery=True, battery_percent=9)
         await client.complete("file:///a.py", 0, 0, 3)
         await client.complete("file:///a.py", 0, 0, 4)
-        assert [(one["state"], one["power"]["policy"]) for one in told()] == [("ready", "full"), ("ready", "off")]
-        assert told()[-1]["message"].startswith("The battery is at 9 %")
+        assert [(one["state"], one["power"]["policy"]) for one in notified()] == [("ready", "full"), ("ready", "off")]
+        assert notified()[-1]["message"].startswith("The battery is at 9 %")
         client.server.session.meter._read = Power
         await client.complete("file:///a.py", 0, 0, 5)
-        assert [one["power"]["policy"] for one in told()] == ["full", "off", "full"]
+        assert [one["power"]["policy"] for one in notified()] == ["full", "off", "full"]
 
     follow_status(test)
 
 
 def test_the_battery_is_read_beside_the_event_loop() -> None:
-    async def test(client: Client, told: Callable[[], list[Any]]) -> None:
+    async def test(client: Client, notified: Callable[[], list[Any]]) -> None:
         now, readers, jobs = 0.0, [], []
 
         def read() -> Power:
@@ -156,7 +156,7 @@ def test_the_battery_is_read_beside_the_event_loop() -> None:
 def test_a_client_learns_of_each_bundle_that_is_not_served_while_another_is_ready(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def test(client: Client, told: Callable[[], list[Any]]) -> None:
+    async def test(client: Client, notified: Callable[[], list[Any]]) -> None:
         (tmp_path / "bundle.json").touch()
         client.server.service.states.set(tmp_path, BundleStatus(state=BundleState.READY))
         client.server.send_status()
@@ -167,8 +167,8 @@ def test_a_client_learns_of_each_bundle_that_is_not_served_while_another_is_read
         monkeypatch.setattr(type(client.server.finder), "refused", refused)  # a file of it was opened
         await client.complete("file:///a.py", 0, 0, 2)
         await client.complete("file:///a.py", 0, 0, 3)
-        assert [one["state"] for one in told()] == ["ready"] * 4
-        states = [{one["folder"]: one["state"] for one in status["bundles"]} for status in told()]
+        assert [one["state"] for one in notified()] == ["ready"] * 4
+        states = [{one["folder"]: one["state"] for one in status["bundles"]} for status in notified()]
         assert [one.get(str(tmp_path)) for one in states] == [None, "ready", "failed", "failed"]
         assert [one.get("/c") for one in states] == [None, None, None, "untrusted"]
 
@@ -176,13 +176,13 @@ def test_a_client_learns_of_each_bundle_that_is_not_served_while_another_is_read
 
 
 def test_a_snooze_that_ended_while_the_machine_slept_is_over_in_the_status() -> None:
-    async def test(client: Client, told: Callable[[], list[Any]]) -> None:
+    async def test(client: Client, notified: Callable[[], list[Any]]) -> None:
         client.server.session.snooze(5)
         client.server.send_status()
         client.server.session.snoozed_until = datetime.now(UTC)  # the timer has stood still
         await client.complete("file:///a.py", 0, 0, 2)
-        assert [one["state"] for one in told()] == ["ready", "snoozed", "ready"]
-        assert told()[-1]["snoozedUntil"] is None
+        assert [one["state"] for one in notified()] == ["ready", "snoozed", "ready"]
+        assert notified()[-1]["snoozedUntil"] is None
 
     follow_status(test)
 
