@@ -36,7 +36,7 @@ from builder.corpus.corpus import read_corpus
 from builder.evaluation.metrics import is_exact
 from laboratory.bench.bench_run import processor_s
 from laboratory.replay.passages import passages_later_than
-from laboratory.replay.server_session import server
+from laboratory.replay.server_session import UNHURRIED, merge_options, server
 
 GOAL_MS = 150
 LEAST_LINES = 40  # of a file that is walked through
@@ -198,7 +198,7 @@ class Walked:
 
 async def measure(root: Path, bundle: Path, walk: list[Move], browse_s: float, options: dict[str, Any]) -> Walked:
     """One server: keys along the walk, then `browse_s` seconds of the walk without any."""
-    async with server(root, bundle, options) as client:
+    async with server(root, bundle, merge_options(UNHURRIED, options)) as client:
         walker = Walker(client, root)
         answers: dict[str, list[Answer]] = {}
         for move in walk:

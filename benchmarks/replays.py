@@ -1,55 +1,65 @@
-"""`submodel replay` of the reported repositories' held-out files, each with its own bundle.
+"""`submodel replay` of held-out passages and of passages added later, with waiting and at a typing pace.
 
-    python -m benchmarks.replays --base qwen2.5-coder-0.5b --only httpx [--passages 30] [--switch all]
+    python -m benchmarks.replays CLONE --built CHECKOUT --name httpx [--back 150] [--passages 30]
 
-The bundles are those of `benchmarks.repository_matters`, of a build without other options. What is missing or of
-another version of the program is built now. Writes benchmarks/results/replay-BASE-REPOSITORY.json, with --switch
-replay-switches-….
+CLONE has its whole history. CHECKOUT is as CLONE was --back commits before its HEAD, with the default build of that.
+Held-out passages come from CHECKOUT, later ones from the commits since. The user waits for each suggestion, and then
+types the same again with a keystroke every PACE_MS. Writes benchmarks/results/replay-NAME.json.
 """
 
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
+from typing import Any
 
-from benchmarks.builds import build, describe_repository, run_program, write_result
-from benchmarks.measured_repositories import add_only, chosen, fetch
-from contract.bundle.bundle import read_bundle
+from benchmarks.builds import commit_at, run_program, write_result
+from benchmarks.clusters import cluster_numbers
+from contract.bundle.bundle import find_trusted_bundle, read_bundle
 from contract.console import StageDisplay
 from laboratory.replay.figures import print_replay
 from laboratory.replay.replay_run import ReplaySettings, run_replay
 
+PACE_MS = 200  # 60 words of five characters a minute
+
 
 def main() -> None:
-    """One repository after the other."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--base", required=True)
-    add_only(parser)
+    """Both kinds of passages of one repository."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("clone", type=Path)
+    parser.add_argument("--built", type=Path, required=True)
+    parser.add_argument("--name", required=True)
+    parser.add_argument("--back", type=int, default=150)
     parser.add_argument("--passages", type=int, default=30)
-    parser.add_argument("--switch", action="append", default=[], help="a part to switch, or 'all'")
     arguments = parser.parse_args()
-    for repository in chosen(arguments.only):
-        folder = fetch(repository)
-        bundle = build(folder, f"{folder.name}-{arguments.base}", arguments.base, ["--positions", "0"]) / "bundle"
-        settings = ReplaySettings(
-            repository=folder,
-            bundle=bundle,
-            passages=arguments.passages,
-            options={},
-            switches=tuple(arguments.switch),
-        )
-        with StageDisplay() as display:
-            document = run_replay(settings, display)
-        print_replay(document)
-        asked = f"--only {repository.name} --passages {arguments.passages}"
-        reported = {
-            "command": f"python -m benchmarks.replays --base {arguments.base} {asked}"
-            + "".join(f" --switch '{name}'" for name in arguments.switch),
-            **describe_repository(repository, folder),
-            "bundle_build": read_bundle(bundle, verify=False).build,
-            **{key: document[key] for key in ("source", "runs", "seconds")},
-        }
-        part = "switches-" if arguments.switch else ""
-        write_result(f"replay-{part}{arguments.base}-{repository.name}", reported)
+    bundle = find_trusted_bundle(arguments.built.resolve())
+    since, head = (commit_at(arguments.clone, back) for back in (arguments.back, 0))
+    kinds: dict[str, Any] = {}
+    for kind, repository, revision in (("held-out", arguments.built, None), ("later", arguments.clone, since)):
+        for how, pace_ms in (("waiting", None), ("at a pace", PACE_MS)):
+            settings = ReplaySettings(
+                repository=repository,
+                bundle=bundle,
+                since=revision,
+                passages=arguments.passages,
+                options={},
+                pace_ms=pace_ms,
+            )
+            with StageDisplay() as display:
+                document = run_replay(settings, display)
+            print_replay(document)
+            asked = {key: document[key] for key in ("pace_ms", "runs", "seconds")}
+            described = {"source": document["source"], "clusters": cluster_numbers(document["clusters"])}
+            kinds.setdefault(kind, described)[how] = asked
+    reported = {
+        "command": f"python -m benchmarks.replays CLONE --built CHECKOUT --name {arguments.name} "
+        f"--back {arguments.back} --passages {arguments.passages}",
+        "commit": since,
+        "head": head,
+        "bundle_build": read_bundle(bundle, verify=False).build,
+        "kinds": kinds,
+    }
+    write_result(f"replay-{arguments.name}", reported)
 
 
 if __name__ == "__main__":

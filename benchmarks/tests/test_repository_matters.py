@@ -1,4 +1,4 @@
-"""What the benchmark of repositories, and that of replays, keep of earlier runs."""
+"""What the benchmark of repositories keeps of earlier runs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from benchmarks import replays, repository_matters
+from benchmarks import repository_matters
 from benchmarks.measured_repositories import GENERIC
 from benchmarks.repository_matters import folder_scores, generic_code
 from builder.corpus.corpus import SourceFile
@@ -54,26 +54,3 @@ def test_other_generic_repositories_have_another_folder(tmp_path: Path, monkeypa
         names.add(folder.name)
         assert {path.name for path in folder.iterdir()} == {one.name for one in chosen}
     assert len(names) == 2
-
-
-def test_a_replay_brings_its_bundle_up_to_date_and_names_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def build(*_: object) -> Path:
-        (tmp_path / "bundle" / "built").touch()
-        return tmp_path
-
-    (tmp_path / "bundle").mkdir()
-    written: list[dict[str, object]] = []
-    monkeypatch.setattr("sys.argv", ["replays", "--base", "b", "--only", "httpx"])
-    for name, value in {
-        "fetch": lambda _: tmp_path,
-        "build": build,
-        "read_bundle": lambda folder, **_: SimpleNamespace(build=[path.name for path in folder.iterdir()]),
-        "run_replay": lambda *_: {"source": "", "runs": [], "seconds": 1},
-        "print_replay": lambda _: None,
-        "write_result": lambda _, document: written.append(document),
-    }.items():
-        monkeypatch.setattr(replays, name, value)
-
-    replays.main()
-
-    assert [one["bundle_build"] for one in written] == [["built"]]

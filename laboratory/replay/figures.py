@@ -25,7 +25,8 @@ class Replayed:
     shown: int
     accepted: int
     wrong: int  # shown, but never what was typed
-    latencies_ms: tuple[float, ...] = ()  # of each request
+    late: int = 0  # requests that were not answered by the next keystroke
+    latencies_ms: tuple[float, ...] = ()  # of each answer
 
 
 def estimate(figure: Callable[[Sequence[int]], float], count: int, clusters: Sequence[str] = ()) -> dict[str, float]:
@@ -41,6 +42,8 @@ def estimate(figure: Callable[[Sequence[int]], float], count: int, clusters: Seq
 def summarize(name: str, replayed: Sequence[Replayed], clusters: Sequence[str] = ()) -> dict[str, Any]:
     """Return the row that `submodel replay --json` prints; shares of 1, with 95 % intervals over the passages.
 
+    "each" holds the counts of each passage.
+
     clusters: the commit, or file, of each passage, whose passages are alike.
     """
 
@@ -52,15 +55,16 @@ def summarize(name: str, replayed: Sequence[Replayed], clusters: Sequence[str] =
         shown = sum(replayed[index].shown for index in indices)
         return sum(replayed[index].wrong for index in indices) / shown if shown else 0.0
 
-    total = {
-        field: sum(getattr(one, field) for one in replayed)
-        for field in ("keys_alone", "keys", "asked", "shown", "accepted", "wrong")
+    each = {
+        field: [getattr(one, field) for one in replayed]
+        for field in ("keys_alone", "keys", "asked", "late", "shown", "accepted", "wrong")
     }
     latencies = [latency for one in replayed for latency in one.latencies_ms]
     row: dict[str, Any] = {
         "name": name,
         "passages": len(replayed),
-        **total,
+        **{field: sum(values) for field, values in each.items()},
+        "each": each,
         "keystrokes_saved": estimate(saved, len(replayed), clusters),
         "shown_and_wrong": estimate(wrong, len(replayed), clusters),
     }
@@ -75,9 +79,20 @@ def print_replay(document: Mapping[str, Any]) -> None:
     caption = f"{document['source']}: {first['passages']} passages, {first['keys_alone']} keystrokes"
     if "low" not in first["keystrokes_saved"]:
         caption += f"; {NO_INTERVAL}"
+    if document["pace_ms"] is not None:
+        caption += f"; a keystroke every {document['pace_ms']} ms"
     table = Table(caption=caption)
     table.add_column("")
-    for title in ("keystrokes saved\n(95 %)", "shown", "accepted", "shown and wrong\n(95 %)", "ms p50", "ms p95"):
+    titles = (
+        "keystrokes saved\n(95 %)",
+        "shown",
+        "accepted",
+        "shown and wrong\n(95 %)",
+        "too late",
+        "ms p50",
+        "ms p95",
+    )
+    for title in titles:
         table.add_column(title, justify="right")
     for row in document["runs"]:
         table.add_row(
@@ -86,6 +101,7 @@ def print_replay(document: Mapping[str, Any]) -> None:
             str(row["shown"]),
             str(row["accepted"]),
             _share(row["shown_and_wrong"]),
+            f"{row['late'] / row['asked']:.0%}" if "milliseconds_p50" in row else "–",
             *(f"{row[key]:.0f}" if key in row else "–" for key in ("milliseconds_p50", "milliseconds_p95")),
         )
     print_table(table)

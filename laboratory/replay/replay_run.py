@@ -39,6 +39,7 @@ class ReplaySettings:
     seed: int = 0
     options: dict[str, Any]
     switches: tuple[str, ...] = ()  # names in SWITCHES, or ALL
+    pace_ms: int | None = None  # of a keystroke; None: each answer is waited for
 
 
 def run_replay(settings: ReplaySettings, display: StageDisplay) -> dict[str, Any]:
@@ -62,7 +63,7 @@ def run_replay(settings: ReplaySettings, display: StageDisplay) -> dict[str, Any
         try:
             with display.stage(name) as advance:
                 options = merge_options(settings.options, {EXPERIMENTAL: switched})
-                replayed = replay(root, bundle, passages, options, advance)
+                replayed = replay(root, bundle, passages, options, advance, settings.pace_ms)
         except SubmodelError as error:
             if name == "server":
                 raise
@@ -74,6 +75,8 @@ def run_replay(settings: ReplaySettings, display: StageDisplay) -> dict[str, Any
         "repository": str(root),
         "bundle": str(bundle),
         "source": describe_history(root, settings.since) if settings.since else "held-out files",
+        "pace_ms": settings.pace_ms,
+        "clusters": clusters,
         "runs": rows,
         **({"failed": failed} if failed else {}),
         "seconds": round(time.perf_counter() - started, 1),

@@ -1,15 +1,20 @@
-"""A real server in its own process, with the oracle user: one request a keystroke, answered before the next."""
+"""A real server in its own process, with the oracle user: one request a keystroke.
+
+The user waits for each answer, or types at a pace and takes back what is not answered by the next keystroke.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import time
+import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 from lsprotocol import types
+from pygls.exceptions import JsonRpcRequestCancelled
 from pygls.lsp.client import LanguageClient
 
 from contract.children import child_environment, python_module
@@ -20,11 +25,9 @@ from laboratory.replay.typist import KeystrokeEdit, Offer, Typist, keys_alone
 from lsp_server.options import EXPERIMENTAL
 
 SERVE = (*python_module("submodel"), "serve", "--stdio")
+PACED = {"care": {"onBattery": "full"}}
 # The oracle waits for every answer, so that the server need not debounce.
-UNHURRIED = {
-    "care": {"onBattery": "full"},
-    EXPERIMENTAL: {"trigger": {"debounceMinMs": 0, "debounceMaxMs": 0}},
-}
+UNHURRIED = {**PACED, EXPERIMENTAL: {"trigger": {"debounceMinMs": 0, "debounceMaxMs": 0}}}
 START_TIMEOUT_S = 300  # a bundle of a gigabyte on a busy machine
 
 
@@ -34,12 +37,15 @@ def replay(
     passages: Sequence[Passage],
     options: dict[str, Any],
     on_progress: Callable[[int, int], None] = lambda done, total: None,
+    pace_ms: int | None = None,
 ) -> list[Replayed]:
     """Type each passage. Raises SubmodelError if the server does not get ready, or ends.
 
-    `options` are the server's. They override UNHURRIED.
+    options: those of the server. They override UNHURRIED, or PACED if there is a pace. pace_ms: of a keystroke; None
+    waits for each answer.
     """
-    return asyncio.run(_replay(root, bundle, passages, options, on_progress))
+    options = merge_options(UNHURRIED if pace_ms is None else PACED, options)
+    return asyncio.run(_replay(root, bundle, passages, options, on_progress, pace_ms))
 
 
 def merge_options(options: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
@@ -56,18 +62,19 @@ async def _replay(
     passages: Sequence[Passage],
     options: dict[str, Any],
     on_progress: Callable[[int, int], None],
+    pace_ms: int | None,
 ) -> list[Replayed]:
     replayed = []
     async with server(root, bundle, options) as client:
         for index, passage in enumerate(passages):
-            replayed.append(await _type(client, root, passage))
+            replayed.append(await _type(client, root, passage, pace_ms))
             on_progress(index + 1, len(passages))
     return replayed
 
 
 @asynccontextmanager
 async def server(root: Path, bundle: Path, options: dict[str, Any]) -> AsyncIterator[LanguageClient]:
-    """Yield a client whose server has its bundle in memory, and does not debounce. Raises SubmodelError if it ends."""
+    """Yield a client whose server has these options and its bundle in memory. Raises SubmodelError if it ends."""
     client = LanguageClient("submodel-replay", "1")
     await client.start_io(*SERVE, "--bundle", str(bundle), env=child_environment())
     try:
@@ -78,7 +85,7 @@ async def server(root: Path, bundle: Path, options: dict[str, Any]) -> AsyncIter
             types.InitializeParams(
                 capabilities=types.ClientCapabilities(text_document=text_document, general=general),
                 workspace_folders=[types.WorkspaceFolder(uri=root.resolve().as_uri(), name=root.name)],
-                initialization_options=merge_options(UNHURRIED, options),
+                initialization_options=options,
             )
         )
         client.initialized(types.InitializedParams())
@@ -110,7 +117,7 @@ async def until_ready(client: LanguageClient) -> None:
     raise SubmodelError(f"The server was not ready within {START_TIMEOUT_S} s; look at what it says on stderr.")
 
 
-async def _type(client: LanguageClient, root: Path, passage: Passage) -> Replayed:
+async def _type(client: LanguageClient, root: Path, passage: Passage, pace_ms: int | None) -> Replayed:
     uri = (root.resolve() / passage.path).as_uri()
     typist = Typist(passage=passage)
     document = types.TextDocumentItem(uri, "", 1, typist.text)
@@ -121,8 +128,11 @@ async def _type(client: LanguageClient, root: Path, passage: Passage) -> Replaye
     while not typist.is_done:
         text = typist.text
         started = time.perf_counter()
-        offer = await _ask(client, uri, text, typist.offset)
-        latencies.append((time.perf_counter() - started) * 1000)
+        offer, latency_ms = await _ask_until(client, uri, text, typist.offset, pace_ms)
+        if latency_ms is not None:
+            latencies.append(latency_ms)
+        if pace_ms is not None:
+            await asyncio.sleep(started + pace_ms / 1000 - time.perf_counter())
         asked += 1
         change: KeystrokeEdit | None
         if offer is not None:
@@ -140,6 +150,7 @@ async def _type(client: LanguageClient, root: Path, passage: Passage) -> Replaye
         keys_alone=keys_alone(passage),
         keys=typist.keys,
         asked=asked,
+        late=asked - len(latencies),
         shown=len(shown),
         accepted=accepted,
         wrong=sum(not is_right for is_right in shown.values()),
@@ -147,15 +158,34 @@ async def _type(client: LanguageClient, root: Path, passage: Passage) -> Replaye
     )
 
 
-async def _ask(client: LanguageClient, uri: str, text: str, offset: int) -> Offer | None:
+async def _ask_until(
+    client: LanguageClient, uri: str, text: str, offset: int, limit_ms: int | None
+) -> tuple[Offer | None, float | None]:
+    """Return what the server suggests, and after how many milliseconds; what it has not answered by then is cancelled.
+
+    A request that was cancelled has neither.
+    """
+    id = str(uuid.uuid4())
+    started = time.perf_counter()
+    answer = asyncio.ensure_future(_ask(client, uri, text, offset, id))
+    await asyncio.wait({answer}, timeout=None if limit_ms is None else limit_ms / 1000)
+    if answer.done():
+        return answer.result(), (time.perf_counter() - started) * 1000
+    client.cancel_request(types.CancelParams(id))
+    return None, None
+
+
+async def _ask(client: LanguageClient, uri: str, text: str, offset: int, id: str) -> Offer | None:
     position = _position(text, offset)
-    result = await client.text_document_inline_completion_async(
-        types.InlineCompletionParams(
-            text_document=types.TextDocumentIdentifier(uri),
-            position=position,
-            context=types.InlineCompletionContext(types.InlineCompletionTriggerKind.Automatic),
-        )
+    params = types.InlineCompletionParams(
+        text_document=types.TextDocumentIdentifier(uri),
+        position=position,
+        context=types.InlineCompletionContext(types.InlineCompletionTriggerKind.Automatic),
     )
+    try:
+        result = await client.protocol.send_request_async(types.TEXT_DOCUMENT_INLINE_COMPLETION, params, msg_id=id)
+    except JsonRpcRequestCancelled:  # by the user, who types on
+        return None
     items = result.items if isinstance(result, types.InlineCompletionList) else result or ()
     if not items:
         return None

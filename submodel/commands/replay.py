@@ -27,6 +27,14 @@ def replay(
             "--switch", metavar="NAME", help="Once more with one part switched, such as 'without syntax'; or 'all'."
         ),
     ] = None,
+    pace: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="MS",
+            help="Milliseconds of a keystroke. A suggestion that comes later isn't seen. Default: wait for each.",
+        ),
+    ] = None,
     options: Annotated[
         str, typer.Option(metavar="JSON", help="Options of the server, as a client would send them.")
     ] = "{}",
@@ -52,6 +60,7 @@ def replay(
         seed=seed,
         options=server_options,
         switches=tuple(switch or ()),
+        pace_ms=pace,
     )
     with StageDisplay() as display:
         document = run_replay(settings, display)

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -141,7 +142,7 @@ def test_passages_of_one_commit_are_drawn_together() -> None:
 def test_a_run_for_each_switch_stands_beside_the_baseline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[dict[str, Any]] = []
 
-    def played(root: Path, bundle: Path, passages: Any, options: dict[str, Any], advance: Any) -> list[Replayed]:
+    def played(root: Path, bundle: Path, passages: Any, options: dict[str, Any], *_: Any) -> list[Replayed]:
         asked.append(options)
         return replay_baseline(passages)
 
@@ -168,7 +169,7 @@ def test_a_run_for_each_switch_stands_beside_the_baseline(tmp_path: Path, monkey
 
 
 def test_a_run_that_fails_takes_no_figures_of_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def played(root: Path, bundle: Path, passages: Any, options: dict[str, Any], advance: Any) -> list[Replayed]:
+    def played(root: Path, bundle: Path, passages: Any, options: dict[str, Any], *_: Any) -> list[Replayed]:
         if options[EXPERIMENTAL]:
             raise SubmodelError("The server ended.")
         return replay_baseline(passages)
@@ -202,6 +203,38 @@ def test_a_server_that_ends_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(server_session, "SERVE", (sys.executable, "-c", "input()"))
     with pytest.raises(SubmodelError, match="The server ended while it was asked"):
         server_session.replay(tmp_path, tmp_path, [passage("f(a)")], {})
+
+
+SLOW_SERVER = """
+import asyncio
+from lsprotocol import types
+from pygls.lsp.server import LanguageServer
+
+server = LanguageServer("slow", "1")
+
+@server.feature("submodel/status")
+def status(_):
+    return {"state": "ready"}
+
+@server.feature(types.TEXT_DOCUMENT_INLINE_COMPLETION)
+async def complete(params):
+    text = server.workspace.get_text_document(params.text_document.uri).source
+    await asyncio.sleep(0 if text.startswith("ab") else 30)
+    return types.InlineCompletionList([types.InlineCompletionItem("cdef"[len(text) - 2 :])])
+
+server.start_io()
+"""
+
+
+def test_at_a_pace_what_comes_late_is_not_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_session, "SERVE", (sys.executable, "-c", SLOW_SERVER))
+    one = passage("abcdef", before="", after="")
+    started = time.monotonic()
+    [replayed] = server_session.replay(tmp_path, tmp_path, [one], {}, pace_ms=1000)
+    assert (replayed.keys_alone, replayed.keys, replayed.asked, replayed.late) == (6, 3, 3, 2)
+    assert (replayed.shown, replayed.accepted, replayed.wrong) == (1, 1, 0)
+    assert len(replayed.latencies_ms) == 1
+    assert time.monotonic() - started >= 3, "a keystroke takes its time, with an answer, too"
 
 
 def test_an_error_of_the_caller_is_not_the_server_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
