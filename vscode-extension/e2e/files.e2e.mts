@@ -57,8 +57,15 @@ test('a workspace of two folders, each with its bundle, which is noticed when it
   for (const folder of folders) {
     expect(await suggestIn(path.join(folder, `${path.basename(folder)}.py`))).not.toBe('');
   }
-  await editor.openFile(path.join(folders[0]!, `${path.basename(folders[0]!)}.py`)); // which the tooltip is about
-  await expectNewBuild(folders[0]!);
+  for (const folder of folders) {
+    await editor.openFile(path.join(folder, `${path.basename(folder)}.py`)); // which the tooltip is about
+    await editor.until(
+      () => editor.tooltip(),
+      (text) => text.includes(folder),
+      'tooltip of the open file',
+    );
+    await expectNewBuild(folder);
+  }
 });
 
 test('switched off and on again, a folder that is off for itself stays off', async () => {

@@ -405,7 +405,27 @@ test('a server that runs hears of a new build, and is not restarted for it', asy
   expect(around.launched).toHaveLength(1);
   const changes = [{ uri: path.join(REBUILT.folder, 'bundle.json'), type: 2 }];
   expect(around.notified).toEqual([['workspace/didChangeWatchedFiles', { changes }]]);
-  expect(status.snapshot.bundle).toBe(REBUILT);
+  expect(status.snapshot.bundles).toEqual([REBUILT]);
+});
+
+test("a new build of a workspace's second folder is seen, also one of which the server tells nothing", async () => {
+  const second = { folder: '/b/.submodel/bundle', builtAt: new Date(0) };
+  served = [...served, second];
+  await controller.restart('a');
+  served = [served[0]!, { ...second, builtAt: new Date(1) }];
+  await controller.restartForNewBundle('it was built');
+  expect(around.launched).toHaveLength(1);
+  expect(status.snapshot.bundles).toEqual(served);
+});
+
+test('whoever installs the program meanwhile gets a server at the next look, with the same bundle', async () => {
+  around.found = { problem: 'It is nowhere.' };
+  await controller.restart('a');
+  expect([around.launched.length, status.snapshot.bundles.length]).toEqual([0, 1]);
+  around.found = { executable: EXECUTABLE };
+  await controller.restartForNewBundle('the files have changed');
+  await controller.restartForNewBundle('the files have changed');
+  expect(around.launched).toHaveLength(1);
 });
 
 test('a server whose program was upgraded is restarted for a new build', async () => {
@@ -468,7 +488,7 @@ test('a start that fails in an unforeseen way is told in the status, and can be 
   await controller.restart('a');
   expect(status.snapshot).toMatchObject({ phase: 'failed', problem: 'EACCES' });
   around.found = { executable: EXECUTABLE };
-  await controller.restart('b');
+  await controller.restartForNewBundle('the window has the focus again');
   expect(around.launched).toHaveLength(1);
 });
 

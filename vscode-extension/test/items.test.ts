@@ -78,13 +78,19 @@ test('with several folders, the items are of the bundle whose repository holds t
   around.document = undefined;
   const status = new StatusModel();
   createStatusItems(status);
-  const builtAt = '2026-11-27T18:00:00+00:00';
+  const read = (repository: string, parameters: number, builtAt = new Date(0)) => ({
+    ...{ folder: `${repository}/.submodel/bundle`, base: 'b', bytes: 1e6 },
+    ...{ parameters, builtAt },
+  });
+  const bundles = [read('/a', 80e6), read('/ab', 200e6), read('/a/b', 300e6)];
   const served = [
-    { folder: '/a/.submodel/bundle', workspaceFolder: '/a', state: 'ready', parameters: 80e6, builtAt },
-    { folder: '/ab/.submodel/bundle', workspaceFolder: '/ab', state: 'ready', parameters: 200e6, builtAt },
-    { folder: '/a/b/.submodel/bundle', workspaceFolder: '/a/b', state: 'failed', error: 'Its model is gone.', builtAt },
+    { folder: '/a/.submodel/bundle', workspaceFolder: '/a', state: 'ready' },
+    { folder: '/ab/.submodel/bundle/', workspaceFolder: '/ab', state: 'ready' },
+    { folder: '/a/b/.submodel/bundle', workspaceFolder: '/a/b', state: 'failed', error: 'Its model is gone.' },
+    { folder: '/a/c/.submodel/bundle', workspaceFolder: '/a/c', state: 'failed', error: 'It is damaged.' },
+    { folder: '/o/.submodel/bundle', workspaceFolder: '/o', state: 'ready', parameters: 90e6, builtAt: '2026-11-27' },
   ] as const;
-  status.update({ phase: 'ready', ...toSnapshot({ state: 'ready', bundles: served }) });
+  status.update({ phase: 'ready', bundles, ...toSnapshot({ state: 'ready', bundles: served }) });
   const open = (fsPath: string): void => {
     around.document = { uri: { scheme: 'file', fsPath }, languageId: 'python' };
     around.moved();
@@ -100,4 +106,13 @@ test('with several folders, the items are of the bundle whose repository holds t
   expect(around.bar.tooltip?.text).toMatch(/^Its model is gone\.\n/);
   status.update({ building: 'waiting', isStill: true });
   expect(around.bar.text).toBe('$(debug-pause) submodel: waiting');
+  status.update({ building: undefined });
+  open('/a/c/code.py');
+  expect(around.bar.tooltip?.text).not.toMatch(/parameters/); // no bundle of another repository
+  open('/o/code.py'); // outside of the workspace, where the server alone reads a bundle
+  expect(around.bar.text).toBe('$(sparkle) submodel 90M');
+  open('/ab/code.py');
+  const builtAt = new Date(86_400_000); // of a build that the server finds to be the same
+  status.update({ bundles: [bundles[0]!, read('/ab', 200e6, builtAt), bundles[2]!] });
+  expect(around.bar.tooltip?.text).toContain(builtAt.toLocaleString());
 });

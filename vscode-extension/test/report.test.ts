@@ -55,7 +55,7 @@ function build(name: string, report = `of ${name}`): string {
 
 test("the report is that of the named repository, else of the active editor's, else of the one that is served", async () => {
   const [served, second, unscored] = [build('served'), build('second'), build('unscored', '')];
-  const status = { snapshot: { bundle: { folder: path.join(served, OWN_BUNDLE) } } } as never;
+  const status = { snapshot: { bundles: [{ folder: path.join(served, OWN_BUNDLE) }] } } as never;
   await openReport(status);
   expect(around.shown).toMatch(/of served$/);
   around.file = path.join(second, 'src', 'a.py');

@@ -8,10 +8,9 @@ const BUNDLE = {
   base: 'smollm2-135m',
   parameters: 80_708_544,
   bytes: 98_015_180,
-  graphs: '',
   builtAt: new Date(0),
 };
-const READY: Snapshot = { ...INITIAL, phase: 'ready', bundle: BUNDLE, latencyMs: 44.6 };
+const READY: Snapshot = { ...INITIAL, phase: 'ready', bundles: [BUNDLE], latencyMs: 44.6 };
 
 test('ready: model and last latency', () => {
   expect(describe(READY)).toMatchObject({ text: 'submodel 81M · 45 ms', state: 'ready', severity: 'information' });

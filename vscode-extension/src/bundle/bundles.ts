@@ -124,6 +124,11 @@ export function isAtOrBelow(one: string, folder: string): boolean {
   return relative !== '..' && !relative.startsWith(`..${path.sep}`) && !path.isAbsolute(relative);
 }
 
+/** As the system compares paths: on Windows in either case. */
+export function isSameFolder(one: string, other: string): boolean {
+  return path.relative(one, other) === '';
+}
+
 async function isGitRoot(folder: string): Promise<boolean> {
   return fs.lstat(path.join(folder, '.git')).then(
     () => true,

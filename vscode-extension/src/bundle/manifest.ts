@@ -2,13 +2,17 @@
 
 import type { BaseFacts, FileFacts, Manifest } from '../documents';
 
-export interface BundleInfo {
+/** What people see of a bundle. */
+export interface BundleFacts {
   readonly folder: string;
   readonly base: string;
   readonly parameters: number | undefined;
   readonly bytes: number | undefined;
-  readonly graphs: string; // the SHA-256 of the files of its graphs
   readonly builtAt: Date;
+}
+
+export interface BundleInfo extends BundleFacts {
+  readonly graphs: string; // the SHA-256 of the files of its graphs
 }
 
 const GRAPHS = 'onnx/';
@@ -49,7 +53,7 @@ export function shortBytes(bytes: number): string {
 }
 
 /** `smollm2-135m, 81M parameters, 98 MB`. */
-export function describeBundle(bundle: BundleInfo): string {
+export function describeBundle(bundle: BundleFacts): string {
   return [
     bundle.base,
     bundle.parameters === undefined ? undefined : `${shortCount(bundle.parameters)} parameters`,

@@ -7,7 +7,7 @@ import type { LanguageClient, Middleware } from 'vscode-languageclient/node';
 import type { FailedUpdates } from '../build/due';
 import { MANIFEST } from '../bundle/bundles';
 import type { Bundles } from '../bundle/choice';
-import type { BundleInfo } from '../bundle/manifest';
+import type { BundleFacts } from '../bundle/manifest';
 import { trustBundle, type UntrustedBundle, untrustedIn } from '../bundle/trust';
 import { type Executable, findExecutable } from '../executable/find';
 import { probeVersion } from '../executable/probe';
@@ -60,7 +60,6 @@ export class ServerController implements vscode.Disposable {
   private current: RunningServer | undefined;
   private timer: NodeJS.Timeout | undefined;
   private died: Executable | undefined; // what died, to be started again
-  private served: readonly BundleInfo[] = []; // by the server, as they were read last
   private sentOptions: ReadonlySet<string> = new Set(); // their names, to the server that runs
   private isAsked = false; // the next start
   private snoozedUntil: Date | undefined; // what the user wants, also while no server runs
@@ -106,19 +105,19 @@ export class ServerController implements vscode.Disposable {
   restartForNewBundle(reason: string): Promise<void> {
     return this.queue.pushOnce('new bundle', async () => {
       const bundles = await this.bundles.served();
-      if (stampOf(bundles) === stampOf(this.served)) {
+      const { phase, untrusted, bundles: before } = this.status.snapshot;
+      if (phase !== 'no-executable' && stampOf(bundles) === stampOf(before)) {
         return;
       }
       const { client } = this;
-      const { phase, untrusted } = this.status.snapshot;
       const isServing = phase !== 'failed' && !untrusted;
-      const isSame = foldersOf(bundles) === foldersOf(this.served);
+      const isSame = foldersOf(bundles) === foldersOf(before);
       if (!client || !isServing || !isSame || (await this.isUpgraded())) {
         await this.startAnew(reason);
         return;
       }
       this.log.info(`The server follows: ${reason}`);
-      this.noteServed(bundles);
+      this.status.update({ bundles });
       const changes = bundles.map(({ folder }) => ({
         uri: vscode.Uri.file(path.join(folder, MANIFEST)).toString(),
         type: FILE_CHANGED,
@@ -222,7 +221,7 @@ export class ServerController implements vscode.Disposable {
       await this.startNow();
     } catch (error) {
       this.log.error(`The server can't be started: ${messageOf(error)}`);
-      this.status.update({ phase: 'failed', problem: messageOf(error) });
+      this.status.update({ phase: 'failed', problem: messageOf(error), bundles: [] }); // the next look tries again
     }
   }
 
@@ -232,26 +231,25 @@ export class ServerController implements vscode.Disposable {
     this.status.update({
       problem: undefined,
       latencyMs: undefined,
-      bundle: undefined,
+      bundles: [],
       served: [],
       untrusted: undefined,
     });
-    this.served = [];
     if (!isEnabledSomewhere()) {
       this.status.update({ phase: 'disabled' });
       return;
     }
     const bundles = await this.bundles.served();
-    const [bundle] = bundles;
-    if (!bundle && (readSettings().bundle || this.bundles.picked() !== undefined)) {
+    const hasBundle = bundles.length > 0;
+    if (!hasBundle && (readSettings().bundle || this.bundles.picked() !== undefined)) {
       this.status.update({ phase: 'failed', problem: this.bundles.problem() });
       return;
     }
-    if (!bundle && !vscode.workspace.isTrusted) {
+    if (!hasBundle && !vscode.workspace.isTrusted) {
       this.status.update({ phase: 'untrusted' });
       return;
     }
-    if (!bundle) {
+    if (!hasBundle) {
       this.status.update({ phase: 'no-bundle' });
       // The walkthrough ticks its first step, with nothing to serve yet. No other extension is activated for that.
       const found = await this.lookForExecutable(isAsked);
@@ -266,7 +264,7 @@ export class ServerController implements vscode.Disposable {
       }
       return;
     }
-    this.status.update({ phase: 'starting', bundle });
+    this.status.update({ phase: 'starting', bundles });
     const found = await this.lookForExecutable();
     if ('problem' in found) {
       this.status.update({ phase: 'no-executable', problem: found.problem });
@@ -274,7 +272,6 @@ export class ServerController implements vscode.Disposable {
       return;
     }
     await this.spawn(found.executable);
-    this.served = bundles;
   }
 
   /** Note folders that were added to the workspace. A server that runs loads their bundles by itself. */
@@ -293,15 +290,10 @@ export class ServerController implements vscode.Disposable {
 
   private async noteOrStart(reason: string): Promise<void> {
     if (this.client) {
-      this.noteServed(await this.bundles.served());
+      this.status.update({ bundles: await this.bundles.served() });
     } else {
       await this.startAnew(reason);
     }
-  }
-
-  private noteServed(bundles: readonly BundleInfo[]): void {
-    this.served = bundles;
-    this.status.update({ bundle: bundles[0] });
   }
 
   private async lookForExecutable(mayActivate = true): ReturnType<typeof findExecutable> {
@@ -484,10 +476,10 @@ export class ServerController implements vscode.Disposable {
 }
 
 /** An identity of these builds. */
-function stampOf(bundles: readonly BundleInfo[]): string {
+function stampOf(bundles: readonly BundleFacts[]): string {
   return bundles.map(({ folder, builtAt }) => `${folder}\n${builtAt.getTime()}`).join('\n');
 }
 
-function foldersOf(bundles: readonly BundleInfo[]): string {
+function foldersOf(bundles: readonly BundleFacts[]): string {
   return bundles.map(({ folder }) => folder).join('\n');
 }

@@ -1,7 +1,8 @@
 // Turns `submodel/status` into the state that people see. Free of VS Code.
 
 import type { TaskName } from '../build/progress';
-import { isAtOrBelow } from '../bundle/bundles';
+import { isAtOrBelow, isSameFolder } from '../bundle/bundles';
+import type { BundleFacts } from '../bundle/manifest';
 import type { UntrustedBundle } from '../bundle/trust';
 import type { DriftFacts } from '../documents';
 import type { Phase, Snapshot } from '../status/state';
@@ -49,20 +50,24 @@ export function bundleOf(file: string, bundles: readonly ServedBundle[]): Served
     );
 }
 
-/** The state with the facts of one of the bundles that are served. */
-export function withBundle(snapshot: Snapshot, { folder, ...served }: ServedBundle): Snapshot {
-  if (folder === undefined || folder === snapshot.bundle?.folder || !served.builtAt) {
-    return snapshot;
-  }
-  const bundle = {
-    folder,
-    base: served.base ?? 'unknown base',
-    parameters: served.parameters ?? undefined,
-    bytes: served.bytes ?? undefined,
-    graphs: '',
-    builtAt: new Date(served.builtAt),
-  };
-  return { ...snapshot, bundle };
+/** The state for a file that this bundle serves: the bundle as it was read, or as the server tells if it was not. */
+export function narrowTo(snapshot: Snapshot, told: ServedBundle): Snapshot {
+  const read = snapshot.bundles.find(({ folder }) => told.folder !== undefined && isSameFolder(folder, told.folder));
+  const bundle = read ?? toFacts(told);
+  return { ...snapshot, bundles: bundle ? [bundle] : [] };
+}
+
+/** Of a bundle that nobody reads here, such as that of a file outside of the workspace. */
+function toFacts({ folder, base, parameters, bytes, builtAt }: ServedBundle): BundleFacts | undefined {
+  return folder === undefined || !builtAt
+    ? undefined
+    : {
+        folder,
+        base: base ?? 'unknown base',
+        parameters: parameters ?? undefined,
+        bytes: bytes ?? undefined,
+        builtAt: new Date(builtAt),
+      };
 }
 
 function findUntrusted(bundles: readonly ServedBundle[]): UntrustedBundle | undefined {

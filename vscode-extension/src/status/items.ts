@@ -6,7 +6,7 @@ import { refusalFor } from '../completion/suggestions';
 import { plain } from '../plainText';
 import { SELECTOR } from '../server/options';
 import type { ServedBundle } from '../server/protocol';
-import { bundleOf, toPaletteWords, withBundle } from '../server/serverStatus';
+import { bundleOf, narrowTo, toPaletteWords } from '../server/serverStatus';
 import { type Description, describe, type Phase } from './state';
 import type { StatusModel } from './model';
 
@@ -32,7 +32,7 @@ export function createStatusItems(model: StatusModel): vscode.Disposable {
     const here = document?.uri.scheme === 'file' ? bundleOf(document.uri.fsPath, snapshot.served) : undefined;
     const isServing = SERVING.includes(snapshot.phase);
     const problem = isServing ? problemOf(here) : undefined;
-    const known = describe(here ? withBundle(snapshot, here) : snapshot);
+    const known = describe(here ? narrowTo(snapshot, here) : snapshot);
     const description = problem === undefined || snapshot.building !== undefined ? known : withProblem(known, problem);
     bar.text = `$(${description.icon}) ${description.text}`;
     bar.tooltip = makeTooltip(description);

@@ -50,7 +50,7 @@ export function findRemedy({ phase, executable }: Snapshot): Entry | undefined {
 }
 
 function listEntries(snapshot: Snapshot): Entry[] {
-  const { phase, bundle, untrusted } = snapshot;
+  const { phase, bundles, untrusted } = snapshot;
   const entry = (icon: string, label: string, command: string): Entry => ({
     icon,
     label,
@@ -58,7 +58,7 @@ function listEntries(snapshot: Snapshot): Entry[] {
   });
   const remedy = findRemedy(snapshot);
   const others = [
-    ...(bundle ? [] : [BUILD]),
+    ...(bundles.length > 0 ? [] : [BUILD]),
     ...(untrusted ? [{ ...entry('shield', 'Trust This Bundle', 'trustBundle'), detail: untrusted.folder }] : []),
     phase === 'disabled' ? TURN_ON : TURN_OFF,
     ...ofLanguage(),
@@ -69,7 +69,9 @@ function listEntries(snapshot: Snapshot): Entry[] {
     entry('graph', 'Statistics', 'showStatistics'),
     entry('file-code', 'Report', 'openReport'),
     entry('history', 'Choose or Roll Back the Bundle', 'chooseBundle'),
-    ...(bundle ? [entry('sync', 'Update the Sub-model', 'update'), { ...BUILD, label: 'Build Again' }] : []),
+    ...(bundles.length > 0
+      ? [entry('sync', 'Update the Sub-model', 'update'), { ...BUILD, label: 'Build Again' }]
+      : []),
     RESTART,
     entry('output', 'Logs', 'showLogs'),
     entry('gear', 'Settings', 'openSettings'),

@@ -1,6 +1,6 @@
 // What is known of the server, and how people see it. Free of VS Code.
 
-import { type BundleInfo, describeBundle, shortCount } from '../bundle/manifest';
+import { type BundleFacts, describeBundle, shortCount } from '../bundle/manifest';
 import type { UntrustedBundle } from '../bundle/trust';
 import type { ServedBundle } from '../server/protocol';
 
@@ -24,8 +24,8 @@ export interface Snapshot {
   readonly problem: string | undefined; // one sentence
   readonly version: string | undefined;
   readonly executable: string | undefined;
-  readonly bundle: BundleInfo | undefined; // the first one that is served
-  readonly served: readonly ServedBundle[]; // all that the server names: a workspace has several folders
+  readonly bundles: readonly BundleFacts[]; // that are served, as they were read last: a workspace has several folders
+  readonly served: readonly ServedBundle[]; // what the server tells of them
   readonly untrusted: UntrustedBundle | undefined; // the first bundle that another account has built
   readonly device: string;
   readonly latencyMs: number | undefined; // of the last answer
@@ -42,7 +42,7 @@ export const INITIAL: Snapshot = {
   problem: undefined,
   version: undefined,
   executable: undefined,
-  bundle: undefined,
+  bundles: [],
   served: [],
   untrusted: undefined,
   device: 'CPU',
@@ -85,6 +85,7 @@ const STATES: Readonly<Record<Phase, readonly [icon: string, text: string, state
   failed: ['error', 'submodel: failed', 'the server is not running'],
 };
 
+/** What people see; of several bundles it is about the first. */
 export function describe(last: Snapshot, time = Date.now()): Description {
   const isOver = last.phase === 'snoozed' && last.snoozedUntil !== undefined && !snoozeEnd(last, time);
   const now: Snapshot = isOver ? { ...last, phase: 'ready', snoozedUntil: undefined } : last;
@@ -115,16 +116,17 @@ function snoozedState({ snoozedUntil }: Snapshot): string {
   return `snoozed until ${snoozedUntil?.toLocaleTimeString([], { hour: '2-digit', minute: '2-digit' }) ?? 'later'}`;
 }
 
-function servingText({ bundle, latencyMs }: Snapshot): string {
+function servingText({ bundles: [bundle], latencyMs }: Snapshot): string {
   const model = bundle?.parameters === undefined ? 'submodel' : `submodel ${shortCount(bundle.parameters)}`;
   return latencyMs === undefined ? model : `${model} · ${Math.round(latencyMs)} ms`;
 }
 
 function listFacts(now: Snapshot): [string, string][] {
+  const [bundle] = now.bundles;
   const facts: [string, string | undefined][] = [
-    ['Model', now.bundle && describeBundle(now.bundle)],
-    ['Built', now.bundle?.builtAt.toLocaleString()],
-    ['Bundle', now.bundle?.folder],
+    ['Model', bundle && describeBundle(bundle)],
+    ['Built', bundle?.builtAt.toLocaleString()],
+    ['Bundle', bundle?.folder],
     ['Device', now.device],
     ['Last answer', now.latencyMs === undefined ? undefined : `${Math.round(now.latencyMs)} ms`],
     ['Server', now.version && `submodel ${now.version}${now.executable ? `, ${now.executable}` : ''}`],

@@ -34,9 +34,9 @@ export async function openReport(status: StatusModel, named?: unknown): Promise<
 
 async function listRepositories(status: StatusModel): Promise<string[]> {
   const folders = (vscode.workspace.workspaceFolders ?? []).map((folder) => folder.uri.fsPath);
-  const served = status.snapshot.bundle?.folder;
-  if (served?.endsWith(OWN_BUNDLE)) {
-    folders.unshift(path.resolve(served, '..', '..'));
+  const [served] = status.snapshot.bundles;
+  if (served?.folder.endsWith(OWN_BUNDLE)) {
+    folders.unshift(path.resolve(served.folder, '..', '..'));
   }
   const uri = vscode.window.activeTextEditor?.document.uri;
   const own = uri?.scheme === 'file' ? await findRepository(path.dirname(uri.fsPath)) : undefined;
