@@ -407,7 +407,7 @@ class ServerStatus(TypedDict):
     snoozedUntil: str | None
     isBusy: bool
     power: PowerFacts
-    threads: int | None
+    threads: int
     memoryBytes: int | None
     latencyMs: LatencyFacts
     bundles: list[ServedBundle]

@@ -390,7 +390,7 @@ export interface ServerStatus {
   power: PowerFacts;
   snoozedUntil: string | null;
   state: 'disabled' | 'failed' | 'loading' | 'paused' | 'ready' | 'snoozed' | 'starting' | 'unloaded';
-  threads: number | null;
+  threads: number;
   version: string;
 }
 /**

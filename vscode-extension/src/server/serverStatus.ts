@@ -24,7 +24,7 @@ export function toSnapshot(status: ServerStatus): Partial<Snapshot> {
   const saving = status.power?.policy === 'saving' ? ', saving power' : '';
   const provider = status.bundles?.find((bundle) => bundle.state === 'ready')?.provider?.split(':')[0] ?? 'cpu';
   const threads =
-    provider !== 'cpu' || status.threads == null
+    provider !== 'cpu' || status.threads === undefined
       ? ''
       : `, ${status.threads} ${status.threads === 1 ? 'core' : 'cores'}`;
   const saysWhy = phase === 'failed' || phase === 'paused';
