@@ -18,6 +18,7 @@ import { followState, followWalkthrough, openWalkthrough, setContext } from './o
 import { Offers } from './onboarding/offers';
 import { noteOtherExtensions } from './onboarding/otherExtensions';
 import { ServerController } from './server/controller';
+import { ServerMessages } from './server/messages';
 import { RUNNING_OPTIONS, STARTING_OPTIONS } from './server/options';
 import { SECTION } from './settings';
 import { createStatusItems } from './status/items';
@@ -38,14 +39,8 @@ export function activate(context: vscode.ExtensionContext): void {
   const bundles = new Bundles(context.workspaceState);
   const suggestions = new Suggestions(status, log);
   const failures = new FailedUpdates(context.workspaceState);
-  const controller = new ServerController(
-    bundles,
-    status,
-    suggestions.middleware,
-    failures,
-    context.workspaceState,
-    log,
-  );
+  const controller = new ServerController(bundles, status, suggestions.middleware, context.workspaceState, log);
+  const messages = new ServerMessages(controller, status, failures, context.workspaceState, log);
   const offers = new Offers(context.workspaceState, context.globalState);
   const snooze = new Snooze(controller);
   const pages = new Pages();
@@ -77,6 +72,7 @@ export function activate(context: vscode.ExtensionContext): void {
     controller.onNoExecutable(({ problem, isAsked }) => void offers.tellOfMissingExecutable(problem, isAsked)),
     controller.onFoundExecutable((executable) => void offers.tellOfExecutable(executable)),
     controller.onGaveUp(() => void offers.tellOfCrashes()),
+    controller.onMessage((message) => void messages.show(message)),
     watchBundles(bundles, () => void controller.restartForNewBundle('the bundle on disk has changed')),
     vscode.workspace.onDidOpenTextDocument((document) => void bundles.lookFrom(document)),
     bundles.onDidFindBelow(() => void controller.noteOpened()),
@@ -120,8 +116,11 @@ export function activate(context: vscode.ExtensionContext): void {
     on('explainLast', () => explainLast(controller, status, suggestions.last, pages)),
     on('openReport', (repository) => openReport(status, repository)),
     on('showStatistics', () => showStatistics(controller, status, pages)),
-    on('restart', () => controller.restartAsAsked()),
-    on('trustBundle', () => controller.trustUntrusted()),
+    on('restart', () => {
+      messages.forget();
+      return controller.restartAsAsked();
+    }),
+    on('trustBundle', () => messages.trustUntrusted()),
     on('showLogs', () => {
       log.show(true);
     }),

@@ -1,7 +1,6 @@
 import * as path from 'node:path';
 import { beforeEach, expect, test, vi } from 'vitest';
 
-import { FailedUpdates } from '../src/build/due';
 import { ServerController } from '../src/server/controller';
 import type { LaunchSettings } from '../src/server/launch';
 import type { ServerStatus } from '../src/server/protocol';
@@ -9,7 +8,6 @@ import { StatusModel } from '../src/status/model';
 import { makeMemory, SILENT } from './doubles';
 
 interface Around {
-  warnings: string[];
   settings: Record<string, unknown>;
   found: object;
   probe: object;
@@ -26,7 +24,6 @@ interface Around {
 }
 
 const around = vi.hoisted((): Around => ({
-  warnings: [],
   settings: {},
   found: {},
   probe: {},
@@ -41,15 +38,10 @@ const around = vi.hoisted((): Around => ({
   end: () => undefined,
   tell: () => undefined,
 }));
-vi.mock('../src/bundle/trust', async (original) => ({
-  ...(await original<object>()),
-  trustBundle: () => Promise.resolve(),
-}));
 
 vi.mock('vscode', async () => ({
   EventEmitter: (await import('./doubles.js')).Emitter,
   Uri: { file: (path: string) => path },
-  window: { showWarningMessage: (text: string) => Promise.resolve(void around.warnings.push(text)) },
   workspace: {
     isTrusted: true,
     getConfiguration: () => ({
@@ -112,34 +104,20 @@ vi.mock('../src/server/launch.js', () => ({
 }));
 
 const EXECUTABLE = { command: '/bin/submodel', version: '0.1.0', source: 'PATH' };
-const COMMAND = 'submodel update /a';
-const STATUS: ServerStatus = {
-  bundles: [
-    {
-      workspaceFolder: '/a',
-      build: 'b0',
-      drift: { files: 10, changed: 3, added: 0, removed: 0, share: 0.3, isStale: true, command: COMMAND },
-    },
-  ],
-};
-
 let served: object[];
 let memory: ReturnType<typeof makeMemory>;
-let failures: FailedUpdates;
 let status: StatusModel;
 let controller: ServerController;
 
 beforeEach(() => {
   memory = makeMemory();
-  failures = new FailedUpdates(memory);
   Object.assign(around, {
-    warnings: [],
     settings: {},
     found: { executable: EXECUTABLE },
     probe: { version: EXECUTABLE.version },
     launched: [],
     mayActivate: [],
-    status: STATUS,
+    status: {},
     isEnding: false,
     isStill: false,
     isHanging: false,
@@ -159,14 +137,7 @@ function openWindow(): void {
     olderOnDisk: () => Promise.resolve(['/a/.submodel/previous/0']),
   } as never;
   status = new StatusModel();
-  controller = new ServerController(bundles, status, undefined as never, failures, memory as never, SILENT);
-}
-
-/** Let the newest server say something. */
-async function say(message: string): Promise<void> {
-  const { onMessage } = around.launched.at(-1) as LaunchSettings;
-  onMessage(message, true);
-  await new Promise((resolve) => setTimeout(resolve, 0));
+  controller = new ServerController(bundles, status, undefined as never, memory as never, SILENT);
 }
 
 test('who looks for the program without a bundle hears what was found', async () => {
@@ -188,27 +159,6 @@ test('the Python extension may be activated if there is something to serve, or s
   await controller.restart('b');
   await controller.restartAsAsked();
   expect(around.mayActivate).toEqual([true, false, true]);
-});
-
-test('a message is shown once, and again after a restart by the user', async () => {
-  for (const restart of [() => controller.restart('a'), () => controller.restart('b')]) {
-    await restart();
-    await say('It is damaged. Then run the command submodel.reload.');
-  }
-  expect(around.warnings).toEqual(['It is damaged. Then run the command "submodel: Restart the Server".']);
-  await controller.restartAsAsked();
-  await say('It is damaged. Then run the command submodel.reload.');
-  expect(around.warnings).toHaveLength(2);
-});
-
-test('a message about a bundle is news once that bundle was trusted', async () => {
-  const text = 'The bundle /a/.submodel/bundle was not built by this account.';
-  await controller.restart('a');
-  await say(text);
-  status.update({ untrusted: { folder: '/a/.submodel/bundle', build: 'b0' } });
-  await controller.trustUntrusted();
-  await say(text); // another account has replaced it
-  expect(around.warnings).toEqual([text, text]);
 });
 
 test('what a server has sent before it died changes nothing', async () => {
@@ -246,35 +196,13 @@ test('a snooze holds after the window was reloaded, until it is over or ended', 
   expect([status.snapshot.snoozedUntil, around.asked]).toEqual([undefined, ['submodel.snooze']]);
 });
 
-test('with automatic updates, drift is a message once such an update has failed', async () => {
-  around.settings = { 'update.automatic': true };
+test('what the server says to the user is passed on, and is no problem of the server', async () => {
+  const heard: unknown[] = [];
+  controller.onMessage((message) => heard.push(message));
   await controller.restart('a');
-  await say(`3 of 10 files have changed; run \`${COMMAND}\`.`);
-  expect(around.warnings).toEqual([]);
-  await failures.note({ repository: '/a', build: 'b0' }, 'no memory');
-  await controller.restart('b');
-  await say(`3 of 10 files have changed; run \`${COMMAND}\`.`);
-  expect(around.warnings).toHaveLength(1);
-});
-
-test('drift is shown once a build in all windows, and again after a restart by the user', async () => {
-  for (const files of [10, 11]) {
-    openWindow();
-    await controller.restart('the window has opened');
-    await say(`3 of ${files} files have changed; run \`${COMMAND}\`.`);
-  }
-  expect(around.warnings).toHaveLength(1);
-  around.status = { bundles: [{ ...STATUS.bundles?.[0], build: 'b1' }] };
-  await say(`4 of 11 files have changed; run \`${COMMAND}\`.`);
-  expect(around.warnings).toHaveLength(2);
-  await controller.restartAsAsked();
-  await say(`4 of 11 files have changed; run \`${COMMAND}\`.`);
-  expect(around.warnings).toHaveLength(3);
-});
-
-test('a warning is no problem of the server', async () => {
-  await controller.restart('a');
-  await say(`3 of 10 files have changed; run \`${COMMAND}\`.`);
+  const { onMessage } = around.launched.at(-1) as LaunchSettings;
+  onMessage('3 of 10 files have changed.', true);
+  expect(heard).toEqual([{ text: '3 of 10 files have changed.', isProblem: true }]);
   expect(status.snapshot.problem).toBeUndefined();
 });
 

@@ -34,6 +34,7 @@ vi.mock('../src/server/controller', () => ({
     readonly onNoExecutable = (): void => undefined;
     readonly onFoundExecutable = (): void => undefined;
     readonly onGaveUp = (): void => undefined;
+    readonly onMessage = (): void => undefined;
     readonly restart = (): void => void around.done.push('restart');
     readonly followOptions = (): void => void around.done.push('follow');
   },
@@ -53,6 +54,7 @@ vi.mock('../src/logger', () => idle('createLogger'));
 vi.mock('../src/onboarding/context', () => idle('followState', 'followWalkthrough', 'openWalkthrough', 'setContext'));
 vi.mock('../src/onboarding/offers', () => idle('Offers'));
 vi.mock('../src/onboarding/otherExtensions', () => idle('noteOtherExtensions'));
+vi.mock('../src/server/messages', () => idle('ServerMessages'));
 vi.mock('../src/status/items', () => idle('createStatusItems'));
 vi.mock('../src/status/menu', () => idle('showMenu'));
 vi.mock('../src/status/model', () => idle('StatusModel'));

@@ -4,24 +4,14 @@ import * as path from 'node:path';
 import * as vscode from 'vscode';
 import type { LanguageClient, Middleware } from 'vscode-languageclient/node';
 
-import type { FailedUpdates } from '../build/due';
 import { MANIFEST } from '../bundle/bundles';
 import type { Bundles } from '../bundle/choice';
 import type { BundleFacts } from '../bundle/manifest';
-import { trustBundle, type UntrustedBundle, untrustedIn } from '../bundle/trust';
 import { type Executable, findExecutable } from '../executable/find';
 import { probeVersion } from '../executable/probe';
 import { type Logger, messageOf } from '../logger';
-import { plain } from '../plainText';
 import { JobQueue } from '../queue';
-import {
-  isEnabledFor,
-  isEnabledSomewhere,
-  readRunningOptions,
-  readServerOptions,
-  readSettings,
-  SECTION,
-} from '../settings';
+import { isEnabledSomewhere, readRunningOptions, readServerOptions, readSettings, SECTION } from '../settings';
 import type { StatusModel } from '../status/model';
 import { within } from '../timeLimit';
 import { CrashPolicy } from './crashes';
@@ -38,25 +28,25 @@ import {
   SNOOZE_COMMAND,
   STATUS_METHOD,
 } from './protocol';
-import { type Drifted, driftedIn, toPaletteWords, toSnapshot } from './serverStatus';
+import { toSnapshot } from './serverStatus';
 
 const ANSWER_MS = 10_000; // a server that stands still must not hold up the jobs behind, such as its restart
 const [RESTART, STOP] = ['restart', 'stop']; // jobs
 const SNOOZED_UNTIL = 'snoozedUntil'; // in milliseconds
-const SHOWN_DRIFTS = 'shownDrifts'; // the builds whose drift was shown, by repository
 
 export class ServerController implements vscode.Disposable {
   private readonly queue = new JobQueue();
   private readonly crashes = new CrashPolicy();
-  private readonly reported = new Set<string>();
   private readonly noBundle = new vscode.EventEmitter<void>();
   private readonly noExecutable = new vscode.EventEmitter<{ readonly problem: string; readonly isAsked: boolean }>();
   private readonly foundExecutable = new vscode.EventEmitter<Executable>();
   private readonly gaveUp = new vscode.EventEmitter<void>();
+  private readonly message = new vscode.EventEmitter<{ readonly text: string; readonly isProblem: boolean }>();
   readonly onNoBundle = this.noBundle.event;
   readonly onNoExecutable = this.noExecutable.event;
   readonly onFoundExecutable = this.foundExecutable.event; // that was asked for, while there is no bundle
   readonly onGaveUp = this.gaveUp.event;
+  readonly onMessage = this.message.event; // of the server to the user
   private current: RunningServer | undefined;
   private timer: NodeJS.Timeout | undefined;
   private died: Executable | undefined; // what died, to be started again
@@ -68,7 +58,6 @@ export class ServerController implements vscode.Disposable {
     private readonly bundles: Bundles,
     private readonly status: StatusModel,
     private readonly inlineCompletions: NonNullable<Middleware['provideInlineCompletionItems']>,
-    private readonly failures: FailedUpdates,
     private readonly memory: vscode.Memento, // of the workspace
     private readonly log: Logger,
   ) {
@@ -90,10 +79,8 @@ export class ServerController implements vscode.Disposable {
     return this.queue.pushOnce(RESTART, () => this.startAnew(reason));
   }
 
-  /** As `restart`, for a user: messages that were shown are shown again, and what is missing is named. */
+  /** As `restart`, for a user: what is missing is named. */
   restartAsAsked(): Promise<void> {
-    this.reported.clear();
-    void this.memory.update(SHOWN_DRIFTS, undefined);
     this.isAsked = true;
     return this.restart('it was asked for');
   }
@@ -210,6 +197,7 @@ export class ServerController implements vscode.Disposable {
     this.noExecutable.dispose();
     this.foundExecutable.dispose();
     this.gaveUp.dispose();
+    this.message.dispose();
   }
 
   private async startAnew(reason: string): Promise<void> {
@@ -358,80 +346,9 @@ export class ServerController implements vscode.Disposable {
       middleware: { provideInlineCompletionItems: this.inlineCompletions },
       repositoriesBelow: isServingOwn ? await this.bundles.repositoriesBelow() : [],
       onMessage: (text, isProblem) => {
-        this.tell(text, isProblem, executable);
+        this.message.fire({ text, isProblem });
       },
     };
-  }
-
-  /** Show a message of the server to the user: each message once, however often the server restarts. */
-  private tell(message: string, isProblem: boolean, executable: Executable): void {
-    const text = toPaletteWords(message);
-    this.log.info(`The server says: ${text}`);
-    if (this.reported.has(text)) {
-      return;
-    }
-    this.reported.add(text);
-    void (isProblem ? this.warn(text, executable) : vscode.window.showInformationMessage(plain(text)));
-  }
-
-  /** Shows a warning. If it names `submodel trust`, or an update or a build against drift, a button runs that. */
-  private async warn(text: string, { command }: Executable): Promise<void> {
-    const status = text.includes('`submodel ') ? await this.readStatus() : undefined;
-    const bundle = untrustedIn(text, status?.bundles ?? []);
-    const drifted = driftedIn(text, status?.bundles ?? []);
-    if (drifted && !isEnabledFor(vscode.Uri.file(drifted.repository))) {
-      return;
-    }
-    if (drifted?.task === 'update' && readSettings().updateAutomatically && !this.failures.has(drifted)) {
-      this.reported.delete(text); // nobody need do anything, until the update has failed
-      return;
-    }
-    if (drifted && !(await this.isFirstDrift(drifted))) {
-      return;
-    }
-    const button = bundle ? 'Trust This Bundle' : drifted && (drifted.task === 'update' ? 'Update' : 'Build');
-    const answer = await vscode.window.showWarningMessage(plain(text), ...(button ? [button] : []));
-    if (answer === undefined) {
-      return;
-    }
-    if (!bundle) {
-      await vscode.commands.executeCommand(`submodel.${drifted?.task ?? 'build'}`, drifted?.repository);
-      return;
-    }
-    await this.trust(command, bundle);
-  }
-
-  /** Whether no window has shown the drift from this build yet; from now on one has. The number of files grows daily. */
-  private async isFirstDrift({ repository, build }: Drifted): Promise<boolean> {
-    const shown = this.memory.get<Readonly<Record<string, string>>>(SHOWN_DRIFTS) ?? {};
-    if (build === undefined || shown[repository] === build) {
-      return build === undefined;
-    }
-    await this.memory.update(SHOWN_DRIFTS, { ...shown, [repository]: build });
-    return true;
-  }
-
-  /** Trust the bundle that is served nowhere since another account has built it. */
-  async trustUntrusted(): Promise<void> {
-    const { executable, untrusted } = this.status.snapshot;
-    if (executable !== undefined && untrusted) {
-      await this.trust(executable, untrusted);
-    }
-  }
-
-  private async trust(command: string, bundle: UntrustedBundle): Promise<void> {
-    try {
-      await trustBundle(command, bundle);
-    } catch (error) {
-      void vscode.window.showErrorMessage(plain(messageOf(error)));
-      return;
-    }
-    for (const text of this.reported) {
-      if (text.includes(bundle.folder)) {
-        this.reported.delete(text); // the same words about a later build are news
-      }
-    }
-    await this.restart(`the bundle ${bundle.folder} is trusted`);
   }
 
   private noteDeath(executable: Executable, how: string, livedMs: number): void {
