@@ -3,6 +3,7 @@
 import * as path from 'node:path';
 import * as vscode from 'vscode';
 
+import { SECTION } from '../settings';
 import { type Bundles, workspaceFolders } from './choice';
 
 const SETTLING_MS = 1_000; // replacing a folder fires events for many files
@@ -46,20 +47,29 @@ export function watchBundles(bundles: Bundles, listener: () => void): vscode.Dis
       );
     }
   };
-  let isOver = false;
+  let elsewhere: readonly string[] = [];
+  let searches = 0;
   const watchAll = async (): Promise<void> => {
-    watch(workspaceFolders(), []); // at once: a bundle may appear while the other folders are searched
-    const others = await bundles.repositoriesElsewhere();
-    if (!isOver) {
-      watch(workspaceFolders(), others);
-    }
+    watch(workspaceFolders(), elsewhere); // at once: a bundle may appear while the other folders are searched
+    searches += 1;
+    const search = searches;
+    const found = await bundles.repositoriesElsewhere();
+    if (search === searches) {
+      elsewhere = found;
+      watch(workspaceFolders(), elsewhere);
+    } // else a newer one has begun, or all is over
   };
   void watchAll();
   return vscode.Disposable.from(
     vscode.workspace.onDidChangeWorkspaceFolders(() => void watchAll()),
+    vscode.workspace.onDidChangeConfiguration((event) => {
+      if (event.affectsConfiguration(`${SECTION}.enabled`)) {
+        void watchAll(); // only bundles of folders with suggestions are searched
+      }
+    }),
     bundles.onDidFindBelow(() => void watchAll()),
     new vscode.Disposable(() => {
-      isOver = true;
+      searches += 1;
       clearTimeout(timer);
       watch([], []);
     }),
