@@ -56,7 +56,6 @@ export function activate(context: vscode.ExtensionContext): void {
     status,
     bundles,
     controller,
-    builds,
     new AutomaticUpdates(builds, controller, failures, log),
     pages,
     createStatusItems(status),

@@ -19,8 +19,14 @@ interface Provider {
 }
 
 const registered = vi.hoisted((): { provider?: Provider } => ({}));
-const around = vi.hoisted(() => ({ folder: '/a', found: {}, terminals: [] as unknown[][] }));
+const around = vi.hoisted(() => ({ folder: '/a', found: {}, terminals: [] as unknown[][], isOver: false }));
 vi.mock('vscode', async () => ({
+  Disposable: class {
+    constructor(readonly dispose: () => void) {}
+    static from(...all: readonly { dispose?: () => void }[]): object {
+      return { dispose: () => all.forEach((one) => one.dispose?.()) };
+    }
+  },
   EventEmitter: (await import('./doubles.js')).Emitter,
   CustomExecution: class {
     constructor(readonly open: unknown) {}
@@ -49,6 +55,9 @@ vi.mock('../src/executable/find', () => ({ findExecutable: () => Promise.resolve
 vi.mock('../src/build/terminal', () => ({
   BuildTerminal: function (...args: unknown[]) {
     around.terminals.push(args);
+  },
+  stopAll: () => {
+    around.isOver = true;
   },
 }));
 
@@ -82,6 +91,13 @@ test('a task builds the repository whose bundle is served, else the folder', asy
   ]);
   expect(around.terminals.map(([, args]) => (args as string[])[1])).toEqual([around.folder, root]);
   fs.rmSync(root, { recursive: true });
+});
+
+test('what runs ends with the window, whoever has started it', () => {
+  const tasks = registerTaskProvider({} as never);
+  expect(around.isOver).toBe(false);
+  tasks.dispose();
+  expect(around.isOver).toBe(true);
 });
 
 test('VS Code asks for no problem matcher', () => {

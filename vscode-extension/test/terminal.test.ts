@@ -1,6 +1,6 @@
 import { expect, test, vi } from 'vitest';
 
-import { BuildTerminal } from '../src/build/terminal';
+import { BuildTerminal, stopAll } from '../src/build/terminal';
 
 const written = vi.hoisted(() => vi.fn());
 const http = vi.hoisted((): Record<string, unknown> => ({}));
@@ -33,6 +33,15 @@ testOnPosix('the user stops it by an interrupt', async () => {
   terminal.stop();
   expect(await terminal.exitCode).toBe(130);
   expect(terminal.wasStopped).toBe(true);
+});
+
+testOnPosix('all that run are stopped, and none that has ended', async () => {
+  const ended = run('exit 0');
+  await ended.exitCode;
+  const others = [1, 2].map(() => run('setTimeout(() => undefined, 30_000)', process.execPath, '-e'));
+  stopAll();
+  expect(await Promise.all(others.map(({ exitCode }) => exitCode))).toEqual([130, 130]);
+  expect([ended, ...others].map(({ wasStopped }) => wasStopped)).toEqual([false, true, true]);
 });
 
 testOnPosix('the tail is what the command has printed, not the command', async () => {

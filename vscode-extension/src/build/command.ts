@@ -46,7 +46,7 @@ interface Run {
   ended: Promise<string | undefined>; // why it failed; undefined if it did not
 }
 
-export class BuildCommand implements vscode.Disposable {
+export class BuildCommand {
   private running: Run | undefined;
 
   constructor(
@@ -170,11 +170,6 @@ export class BuildCommand implements vscode.Disposable {
       this.status.update({ building: undefined });
     });
     return run;
-  }
-
-  /** Stop the build as the window closes: it would keep the machine busy unseen. Its finished stages stay. */
-  dispose(): void {
-    this.running?.terminal?.stop();
   }
 
   /** Resolves to why it failed; undefined if it did not. */

@@ -8,7 +8,7 @@ import { type Logger, messageOf } from '../logger';
 import { printable } from '../plainText';
 import { asTexts, readSettings } from '../settings';
 import { taskArguments, type TaskName } from './progress';
-import { BuildTerminal } from './terminal';
+import { BuildTerminal, stopAll } from './terminal';
 
 const TYPE = 'submodel';
 const NAMES: readonly string[] = ['build', 'update'] satisfies TaskName[];
@@ -59,13 +59,14 @@ export async function openTaskTerminal(
   }
 }
 
+/** The tasks, which end with the window, as does an update that runs by itself. */
 export function registerTaskProvider(log: Logger): vscode.Disposable {
   const make = (folder: vscode.WorkspaceFolder, definition: vscode.TaskDefinition): vscode.Task =>
     createTask(folder, definition, async () => {
       const repository = await findRepository(folder.uri.fsPath); // whose bundle is served
       return openTaskTerminal(repository ?? folder.uri.fsPath, definition, log);
     });
-  return vscode.tasks.registerTaskProvider(TYPE, {
+  const provider = vscode.tasks.registerTaskProvider(TYPE, {
     provideTasks: () =>
       (vscode.workspace.workspaceFolders ?? [])
         .filter((folder) => folder.uri.scheme === 'file')
@@ -75,6 +76,7 @@ export function registerTaskProvider(log: Logger): vscode.Disposable {
         ? make(task.scope, task.definition)
         : undefined,
   });
+  return vscode.Disposable.from(provider, new vscode.Disposable(stopAll));
 }
 
 /** A terminal that says why nothing runs. */

@@ -17,6 +17,8 @@ const PATIENCE_MS = 15_000; // a stage notices an interrupt at its next step
 const TAIL = 4_000; // characters kept for the message about a failure
 const CLEAR_LINE = '\r\u001b[2K'; // overwrites the line of a running stage
 
+const running = new Set<BuildTerminal>(); // whoever has started them
+
 export class BuildTerminal implements vscode.Pseudoterminal {
   private readonly written = new vscode.EventEmitter<string>();
   private readonly closed = new vscode.EventEmitter<number>();
@@ -85,6 +87,7 @@ export class BuildTerminal implements vscode.Pseudoterminal {
       },
     });
     this.child = child;
+    running.add(this);
     if (child.pid) {
       giveWay(child.pid);
     }
@@ -174,9 +177,17 @@ export class BuildTerminal implements vscode.Pseudoterminal {
   }
 
   private finish(code: number): void {
+    running.delete(this);
     this.settle(code);
     this.closed.fire(code);
   }
+}
+
+/** Stop all as the window closes: they would keep the machine busy unseen. Their finished stages stay. */
+export function stopAll(): void {
+  running.forEach((terminal) => {
+    terminal.stop();
+  });
 }
 
 function signal(pid: number, name: 'SIGINT' | 'SIGKILL'): void {
