@@ -12,6 +12,10 @@ vi.mock('vscode', async () => ({
       around.shown.push(args);
       return Promise.resolve(args[1]);
     },
+    showWarningMessage: (...args: unknown[]) => {
+      around.shown.push(args);
+      return Promise.resolve(args[1]);
+    },
   },
 }));
 
@@ -29,4 +33,48 @@ test('without a server, the state is shown, with a button that helps', async () 
   status.update({ phase: 'starting', problem: undefined });
   await explainLast({} as never, status, undefined, {} as never);
   expect(around.shown[1]).toEqual(["submodel can't answer: starting the server."]);
+});
+
+/** A controller whose server answers each request so. */
+function answering(answer: () => Promise<unknown>): never {
+  return { client: { sendRequest: answer } } as never;
+}
+
+test('a server that stands still is told of, with a button that helps', async () => {
+  vi.useFakeTimers();
+  try {
+    const status = new StatusModel();
+    const explaining = explainLast(
+      answering(() => new Promise(() => undefined)),
+      status,
+      undefined,
+      {} as never,
+    );
+    await vi.advanceTimersByTimeAsync(10_000);
+    await explaining;
+  } finally {
+    vi.useRealTimers();
+  }
+  expect(around.shown).toEqual([['The server has not answered within 10 s.', 'Restart the Server']]);
+  expect(around.executed).toEqual(['submodel.restart']);
+});
+
+test('a server that does not know the question is told of, and one that has no answer yet is not', async () => {
+  const unknown = Object.assign(new Error('unknown'), { code: -32601 });
+  await explainLast(
+    answering(() => Promise.reject(unknown)),
+    new StatusModel(),
+    undefined,
+    {} as never,
+  );
+  expect(around.shown).toEqual([['This version of submodel does not support explain. Update submodel.']]);
+  const pages: string[] = [];
+  const show = (_title: string, text: string): void => void pages.push(text);
+  await explainLast(
+    answering(() => Promise.resolve({ decisions: [] })),
+    new StatusModel(),
+    undefined,
+    { show } as never,
+  );
+  expect(pages[0]).toContain('no suggestion was requested yet');
 });

@@ -18,6 +18,7 @@ import { CrashPolicy } from './crashes';
 import type { LaunchSettings, RunningServer } from './launch';
 import { toServerOptions } from './options';
 import {
+  ANSWER_MS,
   CHANGED_FILES_METHOD,
   CHANGED_OPTIONS_METHOD,
   executeIfKnown,
@@ -30,7 +31,6 @@ import {
 } from './protocol';
 import { toSnapshot } from './serverStatus';
 
-const ANSWER_MS = 10_000; // a server that stands still must not hold up the jobs behind, such as its restart
 const [RESTART, STOP] = ['restart', 'stop']; // jobs
 const SNOOZED_UNTIL = 'snoozedUntil'; // in milliseconds
 

@@ -14,6 +14,8 @@ export const STATISTICS_COMMAND = 'submodel.statistics';
 export const SNOOZE_COMMAND = 'submodel.snooze';
 export const RESUME_COMMAND = 'submodel.resume';
 
+export const ANSWER_MS = 10_000; // a server that stands still must hold up neither a user nor the jobs behind, such as its restart
+
 const METHOD_NOT_FOUND = -32601;
 
 export type ServedBundle = Partial<documents.ServedBundle>;

@@ -6,10 +6,11 @@ import { refusalFor, type Suggestions } from '../completion/suggestions';
 import { messageOf } from '../logger';
 import { plain } from '../plainText';
 import type { ServerController } from '../server/controller';
-import { executeIfKnown, EXPLAIN_METHOD, requestIfKnown, STATISTICS_COMMAND } from '../server/protocol';
+import { ANSWER_MS, executeIfKnown, EXPLAIN_METHOD, requestIfKnown, STATISTICS_COMMAND } from '../server/protocol';
 import { findRemedy } from '../status/menu';
 import type { StatusModel } from '../status/model';
 import { describe, type Snapshot } from '../status/state';
+import { within } from '../timeLimit';
 import { arrangeDecision, arrangeStatistics, toMarkdown } from './outline';
 import { type Pages, SCHEME } from './pages';
 
@@ -66,7 +67,13 @@ async function show(
     return;
   }
   try {
-    const answer = await ask(client);
+    const asking = ask(client).then((answer) => ({ answer }));
+    const answered = await within(asking, ANSWER_MS);
+    if (!answered) {
+      await tellStanding();
+      return;
+    }
+    const { answer } = answered;
     if (answer === undefined) {
       void vscode.window.showInformationMessage(
         plain(`This version of submodel does not support ${what}. Update submodel.`),
@@ -76,6 +83,14 @@ async function show(
     await pages.show(title, toMarkdown(title, answer));
   } catch (error) {
     void vscode.window.showWarningMessage(plain(`submodel: ${messageOf(error)}`));
+  }
+}
+
+async function tellStanding(): Promise<void> {
+  const restart = 'Restart the Server';
+  const text = `The server has not answered within ${ANSWER_MS / 1000} s.`;
+  if ((await vscode.window.showWarningMessage(plain(text), restart)) === restart) {
+    await vscode.commands.executeCommand('submodel.restart');
   }
 }
 
