@@ -117,6 +117,16 @@ test('a bundle that an opened file brings is reported once', async () => {
   expect(found).toHaveBeenCalledOnce();
 });
 
+test("a folder's own bundle is not one below it, however the folder is written", async () => {
+  const bundles = new Bundles({ get: () => undefined } as never);
+  build('.');
+  workspace.workspaceFolders = [{ uri: { scheme: 'file', fsPath: root + path.sep } }]; // on Windows also in another case
+  await bundles.lookFrom(open('a.py'));
+  expect(found).not.toHaveBeenCalled();
+  expect(await bundles.repositoriesBelow()).toEqual([]);
+  expect(await bundles.repositoriesElsewhere()).toEqual([]);
+});
+
 test('nothing is read of a folder whose suggestions are off', async () => {
   const bundles = new Bundles({ get: () => undefined } as never);
   const [on, off] = [build('on'), build('off')];

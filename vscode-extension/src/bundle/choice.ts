@@ -13,6 +13,7 @@ import {
   isAtOrBelow,
   isFolder,
   isOnShare,
+  isSameFolder,
   listPrevious,
   OWN_BUNDLE,
   readBundle,
@@ -194,7 +195,7 @@ export class Bundles {
     const folders = workspaceFolders();
     const roots = await Promise.all(folders.map((folder) => findGitRoot(folder)));
     const found = new Set([...(await this.repositories()), ...roots.filter((root) => root !== undefined)]);
-    return [...found].filter((folder) => !folders.includes(folder));
+    return [...found].filter((folder) => !isOneOf(folders, folder));
   }
 }
 
@@ -240,7 +241,11 @@ function isOn(folder: string): boolean {
 }
 
 function isBelowOneOf(folders: readonly string[], one: string): boolean {
-  return !folders.includes(one) && folders.some((folder) => isAtOrBelow(one, folder));
+  return !isOneOf(folders, one) && folders.some((folder) => isAtOrBelow(one, folder));
+}
+
+function isOneOf(folders: readonly string[], one: string): boolean {
+  return folders.some((folder) => isSameFolder(folder, one));
 }
 
 /** Their paths; those that are not on disk have none. */
