@@ -49,7 +49,7 @@ function build(name: string, report = `of ${name}`): string {
   if (report) {
     fs.writeFileSync(path.join(repository, '.submodel', 'report.html'), report);
   }
-  around.folders.push({ uri: { fsPath: repository } });
+  around.folders.push({ uri: { scheme: 'file', fsPath: repository } });
   return repository;
 }
 
@@ -64,5 +64,12 @@ test("the report is that of the named repository, else of the active editor's, e
   await openReport(status, served);
   expect(around.shown).toMatch(/of served$/);
   await openReport(status, unscored);
+  expect(around.shown).toMatch(/^There is no report yet/);
+});
+
+test('a folder that is not on disk has no report, whatever lies at its path here', async () => {
+  const fsPath = build('a');
+  around.folders = [{ uri: { scheme: 'vscode-vfs', fsPath } }];
+  await openReport({ snapshot: { bundles: [] } } as never);
   expect(around.shown).toMatch(/^There is no report yet/);
 });

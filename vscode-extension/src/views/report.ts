@@ -5,6 +5,7 @@ import * as path from 'node:path';
 import * as vscode from 'vscode';
 
 import { findRepository, OWN_BUNDLE, readBounded } from '../bundle/bundles';
+import { workspaceFolders } from '../bundle/choice';
 import { plain } from '../plainText';
 import type { StatusModel } from '../status/model';
 import { withPolicy } from './policy';
@@ -33,7 +34,7 @@ export async function openReport(status: StatusModel, named?: unknown): Promise<
 }
 
 async function listRepositories(status: StatusModel): Promise<string[]> {
-  const folders = (vscode.workspace.workspaceFolders ?? []).map((folder) => folder.uri.fsPath);
+  const folders = workspaceFolders();
   const [served] = status.snapshot.bundles;
   if (served?.folder.endsWith(OWN_BUNDLE)) {
     folders.unshift(path.resolve(served.folder, '..', '..'));
