@@ -103,8 +103,8 @@ export function activate(context: vscode.ExtensionContext): void {
     on('update', (repository) => builds.run('update', repository)),
     on('stopBuild', () => builds.stop()),
     on('chooseBundle', async () => {
-      const older = await controller.olderBundles();
-      return (await bundles.choose(older)) && controller.restart('another bundle was picked');
+      const hasChanged = await bundles.choose(controller.olderBundles());
+      return hasChanged && controller.restart('another bundle was picked');
     }),
     on('toggle', toggleEnabled),
     on('toggleLanguage', toggleLanguage),

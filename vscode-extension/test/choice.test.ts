@@ -85,7 +85,7 @@ test('who picks a bundle in a window of several repositories reads that it serve
   ] as const) {
     build(name);
     folders.push({ uri: { scheme: 'file', fsPath: path.join(root, name) } });
-    await bundles.choose([]);
+    await bundles.choose(Promise.resolve([]));
     expect(showQuickPick.mock.lastCall?.[1]).toMatchObject({ placeHolder: expect.stringContaining(words) as string });
   }
 });
@@ -138,7 +138,19 @@ test('nothing is read of a folder whose suggestions are off', async () => {
 
 test('a bundle that was picked from elsewhere is listed, with the mark', async () => {
   const other = path.join(build('other'), OWN_BUNDLE);
-  await new Bundles({ get: () => other } as never).choose([]);
+  await new Bundles({ get: () => other } as never).choose(Promise.resolve([]));
   const items = (await (showQuickPick.mock.lastCall?.[0] as Promise<object[]>)) as { label: string; detail?: string }[];
   expect(items.filter(({ label }) => label.startsWith('$(check)')).map(({ detail }) => detail)).toEqual([other]);
+});
+
+test('the choice is shown at once, and the older bundles once the server has named them', async () => {
+  let name: (older: string[]) => void = () => undefined;
+  const choosing = new Bundles({ get: () => undefined } as never).choose(new Promise((resolve) => (name = resolve)));
+  showQuickPick.mockClear();
+  await vi.waitFor(() => {
+    expect(showQuickPick).toHaveBeenCalledOnce();
+  });
+  name([path.join(build('older'), OWN_BUNDLE)]);
+  expect(await (showQuickPick.mock.lastCall?.[0] as Promise<object[]>)).toHaveLength(3);
+  expect(await choosing).toBe(false);
 });

@@ -82,7 +82,7 @@ export class Bundles {
   }
 
   /** Let the user pick the workspace's bundle, an older one or another folder; return whether the choice changed. */
-  async choose(older: readonly string[]): Promise<boolean> {
+  async choose(older: Promise<readonly string[]>): Promise<boolean> {
     if (readSettings().bundle) {
       const open = 'Open Settings';
       const answer = await vscode.window.showInformationMessage('The setting submodel.bundle names the bundle.', open);
@@ -125,7 +125,7 @@ export class Bundles {
   }
 
   private async list(
-    older: readonly string[],
+    older: Promise<readonly string[]>,
     repositories: readonly string[],
   ): Promise<(vscode.QuickPickItem & { readonly folder: string | undefined })[]> {
     const picked = this.picked();
@@ -139,7 +139,7 @@ export class Bundles {
           : repositories.map((folder) => path.join(folder, OWN_BUNDLE)).join(', '),
       folder: undefined,
     });
-    const read = await Promise.all(older.map((folder) => readBundle(folder)));
+    const read = await Promise.all((await older).map((folder) => readBundle(folder)));
     for (const kept of read.filter((bundle) => bundle !== undefined)) {
       items.push({
         label: `${mark(kept.folder)}$(history) Built ${kept.builtAt.toLocaleString()}`,
