@@ -88,13 +88,21 @@ def test_rows_are_shared_by_projections_of_the_same_input() -> None:
     assert [node.op_type for node in tape.nodes].count("QuantizeLinear") == 1
 
 
-def test_embedding_gathers_from_the_heads_matrix() -> None:
+def test_an_embedding_is_gathered_by_rows_of_the_heads_codes() -> None:
+    """A column of the head's codes is the same numbers, but each of them lies in another page."""
     rng = np.random.default_rng(1)
     table = rng.normal(size=(30, 16)).astype(np.float32)
-    ids = np.array([[3, 29, 0, 3]], np.int64)
+    table[5] = 0
+    ids = np.array([[3, 29, 0, 5, 3]], np.int64)
     found = run(Int8Matrices, lambda m, v: m.embed(v, matrix_of(table), shares_head=True), ids)
-    assert found.shape == (1, 4, 16)
+    scales = column_scales(table)
+    codes = column_codes(table, scales)  # (hidden, vocabulary)
+    np.testing.assert_array_equal(found[0], codes[:, ids[0]].T.astype(np.float32) * scales[ids[0], None])
     np.testing.assert_allclose(found[0], table[ids[0]], atol=np.abs(table).max() / 127 / 2 + 1e-6)
+    tape = Tape()
+    Int8Matrices(tape).embed(ir.val("ids", ir.DataType.INT64, [1, 4]), matrix_of(table), shares_head=True)
+    assert [node.op_type for node in tape.nodes] == ["Gather", "Cast", "Gather", "Unsqueeze", "Mul"]
+    assert all(node.attributes.get_int("axis", 0) == 0 for node in tape.nodes)
 
 
 @given(arrays(np.float32, (5, 7), elements=st.floats(-1e4, 1e4, width=32)))
