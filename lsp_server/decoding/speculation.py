@@ -19,6 +19,7 @@ from contract.bundle.drafts import RUNS, DraftIndex
 
 ANSWERS = 8  # that are remembered
 MAX_DRAFT = 12  # tokens; a longer step costs more than its last tokens bring
+MOST_TIMES = 2  # the expected time; a step that takes longer counts as one of that
 Source = tuple[str, int]  # where the draft was found, and the length of the run that led there
 
 
@@ -38,7 +39,9 @@ class StepCosts:
     """Time of a step over k tokens, as a straight line through what was measured; old steps are forgotten slowly.
 
     Before the first steps, a further token is taken to cost a twentieth of a step, as measured on two processors. The
-    first measured step sets the scale.
+    first measured step sets the scale. A step during which the machine stood still (swapping, a paused virtual machine)
+    does not tell what a token costs: it counts as MOST_TIMES the expected time, and a quick step behind slow ones
+    makes all of those quicker.
     """
 
     forget: float = 0.98  # weight of the past after each step, so that some fifty steps count
@@ -51,6 +54,10 @@ class StepCosts:
             self._sums = [0.0] * 5
             for known in (1, 5, 9):
                 self._add(known, unit * (1 + 0.05 * (known - 1)))
+        expected = self.of(tokens)
+        milliseconds = min(milliseconds, MOST_TIMES * expected)
+        if MOST_TIMES * milliseconds < expected:
+            self._sums[3:] = [total * milliseconds / expected for total in self._sums[3:]]
         self._sums = [total * self.forget for total in self._sums]
         self._add(tokens, milliseconds)
 

@@ -116,6 +116,34 @@ def test_costs_are_a_line_through_what_was_seen():
         assert costs.of(tokens) == pytest.approx(8.0 + 0.5 * tokens, rel=0.01)
 
 
+@pytest.mark.parametrize(("place", "tokens"), [(0, 1), (100, 1), (100, 13)])
+def test_one_step_in_which_the_machine_stood_still_changes_little(place, tokens):
+    drafter = Drafter(build_index([[1, 2, 3, 4, *range(50, 70)]]))
+
+    def drafted():
+        return len(drafter.propose([1, 2, 3, 4], 12).tokens)
+
+    rng, usual = random.Random(0), StepCosts()
+    for step in range(200):
+        if step == place:
+            drafter.costs.observe(tokens, 1000.0)
+        for costs in (usual, drafter.costs):
+            costs.observe(known := rng.choice((1, 1, 1, 5, 9)), 20.0 + 1.0 * (known - 1))
+        if step >= max(place, 10):
+            assert 4 <= drafted() <= 8
+    for known in (1, 12):
+        assert drafter.costs.of(known) == pytest.approx(usual.of(known), rel=0.1)
+
+
+def test_costs_follow_a_machine_that_becomes_slower_or_faster():
+    costs = StepCosts()
+    for factor in (1, 8, 0.5):
+        for _ in range(60):
+            for tokens in (1, 3, 7):
+                costs.observe(tokens, factor * (20.0 + 1.0 * tokens))
+        assert costs.of(1) == pytest.approx(factor * 21.0, rel=0.1)
+
+
 def test_a_rate_counts_up_to_the_first_wrong_token():
     acceptance = Acceptance()
     before = acceptance.rate(("context", 2))
