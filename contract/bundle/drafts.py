@@ -2,15 +2,15 @@
 
 A bundle's `drafts/` holds `tokens.npy`, all files one after the other with SEPARATOR between them, and for each n of
 RUNS `places-n.npy`, a hash table from runs of n tokens to the place after them. Where a run stands several times, the
-place is the latest of those with the most frequent next token. All are read through a memory map, but for
-Windows, so that a look-up touches a few pages whatever the repository's size; MAX_TOKENS bounds the files.
+place is the latest of those with the most frequent next token. All are read into memory, some
+megabytes: with a memory map, a bundle that is copied over the one that answers would end the process. MAX_TOKENS bounds
+them.
 
 The drafts are the repository's code: who gives a bundle away gives it away too.
 """
 
 from __future__ import annotations
 
-import sys
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -28,6 +28,7 @@ FOLDER = "drafts"
 SEPARATOR = np.uint32(2**32 - 1)  # no token
 RUNS = (4, 2)  # tokens; longest first
 MAX_TOKENS = 4_000_000  # some 400,000 lines; the tables take 64 MB then
+FILES = ("tokens.npy", *(f"places-{run}.npy" for run in RUNS))
 PROBES = 8  # slots that a run may lie in
 _FACTOR = np.uint64(0x9E3779B97F4A7C15)  # 2⁶⁴ over the golden ratio (Knuth, multiplicative hashing)
 _MASK = (1 << 64) - 1
@@ -92,8 +93,8 @@ def write_index(index: DraftIndex, folder: Path) -> None:
 
 
 def open_index(folder: Path) -> DraftIndex | None:
-    """The index of a bundle, memory-mapped; None where it has none. Raises BundleError where a file is not one."""
-    if not (folder / "tokens.npy").is_file():
+    """The index of a bundle; None where it has none, or lacks a file of it. Raises BundleError where one is broken."""
+    if not all((folder / name).is_file() for name in FILES):
         return None
     tokens = _open(folder / "tokens.npy")
     places = {run: _open(folder / f"places-{run}.npy") for run in RUNS}
@@ -108,9 +109,8 @@ def open_index(folder: Path) -> DraftIndex | None:
 
 def _open(path: Path) -> Tokens:
     try:
-        # Windows moves no folder that holds a mapped file, so that no update could replace a bundle that is served.
-        array: Tokens = np.load(path, mmap_mode=None if sys.platform == "win32" else "r", allow_pickle=False)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        array: Tokens = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError, MemoryError, zipfile.BadZipFile) as error:  # it may claim any length
         raise BundleError(f"{path} can't be read ({error}); run `submodel build` again.") from error
     if not isinstance(array, np.ndarray):  # numpy opens archives, too
         raise BundleError(f"{path} is no array; run `submodel build` again.")

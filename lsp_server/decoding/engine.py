@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contract.bundle.bundle import Bundle, lists_file
-from contract.bundle.drafts import FOLDER, open_index
+from contract.bundle.drafts import FILES, FOLDER, open_index
 from contract.errors import first_line
 from contract.prompt import PromptEncoder, PromptFormat
 from lsp_server.decoding.decoder import Decoder
@@ -96,7 +96,8 @@ class Engine:
         if not self.can_heal:
             log.warning("%s is not byte-level, so a begun word is not completed as well.", bundle.tokenizer_path)
         self._control_ids = control_ids(self.encoder.tokenizer) | self.encoder.stop_ids
-        has_drafts = lists_file(bundle, f"{FOLDER}/tokens.npy")  # a file that the manifest doesn't list was not checked
+        # A file that the manifest doesn't list was not checked.
+        has_drafts = all(lists_file(bundle, f"{FOLDER}/{name}") for name in FILES)
         self.drafter: Drafter | None = Drafter(open_index(bundle.folder / FOLDER) if has_drafts else None)
         self.choice = choose_provider(provider, offered_providers(), bundle.graphs)
         decoder = self._open_accelerated(bundle, cache.empty(), threads)

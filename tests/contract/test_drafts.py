@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contract.bundle import drafts
-from contract.bundle.drafts import RUNS, SEPARATOR, build_index, open_index, within_limit, write_index
+from contract.bundle.drafts import FILES, RUNS, SEPARATOR, build_index, open_index, within_limit, write_index
 from contract.errors import BundleError
 
 SEQUENCES = st.lists(st.lists(st.integers(0, 5), max_size=30), max_size=6)
@@ -71,6 +71,31 @@ def test_no_index_and_broken_ones(tmp_path):
         (tmp_path / "places-4.npy").write_bytes(content)
         with pytest.raises(BundleError, match=r"places-4\.npy"):
             open_index(tmp_path)
+
+
+def test_a_file_that_claims_more_than_any_memory_is_refused(tmp_path):
+    write_index(build_index([[1, 2, 3, 4, 5, 6]]), tmp_path)
+    with (tmp_path / "tokens.npy").open("wb") as file:
+        header = {"descr": "<u4", "fortran_order": False, "shape": (1 << 58,)}
+        np.lib.format.write_array_header_1_0(file, header)
+    with pytest.raises(BundleError, match=r"tokens\.npy can't be read"):
+        open_index(tmp_path)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_without_one_of_its_files_there_is_no_index(tmp_path, name):
+    write_index(build_index([[1, 2, 3, 4, 5, 6]]), tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(FILES)
+    (tmp_path / name).unlink()
+    assert open_index(tmp_path) is None
+
+
+def test_an_index_stays_when_its_files_change(tmp_path):
+    write_index(build_index([list(range(100_000))]), tmp_path)
+    index = open_index(tmp_path)
+    for name in FILES:
+        (tmp_path / name).write_bytes(b"")  # as `cp` does at first
+    assert index.propose([5, 6, 7, 8], 2) == (4, [9, 10])
 
 
 def test_places_outside_the_tokens_are_no_match(tmp_path):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,8 @@ from hypothesis import strategies as st
 from onnxruntime.capi.onnxruntime_pybind11_state import RuntimeException
 
 from contract.bundle.bundle import Bundle
+from contract.bundle.drafts import FILES, FOLDER, build_index, write_index
+from contract.documents import FileFacts, Manifest
 from contract.errors import BundleError
 from lsp_server.decoding import kv_cache
 from lsp_server.decoding.engine import Engine, FinishReason, Generation
@@ -371,6 +374,22 @@ def test_logits_behind_a_prompt_are_those_of_the_whole_sequence(engine: Engine, 
     np.testing.assert_allclose(engine.logits_behind(prompt, behind), expected, rtol=1e-3, atol=1e-3)
     with pytest.raises(ServeError, match="2048 positions"):
         engine.logits_behind([0] * (engine.max_positions - 2), [0, 0, 0])
+
+
+@pytest.mark.parametrize("unlisted", [None, *FILES])
+def test_drafts_that_the_manifest_does_not_list_are_not_read(
+    tiny_bundle: Bundle, tmp_path: Path, unlisted: str | None
+) -> None:
+    folder = Path(shutil.copytree(tiny_bundle.folder, tmp_path / "bundle"))
+    write_index(build_index([list(range(100))]), folder / FOLDER)
+    nobody_checks = FileFacts(bytes=0, sha256="")
+    files = {f"{FOLDER}/{name}": nobody_checks for name in FILES if name != unlisted}
+    manifest: Manifest = {**tiny_bundle.manifest, "files": {**tiny_bundle.manifest["files"], **files}}
+    graph = folder / tiny_bundle.model_path.relative_to(tiny_bundle.folder)
+    engine = Engine(replace(tiny_bundle, folder=folder, model_path=graph, manifest=manifest), threads=1)
+    assert engine.drafter is not None
+    draft = engine.drafter.recall([5, 6, 7, 8], 2)
+    assert draft.tokens == (() if unlisted else (9, 10))
 
 
 def test_files_of_the_wrong_kind(tiny_bundle: Bundle, tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ from typing import Any, NoReturn
 import pytest
 
 from contract.bundle.bundle import Bundle, verify_bundle
-from contract.bundle.manifest import read_manifest, write_manifest
+from contract.bundle.drafts import FOLDER, build_index, write_index
+from contract.bundle.manifest import read_manifest, write_manifest, write_manifest_of
 from contract.bundle.trusted_builds import UntrustedError
 from contract.errors import BundleError, SubmodelError
 from lsp_server import completion
@@ -193,8 +194,14 @@ def test_a_bundle_that_is_copied_file_by_file_is_loaded_once_it_is_whole(
 ) -> None:
     """With `cp -r` bundle.json comes first. The model in memory answers meanwhile."""
     folder, now = Path(shutil.copytree(tiny_bundle.folder, tmp_path / "bundle")), 0.0
-    graph = folder / "onnx" / "model.onnx"
-    whole = graph.read_bytes()
+    write_index(build_index([list(range(100))]), folder / FOLDER)
+    kept = {name: value for name, value in read_manifest(folder).items() if name not in ("schema", "files")}
+    write_manifest_of(folder, kept)
+    whole = {path: path.read_bytes() for path in (folder / "onnx" / "model.onnx", *(folder / FOLDER).iterdir())}
+
+    def write(share: float) -> None:
+        for path, content in whole.items():
+            path.write_bytes(content[: int(share * len(content))])
 
     async def follow(service: CompletionService) -> bool:
         nonlocal now
@@ -208,13 +215,13 @@ def test_a_bundle_that_is_copied_file_by_file_is_loaded_once_it_is_whole(
     async def test() -> None:
         nonlocal now
         service = CompletionService(is_named=lambda bundle: True, now=lambda: now)
-        graph.write_bytes(whole if is_loaded else b"")
+        write(1.0 if is_loaded else 0.0)
         with nullcontext() if is_loaded else pytest.raises(BundleError):
             await service.settle(service.load(folder, 1))
         before, old = service.bundles[folder], service._loaded.completers.get(folder)
         write_manifest(folder, {**read_manifest(folder), "learned_sha256": ["0" * 64]})
-        for size in (0, len(whole) // 2):
-            graph.write_bytes(whole[:size])
+        for share in (0.0, 0.5):
+            write(share)
             assert await follow(service), "its files have changed"
             assert not await follow(service), "they have not changed since"
             now += RETRY_S
@@ -225,7 +232,7 @@ def test_a_bundle_that_is_copied_file_by_file_is_loaded_once_it_is_whole(
                 assert await ask(service, TEXT, folder) != ""
             else:
                 assert service.bundles[folder].state is BundleState.FAILED
-        graph.write_bytes(whole)
+        write(1.0)
         assert await follow(service)
         assert service.bundles[folder].state is BundleState.READY
         assert service.build_of(folder) != before.build
