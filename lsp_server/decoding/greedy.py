@@ -59,7 +59,7 @@ class GreedyTokens:
                 draft = self._propose(len(chunk))
             began = time.perf_counter()
             logits = self._decoder.feed([*chunk, *draft.tokens], keep=1 + len(draft.tokens))
-            sizes.observe(len(chunk), time.perf_counter() - began)
+            sizes.observe(len(chunk) + len(draft.tokens), time.perf_counter() - began)
             self.computed += len(chunk)
         while not self._is_stopped():
             before = len(self._context)

@@ -8,6 +8,7 @@ MAX_CHUNK = 512  # tokens; longer ones are slower again
 AHEAD_S = 0.1  # the same for a request that comes while a prompt is read ahead
 MIN_AHEAD = 32  # tokens; smaller chunks take nearly as long
 MIN_OBSERVED = PROMPT_CHUNK // 2  # tokens; shorter chunks show little about longer ones
+MOST_TIMES = 3  # the expected time; a chunk that takes longer, as when the machine stood still, counts as one of that
 REMAINDER = 40  # tokens that are read with the chunk before them: alone they would take as long as all 40
 
 
@@ -17,6 +18,7 @@ class ChunkSize:
     def __init__(self) -> None:
         self.tokens = PROMPT_CHUNK
         self._token_s = CHUNK_S / PROMPT_CHUNK  # running mean; at first a guess
+        self._is_guess = True
 
     def take(self, left: int) -> int:
         """Return how many of `left` tokens are read now: a chunk, or all if hardly more are left."""
@@ -32,7 +34,11 @@ class ChunkSize:
 
     def observe(self, tokens: int, seconds: float) -> None:
         """Take a chunk's time into account, unless it was too short to tell."""
-        if tokens >= MIN_OBSERVED:
-            wanted = min(MAX_CHUNK, max(PROMPT_CHUNK // 2, round(tokens / seconds * CHUNK_S)))
-            self.tokens += round(0.5 * (wanted - self.tokens))
-            self._token_s += 0.5 * (seconds / tokens - self._token_s)
+        if tokens < MIN_OBSERVED:
+            return
+        if not self._is_guess:
+            seconds = min(seconds, MOST_TIMES * self.seconds(tokens))
+        self._is_guess = False
+        wanted = min(MAX_CHUNK, max(PROMPT_CHUNK // 2, round(tokens / seconds * CHUNK_S)))
+        self.tokens += round(0.5 * (wanted - self.tokens))
+        self._token_s += 0.5 * (seconds / tokens - self._token_s)

@@ -237,6 +237,33 @@ def test_chunks_take_as_long_as_a_cancelled_request_may_wait() -> None:
     assert chunk.tokens == pytest.approx(MAX_CHUNK, abs=1)
 
 
+def test_a_chunk_in_which_the_machine_stood_still_changes_little() -> None:
+    chunk = ChunkSize()
+    for _ in range(10):
+        chunk.observe(250, 0.2)
+    chunk.observe(250, 60.0)
+    assert chunk.seconds(1000) == pytest.approx(1.6, rel=0.01), "twice the time, not 150 times"
+    for _ in range(3):
+        chunk.observe(250, 0.2)
+    assert chunk.seconds(1000) == pytest.approx(0.9, rel=0.01)
+    slow = ChunkSize()
+    slow.observe(100, 2.0)  # the first one shows what machine it is
+    assert slow.seconds(100) > 1.0
+
+
+def test_the_draft_that_is_read_with_a_chunk_counts_for_its_time(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    observed: list[int] = []
+    monkeypatch.setattr(engine, "drafter", Oracle([9] * 12))
+    monkeypatch.setattr(engine.decoder, "chunk", ChunkSize())
+    monkeypatch.setattr(engine.decoder.chunk, "observe", lambda tokens, seconds: observed.append(tokens))
+    engine.memory.clear()
+    generation = engine.generate([5 * i % 251 for i in range(PROMPT_CHUNK + 100)], max_new_tokens=1)
+    assert observed == [PROMPT_CHUNK, 100 + 12]
+    assert generation.computed_tokens == PROMPT_CHUNK + 100
+
+
 def test_what_is_left_of_a_prompt_is_no_chunk_of_its_own() -> None:
     chunk = ChunkSize()
     assert [chunk.take(left) for left in (1, 100, 128, 168, 169, 1000)] == [1, 100, 128, 168, 128, 128]
