@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from lsp_server import triggers
 from lsp_server.options import TriggerOptions
 from lsp_server.request import CompletionRequest
 from lsp_server.syntax.grammars import MAX_PARSED_CHARS
@@ -148,6 +149,29 @@ def test_the_text_is_parsed_only_if_the_line_may_be_a_comment(
     monkeypatch.setattr("lsp_server.triggers.ParsedText", lambda *given: parsed.append(path) or ParsedText(*given))
     refusal = find_refusal(at(document, path), TriggerOptions(comments=False))
     assert (refusal is not None, bool(parsed)) == (is_refused, is_parsed)
+
+
+@pytest.mark.parametrize(
+    ("line", "path", "is_refused"),
+    [
+        ("# one ‸", "a.py", True),
+        ("x = 1  # one ‸", "a.py", True),
+        ("x = '# one ‸'", "a.py", False),
+        (" * one ‸", "a.js", True),
+        ("x = '/*' + f(‸)", "a.js", False),
+    ],
+)
+def test_a_long_text_is_not_parsed_while_the_event_loop_waits(
+    line: str, path: str, is_refused: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise AssertionError("it is parsed")
+
+    monkeypatch.setattr("lsp_server.triggers.ParsedText", fail)
+    document = f"{line}\n" + "x = 1\n" * (triggers.MAX_PARSED_CHARS // 6)
+    assert (find_refusal(at(document, path), TriggerOptions(comments=False)) is not None) == is_refused
+    with pytest.raises(AssertionError, match="it is parsed"):
+        find_refusal(at(f"{line}\n", path), TriggerOptions(comments=False))
 
 
 def test_a_language_without_grammar_is_code() -> None:
