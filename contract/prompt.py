@@ -35,6 +35,7 @@ SEGMENT_CHARS = 400  # a longer line is counted, and where need be cut, in segme
 PIECE_CHARS = 25  # what a last segment of more tokens than the window is shortened by, as often as need be
 
 MAX_BEGUN = 40  # characters; what is longer is no word and no token that is worth it
+_COMPARED = 64  # tokens that are compared at once, which takes a fifth of the time
 TAIL = 200  # characters that are enough to see how the last ones are split
 BROKEN_CHARACTERS = re.compile("[\ud800-\udfff\ufffd]")  # half ones, which JSON can carry, and what they become
 
@@ -377,7 +378,9 @@ class PromptEncoder:
 
 def shared_prefix(left: Sequence[object], right: Sequence[object]) -> int:
     """Return how many tokens, or characters, two sequences have in common from their start."""
-    for index, (one, other) in enumerate(zip(left, right, strict=False)):
-        if one != other:
-            return index
-    return min(len(left), len(right))
+    if type(left) is not type(right):  # a list never equals a tuple
+        left, right = list(left), list(right)
+    place, end = 0, min(len(left), len(right))
+    while place < end and left[place : place + _COMPARED] == right[place : place + _COMPARED]:
+        place += _COMPARED
+    return next((index for index in range(place, end) if left[index] != right[index]), end)

@@ -17,9 +17,9 @@ def place_of_first_key(text: str, offset: int, grammar: Grammar | None = None) -
     On a blank line it is the cursor. At the end of a line, and between the braces of a block, it is the next one, after
     Enter.
     """
-    if text[:offset].rpartition("\n")[2].strip():
+    if text[text.rfind("\n", 0, offset) + 1 : offset].strip():
         return place_after_accepting(text, offset, "", grammar=grammar)
-    return None if text[offset:].partition("\n")[0].strip() else (text, offset)
+    return None if _rest_of_line(text, offset).strip() else (text, offset)
 
 
 def place_after_accepting(
@@ -40,15 +40,15 @@ def place_after_accepting(
 
     `is_whole`: the suggestion ends its line; else the place is its end, and nobody presses Enter there.
     """
-    rest = text[offset + replaces :]
-    accepted = text[:offset] + suggestion
+    line = (text[text.rfind("\n", 0, offset) + 1 : offset] + suggestion).rpartition("\n")[2]
+    left = _rest_of_line(text, offset + replaces).strip()
+    if is_whole and left and not (line.endswith("{") and _CLOSED_BLOCK.fullmatch(left)):
+        return None
+    accepted, rest = text[:offset] + suggestion, text[offset + replaces :]
     if not is_whole:
         return accepted + rest, len(accepted)
-    line = accepted.rpartition("\n")[2]
     indent = indent_of(line)
-    if left := rest.partition("\n")[0].strip():
-        if not (line.endswith("{") and _CLOSED_BLOCK.fullmatch(left)):
-            return None
+    if left:
         rest = f"\n{indent}{rest}"  # editors put the brace of a block on a line of its own
     if line.rstrip().endswith(tuple(OPENERS)) or (line.rstrip().endswith(":") and not _is_comment(line)):
         indent += indent_unit(text, offset) or ("\t" if grammar is not None and grammar.has_tabs else " " * TAB_WIDTH)
@@ -56,6 +56,11 @@ def place_after_accepting(
         indent = indent.removesuffix(indent_unit(accepted, len(accepted)) or " " * TAB_WIDTH)
     accepted += f"\n{indent}"
     return accepted + rest, len(accepted)
+
+
+def _rest_of_line(text: str, offset: int) -> str:
+    end = text.find("\n", offset)
+    return text[offset : end if end >= 0 else len(text)]
 
 
 def _is_comment(line: str) -> bool:

@@ -40,6 +40,17 @@ def test_a_window_is_what_stands_around_the_cursor(text, data):
     assert window.prefix or not offset, "the model would complete a line that it has not seen"
 
 
+@given(st.lists(st.integers(0, 1), max_size=40), st.lists(st.integers(0, 1), max_size=40), st.integers(0, 200))
+def test_what_two_sequences_share_is_found_as_if_each_element_was_compared(left, right, same):
+    left = [7] * same + left
+    right = [7] * same + right
+    pairs = zip(left, right, strict=False)
+    expected = next((place for place, (one, other) in enumerate(pairs) if one != other), min(len(left), len(right)))
+    assert shared_prefix(left, right) == shared_prefix(left, tuple(right)) == expected
+    texts = ["".join(map(str, one)) for one in (left, right)]
+    assert shared_prefix(*texts) == expected
+
+
 @given(st.integers(60, 200))
 def test_the_start_stays_while_the_cursor_moves_within_a_step(offset):
     """Else the KV cache would be lost at each key."""
