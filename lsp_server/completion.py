@@ -211,7 +211,7 @@ class Completer:
             if len(ids) + prompt.max_new_tokens <= self._engine.max_positions or prompt_format.max_prefix_tokens < 2:
                 return ids
             if context:
-                context = context[:-1]
+                context = context[1:]  # the oldest
                 continue
             prompt_format = prompt_format.halved()
 

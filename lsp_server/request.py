@@ -70,7 +70,7 @@ class CompletionRequest:
     # What the session adds:
     options: ServerOptions = WHEN_ASKED
     threads: int | None = None  # None: the engine's own default
-    context: tuple[ContextSnippet, ...] = ()  # text of other files
+    context: tuple[ContextSnippet, ...] = ()  # text of other files, the oldest first
     max_tokens: int | None = None  # of the answer, if the client wants fewer than the options say
     window_from: int = 0  # offset of a line, the cursor's or one above: the prompt's window is cut as if the text began
     # What the completer adds:

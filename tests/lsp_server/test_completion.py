@@ -24,7 +24,7 @@ from contract.bundle.bundle import Bundle, read_bundle
 from contract.bundle.manifest import write_manifest_of
 from contract.bundle.threshold import ConfidenceThreshold, CurvePoint
 from contract.errors import BundleError
-from contract.prompt import PromptEncoder, shared_prefix
+from contract.prompt import ContextSnippet, PromptEncoder, shared_prefix
 from lsp_server.completion import Completer, open_completer
 from lsp_server.decoding.engine import LINE_TOKENS, Engine, FinishReason, Generation
 from lsp_server.decoding.speculation import StepCosts
@@ -235,6 +235,19 @@ def test_half_a_surrogate_pair_is_no_crash(engine: Engine) -> None:
     completer, double = fixed(engine)
     completer.complete(at("a = '\ud800'", 7))
     assert "�" in engine.encoder.tokenizer.decode(double.prompts[0])
+
+
+def test_of_other_files_the_newest_stay_if_positions_are_few(engine: Engine) -> None:
+    snippets = tuple(ContextSnippet(path=f"{name}.py", text=name * 200 + "\n") for name in "uvw")
+
+    def asked(context: tuple[ContextSnippet, ...], positions: int) -> list[int]:
+        completer, double = fixed(engine, max_positions=positions)
+        completer.complete(at(CODE, len(CODE), context=context, options=NOT_HEALED))
+        return double.prompts[0]
+
+    whole = asked(snippets, 4096)
+    assert asked(snippets, len(whole) + LINE_TOKENS) == whole
+    assert asked(snippets, len(whole) + LINE_TOKENS - 1) == asked(snippets[1:], 4096)
 
 
 def test_dense_text_is_cut_to_the_positions(engine: Engine) -> None:
