@@ -270,7 +270,8 @@ class PromptEncoder:
         self.tokenizer = tokenizer
         self.prompt_format = prompt_format
         self.stop_ids = frozenset(self._id(token) for token in prompt_format.stop_tokens)
-        # Lines come again with each keystroke. A window has some 4,000 lines; these take 5 MB at most.
+        # Lines come again with each keystroke. A window has some 4,000; lines of 40 characters take 3 MB in all, whole
+        # segments 9 MB, and 29 MB if they are of emoji.
         self._count = lru_cache(maxsize=1 << 14)(lambda line: len(self.text_ids(line)))
         # What is behind the cursor stays while one types, in a whole prompt and in short ones.
         self._suffix_ids = lru_cache(maxsize=8)(lambda suffix: tuple(self.text_ids(suffix)))

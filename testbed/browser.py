@@ -54,4 +54,4 @@ def ask_engine(bundle: Bundle) -> list[int]:
 
     engine = Engine(bundle)
     steps = iter(GreedyTokens(engine.decoder, prompt_ids(bundle), 0, lambda: False))
-    return [next(steps) for _ in range(TOKENS)]
+    return [next(steps)[0] for _ in range(TOKENS)]

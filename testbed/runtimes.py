@@ -78,7 +78,7 @@ def ask_engine(bundle: Bundle, graph: Path, prompts: list[list[int]]) -> Runtime
     for ids in prompts:
         engine.decoder.cache.keep(0)
         steps = iter(GreedyTokens(engine.decoder, ids, 0, lambda: False))
-        answers.append([next(steps) for _ in range(TOKENS)])
+        answers.append([next(steps)[0] for _ in range(TOKENS)])
     return RuntimeAnswers(answers=answers, seconds=time.perf_counter() - started, version=onnxruntime.__version__)
 
 

@@ -28,7 +28,7 @@ from lsp_server.decoding.healing import Start, Vocabulary
 from lsp_server.decoding.kv_cache import KvCache, KvMemory
 from lsp_server.decoding.probe import PROBE, PROBE_TOKENS, find_fault
 from lsp_server.decoding.prompt_chunks import PROMPT_CHUNK
-from lsp_server.decoding.providers import Provider, choose_provider, without_accelerator
+from lsp_server.decoding.providers import Choice, Provider, choose_provider, without_accelerator
 from lsp_server.decoding.runtime import offered_providers
 from lsp_server.decoding.speculation import MAX_DRAFT, Drafter
 from lsp_server.serve_errors import EngineCrash, ServeError
@@ -99,9 +99,9 @@ class Engine:
         # A file that the manifest doesn't list was not checked.
         has_drafts = all(lists_file(bundle, f"{FOLDER}/{name}") for name in FILES)
         self.drafter: Drafter | None = Drafter(open_index(bundle.folder / FOLDER) if has_drafts else None)
-        self.choice = choose_provider(provider, offered_providers(), bundle.graphs)
-        decoder = self._open_accelerated(bundle, cache.empty(), threads)
-        self.decoder = decoder or self._open(bundle, cache, threads)
+        choice = choose_provider(provider, offered_providers(), bundle.graphs)
+        decoder, self.choice = self._open_accelerated(bundle, choice, cache.empty(), threads)
+        self.decoder = decoder or _open(bundle, self.choice, cache, threads)
         (log.warning if self.choice.is_fallback else log.info)(
             "Running on %s: %s.", self.choice.provider, self.choice.why
         )
@@ -148,11 +148,11 @@ class Engine:
         probabilities: list[float] = []
         text, finish = "", FinishReason.NO_TOKEN
         end: tuple[int, ...] = ()
-        for token in greedy:
+        for token, probability in greedy:
             if room == 0:
                 finish = FinishReason.LENGTH
                 break
-            probabilities.append(greedy.probability)
+            probabilities.append(probability)
             if token in self._control_ids:
                 finish, end = FinishReason.CONTROL_TOKEN, (token,)
                 break
@@ -239,31 +239,24 @@ class Engine:
         self._use_memory(prompt_ids, len(token_ids)).keep(len(prompt_ids) - 1)
         return self.decoder.feed([prompt_ids[-1], *token_ids[:-1]], keep=len(token_ids)).copy()
 
-    def _open_accelerated(self, bundle: Bundle, cache: KvCache, threads: int | None) -> Decoder | None:
-        """Return a decoder on the accelerator of `choice` that has computed some tokens as it should.
+    def _open_accelerated(
+        self, bundle: Bundle, choice: Choice, cache: KvCache, threads: int | None
+    ) -> tuple[Decoder | None, Choice]:
+        """Return a decoder on the accelerator of `choice` that has computed some tokens as it should, and `choice`.
 
-        None if that is the processor, or if the processor takes its place. `cache` is then not to be used.
+        None if that is the processor, or if the processor takes its place, with the choice that is then to be opened.
+        `cache` is then not to be used.
         """
-        if self.choice.provider is Provider.CPU:
-            return None
+        if choice.provider is Provider.CPU:
+            return None, choice
         try:
-            decoder = self._open(bundle, cache, threads)
+            decoder = _open(bundle, choice, cache, threads)
             if not decoder.is_started:
-                self.choice = without_accelerator(self.choice)
-                return None  # its memory is free before the other graph is read
+                return None, without_accelerator(choice)  # its memory is free before the other graph is read
             fault = find_fault(decoder, self.encoder.text_ids(PROBE)[:PROBE_TOKENS])
         except (ServeError, EngineCrash) as error:  # of its driver or its memory, or of a graph that it can't run
             fault = first_line(error.__cause__ or error, 200)
-        if fault is not None:
-            self.choice = without_accelerator(self.choice, fault)
-            return None
-        return decoder
-
-    def _open(self, bundle: Bundle, cache: KvCache, threads: int | None) -> Decoder:
-        """Return a decoder over the graph of `choice`, on its provider."""
-        path = bundle.graphs[self.choice.precision] if self.choice.precision else bundle.model_path
-        check_external_data(bundle, path)  # the runtime opens any file that a graph names
-        return Decoder(path, cache, bundle.architecture.vocab_size, threads, self.choice.provider)
+        return (decoder, choice) if fault is None else (None, without_accelerator(choice, fault))
 
     def _check(self, prompt_ids: Sequence[int]) -> None:
         if not prompt_ids:
@@ -277,6 +270,13 @@ class Engine:
         cache = self.memory.take(prompt_ids, positions)
         self.decoder.use(cache, positions)
         return cache
+
+
+def _open(bundle: Bundle, choice: Choice, cache: KvCache, threads: int | None) -> Decoder:
+    """Return a decoder over the graph of `choice`, on its provider."""
+    path = bundle.graphs[choice.precision] if choice.precision else bundle.model_path
+    check_external_data(bundle, path)  # the runtime opens any file that a graph names
+    return Decoder(path, cache, bundle.architecture.vocab_size, threads, choice.provider)
 
 
 def _never() -> bool:

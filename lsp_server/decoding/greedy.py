@@ -19,9 +19,10 @@ from lsp_server.serve_errors import ServeError
 class GreedyTokens:
     """Continues a prompt. The decoder's cache holds its first `kept` tokens; at least one is left to read.
 
-    Iterating ends only if `is_stopped` says so, if the positions run out, or if no token fits `start`, with which the
-    tokens have to begin. Only in the first case `was_stopped` is true. The cache may then hold more tokens than were
-    taken: those of a draft that was right. `last`: tokens behind which none is taken, so that none is drafted there.
+    Iterating yields each token with its probability. It ends only if `is_stopped` says so, if the positions run out, or
+    if no token fits `start`, with which the tokens have to begin. Only in the first case `was_stopped` is true. The
+    cache may then hold more tokens than were taken: those of a draft that was right. `last`: tokens behind which none
+    is taken, so that none is drafted there.
     """
 
     def __init__(
@@ -35,7 +36,6 @@ class GreedyTokens:
         last: Set[int] = frozenset(),
     ) -> None:
         self.computed = 0  # tokens of the prompt that were not in the cache
-        self.probability = 1.0  # of the token that came last
         self.was_stopped = False
         self._decoder = decoder
         self._prompt_ids = prompt_ids
@@ -46,7 +46,7 @@ class GreedyTokens:
         self._last = last
         self._context = list(prompt_ids)
 
-    def __iter__(self) -> Iterator[int]:
+    def __iter__(self) -> Iterator[tuple[int, float]]:
         draft = NO_DRAFT
         sizes = self._decoder.chunk
         start = self._kept
@@ -73,8 +73,8 @@ class GreedyTokens:
             if self._drafter is not None:
                 self._drafter.costs.observe(len(tokens), (time.perf_counter() - started) * 1000)
 
-    def _take(self, logits: NDArray[np.float32], draft: Draft) -> Iterator[int]:
-        """Yield the model's tokens: the draft as far as it is right, and one token more.
+    def _take(self, logits: NDArray[np.float32], draft: Draft) -> Iterator[tuple[int, float]]:
+        """Yield the model's tokens with their probabilities: the draft as far as it is right, and one token more.
 
         logits: (1 + drafted, vocabulary), the first after the last token that is certain. Raises ServeError if the best
         one is no finite number; the cache, which may hold the cause, is then empty.
@@ -93,9 +93,9 @@ class GreedyTokens:
         cache.keep(len(cache.tokens) - len(draft.tokens) + right)
         if draft.source is not None and self._drafter is not None:
             self._drafter.acceptance.observe(draft.source, right, len(draft.tokens))
-        for token, self.probability in chosen:
+        for token, probability in chosen:
             self._context.append(token)
-            yield token
+            yield token, probability
 
     def _choose(self, logits: NDArray[np.float32]) -> tuple[int, float] | None:
         """Return the next token from its logits, (vocabulary,), and its probability; None if none fits the start."""

@@ -367,7 +367,7 @@ def test_our_engine_decodes_without_drafts_past_the_end_of_a_text(monkeypatch):
 
     def steps(decoder, ids, kept, is_stopped, drafter=None):
         used.append(drafter)
-        return itertools.repeat(7)
+        return itertools.repeat((7, 0.5))
 
     monkeypatch.setattr("laboratory.bench.bundle_worker.GreedyTokens", steps)
     ours = object.__new__(BundleWorker)
