@@ -20,7 +20,7 @@ from optimum.onnxruntime import ORTModelForCausalLM
 from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, AutoConfig, PretrainedConfig, PreTrainedModel
 
 from builder.artifact import SubModel, read_artifact
-from builder.bases.folder_model import MODEL_FAULTS, check_sizes, model_with_weights, read_tokenizer_settings
+from builder.bases.folder_model import MODEL_FAULTS, check_sizes, head_size, model_with_weights, read_tokenizer_settings
 from builder.bases.prompt_tokens import first_token, make_prompt_format, token_of
 from builder.bases.resolve import licence_of
 from contract.bundle.bundle import OPTIMUM_LAYOUT, Architecture, Bundle, read_bundle, replace_bundle
@@ -187,7 +187,7 @@ def _architecture(model_folder: Path, config: PretrainedConfig) -> Architecture:
         return Architecture(
             layers=int(config.num_hidden_layers),
             kv_heads=int(getattr(config, "num_key_value_heads", None) or heads),
-            head_dim=int(getattr(config, "head_dim", None) or config.hidden_size // heads),
+            head_dim=head_size(config),
             hidden_size=int(config.hidden_size),
             vocab_size=int(config.vocab_size),
             max_positions=min(int(getattr(config, "max_position_embeddings", 2048)), MAX_POSITIONS),

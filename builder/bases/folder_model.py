@@ -103,6 +103,12 @@ def check_sizes(config: Mapping[str, Any]) -> None:
             raise ValueError(f"{name} is {number!r}, and 1 to {most:,} can be")
 
 
+def head_size(config: PretrainedConfig) -> int:
+    """Return how many numbers an attention head has: `head_dim`, which may be missing or None, else an equal share."""
+    stated: int | None = getattr(config, "head_dim", None)
+    return stated or config.hidden_size // config.num_attention_heads
+
+
 def read_base_config(folder: Path) -> dict[str, Any]:
     """Return config.json of a Llama- or Qwen2-shaped model; raises BaseModelError for any other."""
     document = with_rope_theta(read_object(folder / "config.json"))

@@ -14,6 +14,7 @@ import torch
 from torch.nn.functional import pad
 from transformers import DynamicCache, PretrainedConfig, PreTrainedModel, StaticCache
 
+from builder.bases.folder_model import head_size
 from builder.batches import in_batches
 from builder.evaluation.attention import grouped
 from builder.nats import head_nats
@@ -188,8 +189,7 @@ class TorchPredictor:
 
 def numbers_a_token(config: PretrainedConfig) -> int:
     """Return how many numbers the keys and values of a token are, in all layers together."""
-    head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    return int(config.num_hidden_layers * 2 * config.num_key_value_heads * head_dim)
+    return int(config.num_hidden_layers * 2 * config.num_key_value_heads * head_size(config))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,6 +14,7 @@ from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import AttentionMaskInterface
 
+from builder.bases.folder_model import head_size
 from builder.finetuning.causal_attention import attend, is_faster_here
 from builder.finetuning.finetune_settings import FinetuneSettings
 from builder.nats import head_nats
@@ -73,9 +74,8 @@ def choose_attention(model: Any, settings: FinetuneSettings) -> str:
     if model.dtype is not torch.bfloat16 or model.device.type != "cpu" or settings.steps is not None:
         return BY_TORCH
     config = model.config
-    heads = config.num_attention_heads
-    size = getattr(config, "head_dim", None) or config.hidden_size // heads
-    return BY_PRODUCTS if is_faster_here(heads, config.num_key_value_heads, size) else BY_TORCH
+    is_faster = is_faster_here(config.num_attention_heads, config.num_key_value_heads, head_size(config))
+    return BY_PRODUCTS if is_faster else BY_TORCH
 
 
 def packed_nats(model: Any, batch: Sequence[Sequence[int]], device: torch.device) -> torch.Tensor:

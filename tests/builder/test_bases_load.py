@@ -6,9 +6,10 @@ import json
 import pytest
 import torch
 from tokenizers import AddedToken, Tokenizer, processors
-from transformers import GPT2Config, GPT2LMHeadModel
+from transformers import GPT2Config, GPT2LMHeadModel, PretrainedConfig
 
 from builder.bases.catalogue import CATALOGUE
+from builder.bases.folder_model import head_size
 from builder.bases.load import load_base
 from builder.bases.prompt_tokens import make_prompt_format, with_control_tokens_special
 from builder.bases.resolve import resolve_base
@@ -46,6 +47,11 @@ def test_a_folder_is_loaded(tmp_path, kind):
         "why": "it was asked for",
         "parameters": sum(parameter.numel() for parameter in expected.parameters()),
     }
+
+
+@pytest.mark.parametrize(("stated", "size"), [({}, 16), ({"head_dim": None}, 16), ({"head_dim": 32}, 32)])
+def test_heads_share_the_hidden_size_if_the_configuration_says_nothing_else(stated, size):
+    assert head_size(PretrainedConfig(hidden_size=64, num_attention_heads=4, **stated)) == size
 
 
 @pytest.mark.parametrize(
