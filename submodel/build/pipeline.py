@@ -65,15 +65,11 @@ def run_build(settings: BuildSettings, display: StageDisplay) -> BuildReport:
     started = time.perf_counter()
     seal_key()  # raises now what would be raised after the base was fetched
     commit = head_commit(settings.repository) if settings.language is None else None  # before its files are read
-    if settings.output.is_dir():
-        prepare_output(settings.output)
-        with build_lock(settings.output):
-            pass  # refused now, not after a large repository was read
-    with display.stage("read the repository") as advance:
-        corpus, sources = _read_corpus(settings, display, advance)
-        held_out = make_held_out(corpus.files, settings.scoring) if settings.positions else None
     prepare_output(settings.output)
-    with build_lock(settings.output):
+    with build_lock(settings.output):  # what refuses an output does so before a large repository is read
+        with display.stage("read the repository") as advance:
+            corpus, sources = _read_corpus(settings, display, advance)
+            held_out = make_held_out(corpus.files, settings.scoring) if settings.positions else None
         paths = BuildPaths(root=settings.output)
         for folder in (paths.pruned, paths.model, paths.bundle):
             restore_folder(folder)  # else the stage that made it would run again

@@ -111,6 +111,17 @@ def test_a_second_build_is_refused_before_it_reads_the_repository(tmp_path, hold
         pipeline.run_build(settings, display)
 
 
+@pytest.mark.parametrize(
+    ("name", "reason"), [("", "holds files that no build has made"), ("notes.txt/new", "can't be written")]
+)
+def test_an_output_that_cannot_be_used_is_refused_before_the_repository_is_read(tmp_path, monkeypatch, name, reason):
+    monkeypatch.setattr(pipeline, "_read_corpus", lambda *_: pytest.fail("it reads"))
+    (tmp_path / "notes.txt").touch()
+    settings = BuildSettings(repository=tmp_path, output=tmp_path / name)
+    with StageDisplay() as display, pytest.raises(BuildError, match=reason):
+        pipeline.run_build(settings, display)
+
+
 @pytest.mark.skipif(os.name != "posix", reason="flock is POSIX's")
 def test_a_disk_without_flock_is_refused_before_anything_is_written(tmp_path, monkeypatch):
     monkeypatch.setattr("fcntl.flock", Mock(side_effect=OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))))
