@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 
 from lsprotocol import types
 
@@ -121,7 +120,7 @@ async def text_document_completion(ls: CompletionServer, params: types.Completio
     document = ls.document(params.text_document.uri)
     if document is None:
         return types.CompletionList(is_incomplete=True, items=())
-    request = replace(ls.request(document, params.position), may_reindent=False, may_place_cursor=False)
+    request = ls.request(document, params.position, is_listed=True)
     completion = await ls.ask(request)
     client = ls.list_client
     if completion is None:

@@ -209,8 +209,13 @@ class CompletionServer(LanguageServer):
         *,
         info: types.SelectedCompletionInfo | None = None,
         is_invoked: bool = False,
+        is_listed: bool = False,
     ) -> CompletionRequest:
-        """Return the request of a cursor in a document, as if the selected item of the editor's list were inserted."""
+        """Return the request of a cursor in a document, as if the selected item of the editor's list were inserted.
+
+        is_listed: the answer becomes an item of that list. So it keeps the line's white space and leaves the cursor at
+        its own end, as an answer behind the selected item does.
+        """
         text = document.source
         offset, within = document.clamp(position)
         if info is not None:
@@ -230,6 +235,7 @@ class CompletionServer(LanguageServer):
         file, folders = _file_of(document), self.folders
         bundle = self.finder.for_file(file, folders)
         root = self.finder.root_of(file, bundle, folders) if file is not None else None
+        is_bound = is_listed or info is not None
         return CompletionRequest(
             text=text,
             offset=offset,
@@ -239,8 +245,8 @@ class CompletionServer(LanguageServer):
             bundle=bundle,
             client=cursor,
             is_invoked=is_invoked,
-            may_reindent=info is None and _announces(self.client_capabilities, "submodelIndentation"),
-            may_place_cursor=info is None and _announces(self.client_capabilities, "submodelSnippets"),
+            may_reindent=not is_bound and _announces(self.client_capabilities, "submodelIndentation"),
+            may_place_cursor=not is_bound and _announces(self.client_capabilities, "submodelSnippets"),
             refusal=None if document.is_kept else _TOO_LONG if document.is_too_long else _NOT_KEPT,
         )
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 from lsprotocol import types
@@ -736,7 +737,9 @@ def test_the_cursor_stays_before_the_closers_that_an_answer_adds(
 
 
 @pytest.mark.parametrize("announced", [False, True])
-def test_white_space_before_the_cursor_is_replaced_for_clients_that_say_so(announced: bool) -> None:
+def test_white_space_and_the_cursor_s_place_are_changed_for_clients_that_say_so(
+    announced: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def test(client: Client) -> None:
         client.open("file:///a.py", "x = 1\n")
         document = client.server.document("file:///a.py")
@@ -744,9 +747,15 @@ def test_white_space_before_the_cursor_is_replaced_for_clients_that_say_so(annou
         place = types.Position(0, 0)
         item = types.SelectedCompletionInfo(text="x", range=types.Range(place, place))
         requests = [client.server.request(document, place), client.server.request(document, place, info=item)]
-        assert [request.may_reindent for request in requests] == [announced, False]
+        asked = AsyncMock(return_value=None)
+        monkeypatch.setattr(client.server, "ask", asked)
+        await client.ask("textDocument/completion", cursor(0, 0), 2)
+        requests.append(asked.call_args.args[0])
+        assert [request.may_reindent for request in requests] == [announced, False, False]
+        assert [request.may_place_cursor for request in requests] == [announced, False, False]
 
-    talk(test, capabilities={"experimental": {"submodelIndentation": announced}})
+    names = ("submodelIndentation", "submodelSnippets")
+    talk(test, capabilities={"experimental": dict.fromkeys(names, announced)})
 
 
 @pytest.mark.parametrize(("is_paused", "texts"), [(False, ["area"]), (True, [])])
