@@ -1,4 +1,4 @@
-"""What building and serving need of this machine. Nothing is downloaded; the state folder is made if there is none.
+"""What `submodel doctor` looks at. Nothing is downloaded; the state folder is made if there is none.
 
 It loads ONNX Runtime, which serving needs, and nothing of the build extra: it works where that is not installed. What
 only the extra's packages can tell is asked of a child process.
@@ -10,42 +10,39 @@ import http.client
 import json
 import os
 import platform
-import shutil
 import subprocess
 import sys
 import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
-import psutil
-
-from builder.bases.catalogue import CATALOGUE, SMOLLM2_SMALL, cache_folder
+from builder.bases.catalogue import CATALOGUE
 from contract.bundle.bundle import find_bundle, read_bundle, verify_bundle
 from contract.bundle.trusted_builds import UntrustedError, check_trusted, trusted_folder
 from contract.children import child_environment, find_program, python_module
-from contract.errors import BaseModelError, BundleError
+from contract.errors import BundleError
 from contract.files.home import expand_home
 from contract.files.state_folder import StateFolderError
-from contract.processor import CGROUPS, default_threads, is_x86, processor_flags, saturates
+from contract.processor import default_threads, is_x86, processor_flags, saturates
 from contract.repository.git import MACOS_GIT, find_git
 from contract.versions import installed_versions
 from lsp_server.decoding.providers import PROVIDERS
 from lsp_server.drift import can_update
 from submodel import __version__
 from submodel.extras import install_advice, missing_modules
+from submodel.memory_and_disk import (
+    BUILD_DISK_BYTES,
+    HUB_DISK_BYTES,
+    CheckResult,
+    check_cache,
+    check_disk,
+    check_memory,
+    has_hub,
+)
 
-# A base of half a billion parameters in float32 (docs/faq.md); which number format a build takes is measured later.
-BUILD_MEMORY_BYTES: Final = 6_000_000_000
-BUILD_BYTES_A_PARAMETER: Final = 12  # of the base; 8 to 11 were measured
-SERVE_MEMORY_BYTES: Final = 600_000_000
-BUILD_DISK_BYTES: Final = 3_000_000_000  # pruned and tuned model, bundle, and the float32 graph that is checked
-HUB_DISK_BYTES: Final = 1_000_000_000  # the hub's file of the first base
-INDEX_DISK_BYTES: Final = 500_000_000  # the package index's file of it
 PATIENCE_S: Final = 5.0  # for an answer of the network
 CHILD_PATIENCE_S: Final = 60.0
 EDITORS: Final = {
@@ -54,29 +51,12 @@ EDITORS: Final = {
     "Helix": ("hx", "helix"),
     "Emacs": ("emacs",),
 }
-# What a container may take, by versions of cgroups: the limit, what is taken, and of that the files that give way.
-CGROUP_MEMORY: Final = (
-    ("memory.max", "memory.current", "memory.stat", "inactive_file"),
-    ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat", "total_inactive_file"),
-)
 CONTAINER_FILES: Final = (Path("/.dockerenv"), Path("/run/.containerenv"))  # Docker's and Podman's
 EXTENSION: Final = "submodel.submodel-"  # begins the name of its folder
 EXTENSION_FOLDERS: Final = (
     *(".vscode", ".vscode-insiders", ".vscode-oss", ".vscode-server", ".vscode-server-insiders", ".vscode-remote"),
     *(".vscodium-server", ".local/share/code-server"),
 )
-
-Status = Literal["ok", "warn", "fail"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class CheckResult:
-    """One thing that was looked at."""
-
-    name: str
-    status: Status  # warn: something is limited or slow; fail: serving doesn't work
-    found: str
-    advice: str = ""  # what to do, one sentence; empty if ok
 
 
 def run_checks(folder: Path, *, is_offline: bool) -> list[CheckResult]:
@@ -85,7 +65,7 @@ def run_checks(folder: Path, *, is_offline: bool) -> list[CheckResult]:
         check_python,
         check_processor,
         check_memory,
-        lambda: check_disk("disk, .submodel", folder, BUILD_DISK_BYTES + HUB_DISK_BYTES * _has_hub(folder)),
+        lambda: check_disk("disk, .submodel", folder, BUILD_DISK_BYTES + HUB_DISK_BYTES * has_hub(folder)),
         check_cache,
         check_state_folder,
         check_runtime,
@@ -132,93 +112,6 @@ def check_processor() -> CheckResult:
         )
         return CheckResult(name="processor", status="warn", found=f"{found}: {reported}", advice=advice)
     return CheckResult(name="processor", status="ok", found=found)
-
-
-def has_free_memory(needed: int) -> bool:
-    """Whether programs can still take so many bytes."""
-    return _memory()[0] >= needed
-
-
-def check_memory(parameters: int | None = None) -> CheckResult:
-    """What is there, against what a build and the server need at most; parameters: those of the build's base."""
-    available, total = _memory()
-    needed = BUILD_MEMORY_BYTES if parameters is None else BUILD_BYTES_A_PARAMETER * parameters
-    base = "the default base" if parameters is None else "this base"
-    found = f"{_gigabytes(available)} free of {_gigabytes(total)}"
-    need = f"A build with {base} takes up to {_gigabytes(needed)}"
-    is_small = needed <= BUILD_BYTES_A_PARAMETER * SMOLLM2_SMALL.parameters
-    smaller = "" if is_small else "take `--base smollm2-135m`, or "
-    if available >= needed:
-        return CheckResult(name="memory", status="ok", found=found)
-    if available < SERVE_MEMORY_BYTES:
-        advice = f"Serving takes {_gigabytes(SERVE_MEMORY_BYTES)}; close other programs."
-    elif total >= needed:
-        advice = f"{need}; {smaller}close other programs first."
-    else:
-        advice = f"{need}; {smaller}build on another machine and copy the bundle here."
-    return CheckResult(name="memory", status="warn", found=found, advice=advice)
-
-
-def _memory() -> tuple[int, int]:
-    """The bytes that programs can still take, and all there are: of the machine, or of a container that has less."""
-    memory = psutil.virtual_memory()
-    available, total = memory.available, memory.total
-    for limit, used, kinds, files in CGROUP_MEMORY:
-        try:
-            most, taken = (int((CGROUPS / name).read_text("ascii")) for name in (limit, used))
-            rows = dict(line.split() for line in (CGROUPS / kinds).read_text("ascii").splitlines())
-            available, total = min(available, max(0, most - taken + int(rows[files]))), min(total, most)
-        except (OSError, ValueError, KeyError):  # the other version, or "max"
-            continue
-    return available, total
-
-
-def check_disk(name: str, folder: Path, needed: int) -> CheckResult:
-    """Free bytes where `folder` lies or will lie, and whether it can be written."""
-    try:
-        there = _existing(folder)
-        free = shutil.disk_usage(there).free
-    except OSError as error:
-        found = f"{error.filename or folder}: {error.strerror}"
-        return CheckResult(name=name, status="warn", found=found, advice="Check its permissions.")
-    found = f"{_gigabytes(free)} free in {there}"
-    if not os.access(there, os.W_OK | os.X_OK):
-        advice = "Building writes there; check its permissions, or name another folder (-o, HF_HOME, SUBMODEL_CACHE)."
-        return CheckResult(name=name, status="warn", found=f"{found}, which can't be written", advice=advice)
-    if free < needed:
-        advice = f"A build takes about {_gigabytes(needed)} there; free space."
-        return CheckResult(name=name, status="warn", found=found, advice=advice)
-    return CheckResult(name=name, status="ok", found=found)
-
-
-def _has_hub(folder: Path) -> bool:
-    """Whether base models of the hub lie on the disk of a folder."""
-    with suppress(OSError):
-        return _existing(folder).stat().st_dev == _existing(_hub_folder()).stat().st_dev
-    return False
-
-
-def _hub_folder() -> Path:
-    """The hub's cache as huggingface_hub finds it, which may not be installed."""
-    home = os.environ.get("HF_HOME", str(Path(os.environ.get("XDG_CACHE_HOME", "~/.cache"), "huggingface")))
-    folder = os.environ.get("HF_HUB_CACHE", os.environ.get("HUGGINGFACE_HUB_CACHE", f"{home}/hub"))
-    return Path(os.path.expandvars(expand_home(Path(folder))))
-
-
-def _existing(folder: Path) -> Path:
-    """The folder, or the nearest one above it that is there; of a drive that is gone its root."""
-    return next((one for one in (folder, *folder.parents) if one.exists()), Path(folder.anchor))
-
-
-def check_cache() -> CheckResult:
-    """Room for base models: in the hub's cache and, for those of the package index, in ours."""
-    name = "disk, base models"
-    try:
-        places = ((_hub_folder(), HUB_DISK_BYTES), (cache_folder(), INDEX_DISK_BYTES))
-    except BaseModelError as error:
-        return CheckResult(name=name, status="warn", found="no folder for them", advice=str(error))
-    checks = [check_disk(name, folder, needed) for folder, needed in places]
-    return next((check for check in checks if check.status != "ok"), checks[0])
 
 
 def check_state_folder() -> CheckResult:
@@ -359,10 +252,6 @@ def check_editors() -> CheckResult:
         )
         return CheckResult(name="editor", status="warn", found=f"{reported}; VS Code {lacks}", advice=advice)
     return CheckResult(name="editor", status="ok", found=reported)
-
-
-def _gigabytes(count: int) -> str:
-    return f"{count / 1e9:.1f} GB"
 
 
 def _describe(manifest: Mapping[str, Any]) -> str:

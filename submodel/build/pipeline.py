@@ -53,7 +53,7 @@ from submodel.build.stage_times import expected_stages, remember_stages
 from submodel.build.stages import StageRecord, adopt_model, hash_of
 from submodel.evaluation.line_times import line_times
 from submodel.evaluation.predictors import open_checkpoint
-from submodel.health_checks import BUILD_DISK_BYTES, check_disk, check_memory
+from submodel.memory_and_disk import BUILD_DISK_BYTES, check_disk, check_memory
 from submodel.report.render import REPORT_SCHEMA, render_beside_evaluation
 
 

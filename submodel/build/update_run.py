@@ -45,7 +45,7 @@ from submodel.build.paths import BuildPaths, UpdatePaths, prepare_output
 from submodel.build.stages import StageRecord, hash_of
 from submodel.build.update_plan import UpdatePlan, plan_update
 from submodel.build.update_start import finish_swap, history_to_update, precision_of_update, take_place
-from submodel.health_checks import has_free_memory
+from submodel.memory_and_disk import has_free_memory
 from submodel.report.render import read_saved, render_beside_evaluation
 
 UPDATE_VERSION = 11  # raised when the same inputs give another model

@@ -1,0 +1,136 @@
+"""Memory and free disk, against what a build and a server need of them.
+
+A build and an update look here before they begin; `submodel doctor` shows the same results.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+import psutil
+
+from builder.bases.catalogue import SMOLLM2_SMALL, cache_folder
+from contract.errors import BaseModelError
+from contract.files.home import expand_home
+from contract.processor import CGROUPS
+
+# A base of half a billion parameters in float32 (docs/faq.md); which number format a build takes is measured later.
+BUILD_MEMORY_BYTES: Final = 6_000_000_000
+BUILD_BYTES_A_PARAMETER: Final = 12  # of the base; 8 to 11 were measured
+SERVE_MEMORY_BYTES: Final = 600_000_000
+BUILD_DISK_BYTES: Final = 3_000_000_000  # pruned and tuned model, bundle, and the float32 graph that is checked
+HUB_DISK_BYTES: Final = 1_000_000_000  # the hub's file of the first base
+INDEX_DISK_BYTES: Final = 500_000_000  # the package index's file of it
+# What a container may take, by versions of cgroups: the limit, what is taken, and of that the files that give way.
+CGROUP_MEMORY: Final = (
+    ("memory.max", "memory.current", "memory.stat", "inactive_file"),
+    ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat", "total_inactive_file"),
+)
+
+Status = Literal["ok", "warn", "fail"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckResult:
+    """One thing that was looked at."""
+
+    name: str
+    status: Status  # warn: something is limited or slow; fail: serving doesn't work
+    found: str
+    advice: str = ""  # what to do, one sentence; empty if ok
+
+
+def has_free_memory(needed: int) -> bool:
+    """Whether programs can still take so many bytes."""
+    return _memory()[0] >= needed
+
+
+def check_memory(parameters: int | None = None) -> CheckResult:
+    """What is there, against what a build and the server need at most; parameters: those of the build's base."""
+    available, total = _memory()
+    needed = BUILD_MEMORY_BYTES if parameters is None else BUILD_BYTES_A_PARAMETER * parameters
+    base = "the default base" if parameters is None else "this base"
+    found = f"{_gigabytes(available)} free of {_gigabytes(total)}"
+    need = f"A build with {base} takes up to {_gigabytes(needed)}"
+    is_small = needed <= BUILD_BYTES_A_PARAMETER * SMOLLM2_SMALL.parameters
+    smaller = "" if is_small else "take `--base smollm2-135m`, or "
+    if available >= needed:
+        return CheckResult(name="memory", status="ok", found=found)
+    if available < SERVE_MEMORY_BYTES:
+        advice = f"Serving takes {_gigabytes(SERVE_MEMORY_BYTES)}; close other programs."
+    elif total >= needed:
+        advice = f"{need}; {smaller}close other programs first."
+    else:
+        advice = f"{need}; {smaller}build on another machine and copy the bundle here."
+    return CheckResult(name="memory", status="warn", found=found, advice=advice)
+
+
+def _memory() -> tuple[int, int]:
+    """The bytes that programs can still take, and all there are: of the machine, or of a container that has less."""
+    memory = psutil.virtual_memory()
+    available, total = memory.available, memory.total
+    for limit, used, kinds, files in CGROUP_MEMORY:
+        try:
+            most, taken = (int((CGROUPS / name).read_text("ascii")) for name in (limit, used))
+            rows = dict(line.split() for line in (CGROUPS / kinds).read_text("ascii").splitlines())
+            available, total = min(available, max(0, most - taken + int(rows[files]))), min(total, most)
+        except (OSError, ValueError, KeyError):  # the other version, or "max"
+            continue
+    return available, total
+
+
+def check_disk(name: str, folder: Path, needed: int) -> CheckResult:
+    """Free bytes where `folder` lies or will lie, and whether it can be written."""
+    try:
+        there = _existing(folder)
+        free = shutil.disk_usage(there).free
+    except OSError as error:
+        found = f"{error.filename or folder}: {error.strerror}"
+        return CheckResult(name=name, status="warn", found=found, advice="Check its permissions.")
+    found = f"{_gigabytes(free)} free in {there}"
+    if not os.access(there, os.W_OK | os.X_OK):
+        advice = "Building writes there; check its permissions, or name another folder (-o, HF_HOME, SUBMODEL_CACHE)."
+        return CheckResult(name=name, status="warn", found=f"{found}, which can't be written", advice=advice)
+    if free < needed:
+        advice = f"A build takes about {_gigabytes(needed)} there; free space."
+        return CheckResult(name=name, status="warn", found=found, advice=advice)
+    return CheckResult(name=name, status="ok", found=found)
+
+
+def has_hub(folder: Path) -> bool:
+    """Whether base models of the hub lie on the disk of a folder."""
+    with suppress(OSError):
+        return _existing(folder).stat().st_dev == _existing(_hub_folder()).stat().st_dev
+    return False
+
+
+def _hub_folder() -> Path:
+    """The hub's cache as huggingface_hub finds it, which may not be installed."""
+    home = os.environ.get("HF_HOME", str(Path(os.environ.get("XDG_CACHE_HOME", "~/.cache"), "huggingface")))
+    folder = os.environ.get("HF_HUB_CACHE", os.environ.get("HUGGINGFACE_HUB_CACHE", f"{home}/hub"))
+    return Path(os.path.expandvars(expand_home(Path(folder))))
+
+
+def _existing(folder: Path) -> Path:
+    """The folder, or the nearest one above it that is there; of a drive that is gone its root."""
+    return next((one for one in (folder, *folder.parents) if one.exists()), Path(folder.anchor))
+
+
+def check_cache() -> CheckResult:
+    """Room for base models: in the hub's cache and, for those of the package index, in ours."""
+    name = "disk, base models"
+    try:
+        places = ((_hub_folder(), HUB_DISK_BYTES), (cache_folder(), INDEX_DISK_BYTES))
+    except BaseModelError as error:
+        return CheckResult(name=name, status="warn", found="no folder for them", advice=str(error))
+    checks = [check_disk(name, folder, needed) for folder, needed in places]
+    return next((check for check in checks if check.status != "ok"), checks[0])
+
+
+def _gigabytes(count: int) -> str:
+    return f"{count / 1e9:.1f} GB"

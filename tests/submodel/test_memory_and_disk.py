@@ -1,0 +1,147 @@
+"""What is said of memory and disks, of machines and of containers."""
+
+import runpy
+from pathlib import Path
+from types import SimpleNamespace
+from unittest.mock import Mock
+
+import huggingface_hub
+import pytest
+
+from submodel import memory_and_disk
+
+
+def looked(check):
+    """Its status; what isn't ok says what to do, in one sentence."""
+    assert check.found
+    assert check.advice.endswith(".") == (check.status != "ok")
+    assert "\n" not in check.advice
+    return check.status
+
+
+@pytest.mark.parametrize(
+    ("total", "available", "status", "advice"),
+    [
+        (16e9, 9e9, "ok", ""),
+        (16e9, 3e9, "warn", "close other programs"),
+        (3e9, 2e9, "warn", "another machine"),
+        (3e9, 0.3e9, "warn", "Serving takes"),
+    ],
+)
+def test_memory(monkeypatch, total, available, status, advice):
+    play_memory(monkeypatch, total, available)
+    check = memory_and_disk.check_memory()
+    assert looked(check) == status
+    assert advice in check.advice
+
+
+def play_memory(monkeypatch, total, available, container=None):
+    """A machine of so many bytes, and the folder of a container's limits."""
+    reported = SimpleNamespace(total=int(total), available=int(available))
+    monkeypatch.setattr("psutil.virtual_memory", lambda: reported)
+    monkeypatch.setattr(memory_and_disk, "CGROUPS", container or Path("none"))
+
+
+@pytest.mark.parametrize(
+    ("parameters", "status", "advice"),
+    [
+        (1_500_000_000, "warn", "this base takes up to 18.0 GB; take `--base smollm2-135m`, or build"),
+        (494_000_000, "warn", "this base takes up to 5.9 GB; take `--base smollm2-135m`, or close other"),
+        (300_000_000, "ok", ""),
+        (100_000_000, "ok", ""),
+    ],
+)
+def test_a_build_is_to_have_memory_by_its_base(monkeypatch, parameters, status, advice):
+    play_memory(monkeypatch, 16e9, 5e9)
+    check = memory_and_disk.check_memory(parameters)
+    assert (looked(check), advice in check.advice) == (status, True)
+    play_memory(monkeypatch, 1e9, 0.9e9)
+    assert "base smollm2" not in memory_and_disk.check_memory(100_000_000).advice, "which is no smaller"
+
+
+@pytest.mark.parametrize(
+    ("names", "limit", "free"),
+    [
+        (("memory.max", "memory.current", "memory.stat", "inactive_file"), "4000000000", 2.5e9),
+        (("memory.max", "memory.current", "memory.stat", "inactive_file"), "max", 9e9),
+        (
+            ("memory.limit_in_bytes", "memory.usage_in_bytes", "memory.stat", "total_inactive_file"),
+            "4000000000",
+            2.5e9,
+        ),
+        (
+            ("memory.limit_in_bytes", "memory.usage_in_bytes", "memory.stat", "total_inactive_file"),
+            "9223372036854771712",
+            9e9,
+        ),
+    ],
+)
+def test_a_container_has_the_memory_of_its_limit(tmp_path, monkeypatch, names, limit, free):
+    """Two gigabytes of it are taken, half a gigabyte of that by files that were read."""
+    limit_file, used, kinds, files = names
+    folder = tmp_path if limit_file == "memory.max" else tmp_path / "memory"
+    folder.mkdir(exist_ok=True)
+    (folder / limit_file).write_text(f"{limit}\n")
+    (folder / used).write_text("2000000000\n")
+    (folder / kinds).write_text(f"anon 1\n{files} 500000000\n")
+    play_memory(monkeypatch, 16e9, 9e9, tmp_path)
+    assert memory_and_disk.has_free_memory(int(free))
+    assert not memory_and_disk.has_free_memory(int(free) + 1)
+    assert f"of {'4.0' if free < 9e9 else '16.0'} GB" in memory_and_disk.check_memory().found
+
+
+def test_disks(tmp_path, monkeypatch):
+    folder = tmp_path / "not" / "yet"
+    assert looked(memory_and_disk.check_disk("disk", folder, 1)) == "ok"
+    assert looked(memory_and_disk.check_disk("disk", folder, 1 << 60)) == "warn"
+    monkeypatch.setattr("os.access", lambda *_: False)
+    check = memory_and_disk.check_disk("disk", folder, 1)
+    assert looked(check) == "warn"
+    assert f"{tmp_path}, which can't be written" in check.found
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {},
+        {"XDG_CACHE_HOME": "~/xdg"},
+        {"XDG_CACHE_HOME": "~/xdg", "HF_HOME": "$DISK/hub home"},
+        {"HF_HOME": "/home", "HUGGINGFACE_HUB_CACHE": "/older"},
+        {"HF_HOME": "/home", "HUGGINGFACE_HUB_CACHE": "/older", "HF_HUB_CACHE": "~/newer"},
+    ],
+)
+def test_the_hub_s_cache_is_where_its_library_has_it(tmp_path, monkeypatch, variables):
+    for name in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(name, str(tmp_path))
+    for name in ("XDG_CACHE_HOME", "HF_HOME", "HUGGINGFACE_HUB_CACHE", "HF_HUB_CACHE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("DISK", "/disk")
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    library = Path(huggingface_hub.__file__).parent
+    assert memory_and_disk._hub_folder() == Path(runpy.run_path(str(library / "constants.py"))["HF_HUB_CACHE"])
+
+
+def test_base_models_need_room_in_the_cache_that_they_come_to(tmp_path, monkeypatch):
+    hub, own = tmp_path / "hub", tmp_path / "own"
+    monkeypatch.setenv("HF_HUB_CACHE", str(hub))
+    monkeypatch.setenv("SUBMODEL_CACHE", str(own))
+    for full in (hub, own):
+        hub.mkdir(exist_ok=True)
+        own.mkdir(exist_ok=True)
+        room = {hub: 2e9, own: 2e9, full: 4e8}
+        monkeypatch.setattr("shutil.disk_usage", lambda folder, room=room: SimpleNamespace(free=room[folder]))
+        check = memory_and_disk.check_cache()
+        assert (looked(check), check.found) == ("warn", f"0.4 GB free in {full}")
+
+
+def test_a_drive_that_is_gone_is_a_warning(tmp_path, monkeypatch):
+    monkeypatch.setattr(Path, "exists", lambda self: False)
+    monkeypatch.setattr("shutil.disk_usage", Mock(side_effect=FileNotFoundError(2, "No such file or directory")))
+    check = memory_and_disk.check_disk("disk", tmp_path, 1)
+    assert (looked(check), check.found) == ("warn", f"{tmp_path}: No such file or directory")
+
+
+def test_base_models_without_a_home_folder(monkeypatch):
+    monkeypatch.setenv("SUBMODEL_CACHE", "~nobody-of-this-name/cache")
+    assert looked(memory_and_disk.check_cache()) == "warn"
