@@ -22,7 +22,8 @@ from builder.sources.distribution import Distribution, is_distribution, parse_di
 from builder.sources.fetch import fetch
 from builder.sources.language_sets import TEXT_SET, LanguageSet, find_language_set
 from contract.errors import CorpusError
-from contract.files.folders import copy_folder, rename, sync, sync_tree
+from contract.files.disk_calls import rename, sync, sync_tree
+from contract.files.folders import copy_folder
 from contract.files.lock_file import hold_lock
 from contract.repository.languages import Kind
 

@@ -24,7 +24,7 @@ from builder.gguf.reader import open_gguf
 from builder.gguf.tokenizer import read_tokenizer
 from builder.gguf.weights import LAYER_TENSORS, OUTER_TENSORS
 from contract.errors import BaseModelError, ExportError
-from contract.files.folders import check_no_device, replace_file
+from contract.files.whole_files import check_no_device, replace_file
 from contract.prompt import PromptFormat
 from contract.tokenizer_file import read_tokenizer_file
 from exporters.checkpoint_reader import Checkpoint, DecoderShape, FloatArray, read_config

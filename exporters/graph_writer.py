@@ -10,7 +10,7 @@ from builder.memory import give_back_memory
 from contract.bundle.manifest import MODEL_FILE
 from contract.documents import AdapterFacts
 from contract.errors import ExportError, ParityError
-from contract.files.folders import remove_folder, rename
+from contract.files.disk_calls import remove_folder, rename
 from contract.progress import Progress, counted, part_of
 from exporters.adapter_export import SharedModel, write_adapted
 from exporters.adapter_file import ADAPTER_FILE

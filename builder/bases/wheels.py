@@ -18,7 +18,8 @@ from typing import Final
 from builder.bases.catalogue import WheelPart
 from contract.children import child_environment, python_module
 from contract.errors import BaseModelError
-from contract.files.folders import SPARE_BYTES, rename
+from contract.files.disk_calls import rename
+from contract.files.whole_files import SPARE_BYTES
 
 POLL_S: Final = 0.2  # how often the progress is looked at
 INCOMING_PREFIX: Final = "incoming-"

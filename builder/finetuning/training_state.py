@@ -22,9 +22,9 @@ from safetensors.torch import save_file
 
 from contract.documents import LossPoint
 from contract.files.disk_errors import is_out_of_memory
-from contract.files.folders import replace_file, write_text
 from contract.files.seals import mac, seal_key
 from contract.files.untrusted_json import read_bytes
+from contract.files.whole_files import replace_file, write_text
 
 Tensors = Mapping[str, torch.Tensor]
 _MAX_SEALS_BYTES = 1 << 10

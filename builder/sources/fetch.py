@@ -21,8 +21,8 @@ from builder.sources.archives import ArchiveError, unpack
 from builder.sources.distribution import Distribution
 from contract.children import child_environment, find_program, python_module
 from contract.errors import CorpusError
+from contract.files.disk_calls import rename, sync, sync_tree
 from contract.files.file_hash import hash_file
-from contract.files.folders import rename, sync, sync_tree
 from contract.files.lock_file import hold_lock
 from contract.files.removal import remove_tree
 

@@ -16,8 +16,8 @@ from contract.documents import Manifest
 from contract.errors import BundleError, NewerBundleError
 from contract.files.file_hash import hash_file
 from contract.files.file_names import DEVICES, is_stray
-from contract.files.folders import write_text
 from contract.files.untrusted_json import parse_json, read_bytes
+from contract.files.whole_files import write_text
 
 SCHEMA = 2  # 2: the key "threshold"
 MANIFEST_FILE = "bundle.json"

@@ -14,7 +14,7 @@ from typing import Final
 
 from contract.children import shell_line
 from contract.errors import BundleError
-from contract.files.folders import sync
+from contract.files.disk_calls import sync
 from contract.files.state_folder import StateFolderError, check_private, state_folder
 
 FOLDER: Final = "trusted"

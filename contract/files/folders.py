@@ -1,146 +1,43 @@
-"""Folders and files that are written whole or not at all, so that a stage never leaves half of something.
+"""Folders that are written whole or not at all, so that a stage never leaves half of something.
 
-Everything is forced to the disk before it takes its name, and the name after that: so neither a killed process nor a
-power cut leaves less than the old state or the new one. What a killed run leaves beside them (`.NAME.….partial`) is
-removed by the next one.
+Everything is forced to the disk before the folder takes its name, and the name after that: so neither a killed process
+nor a power cut leaves less than the old state or the new one. What a killed run leaves beside it (`.NAME.partial`,
+`.NAME.replaced`) is put right by the next one.
 
-Nothing is written through a link: a fresh file has a random name and is made by the call that opens it, a fresh folder
-by the call that makes it, and a link that stands where something is to be put is itself replaced.
+Nothing is written through a link: a fresh folder is made by the call that names it, and a link that stands where one is
+to be put is itself replaced.
 """
 
 from __future__ import annotations
 
 import ctypes
 import errno
-import json
 import os
-import re
 import secrets
 import shlex
 import shutil
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from contract.errors import BuildError, SubmodelError
+from contract.files.disk_calls import rename, sync, sync_tree
 from contract.files.disk_errors import is_disk_full, is_out_of_memory
-from contract.files.file_names import is_link, is_stray
+from contract.files.file_names import is_stray
 from contract.files.removal import remove_tree
 from contract.files.untrusted_json import read_bytes, read_json
 
-if sys.platform == "darwin":
-    import fcntl
-
-SPARE_BYTES = 32 << 20  # a disk filled to its last byte serves nobody
-OPEN = 0o666  # the mode of files that others may read, if the user's umask lets them
-PRIVATE = 0o600  # of files that hold text of the repository, whose own files may be closed to others
 IGNORED = "*\n"  # the .gitignore of each folder that a build makes
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 0x2  # renameat2(2)
 _RENAME_SWAP = 0x2  # renamex_np(2), macOS
-# Windows renames nothing that another process has open or mapped: virus scanners let go soon, servers don't.
-_RENAME_WAITS_S = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 2.0)
-_MAPPED = 1224  # ERROR_USER_MAPPED_FILE, which Python takes for no PermissionError
 # What each version of ours has written into the file by which `replace_folder` knows a folder: key and kind.
 _FORMS: Mapping[str, Mapping[str, type]] = {
     "manifest.json": {"schema": int, "prompt": dict},
     "bundle.json": {"schema": int, "files": dict},
     "result.json": {"bundle": dict, "mac": str},
 }
-
-
-def write_json(path: Path, document: object, *, mode: int = OPEN) -> None:
-    """Write JSON, in ASCII, so that `path` holds either the old document or the whole new one."""
-    write_text(path, json.dumps(document, indent=2) + "\n", mode=mode)
-
-
-def write_text(path: Path, text: str, *, mode: int = OPEN) -> None:
-    """Write UTF-8 so that `path` holds either the old text or the whole new one; one writer at a time."""
-    with replace_file(path, mode=mode) as fresh, fresh.open("w", encoding="utf-8", newline="\n") as file:
-        file.write(text)
-
-
-@contextmanager
-def replace_file(path: Path, *, mode: int = OPEN) -> Iterator[Path]:
-    """Yield an empty file of `mode` beside `path`; when the block ends well, that file takes the name `path`.
-
-    Both are forced to the disk. Until then the old file stays; if the block fails it stays for good, and what was
-    written beside it is removed. One writer at a time: what earlier ones left is removed first. A full disk is an
-    OSError, also if a library in Rust or C++ reports it otherwise.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _remove_partial_files(path)
-    fresh = path.with_name(f".{path.name}.{secrets.token_hex(8)}.partial")
-    flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_NOFOLLOW", 0)
-    os.close(os.open(fresh, flags, mode))  # less what the user's umask takes away
-    try:
-        yield fresh
-        sync(fresh)
-        rename(fresh, path)
-        sync(path.parent)
-    except BaseException as error:
-        with suppress(OSError):
-            fresh.unlink(missing_ok=True)
-        if isinstance(error, (OSError, SubmodelError)) or not is_disk_full(error):
-            raise
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
-
-
-def check_no_device(path: Path, option: str, error_type: type[SubmodelError] = BuildError) -> None:
-    """Raise `error_type` if the user named a device or a pipe, such as /dev/null or /dev/stdout, with an option.
-
-    `replace_file` would put a file in its place.
-    """
-    leads_to_proc = is_link(path) and path.readlink().is_relative_to("/proc")  # /dev/stdout, whatever it is now
-    if leads_to_proc or (path.exists() and not path.is_file() and not path.is_dir()):
-        raise error_type(f"{path} is a device or a pipe; name a file with {option}.")
-
-
-def _remove_partial_files(path: Path) -> None:
-    """Remove what killed writers of `path` left; a link is removed, what it leads to is not."""
-    pattern = re.compile(rf"\.{re.escape(path.name)}(\.[0-9a-f]{{16}})?\.partial")
-    with os.scandir(path.parent) as entries:
-        stale = [entry.path for entry in entries if pattern.fullmatch(entry.name)]
-    for name in stale:
-        with suppress(OSError):  # a folder of that name is none of ours
-            os.unlink(name)  # noqa: PTH108 - of a scandir's name
-
-
-def rename(source: Path, target: Path) -> None:
-    """Give `source` the name `target`, in the place of what had it; waits for some seconds if Windows refuses.
-
-    Raises PermissionError, saying what to do, if another process keeps one of the two open on Windows; OSError as the
-    system does.
-    """
-    for wait_s in (*_RENAME_WAITS_S, None):
-        try:
-            source.replace(target)
-            return
-        except OSError as error:
-            is_held = isinstance(error, PermissionError) or getattr(error, "winerror", None) == _MAPPED
-            if not (is_held and _is_windows()):
-                raise
-            if wait_s is None:
-                why = "it is in use; close what has it open (an editor, say)"
-                raise PermissionError(errno.EACCES, why, str(target)) from error
-            time.sleep(wait_s)
-
-
-def remove_folder(folder: Path) -> None:
-    """Remove a folder with all that is in it; waits for some seconds if Windows refuses.
-
-    Raises OSError if a part of it stays.
-    """
-    remove_tree(folder)
-    for wait_s in _RENAME_WAITS_S if _is_windows() else ():
-        if not os.path.lexists(folder):
-            return
-        time.sleep(wait_s)
-        remove_tree(folder)
-    if os.path.lexists(folder):
-        shutil.rmtree(folder)  # which says what it could not remove
 
 
 @contextmanager
@@ -282,38 +179,6 @@ def copy_folder(source: Path, target: Path, *, as_links: bool = False) -> None:
         shutil.copytree(source, target, copy_function=copy, dirs_exist_ok=True)
     except shutil.Error as error:
         raise (failures or [error])[0] from None
-
-
-def sync(path: Path) -> None:
-    """Force a file, or the names in a folder, to the disk."""
-    if path.is_dir() and os.name == "nt":
-        return  # Windows has no handle on a folder to sync
-    handle = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
-    try:
-        _force(handle)
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # file systems that know no sync have nothing to lose
-            raise
-    finally:
-        os.close(handle)
-
-
-def _force(handle: int) -> None:
-    if sys.platform == "darwin":  # its fsync leaves the data in the drive's cache
-        with suppress(OSError):  # a network's or another system's disk knows fsync alone
-            fcntl.fcntl(handle, fcntl.F_FULLFSYNC)
-            return
-    os.fsync(handle)
-
-
-def sync_tree(folder: Path) -> None:
-    """Force a folder and all below it to the disk, so that after a power cut the renamed folder is not an empty one."""
-    for path in (*folder.rglob("*"), folder):
-        sync(path)
-
-
-def _is_windows() -> bool:
-    return os.name == "nt"
 
 
 def _cannot_write(target: Path, why: str) -> str:

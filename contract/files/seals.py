@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from contract.files.folders import rename, sync
+from contract.files.disk_calls import rename, sync
 from contract.files.state_folder import ANOTHER, StateFolderError, check_private, state_folder
 from contract.files.untrusted_json import parse_json
 

@@ -158,7 +158,7 @@ def main(arguments: Sequence[str]) -> None:
     """Run as a worker process; arguments: the document's path, the result's path, the number of threads."""
     from pathlib import Path
 
-    from contract.files.folders import write_json
+    from contract.files.whole_files import write_json
 
     source, target, threads = arguments
     write_json(Path(target), measure_point(json.loads(Path(source).read_text("utf-8")), int(threads)))

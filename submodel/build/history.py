@@ -17,9 +17,10 @@ from builder.bases.download import sha256_of
 from builder.corpus.corpus import Corpus
 from builder.corpus.following import Known, know
 from contract.documents import SUB_MODEL
-from contract.files.folders import PRIVATE, rename, sync, write_text
+from contract.files.disk_calls import rename, sync
 from contract.files.seals import open_sealed, seal_key, sealed_json
 from contract.files.untrusted_json import read_bytes
+from contract.files.whole_files import PRIVATE, write_text
 
 FILE: Final = "history.json"
 NEXT: Final = "next-history.json"  # of an update whose model has not taken its place

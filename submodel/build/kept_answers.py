@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from builder.evaluation.scoring import Scorable
-from contract.files.folders import PRIVATE, write_text
 from contract.files.seals import open_sealed, seal_key, sealed_json
 from contract.files.untrusted_json import read_bytes
+from contract.files.whole_files import PRIVATE, write_text
 
 PURPOSE: Final = "kept answers"
 MOST_KEPT: Final = 2_000  # answers, and as many likelihoods; the oldest go first

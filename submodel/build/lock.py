@@ -15,8 +15,8 @@ from filelock import Timeout
 
 from contract.bundle.bundle import WORKSPACE_BUNDLE
 from contract.errors import BuildError
-from contract.files.folders import write_json
 from contract.files.lock_file import cannot_lock, open_lock
+from contract.files.whole_files import write_json
 from submodel.build.paths import prepare_output
 
 RETRY_S = 5.0

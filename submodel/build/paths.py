@@ -12,7 +12,8 @@ from typing import Final
 from contract.bundle.bundle import WORKSPACE_BUNDLE
 from contract.errors import BuildError
 from contract.files.file_names import is_link_status, is_stray
-from contract.files.folders import IGNORED, make_folder, write_text
+from contract.files.folders import IGNORED, make_folder
+from contract.files.whole_files import write_text
 from contract.plain_text import plain
 from contract.repository.git import GitError, GitLimitError, decode_name, run_git
 

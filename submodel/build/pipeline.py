@@ -32,9 +32,10 @@ from contract.bundle.trusted_builds import trust_build
 from contract.console import Advance, StageDisplay
 from contract.documents import SUB_MODEL, BuildReport
 from contract.errors import BuildError
-from contract.files.folders import PRIVATE, restore_folder, write_json, write_text
+from contract.files.folders import restore_folder
 from contract.files.removal import remove_tree
 from contract.files.seals import seal_key
+from contract.files.whole_files import PRIVATE, write_json, write_text
 from contract.versions import PROGRAM
 from exporters.checkpoint_reader import read_shape
 from exporters.precision import Precision

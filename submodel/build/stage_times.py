@@ -15,10 +15,10 @@ from typing import Any, Final
 
 from builder.bases.catalogue import CATALOGUE
 from builder.bases.resolve import ResolvedBase
-from contract.files.folders import PRIVATE, write_json
 from contract.files.lock_file import open_lock
 from contract.files.state_folder import state_folder
 from contract.files.untrusted_json import read_json
+from contract.files.whole_files import PRIVATE, write_json
 from contract.forecast import FIXED
 from submodel.build.build_settings import BuildSettings
 from submodel.build.stages import StageRecord

@@ -19,9 +19,10 @@ from builder.artifact import MANIFEST
 from builder.memory import give_back_memory
 from contract.console import Advance, StageDisplay
 from contract.errors import BuildError
-from contract.files.folders import PRIVATE, copy_folder, replace_folder, write_text
+from contract.files.folders import copy_folder, replace_folder
 from contract.files.seals import open_sealed, seal_key, sealed_json
 from contract.files.untrusted_json import read_bytes
+from contract.files.whole_files import PRIVATE, write_text
 from submodel.build.outputs import OutputHashes
 
 PURPOSE: Final = "stage record"

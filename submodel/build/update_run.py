@@ -31,7 +31,8 @@ from contract.bundle.bundle import find_bundle, graph_of, read_bundle
 from contract.children import shell_line
 from contract.console import Advance, StageDisplay
 from contract.errors import BuildError, BundleError, ParityError
-from contract.files.folders import PRIVATE, restore_folder, write_json, write_text
+from contract.files.folders import restore_folder
+from contract.files.whole_files import PRIVATE, write_json, write_text
 from exporters.bundle_export import renew_drafts
 from exporters.export_settings import SHORT_PARITY, ExportSettings
 from exporters.precision import Precision

@@ -24,7 +24,7 @@ def compare(
 
     prepare_to_build("compare")
     from contract.console import StageDisplay, console, print_json, print_table
-    from contract.files.folders import check_no_device, write_text
+    from contract.files.whole_files import check_no_device, write_text
     from laboratory.experiments.compare_run import run_compare
     from laboratory.experiments.pictures import draw_regions
     from laboratory.experiments.tables import regions_table

@@ -21,8 +21,8 @@ from builder.number_format import fastest_dtype
 from contract.bundle.bundle import graph_of
 from contract.console import Advance, StageDisplay
 from contract.errors import BuildError, EvaluationError, SubmodelError
-from contract.files.folders import PRIVATE, write_text
 from contract.files.seals import seal_key, sealed_json
+from contract.files.whole_files import PRIVATE, write_text
 from contract.plain_text import plain
 from laboratory.programs.completer import ProgramCompleter
 from laboratory.programs.functional import FunctionalSettings, copied_repository, score_functions

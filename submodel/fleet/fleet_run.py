@@ -21,9 +21,10 @@ from contract.bundle.manifest import build_of
 from contract.bundle.trusted_builds import check_trusted
 from contract.console import StageDisplay
 from contract.errors import BaseModelError, SubmodelError
-from contract.files.folders import make_folder, write_text
+from contract.files.folders import make_folder
 from contract.files.removal import remove_tree
 from contract.files.seals import seal_key
+from contract.files.whole_files import write_text
 from contract.versions import PROGRAM
 from submodel.build.lock import LockedError, build_lock
 from submodel.build.paths import prepare_output

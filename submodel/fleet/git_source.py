@@ -25,8 +25,8 @@ from urllib.parse import urlsplit
 
 from contract.errors import CorpusError
 from contract.files.disk_errors import is_disk_full
-from contract.files.folders import write_text
 from contract.files.removal import remove_tree
+from contract.files.whole_files import write_text
 from contract.repository.git import GitError, run_git
 
 PROTOCOLS: Final = ("https", "http", "ssh")

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final, ParamSpec, TypeVar
 
 from contract.children import kill_each, kill_tree, processes_below
-from contract.files.folders import write_text
+from contract.files.whole_files import write_text
 from submodel.fleet.layout import OVER_TIME, Outcome
 
 _FORKSERVER: Final = "forkserver"  # Windows has none; there each process loads the libraries itself

@@ -25,10 +25,10 @@ from contract.bundle.manifest import AGAIN, MANIFEST_FILE, MAX_MANIFEST_BYTES, M
 from contract.bundle.trusted_builds import trust_build
 from contract.documents import FileFacts
 from contract.errors import BundleError, NewerBundleError, RegistryError, first_line
-from contract.files.folders import PRIVATE, write_json
 from contract.files.lock_file import hold_lock
 from contract.files.state_folder import state_folder
 from contract.files.untrusted_json import parse_json, read_json
+from contract.files.whole_files import PRIVATE, write_json
 from contract.repository.texts import real_folder
 from exporters.adapter_file import merged, read_adapter
 from submodel.build.lock import bundle_lock

@@ -32,8 +32,8 @@ from tuf.api.metadata import (
 from tuf.api.serialization.json import JSONSerializer
 
 from contract.errors import RegistryError, first_line
-from contract.files.folders import replace_file
 from contract.files.untrusted_json import read_bytes
+from contract.files.whole_files import replace_file
 from submodel.registry.index import (
     BIN_BITS,
     BIN_PREFIX,

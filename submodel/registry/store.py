@@ -21,7 +21,7 @@ from contract.bundle.manifest import DIGEST
 from contract.documents import FileFacts
 from contract.errors import RegistryError
 from contract.files.file_hash import hash_file
-from contract.files.folders import SPARE_BYTES, replace_file
+from contract.files.whole_files import SPARE_BYTES, replace_file
 
 CHUNK_BYTES: Final = 1 << 20
 UNUSED_DAYS: Final = 14  # how long a file that no bundle uses is kept

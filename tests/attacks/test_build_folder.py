@@ -16,7 +16,8 @@ import pytest
 from filelock import FileLock
 
 from contract.errors import BuildError
-from contract.files.folders import replace_folder, write_json, write_text
+from contract.files.folders import replace_folder
+from contract.files.whole_files import write_json, write_text
 from contract.repository.git import run_git
 from submodel.build.build_settings import BuildSettings
 from submodel.build.lock import build_lock

@@ -12,8 +12,10 @@ from types import SimpleNamespace
 import pytest
 
 from contract.errors import BuildError
-from contract.files import folders
-from contract.files.folders import rename, replace_folder, write_text
+from contract.files import disk_calls
+from contract.files.disk_calls import rename
+from contract.files.folders import replace_folder
+from contract.files.whole_files import write_text
 from submodel import app
 
 SHARING, MAPPED = 32, 1224  # what Windows calls them
@@ -29,8 +31,8 @@ def refusal(code: int) -> OSError:
 @pytest.fixture
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     found: list[float] = []
-    monkeypatch.setattr(folders, "time", SimpleNamespace(sleep=found.append))
-    monkeypatch.setattr(folders, "_is_windows", lambda: True)
+    monkeypatch.setattr(disk_calls, "time", SimpleNamespace(sleep=found.append))
+    monkeypatch.setattr(disk_calls, "_is_windows", lambda: True)
     return found
 
 
@@ -79,8 +81,8 @@ def test_a_file_that_stays_held_is_one_sentence(
 def test_what_other_systems_refuse_is_raised_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No attack, and held on 104ea66."""
     hold(monkeypatch, SHARING, times=1)
-    monkeypatch.setattr(folders, "_is_windows", lambda: False)
-    monkeypatch.setattr(folders, "time", SimpleNamespace(sleep=lambda _: pytest.fail("it waited")))
+    monkeypatch.setattr(disk_calls, "_is_windows", lambda: False)
+    monkeypatch.setattr(disk_calls, "time", SimpleNamespace(sleep=lambda _: pytest.fail("it waited")))
     with pytest.raises(PermissionError):
         rename(tmp_path / "a", tmp_path / "b")
 

@@ -161,7 +161,7 @@ def test_only_known_expressions_are_put_together_in_a_function() -> None:
         ("contract.repository.secret_forms", "_form"),  # kept in constants, which are tried
         ("contract.repository.secret_forms", "_place"),  # likewise
         ("contract.repository.benchmark_files", "_has_keys"),  # of our own words and one repeat
-        ("contract.files.folders", "_remove_partial_files"),  # of a name of ours; no repeat without a bound
+        ("contract.files.whole_files", "_remove_partial_files"),  # of a name of ours; no repeat without a bound
     }
 
 

@@ -21,7 +21,7 @@ from builder.bases.download import ChangedFileError
 from builder.bases.hub import cached_snapshot, fetch_snapshot
 from builder.bases.resolve import BESIDE_WEIGHTS, resolve_base
 from contract.errors import BaseModelError
-from contract.files.folders import SPARE_BYTES
+from contract.files.whole_files import SPARE_BYTES
 from testbed.models import save_base
 from tests.builder.tiny_bases import make_entry
 

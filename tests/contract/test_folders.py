@@ -3,28 +3,16 @@
 import errno
 import json
 import os
-import secrets
 import shutil
-import signal
 import stat
-import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
 from contract.errors import BuildError
-from contract.files import folders, removal
-from contract.files.folders import (
-    IGNORED,
-    copy_folder,
-    remove_folder,
-    replace_folder,
-    restore_folder,
-    write_json,
-    write_text,
-)
+from contract.files import disk_calls, folders, removal
+from contract.files.folders import IGNORED, copy_folder, replace_folder, restore_folder
 
 
 def names(folder):
@@ -223,30 +211,6 @@ def test_what_cannot_be_removed_after_a_failure_does_not_hide_it(tmp_path, monke
         raise ValueError("boom")
 
 
-def test_a_folder_that_is_held_for_a_moment_is_removed_on_windows(tmp_path, monkeypatch):
-    folder, waits, remove = tmp_path / "float32", [], removal.remove_tree
-    folder.mkdir()
-    (folder / "model.onnx").write_text("x")
-    monkeypatch.setattr(folders, "remove_tree", lambda path: remove(path) if len(waits) == 2 else None)
-    monkeypatch.setattr(folders, "time", SimpleNamespace(sleep=waits.append))
-    monkeypatch.setattr(folders, "_is_windows", lambda: True)
-    remove_folder(folder)
-    assert not folder.exists()
-    assert len(waits) == 2
-
-
-def test_a_folder_that_cannot_be_removed_is_an_error(tmp_path, monkeypatch):
-    """What stays in a bundle would become a part of it."""
-
-    def refuse(folder):
-        raise PermissionError(errno.EACCES, "no right", str(folder))
-
-    monkeypatch.setattr(folders, "remove_tree", lambda path: None)
-    monkeypatch.setattr(shutil, "rmtree", refuse)
-    with pytest.raises(PermissionError):
-        remove_folder(tmp_path)
-
-
 def test_an_os_error_becomes_one_sentence(tmp_path):
     with pytest.raises(BuildError, match="free space"), replace_folder(tmp_path / "model", marker="m") as fresh:
         raise OSError(28, "No space left on device", str(fresh / "weights"))
@@ -262,7 +226,7 @@ def test_a_folder_of_a_container_s_image_is_said_to_be_one(tmp_path, monkeypatch
             raise OSError(errno.EXDEV, "Invalid cross-device link", str(source))
         return rename(source, target)
 
-    rename = folders.rename
+    rename = disk_calls.rename
     monkeypatch.setattr(folders, "rename", refuse)
     monkeypatch.setattr(folders, "_exchange", lambda one, other: False)
     with pytest.raises(
@@ -278,15 +242,6 @@ def test_a_folder_with_what_file_managers_leave_is_an_empty_one(tmp_path):
     (tmp_path / "model" / ".DS_Store").touch()
     fill(tmp_path / "model", "new")
     assert names(tmp_path / "model") == ["marker.json"]
-
-
-def test_json_is_old_or_new(tmp_path):
-    path = tmp_path / "a" / "b.json"
-    write_json(path, {"x": 1})
-    with pytest.raises(TypeError):
-        write_json(path, {"x": object()})
-    assert json.loads(path.read_text()) == {"x": 1}
-    assert names(path.parent) == ["b.json"]
 
 
 def test_the_old_folder_can_be_kept_in_the_place_of_the_one_before(tmp_path):
@@ -323,22 +278,6 @@ def test_a_kill_at_the_swap_loses_neither_folder(tmp_path, monkeypatch, moment):
     assert left == ({"target": "new", "keep": "old"} if moment == "after the swap" else {"target": "old"})
 
 
-@pytest.mark.parametrize("knows", [True, False])
-def test_on_macos_the_drive_s_cache_is_written_too_where_the_file_system_can(tmp_path, monkeypatch, knows):
-    calls = []
-
-    def fcntl(handle, command):
-        calls.append(command)
-        if not knows:
-            raise OSError(errno.ENOTTY, "not this one")
-
-    monkeypatch.setattr(folders, "fcntl", SimpleNamespace(fcntl=fcntl, F_FULLFSYNC=51), raising=False)
-    monkeypatch.setattr(sys, "platform", "darwin")
-    monkeypatch.setattr(os, "fsync", lambda handle: calls.append("fsync"))
-    folders.sync(tmp_path)
-    assert calls == ([51] if knows else [51, "fsync"])
-
-
 @pytest.mark.parametrize("can_exchange", [True, False])
 def test_a_reader_always_finds_one_of_the_two(tmp_path, monkeypatch, can_exchange):
     """At each step of a replacement, where the system can exchange names; elsewhere the next run repairs it."""
@@ -369,15 +308,12 @@ def test_a_reader_always_finds_one_of_the_two(tmp_path, monkeypatch, can_exchang
 
 def test_what_was_written_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
     events = []
-    sync, replace = folders.sync, Path.replace
-    monkeypatch.setattr(secrets, "token_hex", lambda _: "0123456789abcdef")
-    monkeypatch.setattr(folders, "sync", lambda path: (events.append(("sync", path.name)), sync(path))[1])
+    sync, replace = disk_calls.sync, Path.replace
+    for module in (disk_calls, folders):
+        monkeypatch.setattr(module, "sync", lambda path: (events.append(("sync", path.name)), sync(path))[1])
     monkeypatch.setattr(
         Path, "replace", lambda self, other: (events.append(("name", Path(other).name)), replace(self, other))[1]
     )
-    write_json(tmp_path / "a.json", {})
-    assert events == [("sync", ".a.json.0123456789abcdef.partial"), ("name", "a.json"), ("sync", tmp_path.name)]
-    events.clear()
     fill(tmp_path / "model", "x")
     assert events[:4] == [
         ("sync", "marker.json"),
@@ -427,59 +363,3 @@ def test_a_folder_is_copied_by_links_where_the_file_system_has_them(tmp_path, mo
     assert copy.stat().st_mode == file.stat().st_mode
     shutil.rmtree(tmp_path / "model")
     assert copy.read_text() == "x"
-
-
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-from contract.files.folders import replace_file
-with replace_file(Path(sys.argv[1])) as fresh:
-    fresh.write_text("half")
-    os.kill(os.getpid(), signal.SIGKILL)
-"""
-
-
-@pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
-def test_the_next_writer_removes_what_killed_ones_left(tmp_path):
-    path = tmp_path / "a.json"
-    for _ in range(2):
-        done = subprocess.run([sys.executable, "-c", KILLED, str(path)], check=False)
-        assert done.returncode == -signal.SIGKILL
-    assert len(names(tmp_path)) == 1, "one file at most"
-    (tmp_path / ".a.json.partial").write_text("half, by an older version")
-    (tmp_path / ".b.a.json.0123456789abcdef.partial").write_text("another file's")
-    write_json(path, {"x": 1})
-    assert names(tmp_path) == [".b.a.json.0123456789abcdef.partial", "a.json"]
-
-
-def test_a_rename_waits_for_who_holds_the_name(tmp_path, monkeypatch):
-    """Windows played: another process has the old file open, for a moment or for good."""
-    (tmp_path / "a").write_text("old")
-    holds, waits, replace = [PermissionError(13, "in use")] * 2, [], Path.replace
-
-    def refuse(self, other):
-        if holds:
-            raise holds.pop()
-        return replace(self, other)
-
-    monkeypatch.setattr(Path, "replace", refuse)
-    monkeypatch.setattr(folders, "time", SimpleNamespace(sleep=waits.append))
-    monkeypatch.setattr(folders, "_is_windows", lambda: True)
-    write_text(tmp_path / "a", "new")
-    assert (tmp_path / "a").read_text() == "new"
-    assert len(waits) == 2
-    (tmp_path / "model").mkdir()
-    holds += [PermissionError(13, "in use")] * 50
-    with pytest.raises(BuildError, match=r"model can't be written.*in use.*close what has it open"):
-        fill(tmp_path / "model", "x")
-    holds += [PermissionError(13, "in use")] * 50
-    with pytest.raises(PermissionError):
-        write_text(tmp_path / "a", "newer")
-    holds.clear()
-    assert (tmp_path / "a").read_text() == "new"
-    monkeypatch.setattr(folders, "_is_windows", lambda: False)
-    holds += [PermissionError(13, "no right")]
-    waits.clear()
-    with pytest.raises(PermissionError):
-        write_text(tmp_path / "a", "newer")
-    assert waits == []

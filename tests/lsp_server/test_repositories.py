@@ -12,7 +12,7 @@ import pytest
 
 from contract.bundle.bundle import CHECKPOINT_MANIFEST, Bundle
 from contract.bundle.manifest import read_manifest, write_manifest
-from contract.files.folders import write_text
+from contract.files.whole_files import write_text
 from contract.versions import PROGRAM
 from lsp_server.drift import Drift
 from lsp_server.repositories import Repositories

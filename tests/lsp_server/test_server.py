@@ -21,6 +21,7 @@ from pygls.exceptions import JsonRpcException
 from contract.bundle.manifest import build_of
 from contract.bundle.trusted_builds import UntrustedError, trust_build
 from contract.files import folders
+from contract.files.disk_calls import rename
 from lsp_server.bundle_finder import RETRY_S
 from lsp_server.bundle_states import BundleState, BundleStatus
 from lsp_server.drift import Drift
@@ -236,7 +237,7 @@ def test_a_bundle_is_kept_while_a_build_replaces_it_and_freed_once_it_is_gone(
 ) -> None:
     """Windows and NFS can't let two folders change names in one step."""
     bundle, now = tmp_path / ".submodel" / "bundle", 0.0
-    place, rename = types.Position(0, 0), folders.rename
+    place = types.Position(0, 0)
     served: list[Path | None] = []
 
     def write(folder: Path) -> None:

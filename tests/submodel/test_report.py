@@ -5,8 +5,8 @@ import re
 
 import pytest
 
-from contract.files.folders import write_text
 from contract.files.seals import seal_key, sealed_json
+from contract.files.whole_files import write_text
 from submodel.build.paths import BuildPaths
 from submodel.report.render import EVALUATION, choose_examples, render_beside_evaluation, render_report
 from testbed.reports import against_base, answer, document, model

@@ -32,8 +32,9 @@ from contract.bundle.previous import MOST_KEPT, previous_bundles
 from contract.bundle.trusted_builds import UntrustedError, check_trusted, trust_build
 from contract.console import StageDisplay
 from contract.errors import BuildError, ParityError
-from contract.files.folders import PRIVATE, replace_folder, write_text
+from contract.files.folders import replace_folder
 from contract.files.seals import seal_key, sealed_json
+from contract.files.whole_files import PRIVATE, write_text
 from exporters.export_settings import SHORT_PARITY
 from exporters.parity import ParitySettings
 from exporters.precision import Precision

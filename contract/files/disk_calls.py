@@ -1,0 +1,90 @@
+"""Calls that each system answers in its own way: a rename, the removal of a folder, a write that is forced to the disk.
+
+Windows refuses the first two while another process has a file open, so they wait there for some seconds.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from contract.files.removal import remove_tree
+
+if sys.platform == "darwin":
+    import fcntl
+
+# Windows renames nothing that another process has open or mapped: virus scanners let go soon, servers don't.
+_RENAME_WAITS_S = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 2.0)
+_MAPPED = 1224  # ERROR_USER_MAPPED_FILE, which Python takes for no PermissionError
+
+
+def rename(source: Path, target: Path) -> None:
+    """Give `source` the name `target`, in the place of what had it; waits for some seconds if Windows refuses.
+
+    Raises PermissionError, saying what to do, if another process keeps one of the two open on Windows; OSError as the
+    system does.
+    """
+    for wait_s in (*_RENAME_WAITS_S, None):
+        try:
+            source.replace(target)
+            return
+        except OSError as error:
+            is_held = isinstance(error, PermissionError) or getattr(error, "winerror", None) == _MAPPED
+            if not (is_held and _is_windows()):
+                raise
+            if wait_s is None:
+                why = "it is in use; close what has it open (an editor, say)"
+                raise PermissionError(errno.EACCES, why, str(target)) from error
+            time.sleep(wait_s)
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a folder with all that is in it; waits for some seconds if Windows refuses.
+
+    Raises OSError if a part of it stays.
+    """
+    remove_tree(folder)
+    for wait_s in _RENAME_WAITS_S if _is_windows() else ():
+        if not os.path.lexists(folder):
+            return
+        time.sleep(wait_s)
+        remove_tree(folder)
+    if os.path.lexists(folder):
+        shutil.rmtree(folder)  # which says what it could not remove
+
+
+def sync(path: Path) -> None:
+    """Force a file, or the names in a folder, to the disk."""
+    if path.is_dir() and os.name == "nt":
+        return  # Windows has no handle on a folder to sync
+    handle = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
+    try:
+        _force(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # file systems that know no sync have nothing to lose
+            raise
+    finally:
+        os.close(handle)
+
+
+def _force(handle: int) -> None:
+    if sys.platform == "darwin":  # its fsync leaves the data in the drive's cache
+        with suppress(OSError):  # a network's or another system's disk knows fsync alone
+            fcntl.fcntl(handle, fcntl.F_FULLFSYNC)
+            return
+    os.fsync(handle)
+
+
+def sync_tree(folder: Path) -> None:
+    """Force a folder and all below it to the disk, so that after a power cut the renamed folder is not an empty one."""
+    for path in (*folder.rglob("*"), folder):
+        sync(path)
+
+
+def _is_windows() -> bool:
+    return os.name == "nt"

@@ -1,0 +1,58 @@
+"""A file holds the old text or the whole new one, whatever ends its writer."""
+
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from contract.files import disk_calls, whole_files
+from contract.files.whole_files import write_json
+
+
+def test_json_is_old_or_new(tmp_path):
+    path = tmp_path / "a" / "b.json"
+    write_json(path, {"x": 1})
+    with pytest.raises(TypeError):
+        write_json(path, {"x": object()})
+    assert json.loads(path.read_text()) == {"x": 1}
+    assert [one.name for one in path.parent.iterdir()] == ["b.json"]
+
+
+def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
+    events = []
+    sync, replace = disk_calls.sync, Path.replace
+    monkeypatch.setattr(secrets, "token_hex", lambda _: "0123456789abcdef")
+    monkeypatch.setattr(whole_files, "sync", lambda path: (events.append(("sync", path.name)), sync(path))[1])
+    monkeypatch.setattr(
+        Path, "replace", lambda self, other: (events.append(("name", Path(other).name)), replace(self, other))[1]
+    )
+    write_json(tmp_path / "a.json", {})
+    assert events == [("sync", ".a.json.0123456789abcdef.partial"), ("name", "a.json"), ("sync", tmp_path.name)]
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from contract.files.whole_files import replace_file
+with replace_file(Path(sys.argv[1])) as fresh:
+    fresh.write_text("half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
+def test_the_next_writer_removes_what_killed_ones_left(tmp_path):
+    path = tmp_path / "a.json"
+    for _ in range(2):
+        done = subprocess.run([sys.executable, "-c", KILLED, str(path)], check=False)
+        assert done.returncode == -signal.SIGKILL
+    assert len(list(tmp_path.iterdir())) == 1, "one file at most"
+    (tmp_path / ".a.json.partial").write_text("half, by an older version")
+    (tmp_path / ".b.a.json.0123456789abcdef.partial").write_text("another file's")
+    write_json(path, {"x": 1})
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".b.a.json.0123456789abcdef.partial", "a.json"]
