@@ -21,12 +21,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.beside_llama_cpp_positions import draw_positions
 from benchmarks.builds import checkout, commit_at, mark_of, run_once, run_program, write_result
 from benchmarks.clusters import cluster_numbers, student_t
 from benchmarks.following_commits import answers_of
 from benchmarks.machine import describe_machine, describe_versions
 from benchmarks.measured_repositories import CACHE
+from benchmarks.single_positions import draw_positions
 from laboratory.bench.workload import WorkloadSettings, hash_strokes
 from submodel.build.paths import BuildPaths
 

@@ -1,4 +1,4 @@
-"""What `benchmarks.beside_llama_cpp_positions` and `benchmarks.middle_bits` have written, as Markdown tables.
+"""What `benchmarks.single_positions` and `benchmarks.middle_bits` have written, as Markdown tables.
 
 python -m benchmarks.positions_table [FOLDER]
 
@@ -51,9 +51,7 @@ def main(folder: Path = RESULTS) -> None:
     """Print lines right by kind and repository, then the times of a cold place."""
     paths = sorted(folder.glob("positions-*.json"))
     if not paths:
-        raise SystemExit(
-            f"{folder} has no positions-*.json; run `python -m benchmarks.beside_llama_cpp_positions` first."
-        )
+        raise SystemExit(f"{folder} has no positions-*.json; run `python -m benchmarks.single_positions` first.")
     documents = {path.stem.removeprefix("positions-"): read(path) for path in paths}
     for kind in KINDS:
         for ours in (*OURS, UNTUNED):

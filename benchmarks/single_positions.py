@@ -1,8 +1,8 @@
-r"""Single positions of a repository, asked of a bundle and of llama.cpp as its users ask: held out, and added later.
+r"""Single positions of a repository, asked of bundles, llama.cpp and model-free baselines: held out, and added later.
 
-    python -m benchmarks.beside_llama_cpp_positions BUNDLE REPOSITORY --since REVISION --built CHECKOUT --name httpx \
+    python -m benchmarks.single_positions BUNDLE REPOSITORY --since REVISION --built CHECKOUT --name httpx \
         --peer "llama.cpp Q8_0=FILE" --llama-python PYTHON [--count 150]
-    python -m benchmarks.beside_llama_cpp_positions BUNDLE REPOSITORY --since REVISION --built CHECKOUT --name httpx \
+    python -m benchmarks.single_positions BUNDLE REPOSITORY --since REVISION --built CHECKOUT --name httpx \
         --again bundle|peers|model-free [--other-build] [--peer "dense base, fine-tuned=BUNDLE"]
 
 BUNDLE was built of REPOSITORY as it stood at REVISION; REPOSITORY has its whole history. Held-out lines come from the
@@ -93,7 +93,7 @@ def main() -> None:
         kinds[kind] = {key: document[key] for key in KEPT} | described[kind]
         kinds[kind]["exact"] |= model_free(asked[kind], arguments.bundle, arguments.built)
         reported = {
-            "command": "python -m benchmarks.beside_llama_cpp_positions BUNDLE REPOSITORY --built CHECKOUT "
+            "command": "python -m benchmarks.single_positions BUNDLE REPOSITORY --built CHECKOUT "
             f"--since {arguments.since} --name {arguments.name} --count {arguments.count} "
             + " ".join(f'--peer "{name}=FILE"' for name, _ in peers),
             **origin,
@@ -316,7 +316,7 @@ def ask_again(arguments: argparse.Namespace, peers: Sequence[tuple[str, Path]]) 
                 engine.pop("same_answers", None)  # as the bundle's earlier answers
         figures.pop("leads", None)  # that earlier runs wrote: of earlier answers
     run = {
-        "command": f"python -m benchmarks.beside_llama_cpp_positions BUNDLE REPOSITORY --built CHECKOUT "
+        "command": f"python -m benchmarks.single_positions BUNDLE REPOSITORY --built CHECKOUT "
         f"--since {arguments.since} --name {arguments.name} --again {arguments.again}"
         + " --other-build" * arguments.other_build
         + "".join(f' --peer "{name}=BUNDLE"' for name, _ in peers),

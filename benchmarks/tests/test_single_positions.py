@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from benchmarks import beside_llama_cpp_positions
-from benchmarks.beside_llama_cpp_positions import (
+from benchmarks import single_positions
+from benchmarks.machine import describe_commit
+from benchmarks.single_positions import (
     MODEL_FREE,
     ask_again,
     check_build,
@@ -25,7 +26,6 @@ from benchmarks.beside_llama_cpp_positions import (
     put_origins,
     texts_of,
 )
-from benchmarks.machine import describe_commit
 from builder.corpus.corpus import SourceFile
 from contract.errors import SubmodelError
 from laboratory.bench import bench_run
@@ -138,8 +138,8 @@ def test_a_file_that_was_renamed_is_not_new(tmp_path: Path, monkeypatch: pytest.
     bundle = SimpleNamespace(manifest={"learned_sha256": ["old.py"]})
     arguments = argparse.Namespace(bundle=Path(), built=Path(), repository=tmp_path)
     renames = find_renames(tmp_path, "HEAD~1")
-    monkeypatch.setattr(beside_llama_cpp_positions, "read_bundle", lambda *_, **__: bundle)
-    monkeypatch.setattr(beside_llama_cpp_positions, "read_corpus", lambda _: SimpleNamespace(files=built))
+    monkeypatch.setattr(single_positions, "read_bundle", lambda *_, **__: bundle)
+    monkeypatch.setattr(single_positions, "read_corpus", lambda _: SimpleNamespace(files=built))
 
     asked = [replace(stroke("", "x"), path=path) for path in ("a.py", "b.py", "c.py")]
     assert describe_lines(asked, arguments, renames)["files"] == "lnn"
@@ -154,8 +154,8 @@ def test_no_bundle_is_asked_what_it_has_learned(since: str | None, why: str, mon
     }
     added = Passage(path="a.py", language="Python", before="", truth="a", after="", commit="c", file_sha256="a")
     workload = Workload(passages=((stroke("", "a"),),), text="", source="", added=(added,))
-    monkeypatch.setattr(beside_llama_cpp_positions, "make_workload", lambda *_: workload)
-    for module in (beside_llama_cpp_positions, bench_run):
+    monkeypatch.setattr(single_positions, "make_workload", lambda *_: workload)
+    for module in (single_positions, bench_run):
         monkeypatch.setattr(module, "read_bundle", lambda folder, **_: SimpleNamespace(manifest=manifests[folder.name]))
     first, same, later = map(Path, manifests)
     settings = WorkloadSettings(since=since)
@@ -174,7 +174,7 @@ def patched(results: Path, monkeypatch: pytest.MonkeyPatch, **values: object) ->
         "find_renames": lambda *_: {},
     }
     for name, value in (doubles | values).items():
-        monkeypatch.setattr(beside_llama_cpp_positions, name, value)
+        monkeypatch.setattr(single_positions, name, value)
     paths = dict.fromkeys(("bundle", "built", "repository"), results)
     return argparse.Namespace(name="x", since="HEAD", again="bundle", other_build=False, **paths)
 
