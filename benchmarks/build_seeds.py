@@ -23,7 +23,7 @@ from typing import Any
 
 from benchmarks.builds import checkout, commit_at, mark_of, run_once, run_program, write_result
 from benchmarks.clusters import cluster_numbers, student_t
-from benchmarks.following_commits import answers_of
+from benchmarks.cold_answers import answers_of
 from benchmarks.machine import describe_machine, describe_versions
 from benchmarks.measured_repositories import CACHE
 from benchmarks.single_positions import draw_positions

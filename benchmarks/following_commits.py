@@ -18,30 +18,22 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import shutil
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from benchmarks.builds import checkout, commit_at, mark_of, run_once, run_program, size_of, write_result
+from benchmarks.builds import checkout, commit_at, mark_of, run_once, run_program, write_result
 from benchmarks.clusters import cluster_numbers, clustered_mean, clusters_of
+from benchmarks.cold_answers import answers_of
 from benchmarks.machine import describe_machine, describe_versions
 from benchmarks.measured_repositories import CACHE
-from builder.evaluation.metrics import Interval, bootstrap, is_exact
-from builder.fim_examples import FimExample
-from contract.bundle.bundle import read_bundle
+from builder.evaluation.metrics import Interval
 from contract.versions import PROGRAM
-from laboratory.bench.workload import Keystroke, WorkloadSettings, hash_strokes, make_workload
-from lsp_server.completion import Completer
-from lsp_server.decoding.engine import Engine
-from lsp_server.options import PATIENT
-from lsp_server.request import CompletionRequest
+from laboratory.bench.workload import WorkloadSettings, make_workload
 from submodel.build.history import read_history
 from submodel.build.paths import BuildPaths
-from submodel.evaluation.bundle_predictor import nats_of
 
 ARMS = ("never", "update", "build")
 Read = Callable[[Mapping[str, Any]], list[float]]
@@ -140,63 +132,6 @@ def check_same_build(built: Path, commit: str) -> None:
     history = read_history(BuildPaths(root=built).stages)
     if history is None or (history.program, history.commit) != (PROGRAM, commit):
         raise SystemExit(f"{built} is no build of {commit} by this account and this version; leave --built out.")
-
-
-def answers_of(arm: str, number: int, folder: Path, strokes: Sequence[Keystroke]) -> dict[str, Any]:
-    """Return what `ask` returns for the model of an arm at a point. An earlier run's answers are kept beside its mark.
-
-    Stops if there are none and the model has been brought to a later point: it has learned the lines that are asked.
-    """
-    kept = folder / ".submodel" / f"answers-{number}-{arm}.json"
-    asked = hash_strokes(strokes)
-    if kept.exists():
-        document = json.loads(kept.read_text())
-        if document["asked"] == asked:
-            return dict(document["answers"])
-    numbers = {int(mark.stem.rpartition("-")[2]) for mark in kept.parent.glob(mark_of(folder, "*").name)}
-    if max(numbers, default=0) > number:
-        raise SystemExit(
-            f"The model in {kept.parent} was updated after point {number}, whose answers to these lines were not kept; "
-            f"remove {folder} to start from the beginning."
-        )
-    answers = ask(kept.parent / "bundle", strokes)
-    kept.write_text(json.dumps({"asked": asked, "answers": answers}))
-    return answers
-
-
-def ask(bundle: Path, strokes: Sequence[Keystroke]) -> dict[str, Any]:
-    """Each position from nothing, through the product's completer."""
-    engine = Engine(read_bundle(bundle, verify=False))
-    completer = Completer(engine)
-    exact, bits, milliseconds = [], [], []
-    for stroke in strokes:
-        engine.memory.clear()
-        text = stroke.before + stroke.behind
-        request = CompletionRequest(text=text, offset=len(stroke.before), path=stroke.path, options=PATIENT)
-        started = time.perf_counter()
-        answer = completer.complete(request)
-        milliseconds.append(round((time.perf_counter() - started) * 1000, 1))
-        exact.append(is_exact(answer.text, stroke.truth))
-        bits.append(round(bits_of(engine, stroke), 3))
-    clusters = [stroke.cluster for stroke in strokes]
-    share = bootstrap(lambda drawn: sum(exact[index] for index in drawn) / len(drawn), len(exact), files=clusters)
-    return {
-        "exact_match": round(share.value, 4),
-        "interval": [round(share.low, 4), round(share.high, 4)],
-        "exact": "".join("01"[is_right] for is_right in exact),
-        "bits": bits,
-        "milliseconds": milliseconds,
-        "bundle_bytes": size_of(bundle),
-    }
-
-
-def bits_of(engine: Engine, stroke: Keystroke) -> float:
-    """Return the bits that a model needs for the rest of a line, asked as the server asks for it."""
-    example = FimExample.of_parts(stroke.before, stroke.truth, stroke.behind, path=stroke.path)
-    example = example.as_served(engine.encoder)
-    prompt = example.prompt(engine.encoder)
-    truth = engine.encoder.text_ids(example.middle)
-    return nats_of(engine.logits_behind(prompt, truth), truth) / math.log(2)
 
 
 def gains(points: Sequence[Mapping[str, Any]], read: Read) -> dict[str, Any] | None:

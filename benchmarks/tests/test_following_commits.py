@@ -7,17 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import builds, following_commits
-from benchmarks.builds import mark_of
+from benchmarks import builds
 from benchmarks.following_commits import (
     UNITS,
-    answers_of,
     check_same_build,
     follow,
     gains,
     points_of,
 )
-from laboratory.bench.workload import Keystroke
 
 
 def point(**exact: str) -> dict[str, object]:
@@ -48,25 +45,6 @@ def test_a_share_of_nothing_is_none() -> None:
 def test_what_is_no_build_of_this_version_is_not_followed(tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match="leave --built out"):
         check_same_build(tmp_path, "a" * 40)
-
-
-def stroke(before: str) -> Keystroke:
-    return Keystroke(before=before, behind="", truth="x", path="a.py", commit="", is_new_line=True, is_new_place=True)
-
-
-def test_answers_are_kept_and_no_later_model_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / ".submodel").mkdir()
-    monkeypatch.setattr(following_commits, "ask", lambda bundle, strokes: {"asked of": bundle.read_text()})
-    bundle = tmp_path / ".submodel" / "bundle"
-    for number in (1, 2):
-        bundle.write_text(f"update {number}")
-        mark_of(tmp_path, number).write_text("{}")
-        assert answers_of("update", number, tmp_path, [stroke("a")]) == {"asked of": f"update {number}"}
-
-    assert answers_of("update", 1, tmp_path, [stroke("a")]) == {"asked of": "update 1"}
-    assert answers_of("update", 2, tmp_path, [stroke("b")]) == {"asked of": "update 2"}
-    with pytest.raises(SystemExit, match="updated after point 1"):
-        answers_of("update", 1, tmp_path, [stroke("b")])
 
 
 @pytest.mark.parametrize("is_copied", [False, True])
