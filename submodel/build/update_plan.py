@@ -13,7 +13,8 @@ from builder.artifact import read_artifact
 from builder.corpus.changes import renames_since
 from builder.corpus.corpus import Corpus, SourceFile
 from builder.corpus.following import Followed, follow
-from builder.fim_examples import FimExample, draw_fim_examples
+from builder.corpus.split import Split
+from builder.fim_examples import FimExample, draw_fim_examples, worthwhile_lines
 from contract.console import Advance, StageDisplay
 from submodel.build.history import History
 from submodel.build.new_lines import NewLines, OldTexts, past_texts
@@ -68,6 +69,10 @@ class UpdatePlan:
     def not_learned(self, read: frozenset[str]) -> set[str]:
         """The paths to learn from that a fine-tuning has not learned; `read` are those that its kept steps read."""
         return self.to_learn.keys() - (read - self.waiting)
+
+    def has_lines(self, split: Split) -> bool:
+        """Whether a file of that split has a line to ask for."""
+        return any(file.split == split and any(worthwhile_lines(file)) for file in self.corpus.files)
 
     def count(self) -> dict[str, int]:
         """Files of code that no version has seen as they are, by what becomes of them."""

@@ -17,15 +17,12 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from builder.artifact import read_artifact
 from builder.corpus.changes import head_commit
-from builder.corpus.split import Split
-from builder.evaluation.held_out import HeldOut, make_held_out
-from builder.fim_examples import worthwhile_lines
 from builder.finetuning.finetune_settings import FinetuneSettings
 from contract.bundle.bundle import find_bundle, graph_of, read_bundle
 from contract.children import shell_line
@@ -43,8 +40,9 @@ from submodel.build.history import NEXT, History, describe_version, drop_next_hi
 from submodel.build.lock import build_lock
 from submodel.build.model_stages import Learned, ModelStages, SharedStart, variants_of
 from submodel.build.paths import BuildPaths, UpdatePaths, prepare_output
-from submodel.build.stages import StageRecord, hash_of
+from submodel.build.stages import hash_of
 from submodel.build.update_plan import UpdatePlan, plan_update
+from submodel.build.update_scores import UpdateScorer
 from submodel.build.update_start import finish_swap, history_to_update, precision_of_update, take_place
 from submodel.memory_and_disk import has_free_memory
 from submodel.report.render import read_saved, render_beside_evaluation
@@ -122,6 +120,7 @@ class _Update(ModelStages):
         self._paths = UpdatePaths(root=settings.output)
         self._history = history
         self._plan = plan
+        self._scorer = UpdateScorer(settings, display, self._scores, plan, self._paths.bundle)
         self._unread: frozenset[str] = frozenset()
         self._untried: frozenset[str] = frozenset()
 
@@ -148,13 +147,13 @@ class _Update(ModelStages):
         if not plan.to_read or self._history.versions[-1].get("stage_hash") == whole_hash:
             return self._finish(document, self._go_without_learning(has_swapped), started)
         self._display.say(_describe(document["files"]))
-        if self._settings.minutes > 0 and not self._corpus_has("validation"):
+        if self._settings.minutes > 0 and not plan.has_lines("validation"):
             raise BuildError(
                 "The files that the model was validated on are gone or have no line of code; run `submodel build`, "
                 "which picks others."
             )
         stage_hash = hash_of(whole=whole_hash, number=self._settings.number, waiting=sorted(plan.waiting))
-        scores, before = self._score_old(), self._history.commit
+        scores, before = self._scorer.score_old(self._history.model_hash), self._history.commit
         tuned = self._learn(stage_hash)
         is_better = tuned.get("kept_step", 0) > 0
         version = {**describe_version("update", commit, tuned, 0.0), "kept": "old", "stage_hash": whole_hash}
@@ -165,12 +164,14 @@ class _Update(ModelStages):
         if exported is not None:
             version["kept"] = document["kept"] = "new"
             document |= exported | _commits(before, commit)
+            scores |= self._scorer.score_new(stage_hash)
         else:
             # Better, but its graph failed, or there are files that no step has read: another update may go on.
             if is_better or self._untried:
                 version["stage_hash"] = hash_of(failed=stage_hash)
             self._keep_old(commit, version, was_refused=tuned.get("kept_step") == 0)
-        scores |= self._score_new(stage_hash, scores, version["kept"] == "new")
+            if "held_out_before" in scores:
+                scores["held_out"] = scores["held_out_before"]
         figures = {name: scores_of(record).to_json() for name, record in scores.items()}
         version |= {name: figures_of(row) for name, row in figures.items()}
         self._remember(version | {"seconds": round(time.perf_counter() - started, 1)})
@@ -180,7 +181,7 @@ class _Update(ModelStages):
 
     def _go_without_learning(self, has_swapped: bool) -> Mapping[str, Mapping[str, Any]]:
         """Score the model whose swap was finished, else renew the drafts where files differ; returns the scores."""
-        scored = self._score_new(self._history.model_hash, {}, True) if has_swapped else {}
+        scored = self._scorer.score_new(self._history.model_hash) if has_swapped else {}
         rows = {name: scores_of(record).to_json() for name, record in scored.items()}
         if rows:
             self._remember({**self._history.versions[-1], **{name: figures_of(row) for name, row in rows.items()}})
@@ -340,48 +341,6 @@ class _Update(ModelStages):
             write_json(paths.figures, report, mode=PRIVATE)
             write_text(paths.report, page, mode=PRIVATE)
         return document
-
-    def _score_old(self) -> dict[str, StageRecord]:
-        """The bundle that is there: on held-out lines, and on lines written since, none of which it knows.
-
-        The update before may have scored it on the same held-out lines already.
-        """
-        settings = self._settings
-        if settings.positions == 0:
-            return {}
-        model_hash = self._history.model_hash
-        scores = {}
-        if self._held_out is None:
-            self._display.say("No held-out file is left to score. `submodel build` holds out other files.")
-        else:
-            scores["held_out_before"] = self._score("score the bundle", model_hash, self._held_out)
-        fim_examples = self._plan.draw_unseen(settings.scoring.seed)[: settings.positions]
-        if fim_examples:
-            since = HeldOut(fim_examples=fim_examples, blocks=(), excerpts=())
-            scores["since"] = self._score("score new lines", model_hash, since)
-        return scores
-
-    def _score_new(self, model_hash: str, old: Mapping[str, StageRecord], is_new: bool) -> dict[str, StageRecord]:
-        """The bundle that is there now, on held-out lines."""
-        if not is_new:
-            return {"held_out": old["held_out_before"]} if "held_out_before" in old else {}
-        if self._settings.positions == 0 or self._held_out is None:
-            return {}
-        return {"held_out": self._score("score the bundle", model_hash, self._held_out)}
-
-    def _score(self, name: str, model_hash: str, held_out: HeldOut) -> StageRecord:
-        return self._scores.score_bundle(name, model_hash, self._paths.bundle, held_out)
-
-    @cached_property
-    def _held_out(self) -> HeldOut | None:
-        """None if the files that were held out are gone, or have no line of code."""
-        if not self._corpus_has("held-out"):
-            return None
-        return make_held_out(self._corpus.files, self._settings.scoring)
-
-    def _corpus_has(self, split: Split) -> bool:
-        """Whether a file of that split has a line to ask for."""
-        return any(file.split == split and any(worthwhile_lines(file)) for file in self._corpus.files)
 
 
 def _commits(before: str | None, after: str | None) -> dict[str, str]:

@@ -753,7 +753,7 @@ def test_a_held_out_part_without_a_line_of_code_is_not_scored(repository):
     settings = UpdateSettings(repository=repository, output=repository / ".submodel")
     with StageDisplay() as display:
         update = begin(settings, display)
-    assert update._held_out is None
+    assert update._scorer.held_out is None
 
 
 def test_a_file_is_to_learn_if_a_line_is_new_or_nobody_knows_whether_one_is():
