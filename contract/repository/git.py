@@ -16,7 +16,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -144,6 +144,12 @@ def run_git(
     if git is None:
         raise GitError("git is not installed")
     limited = () if max_file_bytes is None or os.name != "posix" else (*_LIMITED, str(max_file_bytes // 512))
+    process = _start([*limited, git, *_OPTIONS, *arguments], root, git_environment() | dict(more or {}), asked)
+    return _answer_of(process, arguments[0], timeout_s, max_bytes)
+
+
+def _start(command: Sequence[str], root: Path, environment: Mapping[str, str], asked: bytes) -> subprocess.Popen[bytes]:
+    """Start a command of git in a session of its own; raises GitError if it can't be started."""
     try:
         with ExitStack() as stack:
             source: IO[bytes] | int = subprocess.DEVNULL
@@ -151,10 +157,10 @@ def run_git(
                 source = stack.enter_context(TemporaryFile())
                 source.write(asked)
                 source.seek(0)
-            process = subprocess.Popen(
-                [*limited, git, *_OPTIONS, *arguments],
+            return subprocess.Popen(
+                command,
                 cwd=root,
-                env=git_environment() | dict(more or {}),
+                env=environment,
                 stdin=source,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -162,6 +168,10 @@ def run_git(
             )
     except (OSError, ValueError) as error:  # ValueError: a NUL in an argument
         raise GitError(f"git can't be started: {error}") from error
+
+
+def _answer_of(process: subprocess.Popen[bytes], name: str, timeout_s: float, max_bytes: int) -> bytes:
+    """Return what a started command prints; it has ended afterwards. Raises as `run_git` does, naming the command."""
     assert process.stdout is not None and process.stderr is not None
     words: list[bytes] = []
     aside = threading.Thread(target=_read_all, args=(process.stderr, words), daemon=True)
@@ -186,12 +196,12 @@ def run_git(
             _kill(process)
             aside.join(1.0)
     if is_too_long:
-        raise GitLimitError(f"git {arguments[0]} printed more than {max_bytes:,} bytes")
+        raise GitLimitError(f"git {name} printed more than {max_bytes:,} bytes")
     if code:
         if late.is_set():
-            raise GitLimitError(f"git {arguments[0]} failed: it took more than {timeout_s:g} s")
+            raise GitLimitError(f"git {name} failed: it took more than {timeout_s:g} s")
         reason = _reason(b"".join(words).decode("utf-8", "replace"))
-        raise GitError(f"git {arguments[0]} failed: {reason or f'code {code}'}")
+        raise GitError(f"git {name} failed: {reason or f'code {code}'}")
     return answer
 
 
