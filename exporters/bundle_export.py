@@ -138,28 +138,16 @@ def export_bundle(
         give_back_memory()
 
         writer = GraphWriter(checkpoint=checkpoint, references=references, settings=settings, on_event=on_event)
-        float32 = report = writer.write_float32(fresh, on_float32)
+        float32 = writer.write_float32(fresh, on_float32)
         on_float32(1, 1)
         share = 1 / (1 + len(variants))
         on_quantized, on_variants = part_of(on_quantized, 0, share), part_of(on_quantized, share, 1)
-        precision, path = settings.precision, fresh / MODEL_FILE
-        if precision is Precision.AUTO:
-            trials, chosen = writer.write_fastest(fresh, facts["parameters"], report, on_quantized)
-            precision, report = chosen.precision, chosen.parity or report
-            facts["precisions_tried"] = [trial.to_json() for trial in trials]
-        elif adapted := writer.write_adapted(path, shared, report, on_quantized):
-            facts["adapter"], report = adapted
-        elif precision is not Precision.FP32:
-            precision, report = writer.write_quantized(path, report, on_quantized)
+        precision, report, making = _write_served(fresh, writer, float32, shared, facts["parameters"], on_quantized)
+        facts |= making
         if written := _write_variants(fresh, variants, precision, writer, float32, on_variants):
             facts["variants"] = written
         write_configs(fresh, checkpoint, end_ids)
-        index = build_index(drafts)
-        if len(index.tokens):
-            write_index(index, fresh / FOLDER)
-            facts["drafts"] = {"tokens": len(index.tokens)}
-        elif same is not None:
-            copy_files(same, fresh, below=FOLDER)
+        facts |= _write_drafts(fresh, drafts, same)
         document = complete_manifest(fresh, {**kept, **_manifest(facts, checkpoint.shape, precision, report)})
         write_manifest(fresh, {**document, **measure(unwritten_bundle(fresh, document))})
     return read_bundle(bundle_folder, verify=False)  # its files were hashed just now
@@ -241,6 +229,43 @@ def _load(source: SubModel) -> LoadedBase:
     if source.manifest is None:
         return load_base(str(folder), dtype=torch.float32)
     return load_resolved(find_on_disk(folder), dtype=torch.float32)
+
+
+def _write_served(
+    fresh: Path,
+    writer: GraphWriter,
+    float32: ParityReport,
+    shared: SharedModel | None,
+    parameters: int,
+    on_progress: Progress,
+) -> tuple[Precision, ParityReport, dict[str, Any]]:
+    """Write onnx/model.onnx in the writer's precision, which may be the fastest one.
+
+    float32: the check of the float32 graph that lies there. parameters: of the model. Returns the graph's precision,
+    its check, and what the manifest says of its making.
+    """
+    precision, path = writer.settings.precision, fresh / MODEL_FILE
+    if precision is Precision.AUTO:
+        trials, chosen = writer.write_fastest(fresh, parameters, float32, on_progress)
+        return chosen.precision, chosen.parity or float32, {"precisions_tried": [trial.to_json() for trial in trials]}
+    if adapted := writer.write_adapted(path, shared, float32, on_progress):
+        adapter, report = adapted
+        return precision, report, {"adapter": adapter}
+    if precision is Precision.FP32:
+        return precision, float32, {}
+    precision, report = writer.write_quantized(path, float32, on_progress)
+    return precision, report, {}
+
+
+def _write_drafts(fresh: Path, drafts: Iterable[Sequence[int]], same: Bundle | None) -> dict[str, Any]:
+    """Write the drafts, or if there are none copy those of the `same` model's bundle; returns their facts."""
+    index = build_index(drafts)
+    if len(index.tokens):
+        write_index(index, fresh / FOLDER)
+        return {"drafts": {"tokens": len(index.tokens)}}
+    if same is not None:
+        copy_files(same, fresh, below=FOLDER)
+    return {}
 
 
 def _write_variants(
