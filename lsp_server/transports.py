@@ -11,6 +11,7 @@ import os
 import sys
 from typing import BinaryIO, cast
 
+from contract.standard_input import take_stdin
 from lsp_server.addresses import find_addresses
 from lsp_server.handlers import register_handlers
 from lsp_server.options import ServerOptions
@@ -40,9 +41,10 @@ def serve_stdio(options: ServerOptions, version: str) -> None:
     # Whatever else writes to stdout, a library's print or native code, must not get between the messages.
     protocol_output = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    protocol_input = take_stdin()
     server = create_server(options, version)
     try:
-        server.start_io(stdin=cast(BinaryIO, BoundedInput(sys.stdin.buffer)), stdout=protocol_output)
+        server.start_io(stdin=cast(BinaryIO, BoundedInput(protocol_input)), stdout=protocol_output)
     finally:
         server.close()
         server.service.end_process_if_busy(END_WITHIN_S)

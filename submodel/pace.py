@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import _thread
+import io
 import threading
 from collections.abc import Callable, Iterable
 
+from contract.standard_input import take_stdin
+
 LOOK_S = 0.5  # until a command that stands still notices an interrupt
+
+
+def paced_by_stdin() -> Pace:
+    """Return a pace that the lines of stdin set; nothing else of this process can read it then."""
+    return Pace(io.TextIOWrapper(take_stdin(), encoding="utf-8", errors="replace"))
 
 
 class Pace:

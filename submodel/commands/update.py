@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
@@ -45,7 +44,7 @@ def update(
     from contract.console import StageDisplay, console, print_json
     from submodel.awake import kept_awake
     from submodel.build.update_run import UpdateSettings, run_update
-    from submodel.pace import Pace
+    from submodel.pace import paced_by_stdin
 
     settings = UpdateSettings(
         repository=repository,
@@ -54,7 +53,7 @@ def update(
         positions=positions,
         is_paced=paced,
     )
-    rest = Pace(sys.stdin).rest if paced else lambda: None
+    rest = paced_by_stdin().rest if paced else lambda: None
     awake = nullcontext() if paced else kept_awake()  # what an editor began waits for power and for its user
     with awake, StageDisplay(as_json=progress is ProgressForm.JSON, rest=rest) as display:
         document = run_update(settings, display)

@@ -112,6 +112,7 @@ def test_the_pace_is_read_from_stdin_and_kept_if_that_is_asked_for(
         return SimpleNamespace(rest=lambda: rests.append(None))
 
     monkeypatch.setattr("submodel.pace.Pace", follow)
+    monkeypatch.setattr("submodel.pace.take_stdin", lambda: sys.stdin.buffer)  # not the tests' own
     asked: list[UpdateSettings] = []
     run(monkeypatch, tmp_path, NEW, *options, stdin="wait\n", asked=asked)
     assert asked[0].is_paced is bool(options)

@@ -1,0 +1,19 @@
+"""The standard input of a command that reads it in one thread and loads libraries in another."""
+
+from __future__ import annotations
+
+import os
+from typing import BinaryIO
+
+
+def take_stdin() -> BinaryIO:
+    """Return what comes in at stdin, and put the null device in its place: to call once, before anything reads it.
+
+    On Windows a library that asks about file 0 while it loads, as OpenBLAS of numpy does, would wait until another
+    thread's read of it ends (numpy/numpy#24290).
+    """
+    taken = os.fdopen(os.dup(0), "rb")
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    return taken
