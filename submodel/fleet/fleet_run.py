@@ -214,6 +214,7 @@ class Fleet:
             work=str(self._work),
             program=PROGRAM,
             cores=repository.task.cores,
+            gpus=repository.task.gpus,
             dtype=self._dtype,
             time_limit_s=repository.task.time_limit_minutes * 60,
             run=run,

@@ -1,4 +1,4 @@
-"""A call in a process of its own, which gives its memory back. It is forked from one that has loaded the libraries.
+"""A call in a process of its own, which gives its memory back. On Linux one that has loaded the libraries forks it.
 
 A build's libraries take 8 seconds of processor time to load: little beside a real build, most of a tiny one. Each
 worker of Ray imports this module, so it imports none of them.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
@@ -20,7 +21,7 @@ from contract.children import kill_each, kill_tree, processes_below
 from contract.files.whole_files import write_text
 from submodel.fleet.layout import OVER_TIME, Outcome
 
-_FORKSERVER: Final = "forkserver"  # Windows has none; there each process loads the libraries itself
+_FORKSERVER: Final = "forkserver"  # elsewhere each process loads the libraries itself
 _LIBRARIES: Final = ["submodel.fleet.task", "submodel.build.pipeline", "ray"]
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -46,7 +47,8 @@ def call_in_own_process(function: Callable[_P, _T], *arguments: _P.args, **named
 
     The function, its arguments and its result are pickled. It sees the environment of this process.
     """
-    is_forked = _FORKSERVER in multiprocessing.get_all_start_methods()
+    # Apple's frameworks end a process that was forked from one that has loaded them; Windows forks nothing.
+    is_forked = sys.platform != "darwin" and _FORKSERVER in multiprocessing.get_all_start_methods()
     context = multiprocessing.get_context(_FORKSERVER if is_forked else "spawn")
     if is_forked:
         context.set_forkserver_preload(_LIBRARIES)
@@ -90,6 +92,9 @@ def _end_with_parent() -> None:
 
 
 def _build(document: Mapping[str, Any]) -> Outcome:
+    from builder.finetuning.finetune_settings import DEVICE_VARIABLE
     from submodel.fleet.task import build_repository
 
+    if not document["gpus"]:
+        os.environ.setdefault(DEVICE_VARIABLE, "cpu")
     return build_repository(document)

@@ -41,6 +41,7 @@ class Task:
     work: str  # the folder of work, by its whole path
     program: str  # `PROGRAM` of the caller
     cores: int
+    gpus: float  # 0: it fine-tunes on the CPU, whatever the machine has
     dtype: str  # measured by the caller: on another or a busy machine another one may win, and give other weights
     time_limit_s: float
     run: str  # of the caller: a task that Ray starts again belongs to the same one

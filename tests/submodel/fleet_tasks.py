@@ -23,6 +23,7 @@ def make_task(work: Path, **differs: Any) -> Task:
         "work": str(work),
         "program": PROGRAM,
         "cores": torch.get_num_threads(),
+        "gpus": 0.0,
         "dtype": "float32",
         "time_limit_s": 60.0,
         "run": "now",

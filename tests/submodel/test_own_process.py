@@ -18,8 +18,9 @@ from typing import Any, NoReturn
 import psutil
 import pytest
 
+from builder.finetuning.finetune_settings import DEVICE_VARIABLE
 from contract.children import kill_tree, python_module
-from submodel.fleet import own_process
+from submodel.fleet import own_process, task
 from submodel.fleet.layout import OVER_TIME
 from submodel.fleet.own_process import build_in_own_process, call_in_own_process
 
@@ -59,6 +60,32 @@ def test_it_sees_the_environment_of_its_caller(monkeypatch: pytest.MonkeyPatch) 
     for gpu in "01":
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", gpu)
         assert call_in_own_process(os.getenv, "CUDA_VISIBLE_DEVICES") == gpu
+
+
+def test_on_macos_nothing_is_forked(monkeypatch: pytest.MonkeyPatch) -> None:
+    methods: list[str] = []
+
+    def note(method: str) -> Any:
+        methods.append(method)
+        return real(method)
+
+    real = multiprocessing.get_context
+    monkeypatch.setattr(sys, "platform", "darwin")
+    monkeypatch.setattr(multiprocessing, "get_context", note)
+    assert call_in_own_process(abs, -1) == 1
+    assert methods == ["spawn"]
+
+
+@pytest.mark.parametrize(("gpus", "given", "seen"), [(0.0, None, "cpu"), (0.0, "mps", "mps"), (0.5, None, None)])
+def test_a_task_without_a_gpu_fine_tunes_on_the_cpu(
+    monkeypatch: pytest.MonkeyPatch, gpus: float, given: str | None, seen: str | None
+) -> None:
+    monkeypatch.setenv(DEVICE_VARIABLE, given or "")
+    if given is None:
+        monkeypatch.delenv(DEVICE_VARIABLE)
+    monkeypatch.setattr(task, "build_repository", lambda document: os.environ.get(DEVICE_VARIABLE))
+    device: object = own_process._build({"gpus": gpus})
+    assert device == seen
 
 
 def test_an_error_is_raised_here() -> None:
