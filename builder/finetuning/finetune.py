@@ -19,7 +19,7 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from transformers import PreTrainedModel
 
 from builder.corpus.corpus import SourceFile
-from builder.finetuning.finetune_settings import FinetuneSettings, is_cpu_wanted
+from builder.finetuning.finetune_settings import FinetuneSettings, wanted_device
 from builder.finetuning.gated import gated_in_half
 from builder.finetuning.int8_products import int8_products
 from builder.finetuning.packed import choose_attention
@@ -152,12 +152,17 @@ def _merged(adapted: Any, on_progress: Callable[[int, int], None]) -> PreTrained
 
 
 def training_device() -> torch.device:
-    """Return a GPU if torch has one and `is_cpu_wanted` does not exclude it, else the CPU."""
-    if is_cpu_wanted():
+    """Return the GPU if torch has one and `wanted_device` does not exclude it, else the CPU.
+
+    Apple's has to be asked for: training there is not measured, and an error of Metal ends the process, so that neither
+    the CPU takes its place nor a resumed build gets any further.
+    """
+    wanted = wanted_device()
+    if wanted == "cpu":
         return torch.device("cpu")
     if torch.cuda.is_available():
         return torch.device("cuda")
-    if torch.backends.mps.is_available():
+    if wanted == "mps" and torch.backends.mps.is_available():
         return torch.device("mps")
     return torch.device("cpu")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
@@ -45,9 +46,15 @@ class FinetuneSettings:
         return {name: value for name, value in asdict(self).items() if value is not None}
 
 
-def is_cpu_wanted() -> bool:
-    """Return whether DEVICE_VARIABLE asks for the CPU in place of a GPU. Raises BuildError if it holds another word."""
+def wanted_device() -> str:
+    """Return what DEVICE_VARIABLE asks for: "cpu", "mps" (Apple's GPU), or "" for the default.
+
+    Raises BuildError if it holds another word, or asks for Apple's GPU on another system.
+    """
     device = os.environ.get(DEVICE_VARIABLE, "")
-    if device not in ("", "cpu"):
-        raise BuildError(f"{DEVICE_VARIABLE} is {device!r}; set it to cpu, or unset it for the GPU that torch finds.")
-    return device == "cpu"
+    if device not in ("", "cpu") and (device, sys.platform) != ("mps", "darwin"):
+        advice = "set it to cpu, or unset it for the GPU that torch finds"
+        if sys.platform == "darwin":
+            advice = "set it to mps for Apple's GPU, or unset it for the processor"
+        raise BuildError(f"{DEVICE_VARIABLE} is {device!r}; {advice}.")
+    return device

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from builder.calibration import CalibrationSettings
 from builder.evaluation.held_out import ScoringSettings
-from builder.finetuning.finetune_settings import FinetuneSettings, is_cpu_wanted
+from builder.finetuning.finetune_settings import FinetuneSettings, wanted_device
 from builder.pruning.plan import SizeSettings
 from builder.pruning.structured_pruning import PruneSettings
 from builder.sources.distribution import parse_distribution
@@ -43,7 +43,7 @@ class BuildSettings:
     def __post_init__(self) -> None:
         parse_precision(self.quantize)  # a typing error must not wait for the export to be found
         self.prune_to(1.0 if self.size is None else self.size)  # likewise
-        is_cpu_wanted()  # likewise
+        wanted_device()  # likewise
         if self.language is not None:
             find_language_set(self.language)
             if self.repository != Path():

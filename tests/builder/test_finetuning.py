@@ -4,6 +4,7 @@ import errno
 import itertools
 import os
 import re
+import sys
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -23,6 +24,7 @@ from builder.finetuning.schedule import learning_rate_at, steps_within, validati
 from builder.finetuning.training_data import NEW_WEIGHT, Material, token_weights
 from builder.finetuning.training_state import StateFile, Tensors, TrainingProgress
 from builder.learning_examples import Example, make_examples
+from builder.memory import give_back_memory
 from contract.errors import BuildError, CorpusError, first_line
 from contract.prompt import PromptEncoder
 from submodel.build.build_settings import BuildSettings
@@ -524,8 +526,9 @@ def test_the_cpu_fine_tunes_in_a_format_of_its_own(tmp_path, monkeypatch, cpu_dt
     assert {tensor.dtype for tensor in tuned.model.parameters()} == {expected}
 
 
-@pytest.mark.parametrize(("wanted", "expected"), [(None, "mps"), ("", "mps"), ("cpu", "cpu")])
-def test_the_environment_may_ask_for_the_cpu(monkeypatch, wanted, expected):
+@pytest.mark.parametrize(("wanted", "expected"), [(None, "cpu"), ("", "cpu"), ("cpu", "cpu"), ("mps", "mps")])
+def test_apple_s_gpu_is_taken_if_the_environment_asks_for_it(monkeypatch, wanted, expected):
+    monkeypatch.setattr(sys, "platform", "darwin")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
     monkeypatch.delenv(DEVICE_VARIABLE, raising=False)
@@ -534,9 +537,14 @@ def test_the_environment_may_ask_for_the_cpu(monkeypatch, wanted, expected):
     assert tuning.training_device().type == expected
 
 
-def test_another_device_is_refused_before_a_build_begins(monkeypatch, tmp_path):
-    monkeypatch.setenv(DEVICE_VARIABLE, "gpu")
-    with pytest.raises(BuildError, match="SUBMODEL_DEVICE is 'gpu'; set it to cpu"):
+@pytest.mark.parametrize(
+    ("system", "word", "advice"),
+    [("linux", "gpu", "set it to cpu"), ("linux", "mps", "set it to cpu"), ("darwin", "gpu", "set it to mps")],
+)
+def test_another_device_is_refused_before_a_build_begins(monkeypatch, tmp_path, system, word, advice):
+    monkeypatch.setattr(sys, "platform", system)
+    monkeypatch.setenv(DEVICE_VARIABLE, word)
+    with pytest.raises(BuildError, match=f"SUBMODEL_DEVICE is '{word}'; {advice}"):
         BuildSettings(repository=tmp_path, output=tmp_path / "out")
 
 
@@ -547,6 +555,19 @@ def test_the_memory_of_apple_s_gpu_is_given_back_now_and_then(monkeypatch):
         training_run.empty_cache_if_due(torch.device("mps"), step)
         training_run.empty_cache_if_due(torch.device("cpu"), step)
     assert len(emptied) == 2
+
+
+@pytest.mark.parametrize(("device", "count"), [(None, 0), ("cpu", 0), ("mps", 1)])
+def test_apple_s_gpu_is_not_touched_unless_it_is_used(monkeypatch, device, count):
+    emptied = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    monkeypatch.setattr(torch.mps, "empty_cache", lambda: emptied.append(1))
+    monkeypatch.delenv(DEVICE_VARIABLE, raising=False)
+    if device is not None:
+        monkeypatch.setenv(DEVICE_VARIABLE, device)
+    give_back_memory()
+    assert len(emptied) == count
 
 
 def test_another_error_of_the_cpu_is_not_taken_for_too_little_memory(tmp_path, monkeypatch):
