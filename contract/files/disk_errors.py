@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 
 # The user's to mend: full disk or quota, no permission, read-only media, a file larger than the file system takes, a
 # drive or a server that is gone. Windows lacks some of them.
@@ -14,6 +15,7 @@ OUT_OF_MEMORY = (
     *("DefaultCPUAllocator", "bad allocation", "bad_alloc", "Failed to allocate memory"),
     *("os error 1455", "WinError 1455", "error code: <1455>"),
 )
+_WINDOWS_DISK_FULL = (112, 39)  # ERROR_DISK_FULL, ERROR_HANDLE_DISK_FULL, which Rust names by their numbers
 # ERROR_NOT_ENOUGH_MEMORY, ERROR_COMMITMENT_LIMIT: "The paging file is too small", for which errno has no number.
 _WINDOWS_OUT_OF_MEMORY = frozenset({8, 1455})
 
@@ -22,8 +24,9 @@ def is_disk_full(error: BaseException) -> bool:
     """Whether an error means a full disk, reported by a library in Rust or C++ that has no OSError."""
     if isinstance(error, OSError):
         return error.errno in (errno.ENOSPC, errno.EDQUOT)
-    words = str(error)
-    return any(one in words for one in (os.strerror(errno.ENOSPC), f"os error {errno.ENOSPC}", "StorageFull"))
+    codes = _WINDOWS_DISK_FULL if sys.platform == "win32" else (errno.ENOSPC,)
+    words = (os.strerror(errno.ENOSPC), "StorageFull", *(f"os error {code})" for code in codes))
+    return any(one in str(error) for one in words)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -185,6 +185,17 @@ def test_a_disk_that_is_gone_or_takes_no_large_file_is_a_sentence(monkeypatch, c
     assert f"{os.strerror(number)} (/mnt/x); free space, or choose a folder that can be written" in said
 
 
+@pytest.mark.parametrize(
+    ("system", "number", "is_full"),
+    [("win32", 112, True), ("win32", 39, True), ("win32", 1120, False), ("linux", 28, True), ("linux", 112, False)],
+)
+def test_a_full_disk_that_rust_reports(monkeypatch, system, number, is_full):
+    """On Linux 112 is another error, and 39, too."""
+    monkeypatch.setattr(sys, "platform", system)
+    error = SafetensorError(f"Error while serializing: I/O error: Some words. (os error {number})")
+    assert (resource_problem(error) == "the disk is full; free space") is is_full
+
+
 def test_a_network_that_does_not_answer_is_no_disk():
     assert resource_problem(OSError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))) is None
     assert resource_problem(OSError(errno.ESTALE, os.strerror(errno.ESTALE))) is not None
