@@ -7,6 +7,7 @@ test('no entry of PATH leads into the current folder, and no module comes from e
   expect(childEnvironment(given, 'linux')).toEqual({
     PATH: '/usr/bin',
     HOME: '',
+    PYTHONIOENCODING: 'utf-8',
     NoDefaultCurrentDirectoryInExePath: '1',
   });
 });
@@ -19,6 +20,7 @@ test('Windows writes Path, and knows drives and shares', () => {
   const given = { Path: '.;C:\\bin;C:bin;\\rooted;\\\\server\\tools', pythonpath: 'src' };
   expect(childEnvironment(given, 'win32')).toEqual({
     Path: 'C:\\bin;\\\\server\\tools',
+    PYTHONIOENCODING: 'utf-8',
     NoDefaultCurrentDirectoryInExePath: '1',
   });
 });

@@ -82,7 +82,6 @@ export class BuildTerminal implements vscode.Pseudoterminal {
         ...childEnvironment(process.env, process.platform),
         ...proxyEnvironment(process.env, proxy, noProxy),
         COLUMNS: String(Math.min(size?.columns ?? 100, 120)),
-        PYTHONIOENCODING: 'utf-8',
         PYTHONUNBUFFERED: '1',
       },
     });

@@ -26,6 +26,7 @@ export function childEnvironment(environment: Environment, platform: NodeJS.Plat
       kept[name] = text; // an empty PATH would be the current folder
     }
   }
+  kept['PYTHONIOENCODING'] = 'utf-8'; // Windows' own garbles paths in what the child says
   kept['NoDefaultCurrentDirectoryInExePath'] = '1'; // Windows: for what the child itself starts
   return kept;
 }
