@@ -68,6 +68,9 @@ def install_command(command: str = "build", prefix: Path | None = None, *, extra
         line = ["uv", "pip", "install", "--python", str(prefix), *_CPU_TORCH, *source]
     else:
         line = [sys.executable, "-m", "pip", "install", *source]
+        needs_quotes = shell_line([sys.executable]) != sys.executable
+        if sys.platform == "win32" and needs_quotes:  # PowerShell takes a name in quotes for a text
+            line = ["py", "-m", "pip", "--python", sys.executable, "install", *source]
     return shell_line(line)
 
 

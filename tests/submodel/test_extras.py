@@ -44,6 +44,20 @@ def present(monkeypatch):
     return names
 
 
+@pytest.mark.parametrize(
+    ("python", "begins"),
+    [
+        (r"C:\Python\python.exe", r"C:\Python\python.exe -m pip install "),
+        (r"C:\Program Files\Python\python.exe", r'py -m pip --python "C:\Program Files\Python\python.exe" install '),
+    ],
+)
+def test_powershell_runs_the_line_wherever_python_is(origin, tmp_path, monkeypatch, python, begins):
+    """A name in quotes is no command there."""
+    monkeypatch.setattr(sys, "platform", "win32")
+    monkeypatch.setattr(sys, "executable", python)
+    assert extras.install_command(prefix=tmp_path) == f'{begins}".[build]"'
+
+
 def test_each_installer_by_its_mark(origin, tmp_path, monkeypatch):
     """The source is unknown: the name on the package index may be a stranger's."""
 
