@@ -24,6 +24,7 @@ from lsprotocol import types
 from pygls.io_ import run_async
 from pygls.lsp.server import LanguageServer
 
+from lsp_server.listener import Listener
 from lsp_server.serve_errors import ServeError
 from lsp_server.wire import BoundedReader
 
@@ -65,11 +66,13 @@ def take_token() -> str:
 async def serve_one_client(server: LanguageServer, addresses: Sequence[str], port: int, token: str) -> None:
     """Serve the first client that sends the token, until it leaves; raises OSError if it can't listen there."""
     entrance = Entrance(token)
-    listener = await asyncio.start_server(entrance.receive, addresses, port, backlog=_BACKLOG)
-    log.info("Serving on %s", [socket.getsockname() for socket in listener.sockets])
+    listener = Listener(lambda: asyncio.start_server(entrance.receive, addresses, port, backlog=_BACKLOG))
+    await listener.start()
+    watching = asyncio.create_task(listener.watch())
     try:
         client = await entrance.client
     finally:
+        watching.cancel()
         listener.close()
         entrance.close()
     first = asyncio.StreamReader()

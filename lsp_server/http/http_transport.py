@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -15,15 +14,13 @@ from lsp_server.bundle_finder import working_folder
 from lsp_server.http.connection import Connection
 from lsp_server.http.endpoint import Endpoint
 from lsp_server.http.guard import Guard, read_token
+from lsp_server.listener import Listener
 from lsp_server.options import ServerOptions
 from lsp_server.serve_errors import ServeError
 from lsp_server.server_log import log_to_stderr
 
-log = logging.getLogger(__name__)
-
 MAX_CONNECTIONS: Final = 128  # a further one ends the oldest that waits for its client
 END_WITHIN_S: Final = 2.0  # wait for native code that still runs
-WATCH_S: Final = 5.0  # between two looks at the listening sockets
 
 
 def serve_http(
@@ -72,20 +69,13 @@ async def _serve(addresses: Sequence[str], port: int, guard: Guard, endpoint: En
         finally:
             connections.pop(connection, None)
 
-    async def listen() -> asyncio.Server:
-        return await asyncio.start_server(receive, addresses, port)
-
-    listener = await listen()
-    log.info("Serving on %s", [one.getsockname() for one in listener.sockets])
+    listener = Listener(lambda: asyncio.start_server(receive, addresses, port))
+    await listener.start()
     problem = endpoint.start()
     if problem is not None:
         tell(problem)
     try:
-        while True:  # not serve_forever: since Python 3.12 it waits for clients that are idle
-            await asyncio.sleep(WATCH_S)
-            if _is_lost(listener):
-                with suppress(OSError):  # the port may be free later
-                    listener = await _replaced(listener, listen)
+        await listener.watch()  # not serve_forever: since Python 3.12 it waits for clients that are idle
     finally:
         listener.close()
         serving = [task for task in connections.values() if task is not None]
@@ -95,20 +85,3 @@ async def _serve(addresses: Sequence[str], port: int, guard: Guard, endpoint: En
         if serving:  # else asyncio.run would cancel them, and Python 3.11 print a trace for each
             await asyncio.wait(serving, timeout=END_WITHIN_S)
         endpoint.service.end_process_if_busy(END_WITHIN_S)
-
-
-def _is_lost(listener: asyncio.Server) -> bool:
-    """Return whether a listening socket was closed under a server.
-
-    On Windows asyncio closes it if a client is gone before it is accepted (python/cpython#93821).
-    """
-    return not listener.sockets or any(one.fileno() == -1 for one in listener.sockets)
-
-
-async def _replaced(lost: asyncio.Server, listen: Callable[[], Awaitable[asyncio.Server]]) -> asyncio.Server:
-    """Return a new listener in the place of one that lost a socket. Raises OSError if the port is not free."""
-    with suppress(ValueError):  # of a socket that is closed already
-        lost.close()
-    listener = await listen()
-    log.warning("A socket was closed; serving again on %s", [one.getsockname() for one in listener.sockets])
-    return listener

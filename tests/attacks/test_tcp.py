@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from lsp_server import tcp
+from lsp_server import listener, tcp
 from lsp_server.addresses import find_addresses
 from lsp_server.options import ServerOptions
 from lsp_server.serve_errors import ServeError
@@ -198,6 +198,39 @@ def test_who_does_not_come_to_the_point_is_sent_away(said: bytes, monkeypatch: p
             server.close()
 
     assert asyncio.run(asyncio.wait_for(test(), 120)) == b""
+
+
+def test_a_client_that_resets_before_it_is_accepted_locks_nobody_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On Windows asyncio closes the listening socket then."""
+    started: list[asyncio.Server] = []
+    start_server = asyncio.start_server
+
+    async def start_and_note(*arguments: Any, **options: Any) -> asyncio.Server:
+        started.append(await start_server(*arguments, **options))
+        return started[-1]
+
+    async def test() -> bytes:
+        server = create_server(ServerOptions(), "1")
+        serving = asyncio.create_task(serve_one_client(server, [HOST], 0, TOKEN))
+        try:
+            while not started:
+                await asyncio.sleep(0.01)
+            lost = started[0].sockets[0]
+            with suppress(NotImplementedError):  # of Windows' event loop, which watches no file descriptors
+                asyncio.get_running_loop().remove_reader(lost.fileno())
+            lost._sock.close()  # type: ignore[attr-defined]
+            while len(started) < 2:
+                await asyncio.sleep(0.01)
+            reader, writer = await asyncio.open_connection(*started[1].sockets[0].getsockname()[:2])
+            writer.write(initialize({}))
+            return await reader.readline()
+        finally:
+            serving.cancel()
+            server.close()
+
+    monkeypatch.setattr(listener, "WATCH_S", 0.01)
+    monkeypatch.setattr(asyncio, "start_server", start_and_note)
+    assert asyncio.run(asyncio.wait_for(test(), IN_TIME_S)).startswith(b"Content-Length")
 
 
 def test_the_second_client_is_refused_by_the_system() -> None:

@@ -15,6 +15,7 @@ import pytest
 
 from contract.bundle.bundle import Bundle, read_bundle
 from contract.prompt import ContextSnippet, PromptFormat, cut_window
+from lsp_server import listener
 from lsp_server.bundle_states import BundleState, BundleStatus
 from lsp_server.http import endpoint, http_transport
 from lsp_server.http.connection import Connection, Request
@@ -472,7 +473,7 @@ def test_a_server_that_lost_its_listening_socket_listens_again(monkeypatch: pyte
         with suppress(asyncio.CancelledError):
             await serving
 
-    monkeypatch.setattr(http_transport, "WATCH_S", 0.01)
+    monkeypatch.setattr(listener, "WATCH_S", 0.01)
     monkeypatch.setattr(asyncio, "start_server", start)
     asyncio.run(asyncio.wait_for(run(), 120))
     assert attempts >= 3, "the port was taken at least once"
