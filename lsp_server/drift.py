@@ -11,8 +11,6 @@ from typing import Any
 from contract.bundle.bundle import WORKSPACE_BUNDLE, is_bundle_of
 from contract.children import shell_line
 from contract.documents import DriftFacts
-from contract.errors import CorpusError
-from contract.files.home import holds_home
 from contract.files.untrusted_json import read_json
 from contract.versions import PROGRAM
 
@@ -105,12 +103,12 @@ def measure_drift(texts: Iterable[str], manifest: Mapping[str, Any]) -> Drift | 
 def read_current_texts(root: Path, rest: Callable[[], None] = lambda: None) -> list[str]:
     """Return the texts that a build of the repository would read. rest: called after some files each.
 
-    Raises CorpusError if it can't be read, holds the home folder, has too many files or takes too long.
+    Raises CorpusError if it can't be read, holds the home folder and is no repository of git, has too many files or
+    takes too long.
     """
-    if holds_home(root):
-        raise CorpusError(f"{root} is the home folder or holds it, so it is not read as a repository; open one in it.")
     # Imported here: it loads numpy, and the answer to `initialize` need not wait for that.
-    from contract.repository.texts import ReadingSettings, read_texts
+    from contract.repository.texts import ReadingSettings, check_no_home, read_texts
 
+    check_no_home(root)
     settings = ReadingSettings(max_entries=MAX_ENTRIES, max_seconds=MAX_SECONDS + MAX_REST_S)
     return [text for _, text in read_texts(root, settings, on_progress=lambda done, total: rest()).values()]

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from contract.errors import CorpusError
 from contract.versions import PROGRAM
-from lsp_server.drift import STALE_FILES, Drift, can_update, measure_drift
+from lsp_server.drift import STALE_FILES, Drift, can_update, measure_drift, read_current_texts
 
 
 def sha(text: str) -> str:
@@ -45,6 +46,22 @@ def test_what_is_stale_and_what_to_do() -> None:
     assert not Drift(files=0, changed=0, added=0, removed=0).is_stale
     assert not Drift(files=5_000, changed=STALE_FILES - 10, added=9, removed=0).is_stale
     assert Drift(files=5_000, changed=STALE_FILES - 10, added=10, removed=0).is_stale
+
+
+@pytest.mark.parametrize("is_git_s", [False, True])
+def test_a_repository_that_holds_the_home_folder_is_read_as_a_build_reads_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_git_s: bool
+) -> None:
+    """The root of a drive counts as such a folder."""
+    for variable in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(variable, str(tmp_path))
+    (tmp_path / "a.py").write_text("x = 1\n", "utf-8")
+    if is_git_s:
+        (tmp_path / ".git").mkdir()
+        assert read_current_texts(tmp_path) == ["x = 1\n"]
+    else:
+        with pytest.raises(CorpusError, match="is the home folder or holds it"):
+            read_current_texts(tmp_path)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a POSIX shell's quotes")
