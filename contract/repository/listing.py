@@ -104,9 +104,11 @@ def _list_with_git(root: Path, limits: ListingLimits) -> dict[str, bytes]:
     Raises GitError where git fails: it is not there, or this is no repository, not this user's, broken, or takes too
     long. Raises CorpusError beyond the limits, before the names are made.
     """
-    top = run_git(root, "rev-parse", "--show-toplevel")
-    # core.worktree can name any folder as the work tree: only this folder, or one above it, is believed.
-    if not top or path_below(root, Path(os.path.realpath(decode_name(top.removesuffix(b"\n"))))) is None:
+    # Not --show-toplevel, which is /c/Users/… to a git of MSYS2 or Cygwin. This is `../` for each folder on the way up.
+    up = run_git(root, "rev-parse", "--show-cdup")
+    # core.worktree can name any folder as the work tree: only this folder, or one above it, is believed. Of another one
+    # git prints the whole path.
+    if not up or path_below(root, Path(os.path.realpath(root / decode_name(up.removesuffix(b"\n"))))) is None:
         raise GitError("git names another folder as the work tree")
     answer = run_git(root, "ls-files", "-t", "-z", "--cached", "--others", "--exclude-standard")
     limits.check(root, answer.count(b"\0"))

@@ -40,8 +40,9 @@ def test_git_s_list_is_believed_where_git_names_the_folder_in_another_case(
         (root / name).touch()
 
     def ask(folder: Path, *arguments: str) -> bytes:
-        answer = run_git(folder, *arguments)
-        return answer.replace(b"Repo", b"REPO") if "--show-toplevel" in arguments else answer
+        if "rev-parse" in arguments:  # of a folder that git takes for another one
+            return os.fsencode(str(root).replace("Repo", "REPO")) + b"\n"
+        return run_git(folder, *arguments)
 
     monkeypatch.setattr(listing, "run_git", ask)
     assert listing.list_files(root) == listing.Listing(paths=("a.py",), source="git")

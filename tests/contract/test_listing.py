@@ -407,6 +407,31 @@ def test_a_work_tree_named_elsewhere_is_not_believed(tmp_path: Path) -> None:
     assert list_files(tmp_path / "repo").paths == ("main.py",)
 
 
+@pytest.mark.parametrize("folder", ["repo", "repo/sub"])
+def test_a_git_of_msys2_is_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str) -> None:
+    """Windows knows no folder by the paths that it prints."""
+    write_files(tmp_path / "repo", {"sub/a.py": "", "sub/b.log": ""})
+    run_git(tmp_path, "init", "-q", "repo")
+    (tmp_path / "repo" / ".git" / "info" / "exclude").write_text("*.log\n")
+
+    def ask(root: Path, *arguments: str) -> bytes:
+        return git.run_git(root, *arguments).replace(os.fsencode(tmp_path), b"/c")
+
+    monkeypatch.setattr(listing_module, "run_git", ask)
+    listing = list_files(tmp_path / folder)
+    assert (listing.source, listing.git_problem) == ("git", "")
+    assert [Path(path).name for path in listing.paths] == ["a.py"]
+
+
+@pytest.mark.parametrize("above", [False, True])
+def test_a_work_tree_above_is_believed_and_one_below_is_not(tmp_path: Path, above: bool) -> None:
+    write_files(tmp_path, {"repo/main.py": "", "repo/sub/a.py": "", "b.py": ""})
+    run_git(tmp_path, "init", "-q", "repo")
+    named = tmp_path if above else tmp_path / "repo" / "sub"
+    run_git(tmp_path / "repo", "config", "core.worktree", str(named))
+    assert list_files(tmp_path / "repo").source == ("git" if above else "walk")
+
+
 @pytest.mark.skipif(os.name != "posix", reason="links need a right on Windows")
 def test_links_are_listed_and_never_entered(tmp_path: Path) -> None:
     root = tmp_path / "repo"
@@ -489,9 +514,8 @@ def test_too_many_names_of_git_are_refused_before_they_are_made(
     write_files(tmp_path / "repo", {f"{number}.py": "" for number in range(4)})
     run_git(tmp_path, "init", "-q", "repo")
     assert len(list_files(tmp_path / "repo", ListingLimits(max_entries=4)).paths) == 4
-    top = os.fsencode(tmp_path / "repo") + b"\n"
     made: list[bytes] = []
     monkeypatch.setattr(listing_module, "decode_name", lambda name: (made.append(name), os.fsdecode(name))[1])
     with pytest.raises(CorpusError, match="more than 3 files"):
         list_files(tmp_path / "repo", ListingLimits(max_entries=3))
-    assert made == [top.removesuffix(b"\n")]
+    assert made == [b""], "the way up to the work tree"
