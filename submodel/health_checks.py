@@ -37,6 +37,7 @@ from submodel.memory_and_disk import (
     BUILD_DISK_BYTES,
     HUB_DISK_BYTES,
     CheckResult,
+    can_be_written,
     check_cache,
     check_disk,
     check_memory,
@@ -120,7 +121,7 @@ def check_state_folder() -> CheckResult:
         folder = trusted_folder()
     except StateFolderError as error:
         return CheckResult(name="state folder", status="fail", found="can't be used", advice=str(error))
-    if not os.access(folder, os.W_OK | os.X_OK):
+    if not can_be_written(folder):
         advice = "A build could not be trusted; check its permissions."
         return CheckResult(name="state folder", status="fail", found=f"{folder} can't be written", advice=advice)
     return CheckResult(name="state folder", status="ok", found=str(folder.parent))

@@ -6,6 +6,7 @@ A build and an update look here before they begin; `submodel doctor` shows the s
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 from contextlib import suppress
 from dataclasses import dataclass
@@ -93,7 +94,7 @@ def check_disk(name: str, folder: Path, needed: int) -> CheckResult:
         found = f"{error.filename or folder}: {error.strerror}"
         return CheckResult(name=name, status="warn", found=found, advice="Check its permissions.")
     found = f"{_gigabytes(free)} free in {there}"
-    if not os.access(there, os.W_OK | os.X_OK):
+    if not can_be_written(there):
         advice = "Building writes there; check its permissions, or name another folder (-o, HF_HOME, SUBMODEL_CACHE)."
         return CheckResult(name=name, status="warn", found=f"{found}, which can't be written", advice=advice)
     if free < needed:
@@ -114,6 +115,17 @@ def _hub_folder() -> Path:
     home = os.environ.get("HF_HOME", str(Path(os.environ.get("XDG_CACHE_HOME", "~/.cache"), "huggingface")))
     folder = os.environ.get("HF_HUB_CACHE", os.environ.get("HUGGINGFACE_HUB_CACHE", f"{home}/hub"))
     return Path(os.path.expandvars(expand_home(Path(folder))))
+
+
+def can_be_written(folder: Path) -> bool:
+    """Whether a file can be made in a folder: to `os.access` every folder of Windows can be written."""
+    file = folder / f".submodel-{secrets.token_hex(8)}"
+    try:
+        os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+        file.unlink()
+    except OSError:
+        return False
+    return True
 
 
 def _existing(folder: Path) -> Path:

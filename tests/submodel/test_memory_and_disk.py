@@ -94,7 +94,8 @@ def test_disks(tmp_path, monkeypatch):
     folder = tmp_path / "not" / "yet"
     assert looked(memory_and_disk.check_disk("disk", folder, 1)) == "ok"
     assert looked(memory_and_disk.check_disk("disk", folder, 1 << 60)) == "warn"
-    monkeypatch.setattr("os.access", lambda *_: False)
+    assert not [*tmp_path.iterdir()], "nothing is left there"
+    monkeypatch.setattr("os.open", Mock(side_effect=PermissionError(13, "refused")))  # os.access says yes on Windows
     check = memory_and_disk.check_disk("disk", folder, 1)
     assert looked(check) == "warn"
     assert f"{tmp_path}, which can't be written" in check.found
