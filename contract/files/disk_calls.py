@@ -1,6 +1,6 @@
 """Calls that each system answers in its own way: a rename, the removal of a folder, a write that is forced to the disk.
 
-Windows refuses the first two while another process has a file open, so they wait there for some seconds.
+Windows refuses the first two while another process has a file open, so they wait there.
 """
 
 from __future__ import annotations
@@ -20,16 +20,18 @@ if sys.platform == "darwin":
 
 # Windows renames nothing that another process has open or mapped: virus scanners let go soon, servers don't.
 _RENAME_WAITS_S = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 2.0)
+_MORE_WAITS_S = (2.0,) * 12  # for a folder: virus scanners read its gigabytes
 _MAPPED = 1224  # ERROR_USER_MAPPED_FILE, which Python takes for no PermissionError
 
 
 def rename(source: Path, target: Path) -> None:
-    """Give `source` the name `target`, in the place of what had it; waits for some seconds if Windows refuses.
+    """Give `source` the name `target`, in the place of what had it; waits if Windows refuses.
 
-    Raises PermissionError, saying what to do, if another process keeps one of the two open on Windows; OSError as the
-    system does.
+    It waits for five seconds, for a folder half a minute. Raises PermissionError, saying what to do, if another process
+    keeps one of the two open on Windows; OSError as the system does.
     """
-    for wait_s in (*_RENAME_WAITS_S, None):
+    waits_s = _RENAME_WAITS_S + (_MORE_WAITS_S if source.is_dir() else ())
+    for wait_s in (*waits_s, None):
         try:
             source.replace(target)
             return
@@ -38,7 +40,7 @@ def rename(source: Path, target: Path) -> None:
             if not (is_held and _is_windows()):
                 raise
             if wait_s is None:
-                why = "it is in use; close what has it open (an editor, say)"
+                why = "it is in use; close what has it open (an editor or a virus scanner, say)"
                 raise PermissionError(errno.EACCES, why, str(target)) from error
             time.sleep(wait_s)
 

@@ -58,6 +58,16 @@ def test_a_held_file_is_waited_for_with_growing_pauses(
     assert waits == sorted(waits) and 3 <= sum(waits) <= 10
 
 
+def test_a_folder_is_waited_for_as_long_as_a_virus_scanner_reads_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, waits: list[float]
+) -> None:
+    (tmp_path / "a").mkdir()
+    hold(monkeypatch, SHARING, times=100)
+    with pytest.raises(PermissionError, match="virus scanner"):
+        rename(tmp_path / "a", tmp_path / "b")
+    assert waits == sorted(waits) and 25 <= sum(waits) <= 30
+
+
 @pytest.mark.parametrize("code", [SHARING, MAPPED])
 def test_a_file_that_stays_held_is_one_sentence(
     tmp_path: Path,
