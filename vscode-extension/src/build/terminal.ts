@@ -144,7 +144,11 @@ export class BuildTerminal implements vscode.Pseudoterminal {
       this.standStill(false); // what stands still may not notice an interrupt
     }
     const { pid } = child;
-    signal(pid, 'SIGINT');
+    if (this.isPaced && process.platform === 'win32') {
+      child.stdin?.end(); // there is no interrupt, but it ends its work if its stdin ends
+    } else {
+      signal(pid, 'SIGINT');
+    }
     const timer = setTimeout(() => {
       signal(pid, 'SIGKILL');
     }, PATIENCE_MS);
