@@ -248,9 +248,10 @@ def check_editors() -> CheckResult:
     versions = _extension_versions(expand_home(Path("~")))
     if "VS Code" in found and not any(_is_of_this_release(version) for version in versions):
         lacks = f"has the extension {', '.join(versions)}, this is {__version__}" if versions else "lacks the extension"
-        advice = (
-            "For VS Code run `make vsix` in submodel's clone, then Install from VSIX; docs/editors.md has the others."
-        )
+        run = "run `make vsix` in submodel's clone"
+        if sys.platform == "win32":
+            run = "run `npm ci --ignore-scripts` and `npm run package` in vscode-extension of submodel's clone"
+        advice = f"For VS Code {run}, then Install from VSIX; docs/editors.md has the others."
         return CheckResult(name="editor", status="warn", found=f"{reported}; VS Code {lacks}", advice=advice)
     return CheckResult(name="editor", status="ok", found=reported)
 

@@ -222,6 +222,13 @@ def test_a_git_that_would_open_a_window_is_reported(monkeypatch):
     assert "xcode-select --install" in check.advice
 
 
+@pytest.mark.parametrize(("system", "says"), [("linux", "run `make vsix`"), ("win32", "`npm run package`")])
+def test_the_extension_is_made_by_what_the_system_has(path, monkeypatch, system, says):
+    path.add("code-server")
+    monkeypatch.setattr(sys, "platform", system)
+    assert says in doctor.check_editors().advice
+
+
 def test_git_and_editors_are_looked_for_in_path(path):
     assert looked(doctor.check_git()) == looked(doctor.check_editors()) == "warn"
     for program in ("git", "nvim"):
