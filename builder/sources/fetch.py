@@ -144,7 +144,7 @@ def _run(command: list[str], folder: Path, distribution: Distribution) -> None:
             env=environment,
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            text=True,
+            encoding="utf-8",
             errors="replace",
             timeout=_TIMEOUT_S,
             check=False,

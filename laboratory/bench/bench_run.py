@@ -77,7 +77,11 @@ class _Worker:
     def __init__(self, name: str, command: Sequence[str]) -> None:
         self.name = name
         self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=own_environment(child_environment())
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            encoding="utf-8",
+            env=own_environment(child_environment()),
         )
         self.loaded = self._answer()
         # On Windows the python.exe of a virtual environment starts another one, which does the work.

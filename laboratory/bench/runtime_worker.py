@@ -49,7 +49,7 @@ class Genai:
             if path.name == "genai_config.json":
                 config = json.loads(path.read_text("utf-8"))
                 config["model"]["decoder"]["session_options"]["intra_op_num_threads"] = threads
-                (folder / path.name).write_text(json.dumps(config))
+                (folder / path.name).write_text(json.dumps(config), "utf-8")
             elif path.is_dir():
                 (folder / path.name).symlink_to(path.absolute())
             else:

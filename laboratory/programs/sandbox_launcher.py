@@ -99,7 +99,7 @@ def enter_namespaces() -> None:
     uid, gid = os.getuid(), os.getgid()
     call_libc("unshare", NEW_USER | NEW_NETWORK | NEW_PROCESSES | NEW_MOUNTS | NEW_IPC)
     for name, line in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")):
-        Path("/proc/self", name).write_text(line)
+        Path("/proc/self", name).write_text(line, "ascii")
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:  # tests often serve to themselves
         fcntl.ioctl(control, SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", IFF_UP))
 
@@ -161,7 +161,7 @@ def hide_processes() -> None:
     """Mount a /proc of this namespace alone; OSError if the kernel refuses, as in some containers."""
     call_libc("mount", b"proc", b"/proc", b"proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, None)
     # No namespaces below this one, in which the program would have all rights again.
-    Path("/proc/sys/user/max_user_namespaces").write_text("0")
+    Path("/proc/sys/user/max_user_namespaces").write_text("0", "ascii")
 
 
 def wall_files(job: dict[str, Any]) -> None:

@@ -38,9 +38,9 @@ def use_huge_pages() -> int:
 def _use_huge_pages() -> int:
     """Do the work. The caller holds the lock, which is released here."""
     try:
-        if "[never]" in (SETTINGS / "enabled").read_text():
+        if "[never]" in (SETTINGS / "enabled").read_text("ascii"):
             return 0
-        huge = int((SETTINGS / "hpage_pmd_size").read_text())
+        huge = int((SETTINGS / "hpage_pmd_size").read_text("ascii"))
         maps = Path("/proc/self/maps").read_bytes()
     except (OSError, ValueError):  # a kernel without them, or a sandbox
         return 0
