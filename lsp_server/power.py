@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
+import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -20,6 +22,7 @@ BURST_S = 6.0  # of a core at once: two places of 2,000 tokens; with RATE 3 % of
 PLACE_S = 0.5  # of a core: what a short prompt and the answer at the likeliest first key take
 READ_EVERY_S = 10.0
 SUPPLIES = Path("/sys/class/power_supply")
+UNKNOWN_LINE = 255  # ACLineStatus of Windows
 LOW_BATTERY_PERCENT = 20  # below it, no completions while the user types
 
 
@@ -153,9 +156,12 @@ def read_power() -> Power:
     """Read the state of the battery."""
     import psutil
 
-    battery = None if _is_of_a_device() else _reported(lambda: psutil.sensors_battery())
+    battery: Any = None if _is_of_a_device() else _reported(lambda: psutil.sensors_battery())
+    is_known = battery is not None and battery.power_plugged is not None
+    if is_known and not battery.power_plugged and _reported(_is_line_unknown):
+        is_known = False
     return Power(
-        on_battery=None if battery is None or battery.power_plugged is None else not battery.power_plugged,
+        on_battery=not battery.power_plugged if is_known else None,
         battery_percent=None if battery is None else float(battery.percent),
     )
 
@@ -179,6 +185,16 @@ def _is_of_a_device() -> bool:
         return bool(names) and (SUPPLIES / names[0] / "scope").read_text("ascii").strip() == "Device"
     except (OSError, ValueError):
         return False
+
+
+def _is_line_unknown() -> bool:
+    """Whether Windows can't tell if the machine is plugged in, which psutil reports as being on battery."""
+    is_unknown = False
+    if sys.platform == "win32":
+        status = ctypes.create_string_buffer(12)  # SYSTEM_POWER_STATUS, whose first byte is ACLineStatus
+        is_told = ctypes.windll.kernel32.GetSystemPowerStatus(status)
+        is_unknown = bool(is_told) and status.raw[0] == UNKNOWN_LINE
+    return is_unknown
 
 
 def memory_bytes() -> int:
