@@ -108,6 +108,7 @@ def fetch_snapshot(hub_id: str, on_progress: Callable[[int, int], None] = lambda
     blobs = _cache_of(hub_id) / "blobs"
     check_space(blobs, total - _bytes_in(blobs) + SPARE_BYTES, "HF_HOME")  # huggingface_hub only warns
     disable_progress_bars()  # ours is shown instead
+    constants.HF_HUB_DISABLE_SYMLINKS_WARNING = True  # on Windows: nobody can do anything about it here
     failure: Exception = ConnectionError()
     for tries_left in reversed(range(TRIES)):
         try:

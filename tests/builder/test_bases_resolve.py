@@ -141,6 +141,19 @@ def test_a_download_that_breaks_within_hf_xet_is_a_sentence(played_hub, monkeypa
         fetch_snapshot("owner/tiny")
 
 
+def test_a_system_without_links_gets_no_warning_of_them(played_hub, monkeypatch):
+    whole, seen = huggingface_hub.snapshot_download, []
+
+    def note(*arguments, **options):
+        seen.append(huggingface_hub.constants.HF_HUB_DISABLE_SYMLINKS_WARNING)
+        return whole(*arguments, **options)
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_DISABLE_SYMLINKS_WARNING", False)
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", note)
+    fetch_snapshot("owner/tiny")
+    assert seen[0]
+
+
 def test_a_download_that_breaks_once_goes_on(played_hub, monkeypatch):
     whole, breaks = huggingface_hub.snapshot_download, [ConnectionError("asleep")]
 
