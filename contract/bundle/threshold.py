@@ -16,6 +16,8 @@ from contract.errors import BundleError
 
 KEY = "threshold"  # in bundle.json
 MIN_SHOWN = 10  # answers; the precision of fewer is meaningless
+# On a hard line each keystroke brings a suggestion, and nearly all of those below this are wrong (docs/LOG.md).
+LEAST_CONFIDENCE = 0.02
 _MAX_POINTS = 60
 
 
@@ -42,12 +44,14 @@ class ConfidenceThreshold:
     def at(self, precision: float) -> CurvePoint | None:
         """The point that shows most among those that reach `precision`; the most precise where none does.
 
-        None where nothing was measured.
+        Points below LEAST_CONFIDENCE do not count if there are others: two places a line, as the curve has them, are
+        easier than each keystroke. None where nothing was measured.
         """
-        good = [point for point in self.curve if point.precision >= precision]
+        sure = [point for point in self.curve if point.threshold >= LEAST_CONFIDENCE] or self.curve[-1:]
+        good = [point for point in sure if point.precision >= precision]
         if good:
             return max(good, key=lambda point: point.coverage)
-        return max(self.curve, key=lambda point: (point.precision, point.coverage), default=None)
+        return max(sure, key=lambda point: (point.precision, point.coverage), default=None)
 
     def to_json(self) -> ThresholdFacts:
         """As it stands in bundle.json."""

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contract.bundle.threshold import MIN_SHOWN, ConfidenceThreshold, fit_curve, read_threshold
+from contract.bundle.threshold import MIN_SHOWN, ConfidenceThreshold, CurvePoint, fit_curve, read_threshold
 from contract.errors import BundleError
 
 ANSWERS = st.lists(st.tuples(st.sampled_from([0.1, 0.3, 0.5, 0.7, 0.9]), st.booleans()), min_size=MIN_SHOWN)
@@ -37,6 +37,16 @@ def test_wanted_precision_shows_as_much_as_it_can() -> None:
     ]
     chosen = [confidence_threshold.at(precision) for precision in (0.0, 0.7, 0.75, 0.8, 1.0)]
     assert [point.threshold for point in chosen if point] == [0.2, 0.6, 0.6, 0.9, 0.9]
+
+
+def test_what_the_model_itself_hardly_believes_is_not_shown() -> None:
+    curve = tuple(CurvePoint(threshold=at, coverage=1 - at, precision=0.6) for at in (1e-7, 0.019, 0.03, 0.5))
+    point = ConfidenceThreshold(positions=50, curve=curve).at(0.5)
+    assert point is not None
+    assert point.threshold == 0.03
+    low = ConfidenceThreshold(positions=50, curve=curve[:2]).at(0.5)
+    assert low is not None
+    assert low.threshold == 0.019, "the highest that was measured"
 
 
 def test_what_no_threshold_reaches_gives_the_most_precise() -> None:
