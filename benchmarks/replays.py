@@ -34,6 +34,8 @@ def main() -> None:
     arguments = parser.parse_args()
     bundle = find_trusted_bundle(arguments.built.resolve())
     since, head = (commit_at(arguments.clone, back) for back in (arguments.back, 0))
+    if commit_at(arguments.built, 0) != since:
+        parser.error(f"{arguments.built} is not at {since}, {arguments.back} commits before the clone's HEAD")
     kinds: dict[str, Any] = {}
     for kind, repository, revision in (("held-out", arguments.built, None), ("later", arguments.clone, since)):
         for how, pace_ms in (("waiting", None), ("at a pace", PACE_MS)):

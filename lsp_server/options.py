@@ -199,8 +199,8 @@ class Eagerness:
 
 # On flask, precisions of 0.3, 0.5 and 0.7 saved 39.5, 38.0 and 30.1 % of the keystrokes; 66, 53 and 29 % of what was
 # shown was wrong. On starlette, typed at a keystroke every 200 ms, waits of at most 150, 75 and 40 ms saved 33.3, 40.4
-# and 40.5 % (docs/LOG.md). The waits of `quiet` were not measured. It answers from less text only if time would run
-# out otherwise.
+# and 40.5 % (docs/LOG.md). The waits of `quiet` were not measured. A quiet server answers from less text only if
+# time would run out otherwise.
 EAGERNESS = {
     "quiet": Eagerness(precision=0.7, debounce_min_ms=80, debounce_max_ms=300, cold_ms=60_000),
     "normal": Eagerness(precision=0.5, debounce_min_ms=40, debounce_max_ms=75, cold_ms=400),

@@ -20,7 +20,7 @@ from lsp_server.syntax.parsed_text import ParsedText
 
 # This runs in the event loop, so only short texts are parsed: 7 ms, and 0.8 s for the worst that is known. In a longer
 # one the cursor's line decides, which misses a block of comments whose lines begin with no star.
-MAX_PARSED_CHARS = 20_000
+MAX_CHARS_IN_LOOP = 20_000
 
 _QUOTED = re.compile(r"\"[^\"]*+\"|'[^']*+'|`[^`]*+`")
 
@@ -58,12 +58,19 @@ def _is_in_comment(request: CompletionRequest) -> bool:
     language = None if name is None else get_language(name)
     if language is not None and not _may_be_in_comment(request, language):
         return False
-    if request.grammar is not None and len(request.text) <= MAX_PARSED_CHARS:
+    if request.grammar is not None and len(request.text) <= MAX_CHARS_IN_LOOP:
         with suppress(NoTreeError):
             return ParsedText(request.text, request.grammar).is_comment_at(request.offset)
     return language is not None and (
-        is_comment_line(request.line_before, language) or _ends_in_comment(request.line_before, language)
+        _begins_as_comment(request, language) or _ends_in_comment(request.line_before, language)
     )
+
+
+def _begins_as_comment(request: CompletionRequest, language: Language) -> bool:
+    """Return whether the line begins as a comment does; a line of a block counts only if the block is not closed."""
+    is_block = request.line_before.lstrip().startswith(("/*", "*"))
+    is_closed = request.text.rfind("*/", 0, request.offset) > request.text.rfind("/*", 0, request.offset)
+    return is_comment_line(request.line_before, language) and not (is_block and is_closed)
 
 
 def _may_be_in_comment(request: CompletionRequest, language: Language) -> bool:

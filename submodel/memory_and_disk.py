@@ -1,6 +1,6 @@
 """Memory and free disk, against what a build and a server need of them.
 
-A build and an update look here before they begin; `submodel doctor` shows the same results.
+A build and an update look here before their long stages; `submodel doctor` shows the same results.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ def test_both_kinds_are_typed_with_waiting_and_at_a_pace(tmp_path: Path, monkeyp
     monkeypatch.setattr("sys.argv", ["replays", str(clone), "--built", str(built), "--name", "n", "--back", "3"])
     for name, value in {
         "find_trusted_bundle": lambda folder: folder / "bundle",
-        "commit_at": lambda _, back: f"HEAD~{back}",
+        "commit_at": lambda folder, back: f"HEAD~{back or 3}" if folder == built else f"HEAD~{back}",
         "read_bundle": lambda folder, **_: SimpleNamespace(build="b"),
         "run_replay": played,
         "print_replay": lambda _: None,

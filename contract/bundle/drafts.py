@@ -2,9 +2,8 @@
 
 A bundle's `drafts/` holds `tokens.npy`, all files one after the other with SEPARATOR between them, and for each n of
 RUNS `places-n.npy`, a hash table from runs of n tokens to the place after them. Where a run stands several times, the
-place is the latest of those with the most frequent next token. All are read into memory, some
-megabytes: with a memory map, a bundle that is copied over the one that answers would end the process. MAX_TOKENS bounds
-them.
+place is the latest of those with the most frequent next token. All are read into memory, 80 MB at most and mostly few:
+with a memory map, a bundle that is copied over the one that answers would end the process. MAX_TOKENS bounds them.
 
 The drafts are the repository's code: who gives a bundle away gives it away too.
 """
@@ -97,6 +96,10 @@ def open_index(folder: Path) -> DraftIndex | None:
     if not all((folder / name).is_file() for name in FILES):
         return None
     tokens = _open(folder / "tokens.npy")
+    if len(tokens) > MAX_TOKENS:
+        raise BundleError(
+            f"{folder / 'tokens.npy'} has {len(tokens):,} tokens, not {MAX_TOKENS:,} at most; build again."
+        )
     places = {run: _open(folder / f"places-{run}.npy") for run in RUNS}
     for run, table in places.items():
         # Every entry is checked against the tokens when it is used; only a bad size could lead astray.

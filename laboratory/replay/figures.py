@@ -83,15 +83,8 @@ def print_replay(document: Mapping[str, Any]) -> None:
         caption += f"; a keystroke every {document['pace_ms']} ms"
     table = Table(caption=caption)
     table.add_column("")
-    titles = (
-        "keystrokes saved\n(95 %)",
-        "shown",
-        "accepted",
-        "shown and wrong\n(95 %)",
-        "too late",
-        "ms p50",
-        "ms p95",
-    )
+    late = ("too late",) if document["pace_ms"] is not None else ()
+    titles = ("keystrokes saved\n(95 %)", "shown", "accepted", "shown and wrong\n(95 %)", *late, "ms p50", "ms p95")
     for title in titles:
         table.add_column(title, justify="right")
     for row in document["runs"]:
@@ -101,7 +94,7 @@ def print_replay(document: Mapping[str, Any]) -> None:
             str(row["shown"]),
             str(row["accepted"]),
             _share(row["shown_and_wrong"]),
-            f"{row['late'] / row['asked']:.0%}" if "milliseconds_p50" in row else "–",
+            *((f"{row['late'] / row['asked']:.0%}" if "options" in row else "–",) if late else ()),
             *(f"{row[key]:.0f}" if key in row else "–" for key in ("milliseconds_p50", "milliseconds_p95")),
         )
     print_table(table)

@@ -25,7 +25,7 @@ from laboratory.replay.typist import KeystrokeEdit, Offer, Typist, keys_alone
 from lsp_server.options import EXPERIMENTAL
 
 SERVE = (*python_module("submodel"), "serve", "--stdio")
-PACED = {"care": {"onBattery": "full"}}
+PACED = {"care": {"onBattery": "full"}}  # the defaults, as if on mains power
 # The oracle waits for every answer, so that the server need not debounce.
 UNHURRIED = {**PACED, EXPERIMENTAL: {"trigger": {"debounceMinMs": 0, "debounceMaxMs": 0}}}
 START_TIMEOUT_S = 300  # a bundle of a gigabyte on a busy machine

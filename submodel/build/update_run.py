@@ -85,7 +85,7 @@ def run_update(settings: UpdateSettings, display: StageDisplay) -> dict[str, Any
     Raises SubmodelError, and BuildError if the output holds nothing that this account and this version have built. The
     bundle and the model that are there stay until a better one is whole.
     """
-    if not settings.output.is_dir():
+    if not (settings.output / "stages").is_dir():  # a build that was refused leaves its lock there
         with suppress(BundleError):
             above = find_bundle(settings.repository).parents[1]
             command = shell_line(["submodel", "update", str(above)])

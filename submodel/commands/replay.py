@@ -32,7 +32,7 @@ def replay(
         typer.Option(
             min=1,
             metavar="MS",
-            help="Milliseconds of a keystroke. A suggestion that comes later isn't seen. Default: wait for each.",
+            help="Type a key every MS milliseconds; what is suggested later isn't seen. Default: wait for it.",
         ),
     ] = None,
     options: Annotated[

@@ -169,7 +169,10 @@ def test_a_run_for_each_switch_stands_beside_the_baseline(tmp_path: Path, monkey
 
 
 def test_a_run_that_fails_takes_no_figures_of_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def played(root: Path, bundle: Path, passages: Any, options: dict[str, Any], *_: Any) -> list[Replayed]:
+    def played(
+        root: Path, bundle: Path, passages: Any, options: dict[str, Any], _: Any, pace_ms: int | None
+    ) -> list[Replayed]:
+        assert pace_ms == 250
         if options[EXPERIMENTAL]:
             raise SubmodelError("The server ended.")
         return replay_baseline(passages)
@@ -177,9 +180,13 @@ def test_a_run_that_fails_takes_no_figures_of_the_others(tmp_path: Path, monkeyp
     monkeypatch.setattr(replay_run, "replay", played)
     monkeypatch.setattr(replay_run, "_passages", lambda *_: [passage("f(a)")])
     switches = ["--switch", "without syntax"]
-    done = CliRunner().invoke(app, ["replay", str(tmp_path), "--bundle", str(tmp_path), "--json", *switches])
+    done = CliRunner().invoke(
+        app, ["replay", str(tmp_path), "--bundle", str(tmp_path), "--json", "--pace", "250", *switches]
+    )
     document = json.loads(done.stdout)
     assert [row["name"] for row in document["runs"]] == ["similar line", "server"]
+    assert (document["pace_ms"], document["clusters"]) == (250, ["a.py"])
+    assert document["runs"][1]["each"]["keys_alone"] == [document["runs"][1]["keys_alone"]]
     assert (document["failed"], done.exit_code) == (["without syntax"], 1)
 
 

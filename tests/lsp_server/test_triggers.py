@@ -159,6 +159,7 @@ def test_the_text_is_parsed_only_if_the_line_may_be_a_comment(
         ("x = '# one ‸'", "a.py", False),
         (" * one ‸", "a.js", True),
         ("x = '/*' + f(‸)", "a.js", False),
+        ("/* one */ f(‸)", "a.js", False),
     ],
 )
 def test_a_long_text_is_not_parsed_while_the_event_loop_waits(
@@ -168,7 +169,7 @@ def test_a_long_text_is_not_parsed_while_the_event_loop_waits(
         raise AssertionError("it is parsed")
 
     monkeypatch.setattr("lsp_server.triggers.ParsedText", fail)
-    document = f"{line}\n" + "x = 1\n" * (triggers.MAX_PARSED_CHARS // 6)
+    document = f"{line}\n" + "x = 1\n" * (triggers.MAX_CHARS_IN_LOOP // 6)
     assert (find_refusal(at(document, path), TriggerOptions(comments=False)) is not None) == is_refused
     with pytest.raises(AssertionError, match="it is parsed"):
         find_refusal(at(f"{line}\n", path), TriggerOptions(comments=False))

@@ -54,6 +54,18 @@ def test_a_killed_build_holds_nothing(tmp_path, holder):
         pass
 
 
+def test_a_build_holds_its_output_while_it_reads(tmp_path, monkeypatch):
+    def read(*_):
+        with pytest.raises(HeldError), build_lock(tmp_path / "out"):
+            pass
+        raise BuildError("enough")
+
+    monkeypatch.setattr(pipeline, "_read_corpus", read)
+    settings = BuildSettings(repository=tmp_path, output=tmp_path / "out")
+    with StageDisplay() as display, pytest.raises(BuildError, match="enough"):
+        pipeline.run_build(settings, display)
+
+
 def test_one_after_the_other(tmp_path):
     for _ in range(2):
         with build_lock(tmp_path):

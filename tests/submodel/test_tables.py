@@ -115,7 +115,7 @@ def test_replays(capsys):
         {"name": name, "shown": 380, "accepted": 70, "milliseconds_p50": 5.0, "milliseconds_p95": 1_174.0, **figures}
         for name in names
     ]
-    print_replay({"source": "held-out files", "runs": runs})
+    print_replay({"source": "held-out files", "pace_ms": None, "runs": runs})
     text = capsys.readouterr().err
     assert words_of(0, text) == words(names)
     assert "no interval" not in text
@@ -124,10 +124,22 @@ def test_replays(capsys):
 def test_figures_of_one_commit_have_no_interval(capsys):
     alone = {"value": 0.123}
     row = {"name": "a", "passages": 9, "keys_alone": 99, "shown": 3, "accepted": 1}
-    print_replay({"source": "lines", "runs": [{**row, "keystrokes_saved": alone, "shown_and_wrong": alone}]})
+    print_replay(
+        {"source": "lines", "pace_ms": None, "runs": [{**row, "keystrokes_saved": alone, "shown_and_wrong": alone}]}
+    )
     text = " ".join(capsys.readouterr().err.split())
     assert "12.3%" in text
     assert "all lines are of one commit or file, so there is no interval" in text
+
+
+def test_a_replay_at_a_pace_tells_what_came_too_late(capsys):
+    row = {"passages": 9, "keys_alone": 99, "shown": 0, "accepted": 0, "keystrokes_saved": INTERVAL}
+    row |= {"shown_and_wrong": INTERVAL, "asked": 40, "late": 40}
+    runs = [{"name": "similar line", **row, "late": 0}, {"name": "server", "options": {}, **row}]
+    print_replay({"source": "lines", "pace_ms": 200, "runs": runs})
+    text = capsys.readouterr().err
+    assert [row[5] for row in rows_of(text) if row[0]][-2:] == ["–", "100%"]
+    assert "a keystroke every 200 ms" in " ".join(text.split())
 
 
 def test_sweeps_over_four_languages(capsys):
