@@ -32,11 +32,11 @@ from contract.versions import installed_versions
 from lsp_server.decoding.providers import PROVIDERS
 from lsp_server.drift import can_update
 from submodel import __version__
+from submodel.check_result import CheckResult
 from submodel.extras import install_advice, missing_modules
 from submodel.memory_and_disk import (
     BUILD_DISK_BYTES,
     HUB_DISK_BYTES,
-    CheckResult,
     can_be_written,
     check_cache,
     check_disk,

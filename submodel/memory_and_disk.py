@@ -9,9 +9,8 @@ import os
 import secrets
 import shutil
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 import psutil
 
@@ -19,6 +18,7 @@ from builder.bases.catalogue import SMOLLM2_SMALL, cache_folder
 from contract.errors import BaseModelError
 from contract.files.home import expand_home
 from contract.processor import CGROUPS
+from submodel.check_result import CheckResult
 
 # A base of half a billion parameters in float32 (docs/faq.md); which number format a build takes is measured later.
 BUILD_MEMORY_BYTES: Final = 6_000_000_000
@@ -32,18 +32,6 @@ CGROUP_MEMORY: Final = (
     ("memory.max", "memory.current", "memory.stat", "inactive_file"),
     ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat", "total_inactive_file"),
 )
-
-Status = Literal["ok", "warn", "fail"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class CheckResult:
-    """One thing that was looked at."""
-
-    name: str
-    status: Status  # warn: something is limited or slow; fail: serving doesn't work
-    found: str
-    advice: str = ""  # what to do, one sentence; empty if ok
 
 
 def has_free_memory(needed: int) -> bool:

@@ -24,7 +24,7 @@ from submodel.build.model_stages import ModelStages
 from submodel.build.paths import BuildPaths
 from submodel.build.pipeline import run_build
 from submodel.build.stages import Stages, adopt_model, hash_of, kept_record
-from submodel.memory_and_disk import CheckResult
+from submodel.check_result import CheckResult
 from testbed.models import save_base
 from testbed.python_files import write_python
 from testbed.tokenizer import FIM

@@ -1,0 +1,90 @@
+"""What `benchmarks.replays` has written, as a Markdown table, with all repositories together.
+
+python -m benchmarks.replay_table
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from benchmarks.builds import RESULTS
+from benchmarks.clusters import Cluster, by_cluster, clustered_mean
+from benchmarks.markdown import print_head, print_row
+from builder.evaluation.metrics import Interval
+
+WAYS = ("waiting", "at a pace")
+BASELINE, SERVER = 0, 1  # the runs of a way
+TOGETHER = "all"
+KINDS = ("held-out", "later")
+Typed = Mapping[str, Any]  # one kind of passages of one repository, as the file has it
+Counts = Callable[
+    [Mapping[str, Sequence[int]]], tuple[Sequence[int], Sequence[int]]
+]  # of each passage: a part, and all
+
+
+def main() -> None:
+    """Print what is saved and what is shown: a row for each repository and kind of passages, and one for each kind."""
+    documents = read_replays()
+    if not documents:
+        raise SystemExit(f"{RESULTS} has no replay-NAME.json; run `python -m benchmarks.replays` first.")
+    rows = [
+        (name, kind, [documents[one]["kinds"][kind] for one in (documents if name == TOGETHER else (name,))])
+        for kind in KINDS
+        for name in (*documents, TOGETHER)
+    ]
+    print_head("repository", "passages", "keystrokes", *(f"saved, {way}" for way in WAYS), "by the most similar line")
+    for name, kind, typed in rows:
+        columns = [saved(typed, way) for way in WAYS] + [saved(typed, WAYS[0], BASELINE)]
+        print_row(name, kind, f"{count(typed, WAYS[0], 'keys_alone'):,}", *map(_percent, columns))
+    print()
+    print_head("repository", "passages", "suggestions", *(f"wrong, {way}" for way in WAYS), "too late")
+    for name, kind, typed in rows:
+        shown = " and ".join(f"{count(typed, way, 'shown'):,}" for way in WAYS)
+        late = count(typed, WAYS[1], "late") / count(typed, WAYS[1], "asked")
+        print_row(name, kind, shown, *(_percent(wrong(typed, way)) for way in WAYS), f"{late:.0%}")
+
+
+def read_replays() -> dict[str, dict[str, Any]]:
+    """Return the documents of today's program, by the repository's name."""
+    paths = sorted(RESULTS.glob("replay-*.json"))
+    documents = {path.stem.removeprefix("replay-"): json.loads(path.read_text("utf-8")) for path in paths}
+    return {name: document for name, document in documents.items() if "kinds" in document}
+
+
+def count(kinds: Sequence[Typed], way: str, what: str) -> int:
+    """Return how often something happened while the server was asked."""
+    return sum(sum(one[way]["runs"][SERVER]["each"][what]) for one in kinds)
+
+
+def saved(kinds: Sequence[Typed], way: str, run: int = SERVER) -> Interval:
+    """Return the share of the keystrokes that are saved, with its 95 % interval over files or commits."""
+
+    def counts(each: Mapping[str, Sequence[int]]) -> tuple[Sequence[int], Sequence[int]]:
+        pairs = zip(each["keys_alone"], each["keys"], strict=True)
+        return [alone - keys for alone, keys in pairs], each["keys_alone"]
+
+    return _share(kinds, way, run, counts)
+
+
+def wrong(kinds: Sequence[Typed], way: str) -> Interval:
+    """Return the share of the suggestions that are wrong, likewise."""
+    return _share(kinds, way, SERVER, lambda each: (each["wrong"], each["shown"]))
+
+
+def _share(kinds: Sequence[Typed], way: str, run: int, counts: Counts) -> Interval:
+    groups = []
+    for one in kinds:
+        passages = zip(*counts(one[way]["runs"][run]["each"]), strict=True)
+        clusters = by_cluster(one["clusters"], passages)
+        groups.append([Cluster(*(sum(values) for values in zip(*cluster, strict=True))) for cluster in clusters])
+    return clustered_mean(groups)
+
+
+def _percent(share: Interval) -> str:
+    return f"{share.value:.1%} ({share.low:.0%} to {share.high:.0%})".replace("%", " %")
+
+
+if __name__ == "__main__":
+    main()
