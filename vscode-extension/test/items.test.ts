@@ -1,5 +1,7 @@
+import * as path from 'node:path';
 import { expect, test, vi } from 'vitest';
 
+import { OWN_BUNDLE } from '../src/bundle/bundles';
 import { toSnapshot } from '../src/server/serverStatus';
 import { createStatusItems } from '../src/status/items';
 import { StatusModel } from '../src/status/model';
@@ -115,4 +117,31 @@ test('with several folders, the items are of the bundle whose repository holds t
   const builtAt = new Date(86_400_000); // of a build that the server finds to be the same
   status.update({ bundles: [bundles[0]!, read('/ab', 200e6, builtAt), bundles[2]!] });
   expect(around.bar.tooltip?.text).toContain(builtAt.toLocaleString());
+});
+
+test('a file that no bundle serves gets nothing, unless one bundle serves all', () => {
+  around.document = undefined;
+  const status = new StatusModel();
+  createStatusItems(status);
+  const folder = '/a/.submodel/bundle';
+  const bundles = [{ folder, base: 'b', parameters: 80e6, bytes: 1e6, builtAt: new Date(0) }];
+  const served = [{ folder, workspaceFolder: '/a', state: 'ready' }] as const;
+  status.update({ phase: 'ready', bundles, ...toSnapshot({ state: 'ready', bundles: served }) });
+  const open = (fsPath: string, languageId = 'python'): void => {
+    around.document = { uri: { scheme: 'file', fsPath }, languageId };
+    around.moved();
+  };
+  open('/usr/lib/python3/os.py');
+  const problem = "no sub-model of this file's repository";
+  expect(around.language).toMatchObject({ text: 'submodel: off here', detail: problem });
+  expect(around.bar.text).toBe('$(circle-slash) submodel: off here');
+  expect(around.bar.tooltip?.text).not.toMatch(/parameters/);
+  open('/b/text.log', 'log');
+  expect(around.language.detail).toMatch(/off in log/);
+  open('/b/code.py');
+  status.update({ bundles: [...bundles, { ...bundles[0]!, folder: path.join('/b', OWN_BUNDLE), parameters: 90e6 }] });
+  expect(around.bar.text).toBe('$(sparkle) submodel 90M'); // the server has not been asked there yet
+  open('/c/code.py');
+  status.update({ isPicked: true });
+  expect(around.bar.text).toBe('$(sparkle) submodel 80M');
 });

@@ -8,7 +8,11 @@ const window = vi.hoisted((): { activeTextEditor?: object } => ({}));
 vi.mock('vscode', () => ({
   window: Object.assign(window, { showQuickPick }),
   languages: { match: (_: unknown, { scheme }: { scheme: string }) => (scheme === 'file' ? 10 : 0) },
-  workspace: { getConfiguration: () => ({ get: () => ({ '*': true, log: false }) }) },
+  workspace: {
+    getConfiguration: () => ({
+      get: (name: string, standard: unknown) => (name === 'languages' ? { '*': true, log: false } : standard),
+    }),
+  },
 }));
 
 async function commands(snapshot: Snapshot): Promise<unknown[]> {
@@ -47,7 +51,7 @@ test('a build can be stopped and watched, and an update that is no task be stopp
 
 test("the active editor's language has a switch", async () => {
   const labels = async (languageId: string, scheme: string): Promise<string[]> => {
-    window.activeTextEditor = { document: { languageId, scheme } };
+    window.activeTextEditor = { document: { languageId, scheme, uri: { scheme } } };
     await showMenu(INITIAL);
     const entries = showQuickPick.mock.lastCall?.[0] as { readonly label: string }[];
     return entries.map(({ label }) => label).filter((label) => / in /.test(label));
@@ -55,4 +59,20 @@ test("the active editor's language has a switch", async () => {
   expect(await labels('python', 'file')).toEqual(['$(circle-slash) Turn Off in python']);
   expect(await labels('log', 'file')).toEqual(['$(check) Turn On in log']);
   expect(await labels('python', 'output')).toEqual([]);
+});
+
+test('the menu is about the document at hand', async () => {
+  const bundle = (repository: string) => ({ folder: `${repository}/.submodel/bundle`, workspaceFolder: repository });
+  const served = [bundle('/a'), { ...bundle('/b'), state: 'failed', error: 'It is damaged.' }] as const;
+  const facts = { folder: bundle('/a').folder, base: 'b', bytes: 1, parameters: 1, builtAt: new Date(0) };
+  const snapshot: Snapshot = { ...INITIAL, phase: 'ready', bundles: [facts], served };
+  const open = async (fsPath: string): Promise<[unknown, boolean]> => {
+    const uri = { scheme: 'file', fsPath };
+    window.activeTextEditor = { document: { languageId: 'python', scheme: 'file', uri } };
+    const canUpdate = (await commands(snapshot)).includes('submodel.update');
+    return [(showQuickPick.mock.lastCall?.[1] as { placeHolder: string }).placeHolder, canUpdate];
+  };
+  expect(await open('/a/code.py')).toEqual(['submodel: ready', true]);
+  expect(await open('/b/code.py')).toEqual(['submodel: It is damaged.', false]);
+  expect(await open('/c/code.py')).toEqual(["submodel: no sub-model of this file's repository", false]);
 });

@@ -252,7 +252,7 @@ export class ServerController implements vscode.Disposable {
       }
       return;
     }
-    this.status.update({ phase: 'starting', bundles });
+    this.status.update({ phase: 'starting', bundles, isPicked: this.bundles.picked() !== undefined });
     const found = await this.lookForExecutable();
     if ('problem' in found) {
       this.status.update({ phase: 'no-executable', problem: found.problem });

@@ -1,7 +1,9 @@
 // Turns `submodel/status` into the state that people see. Free of VS Code.
 
+import * as path from 'node:path';
+
 import type { TaskName } from '../build/progress';
-import { isAtOrBelow, isSameFolder } from '../bundle/bundles';
+import { isAtOrBelow, isSameFolder, OWN_BUNDLE } from '../bundle/bundles';
 import type { BundleFacts } from '../bundle/manifest';
 import type { UntrustedBundle } from '../bundle/trust';
 import type { DriftFacts } from '../documents';
@@ -40,14 +42,25 @@ export function toSnapshot(status: ServerStatus): Partial<Snapshot> {
   };
 }
 
-/** The bundle that serves a file: that of the innermost repository around it. */
-export function bundleOf(file: string, bundles: readonly ServedBundle[]): ServedBundle | undefined {
-  return bundles
+/** The bundle that serves a file, or will at the first request: that of the innermost repository around it. */
+export function bundleOf(
+  file: string,
+  { served, bundles }: Pick<Snapshot, 'served' | 'bundles'>,
+): ServedBundle | undefined {
+  const read = bundles
+    .filter(({ folder }) => folder.endsWith(OWN_BUNDLE))
+    .map(({ folder }): ServedBundle => ({ folder, workspaceFolder: path.resolve(folder, '..', '..') }));
+  return [...served, ...read]
     .filter(({ workspaceFolder }) => workspaceFolder && isAtOrBelow(file, workspaceFolder))
     .reduce<ServedBundle | undefined>(
       (best, one) => ((one.workspaceFolder ?? '').length > (best?.workspaceFolder ?? '').length ? one : best),
       undefined,
     );
+}
+
+/** Whether one bundle serves all files, as far as is known. */
+export function servesAll({ isPicked, served }: Pick<Snapshot, 'isPicked' | 'served'>): boolean {
+  return isPicked || served.length === 0 || served.some(({ workspaceFolder }) => !workspaceFolder);
 }
 
 /** The state for a file that this bundle serves: the bundle as it was read, or as the server tells if it was not. */

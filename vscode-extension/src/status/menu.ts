@@ -4,7 +4,8 @@ import * as vscode from 'vscode';
 
 import { SELECTOR } from '../server/options';
 import { isLanguageOn } from '../settings';
-import { describe, snoozeEnd, type Snapshot } from './state';
+import { lookHere } from './here';
+import { snoozeEnd, type Snapshot } from './state';
 
 interface Entry {
   readonly icon: string;
@@ -20,12 +21,13 @@ const TURN_ON: Entry = { icon: 'check', label: 'Turn Suggestions On', command: '
 const TURN_OFF: Entry = { icon: 'circle-slash', label: 'Turn Suggestions Off', command: 'submodel.toggle' };
 const BUILD: Entry = { icon: 'tools', label: 'Build a Sub-model of This Workspace', command: 'submodel.build' };
 
-export async function showMenu(snapshot: Snapshot): Promise<void> {
+export async function showMenu(last: Snapshot): Promise<void> {
+  const { snapshot, description } = lookHere(last);
   const entries = listEntries(snapshot).map(({ icon, label, ...others }) => ({
     label: `$(${icon}) ${label}`,
     ...others,
   }));
-  const picked = await vscode.window.showQuickPick(entries, { placeHolder: `submodel: ${describe(snapshot).state}` });
+  const picked = await vscode.window.showQuickPick(entries, { placeHolder: `submodel: ${description.state}` });
   if (picked) {
     await vscode.commands.executeCommand(picked.command);
   }

@@ -25,6 +25,7 @@ export interface Snapshot {
   readonly version: string | undefined;
   readonly executable: string | undefined;
   readonly bundles: readonly BundleFacts[]; // that are served, as they were read last: a workspace has several folders
+  readonly isPicked: boolean; // one bundle serves all files: the setting or the user names it
   readonly served: readonly ServedBundle[]; // what the server tells of them
   readonly untrusted: UntrustedBundle | undefined; // the first bundle that another account has built
   readonly device: string;
@@ -43,6 +44,7 @@ export const INITIAL: Snapshot = {
   version: undefined,
   executable: undefined,
   bundles: [],
+  isPicked: false,
   served: [],
   untrusted: undefined,
   device: 'CPU',
