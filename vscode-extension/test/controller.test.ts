@@ -105,6 +105,8 @@ vi.mock('../src/server/launch.js', () => ({
 
 const EXECUTABLE = { command: '/bin/submodel', version: '0.1.0', source: 'PATH' };
 let served: object[];
+let picked: string | undefined;
+let readServed: () => object[]; // as the bundles are read
 let memory: ReturnType<typeof makeMemory>;
 let status: StatusModel;
 let controller: ServerController;
@@ -125,14 +127,16 @@ beforeEach(() => {
     asked: [],
   });
   served = [{ folder: '/a/.submodel/bundle', builtAt: new Date(0) }];
+  picked = undefined;
+  readServed = () => served;
   openWindow();
 });
 
 /** A window of the same workspace, with a controller of its own. */
 function openWindow(): void {
   const bundles = {
-    served: () => Promise.resolve(served),
-    picked: () => undefined,
+    served: () => Promise.resolve().then(readServed),
+    picked: () => picked,
     repositoriesBelow: () => Promise.resolve(['/a/packages/api']),
     olderOnDisk: () => Promise.resolve(['/a/.submodel/previous/0']),
   } as never;
@@ -309,6 +313,40 @@ test('a server that died is started again, unless it was turned off meanwhile', 
   } finally {
     vi.useRealTimers();
   }
+});
+
+test('a server that is started again serves what was opened meanwhile, and says why if it fails', async () => {
+  vi.useFakeTimers();
+  try {
+    await controller.restart('a');
+    around.end('SIGKILL');
+    served = [...served, { folder: '/a/packages/p/.submodel/bundle', builtAt: new Date(0) }];
+    await controller.noteOpened();
+    await vi.advanceTimersByTimeAsync(1);
+    expect([around.launched.length, status.snapshot.bundles]).toEqual([2, served]);
+    readServed = () => {
+      throw new Error('the disk is away');
+    };
+    around.end('SIGKILL');
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(status.snapshot).toMatchObject({ phase: 'failed', problem: 'the disk is away' });
+  } finally {
+    vi.useRealTimers();
+  }
+});
+
+test('a server whose picked bundle was deleted is restarted at the next look, with the own ones', async () => {
+  picked = '/picked';
+  await controller.restart('a');
+  expect(status.snapshot.isPicked).toBe(true);
+  readServed = () => {
+    picked = undefined; // it is forgotten
+    return served;
+  };
+  await controller.noteAddedFolders();
+  expect([around.launched.length, status.snapshot.isPicked]).toEqual([2, false]);
+  await controller.noteAddedFolders();
+  expect(around.launched).toHaveLength(2);
 });
 
 test('older bundles are those that the server trusts, or without a server those on disk', async () => {

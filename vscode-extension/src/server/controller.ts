@@ -205,11 +205,16 @@ export class ServerController implements vscode.Disposable {
     clearTimeout(this.timer);
     this.crashes.forget();
     await this.stopNow();
+    await this.tryToStart(() => this.startNow());
+  }
+
+  /** Start, and show why if that fails. The next look tries again. */
+  private async tryToStart(start: () => Promise<void>): Promise<void> {
     try {
-      await this.startNow();
+      await start();
     } catch (error) {
       this.log.error(`The server can't be started: ${messageOf(error)}`);
-      this.status.update({ phase: 'failed', problem: messageOf(error), bundles: [] }); // the next look tries again
+      this.status.update({ phase: 'failed', problem: messageOf(error), bundles: [] });
     }
   }
 
@@ -277,11 +282,18 @@ export class ServerController implements vscode.Disposable {
   }
 
   private async noteOrStart(reason: string): Promise<void> {
+    const picked = this.bundles.picked();
     if (this.client) {
-      this.status.update({ bundles: await this.bundles.served() });
-    } else {
-      await this.startAnew(reason);
+      await this.noteServed();
     }
+    if (!this.client || this.bundles.picked() !== picked) {
+      await this.startAnew(reason); // a server that runs keeps a pick that was forgotten as its bundle was deleted
+    }
+  }
+
+  private async noteServed(): Promise<void> {
+    const bundles = await this.bundles.served();
+    this.status.update({ bundles, isPicked: this.bundles.picked() !== undefined });
   }
 
   private async lookForExecutable(mayActivate = true): ReturnType<typeof findExecutable> {
@@ -369,7 +381,10 @@ export class ServerController implements vscode.Disposable {
         const { died } = this; // none if it was restarted or turned off meanwhile
         this.died = undefined;
         if (died) {
-          await this.spawn(died);
+          await this.tryToStart(async () => {
+            await this.noteServed(); // a file of another package may have been opened meanwhile
+            await this.spawn(died);
+          });
         }
       });
     }, delay);
