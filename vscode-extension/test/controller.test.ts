@@ -349,6 +349,23 @@ test('a server whose picked bundle was deleted is restarted at the next look, wi
   expect(around.launched).toHaveLength(2);
 });
 
+test('a build of which only the server tells is read', async () => {
+  await controller.restart('a');
+  const tell = (build: string | null): void => {
+    around.tell({ state: 'ready', bundles: [{ folder: REBUILT.folder, build }] });
+  };
+  tell(null); // it is loading
+  tell('b0');
+  await controller.followOptions(); // it comes after what waits
+  served = [REBUILT];
+  tell('b0');
+  await controller.followOptions();
+  expect(status.snapshot.bundles).not.toEqual([REBUILT]);
+  tell('b1');
+  await controller.followOptions();
+  expect([around.launched.length, status.snapshot.bundles]).toEqual([1, [REBUILT]]);
+});
+
 test('older bundles are those that the server trusts, or without a server those on disk', async () => {
   expect(await controller.olderBundles()).toEqual(['/a/.submodel/previous/0']);
   around.status = { bundles: [{ previous: ['/a/1', '/a/2'] }, { previous: ['/a/1'] }] };

@@ -29,7 +29,7 @@ import {
   SNOOZE_COMMAND,
   STATUS_METHOD,
 } from './protocol';
-import { toSnapshot } from './serverStatus';
+import { hasNewBuild, toSnapshot } from './serverStatus';
 
 const [RESTART, STOP] = ['restart', 'stop']; // jobs
 const SNOOZED_UNTIL = 'snoozedUntil'; // in milliseconds
@@ -324,8 +324,13 @@ export class ServerController implements vscode.Disposable {
     };
     server.onDidEnd(noteDeath);
     server.client.onNotification(STATUS_METHOD, (status: ServerStatus) => {
-      if (isCurrent()) {
-        this.status.update(toSnapshot(status)); // else it was sent before the server died, and is read after that
+      if (!isCurrent()) {
+        return; // it was sent before the server died, and is read after that
+      }
+      const isNews = hasNewBuild(status.bundles ?? [], this.status.snapshot.served);
+      this.status.update(toSnapshot(status));
+      if (isNews) {
+        void this.restartForNewBundle('the server has loaded another build'); // no watcher may have seen it
       }
     });
     try {

@@ -83,6 +83,11 @@ function toFacts({ folder, base, parameters, bytes, builtAt }: ServedBundle): Bu
       };
 }
 
+/** Whether the server tells of another build of a bundle of which it has told before. */
+export function hasNewBuild(told: readonly ServedBundle[], before: readonly ServedBundle[]): boolean {
+  return told.some(({ folder, build }) => build && before.some((one) => one.folder === folder && one.build !== build));
+}
+
 function findUntrusted(bundles: readonly ServedBundle[]): UntrustedBundle | undefined {
   const found = bundles.find(({ state }) => state === 'untrusted');
   return found?.folder === undefined ? undefined : { folder: found.folder, build: found.build ?? undefined };
