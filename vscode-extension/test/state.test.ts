@@ -69,6 +69,7 @@ test('what the server tells of itself', () => {
   expect(toSnapshot({ state: 'paused', message: 'On battery.' })).toMatchObject({ problem: 'On battery.' });
   expect(toSnapshot({})).not.toHaveProperty('phase');
   expect(toSnapshot({ threads: 2, bundles: [{ state: 'ready', provider: 'cuda: it is there' }] }).device).toBe('CUDA');
+  expect(toSnapshot({ threads: null as never }).device).toBe('CPU'); // as older servers have it
 });
 
 test.each(['ready', 'unloaded'] as const)('%s, but held back by the battery: paused', (state) => {
