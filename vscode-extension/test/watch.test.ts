@@ -10,6 +10,7 @@ interface Event {
 interface Around {
   made: string[]; // the bases that were watched, in their order
   ended: string[];
+  patterns: string[];
   folders: string[];
   tellOfFolders: () => void;
   tellOfSettings: (event: Event) => void;
@@ -18,6 +19,7 @@ interface Around {
 const around = vi.hoisted((): Around => ({
   made: [],
   ended: [],
+  patterns: [],
   folders: ['/a'],
   tellOfFolders: () => undefined,
   tellOfSettings: () => undefined,
@@ -36,15 +38,19 @@ vi.mock('vscode', () => {
   return {
     Disposable,
     RelativePattern: class {
-      constructor(readonly baseUri: string) {}
+      constructor(
+        readonly baseUri: string,
+        readonly pattern: string,
+      ) {}
     },
     Uri: { file: (folder: string) => folder },
     workspace: {
       get workspaceFolders() {
         return around.folders.map((fsPath) => ({ uri: { scheme: 'file', fsPath } }));
       },
-      createFileSystemWatcher: ({ baseUri }: { baseUri: string }) => {
+      createFileSystemWatcher: ({ baseUri, pattern }: { baseUri: string; pattern: string }) => {
         around.made.push(baseUri);
+        around.patterns.push(pattern);
         const event = (): undefined => undefined;
         const dispose = (): number => around.ended.push(baseUri);
         return { dispose, onDidCreate: event, onDidChange: event, onDidDelete: event };
@@ -66,7 +72,7 @@ let answer: ((folders: readonly string[]) => void)[]; // to each search, in thei
 let tellOfBelow: () => void;
 
 beforeEach(() => {
-  Object.assign(around, { made: [], ended: [], folders: ['/a'] });
+  Object.assign(around, { made: [], ended: [], patterns: [], folders: ['/a'] });
   answer = [];
 });
 
@@ -117,4 +123,9 @@ test('a bundle is watched from when suggestions are turned on there', async () =
   expect(answer).toHaveLength(2);
   await end(1, ['/a/below']);
   expect(around.made).toEqual(['/a', BELOW]);
+});
+
+test('a folder tells of its bundle also if all of .submodel goes, which is one event', () => {
+  follow();
+  expect(around.patterns[0]?.split(/[{},]/)).toEqual(expect.arrayContaining(['.submodel', '.submodel/bundle']));
 });

@@ -9,6 +9,7 @@ import { type Bundles, workspaceFolders } from './choice';
 const SETTLING_MS = 1_000; // replacing a folder fires events for many files
 
 const FILES = '{bundle,bundle/bundle.json}';
+const FILES_OF_FOLDER = '{.submodel,.submodel/bundle,.submodel/bundle/bundle.json}'; // one event tells of all that go at once
 
 /** Watches the workspace's folders, and those above and below them that have a bundle for them, or may get one. */
 export function watchBundles(bundles: Bundles, listener: () => void): vscode.Disposable {
@@ -20,7 +21,7 @@ export function watchBundles(bundles: Bundles, listener: () => void): vscode.Dis
   };
   const watch = (folders: readonly string[], others: readonly string[]): void => {
     const patterns = [
-      ...folders.map((folder) => new vscode.RelativePattern(vscode.Uri.file(folder), `.submodel/${FILES}`)),
+      ...folders.map((folder) => new vscode.RelativePattern(vscode.Uri.file(folder), FILES_OF_FOLDER)),
       // VS Code watches all of a base, which the workspace's folders are anyway, and a folder above is not.
       ...others.map((folder) => new vscode.RelativePattern(vscode.Uri.file(path.join(folder, '.submodel')), FILES)),
     ];
