@@ -103,7 +103,7 @@ export function activate(context: vscode.ExtensionContext): void {
     on('update', (repository) => builds.run('update', repository)),
     on('stopBuild', () => builds.stop()),
     on('chooseBundle', async () => {
-      const hasChanged = await bundles.choose(controller.olderBundles());
+      const hasChanged = await bundles.choose(() => controller.olderBundles());
       return hasChanged && controller.restart('another bundle was picked');
     }),
     on('toggle', toggleEnabled),

@@ -85,7 +85,7 @@ test('who picks a bundle in a window of several repositories reads that it serve
   ] as const) {
     build(name);
     folders.push({ uri: { scheme: 'file', fsPath: path.join(root, name) } });
-    await bundles.choose(Promise.resolve([]));
+    await bundles.choose(() => Promise.resolve([]));
     expect(showQuickPick.mock.lastCall?.[1]).toMatchObject({ placeHolder: expect.stringContaining(words) as string });
   }
 });
@@ -138,14 +138,15 @@ test('nothing is read of a folder whose suggestions are off', async () => {
 
 test('a bundle that was picked from elsewhere is listed, with the mark', async () => {
   const other = path.join(build('other'), OWN_BUNDLE);
-  await new Bundles({ get: () => other } as never).choose(Promise.resolve([]));
+  await new Bundles({ get: () => other } as never).choose(() => Promise.resolve([]));
   const items = (await (showQuickPick.mock.lastCall?.[0] as Promise<object[]>)) as { label: string; detail?: string }[];
   expect(items.filter(({ label }) => label.startsWith('$(check)')).map(({ detail }) => detail)).toEqual([other]);
 });
 
 test('the choice is shown at once, and the older bundles once the server has named them', async () => {
   let name: (older: string[]) => void = () => undefined;
-  const choosing = new Bundles({ get: () => undefined } as never).choose(new Promise((resolve) => (name = resolve)));
+  const older = (): Promise<string[]> => new Promise((resolve) => (name = resolve));
+  const choosing = new Bundles({ get: () => undefined } as never).choose(older);
   showQuickPick.mockClear();
   await vi.waitFor(() => {
     expect(showQuickPick).toHaveBeenCalledOnce();
@@ -153,4 +154,23 @@ test('the choice is shown at once, and the older bundles once the server has nam
   name([path.join(build('older'), OWN_BUNDLE)]);
   expect(await (showQuickPick.mock.lastCall?.[0] as Promise<object[]>)).toHaveLength(3);
   expect(await choosing).toBe(false);
+});
+
+test('a server that stands still holds up no choice: the older bundles on disk are listed', async () => {
+  build('.');
+  const older = path.join(root, '.submodel', 'previous', 'a');
+  fs.mkdirSync(older, { recursive: true });
+  fs.writeFileSync(path.join(older, 'bundle.json'), JSON.stringify({ files: {} }));
+  showQuickPick.mockClear();
+  vi.useFakeTimers({ toFake: ['setTimeout'] });
+  try {
+    void new Bundles({ get: () => undefined } as never).choose(() => new Promise(() => undefined));
+    while (showQuickPick.mock.calls.length === 0) {
+      await new Promise(setImmediate);
+    }
+    await vi.advanceTimersByTimeAsync(2_000);
+    expect(await (showQuickPick.mock.lastCall?.[0] as Promise<object[]>)).toMatchObject([{}, { folder: older }, {}]);
+  } finally {
+    vi.useRealTimers();
+  }
 });

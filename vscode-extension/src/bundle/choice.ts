@@ -7,6 +7,7 @@ import * as vscode from 'vscode';
 
 import { plain } from '../plainText';
 import { isEnabledFor, readSettings } from '../settings';
+import { within } from '../timeLimit';
 import {
   findGitRoot,
   findRepository,
@@ -22,6 +23,7 @@ import { type BundleInfo, describeBundle } from './manifest';
 import { resolveNamed } from './named';
 
 const PICKED = 'bundle';
+const PATIENCE_MS = 2_000; // with a server that stands still, while the user looks at an empty list
 
 export class Bundles {
   private readonly foundBelow = new vscode.EventEmitter<void>();
@@ -81,8 +83,11 @@ export class Bundles {
     return bundles.filter((bundle) => bundle !== undefined);
   }
 
-  /** Let the user pick the workspace's bundle, an older one or another folder; return whether the choice changed. */
-  async choose(older: Promise<readonly string[]>): Promise<boolean> {
+  /**
+   * Let the user pick the workspace's bundle, an older one or another folder; return whether the choice changed.
+   * `older`: asks for the older ones. If it takes too long, those on disk are listed.
+   */
+  async choose(older: () => Promise<readonly string[]>): Promise<boolean> {
     if (readSettings().bundle) {
       const open = 'Open Settings';
       const answer = await vscode.window.showInformationMessage('The setting submodel.bundle names the bundle.', open);
@@ -125,7 +130,7 @@ export class Bundles {
   }
 
   private async list(
-    older: Promise<readonly string[]>,
+    older: () => Promise<readonly string[]>,
     repositories: readonly string[],
   ): Promise<(vscode.QuickPickItem & { readonly folder: string | undefined })[]> {
     const picked = this.picked();
@@ -139,7 +144,8 @@ export class Bundles {
           : repositories.map((folder) => path.join(folder, OWN_BUNDLE)).join(', '),
       folder: undefined,
     });
-    const read = await Promise.all((await older).map((folder) => readBundle(folder)));
+    const named = (await within(older(), PATIENCE_MS)) ?? (await this.olderOnDisk());
+    const read = await Promise.all(named.map((folder) => readBundle(folder)));
     for (const kept of read.filter((bundle) => bundle !== undefined)) {
       items.push({
         label: `${mark(kept.folder)}$(history) Built ${kept.builtAt.toLocaleString()}`,
