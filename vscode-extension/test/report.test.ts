@@ -67,6 +67,19 @@ test("the report is that of the named repository, else of the active editor's, e
   expect(around.shown).toMatch(/^There is no report yet/);
 });
 
+test("a file's repository without a report gets no other one's, and a file of none that of a bundle that is served", async () => {
+  const [unscored, scored] = [build('unscored', ''), build('scored')];
+  around.folders = [];
+  const bundles = [unscored, scored].map((repository) => ({ folder: path.join(repository, OWN_BUNDLE) }));
+  const status = { snapshot: { bundles } } as never;
+  around.file = path.join(unscored, 'a.py');
+  await openReport(status);
+  expect(around.shown).toMatch(/^There is no report yet/);
+  around.file = path.join(root, 'library', 'a.py');
+  await openReport(status);
+  expect(around.shown).toMatch(/of scored$/);
+});
+
 test('a folder that is not on disk has no report, whatever lies at its path here', async () => {
   const fsPath = build('a');
   around.folders = [{ uri: { scheme: 'vscode-vfs', fsPath } }];

@@ -13,7 +13,7 @@ import { withPolicy } from './policy';
 const REPORT = path.join('.submodel', 'report.html');
 const MAX_REPORT_BYTES = 64 * 1024 * 1024;
 
-/** `named`: the repository; any other value takes that of the active editor first. */
+/** `named`: the repository; any other value takes that of the active editor, else the first that has a report. */
 export async function openReport(status: StatusModel, named?: unknown): Promise<void> {
   const file = await findReport(typeof named === 'string' ? [named] : await listRepositories(status));
   if (!file) {
@@ -34,14 +34,13 @@ export async function openReport(status: StatusModel, named?: unknown): Promise<
 }
 
 async function listRepositories(status: StatusModel): Promise<string[]> {
-  const folders = workspaceFolders();
-  const [served] = status.snapshot.bundles;
-  if (served?.folder.endsWith(OWN_BUNDLE)) {
-    folders.unshift(path.resolve(served.folder, '..', '..'));
-  }
   const uri = vscode.window.activeTextEditor?.document.uri;
   const own = uri?.scheme === 'file' ? await findRepository(path.dirname(uri.fsPath)) : undefined;
-  return own === undefined ? folders : [own, ...folders];
+  if (own !== undefined) {
+    return [own]; // another's would be taken for its report
+  }
+  const served = status.snapshot.bundles.filter(({ folder }) => folder.endsWith(OWN_BUNDLE));
+  return [...served.map(({ folder }) => path.resolve(folder, '..', '..')), ...workspaceFolders()];
 }
 
 async function findReport(folders: readonly string[]): Promise<string | undefined> {
