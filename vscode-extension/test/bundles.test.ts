@@ -12,6 +12,7 @@ import {
   OWN_BUNDLE,
   readBounded,
   readBundle,
+  uniqueFolders,
 } from '../src/bundle/bundles';
 import { trustBundle, untrustedIn } from '../src/bundle/trust';
 import { shortBytes, shortCount } from '../src/bundle/manifest';
@@ -94,6 +95,12 @@ test('a build is of the repository whose bundle is served, unless the user picks
   build(1000);
   expect(listBuildable(below, await findRepository(below))).toEqual([repository, below]);
   expect(listBuildable(repository, await findRepository(repository))).toEqual([repository]);
+});
+
+test('a folder that is written in two ways is one', () => {
+  const [a, b] = [path.resolve('/a'), path.resolve('/b')];
+  expect(uniqueFolders([a, b, a + path.sep])).toEqual([a, b]);
+  expect(listBuildable(a, a + path.sep)).toEqual([a]); // on Windows also in another case
 });
 
 test('no search leaves a git repository or climbs into the home folder', async () => {

@@ -143,6 +143,14 @@ test('a bundle that was picked from elsewhere is listed, with the mark', async (
   expect(items.filter(({ label }) => label.startsWith('$(check)')).map(({ detail }) => detail)).toEqual([other]);
 });
 
+test('a pick has its mark however it is written', async () => {
+  const older = path.join(build('older'), OWN_BUNDLE);
+  await new Bundles({ get: () => older + path.sep } as never).choose(() => Promise.resolve([older]));
+  const items = (await (showQuickPick.mock.lastCall?.[0] as Promise<object[]>)) as { label: string; detail?: string }[];
+  expect(items).toHaveLength(3);
+  expect(items.filter(({ label }) => label.startsWith('$(check)')).map(({ detail }) => detail)).toEqual([older]);
+});
+
 test('the choice is shown at once, and the older bundles once the server has named them', async () => {
   let name: (older: string[]) => void = () => undefined;
   const older = (): Promise<string[]> => new Promise((resolve) => (name = resolve));

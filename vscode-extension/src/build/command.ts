@@ -4,7 +4,7 @@
 import * as path from 'node:path';
 import * as vscode from 'vscode';
 
-import { isWorseThanBase, OWN_BUNDLE, readBundle } from '../bundle/bundles';
+import { isSameFolder, isWorseThanBase, OWN_BUNDLE, readBundle } from '../bundle/bundles';
 import type { Bundles } from '../bundle/choice';
 import { describeBundle } from '../bundle/manifest';
 import { type Logger, messageOf } from '../logger';
@@ -80,7 +80,8 @@ export class BuildCommand {
       tellRunning(); // it has begun while the user picked the repository
       return;
     }
-    if (running && !running.isToStop && task === 'update' && running.target.repository === target.repository) {
+    const isSame = running !== undefined && isSameFolder(running.target.repository, target.repository);
+    if (isSame && !running.isToStop && task === 'update') {
       this.standStill(false);
       running.isByItself = false;
       void vscode.window.showInformationMessage('An automatic update is running. It no longer waits while you type.');

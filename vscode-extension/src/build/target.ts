@@ -3,7 +3,7 @@
 import * as path from 'node:path';
 import * as vscode from 'vscode';
 
-import { findRepository, isAtOrBelow, listBuildable, OWN_BUNDLE, readBundle } from '../bundle/bundles';
+import { findRepository, isAtOrBelow, isSameFolder, listBuildable, OWN_BUNDLE, readBundle } from '../bundle/bundles';
 import type { TaskName } from './progress';
 
 const WHICH_TO_BUILD = { placeHolder: 'The repository to build a sub-model of' };
@@ -15,7 +15,7 @@ export interface Target {
 
 /** For people. */
 export function nameOf({ repository, folder }: Target): string {
-  return repository === folder.uri.fsPath ? folder.name : path.basename(repository);
+  return isSameFolder(repository, folder.uri.fsPath) ? folder.name : path.basename(repository);
 }
 
 /**
@@ -39,8 +39,8 @@ export async function pickTarget(
   const built = await builtIn(folders);
   for (const repository of below) {
     const folder = await folderAround(repository, folders);
-    if (folder) {
-      built.set(repository, folder);
+    if (folder && !findIn(built, repository)) {
+      built.push({ repository, folder });
     }
   }
   return pickBuilt(built);
@@ -49,8 +49,13 @@ export async function pickTarget(
 /** A repository of this workspace that has a bundle, also one that lies deep in a folder; undefined if it is none. */
 export async function findBuilt(repository: string): Promise<Target | undefined> {
   const folders = foldersOnDisk();
-  const folder = (await builtIn(folders)).get(repository) ?? (await folderAround(repository, folders));
-  return folder && { repository, folder };
+  const built = findIn(await builtIn(folders), repository);
+  const folder = built ? undefined : await folderAround(repository, folders);
+  return built ?? (folder && { repository, folder });
+}
+
+function findIn(built: readonly Target[], repository: string): Target | undefined {
+  return built.find((one) => isSameFolder(one.repository, repository));
 }
 
 async function folderAround(
@@ -65,13 +70,13 @@ function foldersOnDisk(): vscode.WorkspaceFolder[] {
   return (vscode.workspace.workspaceFolders ?? []).filter((folder) => folder.uri.scheme === 'file');
 }
 
-/** By repository that has a bundle. */
-async function builtIn(folders: readonly vscode.WorkspaceFolder[]): Promise<Map<string, vscode.WorkspaceFolder>> {
-  const built = new Map<string, vscode.WorkspaceFolder>();
+/** Each repository that has a bundle once. */
+async function builtIn(folders: readonly vscode.WorkspaceFolder[]): Promise<Target[]> {
+  const built: Target[] = [];
   for (const folder of folders) {
     const repository = await findRepository(folder.uri.fsPath);
-    if (repository !== undefined && !built.has(repository)) {
-      built.set(repository, folder);
+    if (repository !== undefined && !findIn(built, repository)) {
+      built.push({ repository, folder });
     }
   }
   return built;
@@ -97,17 +102,17 @@ async function pickRepository(served: string, others: readonly string[]): Promis
   return (await vscode.window.showQuickPick(items, WHICH_TO_BUILD))?.label;
 }
 
-async function pickBuilt(built: ReadonlyMap<string, vscode.WorkspaceFolder>): Promise<Target | undefined> {
-  if (built.size === 0) {
+async function pickBuilt(built: readonly Target[]): Promise<Target | undefined> {
+  if (built.length === 0) {
     void vscode.window.showInformationMessage('There is no sub-model of this workspace yet; build one first.');
   }
-  const [first, ...others] = built.keys();
-  const repository =
-    first !== undefined && others.length > 0
-      ? await vscode.window.showQuickPick([first, ...others], {
-          placeHolder: 'The repository whose sub-model to update',
-        })
-      : first;
-  const folder = repository === undefined ? undefined : built.get(repository);
-  return repository === undefined || !folder ? undefined : { repository, folder };
+  const [first, ...others] = built;
+  if (!first || others.length === 0) {
+    return first;
+  }
+  const picked = await vscode.window.showQuickPick(
+    built.map(({ repository }) => repository),
+    { placeHolder: 'The repository whose sub-model to update' },
+  );
+  return built.find(({ repository }) => repository === picked);
 }

@@ -116,7 +116,7 @@ async function listSearched(start: string, home: string): Promise<string[]> {
 
 /** What a build of a folder may be of: the repository whose bundle `findRepository` found above it, and the folder. */
 export function listBuildable(folder: string, repository: string | undefined): string[] {
-  return repository === undefined || repository === path.resolve(folder) ? [folder] : [repository, folder];
+  return repository === undefined || isSameFolder(repository, folder) ? [folder] : [repository, folder];
 }
 
 export function isAtOrBelow(one: string, folder: string): boolean {
@@ -127,6 +127,11 @@ export function isAtOrBelow(one: string, folder: string): boolean {
 /** As the system compares paths: on Windows in either case. */
 export function isSameFolder(one: string, other: string): boolean {
   return path.relative(one, other) === '';
+}
+
+/** Each folder once, as it was written first. */
+export function uniqueFolders(folders: readonly string[]): string[] {
+  return folders.filter((folder, index) => folders.findIndex((one) => isSameFolder(one, folder)) === index);
 }
 
 async function isGitRoot(folder: string): Promise<boolean> {

@@ -18,6 +18,7 @@ import {
   listPrevious,
   OWN_BUNDLE,
   readBundle,
+  uniqueFolders,
 } from './bundles';
 import { type BundleInfo, describeBundle } from './manifest';
 import { resolveNamed } from './named';
@@ -28,7 +29,7 @@ const PATIENCE_MS = 2_000; // with a server that stands still, while the user lo
 export class Bundles {
   private readonly foundBelow = new vscode.EventEmitter<void>();
   readonly onDidFindBelow = this.foundBelow.event;
-  private readonly below = new Set<string>(); // repositories with a bundle that opened files lie in
+  private readonly below: string[] = []; // repositories with a bundle that opened files lie in
 
   constructor(private readonly memory: vscode.Memento) {}
 
@@ -108,7 +109,7 @@ export class Bundles {
       return false;
     }
     const folder = item.folder === 'browse' ? await browse() : item.folder;
-    if (folder === 'cancelled' || folder === this.memory.get(PICKED)) {
+    if (folder === 'cancelled' || isSamePick(folder, this.memory.get<string>(PICKED))) {
       return false;
     }
     await this.memory.update(PICKED, folder);
@@ -134,7 +135,7 @@ export class Bundles {
     repositories: readonly string[],
   ): Promise<(vscode.QuickPickItem & { readonly folder: string | undefined })[]> {
     const picked = this.picked();
-    const mark = (folder: string | undefined): string => (folder === picked ? '$(check) ' : '');
+    const mark = (folder: string | undefined): string => (isSamePick(folder, picked) ? '$(check) ' : '');
     const items: (vscode.QuickPickItem & { readonly folder: string | undefined })[] = [];
     items.push({
       label: `${mark(undefined)}The workspace's own`,
@@ -154,7 +155,7 @@ export class Bundles {
         folder: kept.folder,
       });
     }
-    const other = picked === undefined || items.some(({ folder }) => folder === picked) ? undefined : picked;
+    const other = picked === undefined || items.some(({ folder }) => isSamePick(folder, picked)) ? undefined : picked;
     if (other !== undefined) {
       const bundle = await readBundle(other);
       const description = bundle ? describeBundle(bundle) : "can't be read";
@@ -174,13 +175,13 @@ export class Bundles {
     const folders = workspaceFolders().filter(isOn);
     const found = await Promise.all(folders.map((folder) => findRepository(folder)));
     const below = (await this.repositoriesBelow()).filter(isOn);
-    return [...new Set([...found.filter((folder) => folder !== undefined), ...below])];
+    return uniqueFolders([...found.filter((folder) => folder !== undefined), ...below]);
   }
 
   /** The repositories below the workspace's folders that opened files lie in, as a package of a monorepo. */
   async repositoriesBelow(): Promise<string[]> {
     await Promise.all(vscode.workspace.textDocuments.map((document) => this.lookFrom(document)));
-    return [...this.below].filter((folder) => isBelowOneOf(workspaceFolders(), folder));
+    return this.below.filter((folder) => isBelowOneOf(workspaceFolders(), folder));
   }
 
   /** Look for the bundle of an opened file below the workspace's folders. */
@@ -190,8 +191,8 @@ export class Bundles {
       return;
     }
     const repository = await findRepository(path.dirname(uri.fsPath));
-    if (repository !== undefined && isBelowOneOf(folders, repository) && !this.below.has(repository)) {
-      this.below.add(repository);
+    if (repository !== undefined && isBelowOneOf(folders, repository) && !isOneOf(this.below, repository)) {
+      this.below.push(repository);
       this.foundBelow.fire();
     }
   }
@@ -200,8 +201,8 @@ export class Bundles {
   async repositoriesElsewhere(): Promise<string[]> {
     const folders = workspaceFolders();
     const roots = await Promise.all(folders.map((folder) => findGitRoot(folder)));
-    const found = new Set([...(await this.repositories()), ...roots.filter((root) => root !== undefined)]);
-    return [...found].filter((folder) => !isOneOf(folders, folder));
+    const found = uniqueFolders([...(await this.repositories()), ...roots.filter((root) => root !== undefined)]);
+    return found.filter((folder) => !isOneOf(folders, folder));
   }
 }
 
@@ -240,6 +241,11 @@ async function browse(): Promise<string> {
     return 'cancelled';
   }
   return uri.fsPath;
+}
+
+/** Undefined: the workspace's own. */
+function isSamePick(one: string | undefined, other: string | undefined): boolean {
+  return one === undefined || other === undefined ? one === other : isSameFolder(one, other);
 }
 
 function isOn(folder: string): boolean {
