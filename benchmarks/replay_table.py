@@ -43,7 +43,7 @@ def main() -> None:
     for name, kind, typed in rows:
         shown = " and ".join(f"{count(typed, way, 'shown'):,}" for way in WAYS)
         late = count(typed, WAYS[1], "late") / count(typed, WAYS[1], "asked")
-        print_row(name, kind, shown, *(_percent(wrong(typed, way)) for way in WAYS), f"{late:.0%}")
+        print_row(name, kind, shown, *(_percent(wrong(typed, way)) for way in WAYS), f"{100 * late:.0f} %")
 
 
 def read_replays() -> dict[str, dict[str, Any]]:
@@ -83,7 +83,8 @@ def _share(kinds: Sequence[Typed], way: str, run: int, counts: Counts) -> Interv
 
 
 def _percent(share: Interval) -> str:
-    return f"{share.value:.1%} ({share.low:.0%} to {share.high:.0%})".replace("%", " %")
+    low, high = max(0.0, share.low), min(1.0, share.high)
+    return f"{100 * share.value:.1f} % ({100 * low:.0f} to {100 * high:.0f})"
 
 
 if __name__ == "__main__":

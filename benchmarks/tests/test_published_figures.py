@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import build_pairs, following_table, paper_table, positions_table
+from benchmarks import build_pairs, following_table, paper_table, positions_table, replay_table
 from benchmarks.builds import RESULTS
 from benchmarks.following_commits import UNITS, gains
 from benchmarks.portability import portability_tables
@@ -221,6 +221,20 @@ def pair_rows(capsys: pytest.CaptureFixture[str], pairs: Sequence[str]) -> dict[
     """The figures that `benchmarks.build_pairs` prints, by the row's name."""
     build_pairs.main(pairs)
     return {row[0]: row[1:] for row in map(cells, capsys.readouterr().out.splitlines()[2:])}
+
+
+def test_what_is_saved_while_typing(capsys: pytest.CaptureFixture[str]) -> None:
+    replay_table.main()
+    for printed in capsys.readouterr().out.strip().split("\n\n"):
+        head, _, *rows = printed.splitlines()
+        assert table(head) == [cells(line) for line in rows]
+        together = [cells(line) for line in rows if line.startswith(f"| {replay_table.TOGETHER} |")]
+        said = [row[4] for row in together]  # at the pace: what is saved, or wrong
+        for figure in said:
+            assert figure in README
+        assert (
+            f"{said[0]} in held-out files, {said[1]} in lines" in SUMMARY or f"{said[0]} and {said[1]} are" in SUMMARY
+        )
 
 
 def test_the_histories(capsys: pytest.CaptureFixture[str]) -> None:

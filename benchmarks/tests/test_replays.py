@@ -1,4 +1,4 @@
-"""What the benchmark of replays types, and what it writes."""
+"""What the benchmark of replays types, what it writes, and what is made of that."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import replays
+from benchmarks import replay_table, replays
 from laboratory.replay.replay_run import ReplaySettings
 
 
@@ -52,3 +52,24 @@ def test_both_kinds_are_typed_with_waiting_and_at_a_pace(tmp_path: Path, monkeyp
         one = document["kinds"][kind]
         assert len(set(one["clusters"])) == 2
         assert (one["waiting"]["pace_ms"], one["at a pace"]["pace_ms"]) == (None, replays.PACE_MS)
+
+
+def test_repositories_are_pooled_by_their_keystrokes_and_clusters() -> None:
+    def typed(keys: list[int]) -> dict[str, Any]:
+        each = {
+            "keys_alone": [10, 10, 40],
+            "keys": keys,
+            "shown": [2, 0, 3],
+            "wrong": [1, 0, 3],
+            "asked": keys,
+            "late": [0, 0, 4],
+        }
+        return {"clusters": [0, 1, 0], "at a pace": {"runs": [{}, {"each": each}]}}
+
+    one, other = typed([5, 10, 30]), typed([10, 10, 40])
+    saved = replay_table.saved([one, other], "at a pace")
+    assert saved.value == pytest.approx(15 / 120)
+    assert saved.low < saved.value < saved.high
+    assert replay_table.saved([other], "at a pace").value == 0
+    assert replay_table.wrong([one], "at a pace").value == pytest.approx(4 / 5)
+    assert replay_table.count([one, other], "at a pace", "late") == 8
