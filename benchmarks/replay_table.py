@@ -39,7 +39,13 @@ def main() -> None:
         columns = [saved(typed, way) for way in WAYS] + [saved(typed, WAYS[0], BASELINE)]
         print_row(name, kind, f"{count(typed, WAYS[0], 'keys_alone'):,}", *map(_percent, columns))
     print()
-    print_head("repository", "passages", "suggestions", *(f"wrong, {way}" for way in WAYS), "too late")
+    print_head(
+        "repository",
+        "passages",
+        f"suggestions, {' and '.join(WAYS)}",
+        *(f"wrong, {way}" for way in WAYS),
+        "requests too late",
+    )
     for name, kind, typed in rows:
         shown = " and ".join(f"{count(typed, way, 'shown'):,}" for way in WAYS)
         late = count(typed, WAYS[1], "late") / count(typed, WAYS[1], "asked")

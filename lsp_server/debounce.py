@@ -1,7 +1,8 @@
 """How long to wait after a keystroke before the model is asked.
 
 The first keystroke after a pause does not wait. The others wait as long as 1.3 mean gaps between keys, within
-the bounds of the options: most people type so slowly that the upper bound holds.
+the bounds of the options. Whoever leaves more than 58 ms between keys reaches the upper bound of `normal`, so the model
+is asked at most keys.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from lsp_server.options import TriggerOptions
 PAUSE_S = 0.6  # a longer gap between two keystrokes is a pause, which does not count for the speed
 _WEIGHT = 0.3  # of the newest gap in the running mean
 _DOCUMENTS = 64  # whose times are kept
-_SAFETY = 1.3  # a wait of 1.3 mean gaps outlasts most gaps of a burst
+_SAFETY = 1.3  # a wait of 1.3 mean gaps outlasts most gaps of a burst, if it is below the upper bound
 
 
 @dataclass(kw_only=True)

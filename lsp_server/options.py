@@ -160,8 +160,9 @@ class ServerOptions:
     eagerness: str = _option(
         "normal",
         _one_of("quiet", "normal", "eager"),
-        "how much is shown: of the suggestions, 70 % (`quiet`), 50 % (`normal`) or 30 % (`eager`) should be right. The "
-        "target holds for one request a line. While you type, the server asks at each keystroke, and fewer are right. "
+        "how much is shown: at two places of each line 70 % (`quiet`), 50 % (`normal`) or 30 % (`eager`) of the "
+        "suggestions should be right. What the model gives less than 2 % is hidden by all three, so `eager` may show "
+        "no more than `normal`, only sooner. While you type, the server asks at each keystroke, and fewer are right. "
         "After a keystroke `quiet` waits longer and `eager` shorter. At a new place `quiet` reads the whole window if "
         "that takes less than 1.5 s",
     )
