@@ -49,7 +49,7 @@ const STALE = {
 
 let memory: ReturnType<typeof makeMemory>;
 let failures: FailedUpdates;
-let status: ServerStatus | undefined;
+let status: ServerStatus;
 let messages: ServerMessages;
 
 beforeEach(() => {
@@ -129,16 +129,4 @@ test('drift is shown once a build in all windows, and again after a restart by t
   messages.forget();
   await warn(`4 of 11 files have changed; run \`${COMMAND}\`.`);
   expect(around.warnings).toHaveLength(3);
-});
-
-test('a server that stands still shows no drift, but what else is wrong', async () => {
-  const drift = `submodel: 3 of 10 files have changed; run \`${COMMAND}\`.`;
-  const answer = status;
-  status = undefined;
-  await warn(drift);
-  await warn('The drafts can not be read; run `submodel build` again.');
-  expect(around.warnings).toEqual(['The drafts can not be read; run `submodel build` again.']);
-  status = answer;
-  await warn(drift);
-  expect(around.warnings).toHaveLength(2);
 });

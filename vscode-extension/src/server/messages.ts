@@ -9,7 +9,7 @@ import { plain } from '../plainText';
 import { isEnabledFor, readSettings } from '../settings';
 import type { StatusModel } from '../status/model';
 import type { ServerController } from './controller';
-import { type Drifted, driftedIn, isAboutDrift, toPaletteWords } from './serverStatus';
+import { type Drifted, driftedIn, toPaletteWords } from './serverStatus';
 
 const SHOWN_DRIFTS = 'shownDrifts'; // the builds whose drift was shown, by repository
 
@@ -44,10 +44,6 @@ export class ServerMessages {
   /** If the message names `submodel trust`, or an update or a build against drift, a button runs that. */
   private async warn(text: string): Promise<void> {
     const status = text.includes('`submodel ') ? await this.controller.readStatus() : undefined;
-    if (!status && isAboutDrift(text)) {
-      this.shown.delete(text); // whether it is news can't be said: the server stands still, or is gone
-      return;
-    }
     const bundle = untrustedIn(text, status?.bundles ?? []);
     const drifted = driftedIn(text, status?.bundles ?? []);
     if (drifted && !(await this.isNews(drifted, text))) {

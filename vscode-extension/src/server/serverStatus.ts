@@ -130,11 +130,6 @@ export function staleBundles(bundles: readonly ServedBundle[]): Built[] {
   );
 }
 
-/** Whether a message of the server is about drift, by its words alone; others that name a build do not end with it. */
-export function isAboutDrift(message: string): boolean {
-  return /run `submodel (update|build)\b[^`]*`\.$/.test(message);
-}
-
 /** The repository whose drift the server's message is about; undefined for any other message. */
 export function driftedIn(message: string, bundles: readonly ServedBundle[]): Drifted | undefined {
   for (const { drift, workspaceFolder, build } of bundles) {
