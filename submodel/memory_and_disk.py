@@ -82,12 +82,12 @@ def check_disk(name: str, folder: Path, needed: int) -> CheckResult:
         found = f"{error.filename or folder}: {error.strerror}"
         return CheckResult(name=name, status="warn", found=found, advice="Check its permissions.")
     found = f"{_gigabytes(free)} free in {there}"
-    if not can_be_written(there):
-        advice = "Building writes there; check its permissions, or name another folder (-o, HF_HOME, SUBMODEL_CACHE)."
-        return CheckResult(name=name, status="warn", found=f"{found}, which can't be written", advice=advice)
     if free < needed:
         advice = f"A build takes about {_gigabytes(needed)} there; free space."
         return CheckResult(name=name, status="warn", found=found, advice=advice)
+    if not can_be_written(there):
+        advice = "Building writes there; check its permissions, or name another folder (-o, HF_HOME, SUBMODEL_CACHE)."
+        return CheckResult(name=name, status="warn", found=f"{found}, which can't be written", advice=advice)
     return CheckResult(name=name, status="ok", found=found)
 
 
@@ -110,9 +110,10 @@ def can_be_written(folder: Path) -> bool:
     file = folder / f".submodel-{secrets.token_hex(8)}"
     try:
         os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
-        file.unlink()
     except OSError:
         return False
+    with suppress(OSError):  # a virus scanner may hold it
+        file.unlink()
     return True
 
 

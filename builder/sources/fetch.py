@@ -137,6 +137,7 @@ def _run(command: list[str], folder: Path, distribution: Distribution) -> None:
     if program is None:
         raise CorpusError(f"{distribution} is fetched with {client}, which is not here; install it, or name a folder.")
     environment = child_environment() | {"PIP_NO_INPUT": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1", "LC_ALL": "C"}
+    environment["PYTHONIOENCODING"] = "utf-8"  # of pip on Windows, which has another one for pipes
     try:
         done = subprocess.run(
             [program, *command[1:]],

@@ -2,7 +2,7 @@
 
 A bundle's `drafts/` holds `tokens.npy`, all files one after the other with SEPARATOR between them, and for each n of
 RUNS `places-n.npy`, a hash table from runs of n tokens to the place after them. Where a run stands several times, the
-place is the latest of those with the most frequent next token. All are read into memory, 80 MB at most and mostly few:
+place is the latest of those with the most frequent next token. All are read into memory, 83 MB at most and mostly few:
 with a memory map, a bundle that is copied over the one that answers would end the process. MAX_TOKENS bounds them.
 
 The drafts are the repository's code: who gives a bundle away gives it away too.
@@ -26,7 +26,9 @@ Places = NDArray[np.uint32]  # a power of two of slots: place + 1, or 0 where th
 FOLDER = "drafts"
 SEPARATOR = np.uint32(2**32 - 1)  # no token
 RUNS = (4, 2)  # tokens; longest first
-MAX_TOKENS = 4_000_000  # some 400,000 lines; the tables take 64 MB then
+MAX_TOKENS = 4_000_000  # some 400,000 lines; the tables take 67 MB then
+_MAX_SLOTS = 1 << (2 * MAX_TOKENS - 1).bit_length()
+_MAX_HEADER = 4096  # bytes of an array file before its numbers
 FILES = ("tokens.npy", *(f"places-{run}.npy" for run in RUNS))
 PROBES = 8  # slots that a run may lie in
 _FACTOR = np.uint64(0x9E3779B97F4A7C15)  # 2⁶⁴ over the golden ratio (Knuth, multiplicative hashing)
@@ -95,12 +97,8 @@ def open_index(folder: Path) -> DraftIndex | None:
     """The index of a bundle; None where it has none, or lacks a file of it. Raises BundleError where one is broken."""
     if not all((folder / name).is_file() for name in FILES):
         return None
-    tokens = _open(folder / "tokens.npy")
-    if len(tokens) > MAX_TOKENS:
-        raise BundleError(
-            f"{folder / 'tokens.npy'} has {len(tokens):,} tokens, not {MAX_TOKENS:,} at most; build again."
-        )
-    places = {run: _open(folder / f"places-{run}.npy") for run in RUNS}
+    tokens = _open(folder / "tokens.npy", MAX_TOKENS)
+    places = {run: _open(folder / f"places-{run}.npy", _MAX_SLOTS) for run in RUNS}
     for run, table in places.items():
         # Every entry is checked against the tokens when it is used; only a bad size could lead astray.
         if len(table) == 0 or len(table) & (len(table) - 1):
@@ -110,8 +108,10 @@ def open_index(folder: Path) -> DraftIndex | None:
     return DraftIndex(tokens=tokens, places=places)
 
 
-def _open(path: Path) -> Tokens:
+def _open(path: Path, most: int) -> Tokens:
     try:
+        if path.stat().st_size > _MAX_HEADER + most * np.dtype(np.uint32).itemsize:
+            raise BundleError(f"{path} holds more than {most:,} numbers; run `submodel build` again.")
         array: Tokens = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError, MemoryError, zipfile.BadZipFile) as error:  # it may claim any length
         raise BundleError(f"{path} can't be read ({error}); run `submodel build` again.") from error

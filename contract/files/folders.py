@@ -113,7 +113,7 @@ def restore_folder(target: Path) -> None:
 def is_being_replaced(target: Path) -> bool:
     """Return whether the old folder of a `replace_folder` lies beside `target`.
 
-    Where two folders can't change names in one step, `target` is missing for up to some seconds then.
+    Where two folders can't change names in one step, `target` is missing for up to half a minute then.
     """
     return os.path.lexists(_retired(target.absolute()))
 

@@ -106,9 +106,11 @@ def _list_with_git(root: Path, limits: ListingLimits) -> dict[str, bytes]:
     """
     # Not --show-toplevel, which is /c/Users/… to a git of MSYS2 or Cygwin. This is `../` for each folder on the way up.
     up = run_git(root, "rev-parse", "--show-cdup")
+    if not up:
+        raise GitError("this is no work tree of git")
     # core.worktree can name any folder as the work tree: only this folder, or one above it, is believed. Of another one
     # git prints the whole path.
-    if not up or path_below(root, Path(os.path.realpath(root / decode_name(up.removesuffix(b"\n"))))) is None:
+    if path_below(root, Path(os.path.realpath(root / decode_name(up.removesuffix(b"\n"))))) is None:
         raise GitError("git names another folder as the work tree")
     answer = run_git(root, "ls-files", "-t", "-z", "--cached", "--others", "--exclude-standard")
     limits.check(root, answer.count(b"\0"))

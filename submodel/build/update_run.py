@@ -88,8 +88,11 @@ def run_update(settings: UpdateSettings, display: StageDisplay) -> dict[str, Any
     if not (settings.output / "stages").is_dir():  # a build that was refused leaves its lock there
         with suppress(BundleError):
             above = find_bundle(settings.repository).parents[1]
-            command = shell_line(["submodel", "update", str(above)])
-            raise BuildError(f"{settings.output} holds no build; that of these files is in {above}: run `{command}`.")
+            if (above / ".submodel" / "stages").is_dir():  # a bundle that was pulled has none
+                command = shell_line(["submodel", "update", str(above)])
+                raise BuildError(
+                    f"{settings.output} holds no build; that of these files is in {above}: run `{command}`."
+                )
         raise BuildError(f"{settings.output} holds no build to go on from; run `submodel build` first.")
     prepare_output(settings.output)
     with build_lock(settings.output):

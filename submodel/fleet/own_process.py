@@ -95,6 +95,6 @@ def _build(document: Mapping[str, Any]) -> Outcome:
     from builder.finetuning.finetune_settings import DEVICE_VARIABLE
     from submodel.fleet.task import build_repository
 
-    if not document["gpus"]:
+    if not document.get("gpus"):  # an older driver tells none, and its version is refused below
         os.environ.setdefault(DEVICE_VARIABLE, "cpu")
     return build_repository(document)

@@ -83,6 +83,15 @@ def test_a_file_that_claims_more_than_any_memory_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("name", FILES)
+def test_a_file_that_is_larger_than_any_of_ours_is_not_read(tmp_path, name):
+    write_index(build_index([[1, 2, 3, 4, 5, 6]]), tmp_path)
+    with (tmp_path / name).open("r+b") as file:
+        file.truncate(1 << 32)  # a hole, which takes no disk
+    with pytest.raises(BundleError, match=rf"{name} holds more than"):
+        open_index(tmp_path)
+
+
+@pytest.mark.parametrize("name", FILES)
 def test_without_one_of_its_files_there_is_no_index(tmp_path, name):
     write_index(build_index([[1, 2, 3, 4, 5, 6]]), tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(FILES)

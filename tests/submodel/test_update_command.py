@@ -223,10 +223,18 @@ def errors_of(monkeypatch, capsys, words: list[str], error: BaseException) -> st
 
 def test_in_a_subfolder_it_names_the_build_of_the_folder_above(tmp_path: Path) -> None:
     """A build there would serve its files in the repository's place from then on."""
-    (tmp_path / ".submodel" / "bundle").mkdir(parents=True)
-    (tmp_path / "src").mkdir()
+    for name in ("bundle", "stages"):
+        (tmp_path / ".submodel" / name).mkdir(parents=True)
+    (tmp_path / "src" / ".submodel").mkdir(parents=True)  # of a build that was refused
     settings = UpdateSettings(repository=tmp_path / "src", output=tmp_path / "src" / ".submodel")
     with StageDisplay() as display, pytest.raises(BuildError, match=f"run `submodel update {tmp_path}`"):
+        update_run.run_update(settings, display)
+
+
+def test_a_bundle_that_was_pulled_has_no_build_to_go_on_from(tmp_path: Path) -> None:
+    (tmp_path / ".submodel" / "bundle").mkdir(parents=True)
+    settings = UpdateSettings(repository=tmp_path, output=tmp_path / ".submodel")
+    with StageDisplay() as display, pytest.raises(BuildError, match="no build to go on from; run `submodel build`"):
         update_run.run_update(settings, display)
 
 

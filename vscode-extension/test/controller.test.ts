@@ -359,6 +359,8 @@ test('a build of which only the server tells is read', async () => {
   await controller.followOptions(); // it comes after what waits
   served = [REBUILT];
   tell('b0');
+  tell(null); // it is loaded again
+  tell('b0');
   await controller.followOptions();
   expect(status.snapshot.bundles).not.toEqual([REBUILT]);
   tell('b1');

@@ -74,5 +74,5 @@ test('the menu is about the document at hand', async () => {
   };
   expect(await open('/a/code.py')).toEqual(['submodel: ready', true]);
   expect(await open('/b/code.py')).toEqual(['submodel: It is damaged.', false]);
-  expect(await open('/c/code.py')).toEqual(["submodel: no sub-model of this file's repository", false]);
+  expect(await open('/c/code.py')).toEqual(["submodel: no sub-model of this file's repository", true]);
 });

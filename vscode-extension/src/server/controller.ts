@@ -29,7 +29,7 @@ import {
   SNOOZE_COMMAND,
   STATUS_METHOD,
 } from './protocol';
-import { hasNewBuild, toSnapshot } from './serverStatus';
+import { noteBuilds, toSnapshot } from './serverStatus';
 
 const [RESTART, STOP] = ['restart', 'stop']; // jobs
 const SNOOZED_UNTIL = 'snoozedUntil'; // in milliseconds
@@ -37,6 +37,7 @@ const SNOOZED_UNTIL = 'snoozedUntil'; // in milliseconds
 export class ServerController implements vscode.Disposable {
   private readonly queue = new JobQueue();
   private readonly crashes = new CrashPolicy();
+  private readonly builds = new Map<string, string>(); // by bundle: its last build, as a server names it
   private readonly noBundle = new vscode.EventEmitter<void>();
   private readonly noExecutable = new vscode.EventEmitter<{ readonly problem: string; readonly isAsked: boolean }>();
   private readonly foundExecutable = new vscode.EventEmitter<Executable>();
@@ -327,7 +328,7 @@ export class ServerController implements vscode.Disposable {
       if (!isCurrent()) {
         return; // it was sent before the server died, and is read after that
       }
-      const isNews = hasNewBuild(status.bundles ?? [], this.status.snapshot.served);
+      const isNews = noteBuilds(status.bundles ?? [], this.builds);
       this.status.update(toSnapshot(status));
       if (isNews) {
         void this.restartForNewBundle('the server has loaded another build'); // no watcher may have seen it

@@ -83,9 +83,16 @@ function toFacts({ folder, base, parameters, bytes, builtAt }: ServedBundle): Bu
       };
 }
 
-/** Whether the server tells of another build of a bundle of which it has told before. */
-export function hasNewBuild(told: readonly ServedBundle[], before: readonly ServedBundle[]): boolean {
-  return told.some(({ folder, build }) => build && before.some((one) => one.folder === folder && one.build !== build));
+/** Whether the server tells of another build of a bundle than the last in `known`, which is brought up to date. */
+export function noteBuilds(told: readonly ServedBundle[], known: Map<string, string>): boolean {
+  let isNews = false;
+  for (const { folder, build } of told) {
+    if (folder !== undefined && build) {
+      isNews ||= (known.get(folder) ?? build) !== build;
+      known.set(folder, build); // a bundle that is loading has none, and its last one stays known
+    }
+  }
+  return isNews;
 }
 
 function findUntrusted(bundles: readonly ServedBundle[]): UntrustedBundle | undefined {

@@ -14,6 +14,7 @@ const UNSERVED = "no sub-model of this file's repository";
 export interface Here {
   readonly snapshot: Snapshot; // of its bundles only the one that serves the document, if the window knows it
   readonly description: Description;
+  readonly isUnserved: boolean; // no sub-model is that of its repository
   readonly refusal: string | undefined; // why the document gets nothing though the server runs, also during a build
 }
 
@@ -23,7 +24,7 @@ export function lookHere(snapshot: Snapshot): Here {
   const bundle = file === undefined ? undefined : bundleOf(file, snapshot);
   const narrowed = bundle ? narrowTo(snapshot, bundle) : snapshot;
   if (!SERVING.includes(snapshot.phase)) {
-    return { snapshot: narrowed, description: describe(narrowed), refusal: undefined };
+    return { snapshot: narrowed, description: describe(narrowed), isUnserved: false, refusal: undefined };
   }
   const refusal = document && refusalFor(document, false);
   const isUnserved = file !== undefined && !bundle && refusal === undefined && !servesAll(snapshot);
@@ -36,6 +37,7 @@ export function lookHere(snapshot: Snapshot): Here {
   return {
     snapshot: here,
     description: isHidden ? known : { ...known, ...look, text: OFF_HERE, state: problem },
+    isUnserved,
     refusal: refusal ?? problem,
   };
 }

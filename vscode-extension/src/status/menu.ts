@@ -22,8 +22,8 @@ const TURN_OFF: Entry = { icon: 'circle-slash', label: 'Turn Suggestions Off', c
 const BUILD: Entry = { icon: 'tools', label: 'Build a Sub-model of This Workspace', command: 'submodel.build' };
 
 export async function showMenu(last: Snapshot): Promise<void> {
-  const { snapshot, description } = lookHere(last);
-  const entries = listEntries(snapshot).map(({ icon, label, ...others }) => ({
+  const { snapshot, description, isUnserved } = lookHere(last);
+  const entries = listEntries(isUnserved ? last : snapshot).map(({ icon, label, ...others }) => ({
     label: `$(${icon}) ${label}`,
     ...others,
   }));
