@@ -85,17 +85,12 @@ def run_update(settings: UpdateSettings, display: StageDisplay) -> dict[str, Any
     Raises SubmodelError, and BuildError if the output holds nothing that this account and this version have built. The
     bundle and the model that are there stay until a better one is whole.
     """
-    if not (settings.output / "stages").is_dir():  # a build that was refused leaves its lock there
-        with suppress(BundleError):
-            above = find_bundle(settings.repository).parents[1]
-            if (above / ".submodel" / "stages").is_dir():  # a bundle that was pulled has none
-                command = shell_line(["submodel", "update", str(above)])
-                raise BuildError(
-                    f"{settings.output} holds no build; that of these files is in {above}: run `{command}`."
-                )
-        raise BuildError(f"{settings.output} holds no build to go on from; run `submodel build` first.")
+    if not settings.output.is_dir():
+        raise _no_build(settings)
     prepare_output(settings.output)
     with build_lock(settings.output):
+        if not (settings.output / "stages").is_dir():  # a build that was refused has left its lock
+            raise _no_build(settings)
         for folder in (settings.output / "bundle", settings.output / "model"):
             restore_folder(folder)
         has_swapped = finish_swap(UpdatePaths(root=settings.output), display)
@@ -111,6 +106,16 @@ def run_update(settings: UpdateSettings, display: StageDisplay) -> dict[str, Any
         with display.stage("compare with the last version") as advance:
             plan = plan_update(UpdatePaths(root=settings.output).start, display, found, history, manifest, advance)
         return _Update(settings, display, history, plan).update(commit, started, has_swapped=has_swapped)
+
+
+def _no_build(settings: UpdateSettings) -> BuildError:
+    """Return the error that says which build an update can go on from."""
+    with suppress(BundleError):
+        above = find_bundle(settings.repository).parents[1]
+        if (above / ".submodel" / "stages").is_dir():  # a bundle that was pulled has none
+            command = shell_line(["submodel", "update", str(above)])
+            return BuildError(f"{settings.output} holds no build; that of these files is in {above}: run `{command}`.")
+    return BuildError(f"{settings.output} holds no build to go on from; run `submodel build` first.")
 
 
 class _Update(ModelStages):
