@@ -19,9 +19,8 @@ BASELINE, SERVER = 0, 1  # the runs of a way
 TOGETHER = "all"
 KINDS = ("held-out", "later")
 Typed = Mapping[str, Any]  # one kind of passages of one repository, as the file has it
-Counts = Callable[
-    [Mapping[str, Sequence[int]]], tuple[Sequence[int], Sequence[int]]
-]  # of each passage: a part, and all
+Each = Mapping[str, Sequence[int]]  # by what is counted: its count in each passage
+Counts = Callable[[Each], tuple[Sequence[int], Sequence[int]]]  # of each passage: a part, and all
 
 
 def main() -> None:
@@ -67,7 +66,7 @@ def count(kinds: Sequence[Typed], way: str, what: str) -> int:
 def saved(kinds: Sequence[Typed], way: str, run: int = SERVER) -> Interval:
     """Return the share of the keystrokes that are saved, with its 95 % interval over files or commits."""
 
-    def counts(each: Mapping[str, Sequence[int]]) -> tuple[Sequence[int], Sequence[int]]:
+    def counts(each: Each) -> tuple[Sequence[int], Sequence[int]]:
         pairs = zip(each["keys_alone"], each["keys"], strict=True)
         return [alone - keys for alone, keys in pairs], each["keys_alone"]
 

@@ -89,7 +89,7 @@ def run_update(settings: UpdateSettings, display: StageDisplay) -> dict[str, Any
         raise _no_build(settings)
     prepare_output(settings.output)
     with build_lock(settings.output):
-        if not (settings.output / "stages").is_dir():  # a build that was refused has left its lock
+        if not BuildPaths(root=settings.output).stages.is_dir():  # a build that was refused has left its lock
             raise _no_build(settings)
         for folder in (settings.output / "bundle", settings.output / "model"):
             restore_folder(folder)
@@ -112,7 +112,7 @@ def _no_build(settings: UpdateSettings) -> BuildError:
     """Return the error that says which build an update can go on from."""
     with suppress(BundleError):
         above = find_bundle(settings.repository).parents[1]
-        if (above / ".submodel" / "stages").is_dir():  # a bundle that was pulled has none
+        if BuildPaths(root=above / ".submodel").stages.is_dir():  # a bundle that was pulled has none
             command = shell_line(["submodel", "update", str(above)])
             return BuildError(f"{settings.output} holds no build; that of these files is in {above}: run `{command}`.")
     return BuildError(f"{settings.output} holds no build to go on from; run `submodel build` first.")

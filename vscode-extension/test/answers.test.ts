@@ -40,7 +40,7 @@ function answering(answer: () => Promise<unknown>): never {
   return { client: { sendRequest: answer } } as never;
 }
 
-test('a server that stands still is told of, with a button that helps', async () => {
+test('of a server that stands still there is a message, with a button that helps', async () => {
   vi.useFakeTimers();
   try {
     const status = new StatusModel();
@@ -59,7 +59,7 @@ test('a server that stands still is told of, with a button that helps', async ()
   expect(around.executed).toEqual(['submodel.restart']);
 });
 
-test('a server that does not know the question is told of, and one that has no answer yet is not', async () => {
+test('of a server that does not know the question there is a message, and of one that has no answer yet there is none', async () => {
   const unknown = Object.assign(new Error('unknown'), { code: -32601 });
   await explainLast(
     answering(() => Promise.reject(unknown)),

@@ -61,7 +61,7 @@ export class ServerMessages {
     }
   }
 
-  /** Whether somebody should do something about a drift of which no window has told yet. */
+  /** Whether a drift calls for an update or a build, and no window has shown it yet. */
   private async isNews(drifted: Drifted, text: string): Promise<boolean> {
     if (!isEnabledFor(vscode.Uri.file(drifted.repository))) {
       return false;
