@@ -25,7 +25,8 @@ try:
     main()
 finally:
     heavy = {"torch", "transformers", "onnx", "onnx_ir", "optimum", "safetensors", "gguf", "huggingface_hub"}
-    print("loaded:", sorted(heavy & set(sys.modules)), file=sys.stderr)
+    found = str(sorted(heavy & set(sys.modules)))
+    sys.stderr.write("loaded: " + found + chr(10))  # at once: a thread may log meanwhile
 """
 PATIENT: dict[str, dict[str, Any]] = {"care": {"onBattery": "full"}, "experimental": {"trigger": {"budgetMs": 60_000}}}
 COMMAND = (sys.executable, "-c", SERVE, "serve", "--threads", "1")
