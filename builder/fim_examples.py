@@ -155,22 +155,6 @@ def draw_lasting_examples(files: Sequence[SourceFile], count: int, seed: int) ->
     return tuple(fim_examples)
 
 
-def draw_example_pairs(files: Sequence[SourceFile], lines: int, seed: int) -> tuple[FimExample, ...]:
-    """Return two examples in each of up to `lines` lines: before its first character, and at a random word within it.
-
-    Their kinds are in the same proportion as those of `draw_fim_examples`. Both have the same text behind the line,
-    so that a model whose prompt begins with it reads most of their prompts once. Ordered by file and offset. A line
-    without a second word gives the same place twice.
-    """
-    rng = random.Random(seed)
-    fim_examples = []
-    for file, start, end in _draw_lines(files, worthwhile_lines, lines, rng):
-        line = file.text[start:end]
-        for column in (_indent(line), _inner_column(line, rng)):
-            fim_examples.append(FimExample(file=file, offset=start + column, middle=line[column:]))
-    return tuple(sorted(fim_examples, key=lambda example: (example.file.path, example.offset)))
-
-
 def draw_column(line: str, rng: random.Random) -> int:
     """Return where a line is cut: before its first character, or, half of the time, at a random word within it."""
     return _indent(line) if rng.random() >= 0.5 else _inner_column(line, rng)

@@ -120,21 +120,6 @@ class ParityFacts(TypedDict):
     loss_increase: NotRequired[float]
 
 
-class ThresholdPoint(TypedDict):
-    """A confidence threshold, the share of positions that it shows, and the share of those that are right."""
-
-    threshold: float
-    coverage: float
-    precision: float
-
-
-class ThresholdFacts(TypedDict):
-    """The curve of confidence thresholds, by rising threshold, and how many positions it was measured on."""
-
-    positions: int
-    curve: list[ThresholdPoint]
-
-
 class PromptFacts(TypedDict):
     """The prompt format that the model is asked with."""
 
@@ -199,7 +184,6 @@ class Manifest(TypedDict):
     calibration: NotRequired[CalibrationFacts]
     finetuning: NotRequired[FineTuningFacts]
     parity: NotRequired[ParityFacts]
-    threshold: NotRequired[ThresholdFacts]
     drafts: NotRequired[DraftFacts]
     adapter: NotRequired[AdapterFacts]
     variants: NotRequired[dict[str, VariantFacts]]
@@ -317,7 +301,6 @@ class BuildReport(TypedDict):
     calibration: CalibrationFacts
     finetuning: FineTuningFacts
     parity: ParityFacts
-    threshold: ThresholdFacts
     corpus: CorpusFacts
     stages: list[StageRow]
     seconds: float
@@ -393,7 +376,6 @@ class ServedBundle(TypedDict):
     parameters: int | None
     bytes: int | None
     builtAt: str | None
-    threshold: ThresholdPoint | None
     drift: DriftFacts | None
     previous: list[str]
 

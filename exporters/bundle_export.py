@@ -26,7 +26,6 @@ from contract.bundle.bundle import (
     is_bundle_of,
     read_bundle,
     replace_bundle,
-    unwritten_bundle,
 )
 from contract.bundle.drafts import FOLDER, build_index, write_index
 from contract.bundle.manifest import (
@@ -36,7 +35,6 @@ from contract.bundle.manifest import (
     write_manifest,
     write_manifest_of,
 )
-from contract.bundle.threshold import KEY
 from contract.bundle.trusted_builds import check_trusted
 from contract.documents import Manifest, VariantFacts
 from contract.errors import BundleError, ExportError, ParityError
@@ -66,8 +64,8 @@ INHERITED = (
     "learned_sha256",
 )
 
-# What a bundle's manifest has of its model beside that: an export without drafts or a measure of its own keeps them.
-KEPT = ("drafts", "seen_sha256", KEY)
+# What a bundle's manifest has of its model beside that: an export without drafts of its own keeps them.
+KEPT = ("drafts", "seen_sha256")
 
 # Rough shares of an export's time: the checkpoint's own answers, the float32 graph, the quantized one.
 PARTS = ((0, 0.45), (0.45, 0.65), (0.65, 1))
@@ -99,7 +97,6 @@ def export_bundle(
     drafts: Iterable[Sequence[int]] = (),
     shared: SharedModel | None = None,
     variants: Sequence[Precision] = (),
-    measure: Callable[[Bundle], Mapping[str, Any]] = lambda bundle: {},
     on_event: Report = lambda text: None,
     on_progress: Progress = lambda done, total: None,
 ) -> Bundle:
@@ -109,9 +106,8 @@ def export_bundle(
     shared: what the model was fine-tuned from. Where it can, an adapter then makes the int8 graph from the shared one,
     and the bundle holds the adapter as well.
     variants: precisions to write beside onnx/model.onnx, as `add_precision` does. One that fails its check is left out.
-    measure: is called with the whole bundle before its manifest is written; its result goes into that.
-    A bundle of the same sub-model that lies in `bundle_folder` gives its drafts and its confidence threshold if there
-    are no others, and is no earlier version to go back to.
+    A bundle of the same sub-model that lies in `bundle_folder` gives its drafts if there are no others, and
+    is no earlier version to go back to.
     `on_event` gets a sentence at the beginning of each step; `on_progress` (done, of all) is the progress of the whole.
     Raises ExportError if the checkpoint does not fit, the parity check fails or the folder can't be written, and
     BuildError or BaseModelError if `model_folder` is no model.
@@ -148,8 +144,9 @@ def export_bundle(
             facts["variants"] = written
         write_configs(fresh, checkpoint, end_ids)
         facts |= _write_drafts(fresh, drafts, same)
-        document = complete_manifest(fresh, {**kept, **_manifest(facts, checkpoint.shape, precision, report)})
-        write_manifest(fresh, {**document, **measure(unwritten_bundle(fresh, document))})
+        write_manifest(
+            fresh, complete_manifest(fresh, {**kept, **_manifest(facts, checkpoint.shape, precision, report)})
+        )
     return read_bundle(bundle_folder, verify=False)  # its files were hashed just now
 
 

@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from contract.bundle.bundle import Bundle, is_replaced, read_bundle, verify_bundle
-from contract.bundle.threshold import ConfidenceThreshold, read_threshold
 from contract.bundle.trusted_builds import check_trusted
 from contract.errors import BundleError, SubmodelError
 from contract.prompt import ContextSnippet, PromptFormat, begun_text
@@ -43,14 +42,43 @@ class Prompt:
     max_new_tokens: int
 
 
+class _Watch:
+    """Looks at an answer after each token: it may be whole, time may run out, or the model be no longer sure.
+
+    started: of the request, in seconds of `time.perf_counter`.
+    """
+
+    def __init__(self, prompt: Prompt, started: float) -> None:
+        self.is_late = False
+        self.is_unsure = False
+        self.sure = 0  # characters of the answer, without its start, of which the model is sure enough
+        self._prompt = prompt
+        self._budget_s = prompt.request.options.trigger.budget_ms / 1000
+        self._deadline = started + self._budget_s
+        self._is_begun = False
+        self._confidence = 1.0
+
+    def is_enough(self, text: str, probability: float) -> bool:
+        """Return whether the answer ends with this token. `text` is all of it so far."""
+        now = time.perf_counter()
+        if not self._is_begun:  # the prompt is read; if that took nearly all the time, a third of it is added
+            self._is_begun, self._deadline = True, max(self._deadline, now + self._budget_s / 3)
+        request, raw = self._prompt.request, without_start(text, self._prompt.start)
+        if raw.strip():
+            self._confidence *= probability
+        self.is_unsure = not self._confidence >= request.options.threshold.confidence
+        if self.is_unsure:
+            return True
+        self.sure = len(raw)
+        self.is_late = now > self._deadline
+        return self.is_late or is_done(raw, request)
+
+
 class Completer:
     """Asks an engine in the form that its model was trained with. Not for several threads at once."""
 
-    def __init__(
-        self, engine: Engine, confidence_threshold: ConfidenceThreshold | None = None, build: str = ""
-    ) -> None:
+    def __init__(self, engine: Engine, build: str = "") -> None:
         self._engine = engine
-        self._confidence_threshold = confidence_threshold
         self.build = build  # SHA-256 of the bundle's bundle.json
 
     def interrupt(self) -> None:
@@ -69,41 +97,33 @@ class Completer:
         ServeError or EngineCrash if the model fails.
         """
         stop = stop or (lambda: False)
-        budget_s = request.options.trigger.budget_ms / 1000
-        deadline = time.perf_counter() + budget_s
+        started = time.perf_counter()
         prompt = self._prompt(request)
         request = prompt.request
         if not prompt.ids:
             return self._described(Completion(rule="empty-document"), request)
         short_ids = self._short_prompt_ids(prompt)
         prompt = replace(prompt, ids=short_ids or prompt.ids)
-        is_late, is_begun = False, False
-
-        def is_enough(raw: str) -> bool:
-            nonlocal is_late, is_begun, deadline
-            now = time.perf_counter()
-            if not is_begun:  # the prompt is read; if that took nearly all the time, a third of it is added
-                is_begun, deadline = True, max(deadline, now + budget_s / 3)
-            is_late = now > deadline
-            return is_late or is_done(without_start(raw, prompt.start), request)
-
+        watch = _Watch(prompt, started)
         answer = self._engine.generate(
             prompt.ids,
             max_new_tokens=prompt.max_new_tokens,
             stop=stop,
             lines=1 if request.options.stops.newline and not request.is_multi_line else None,
-            is_done=is_enough,
+            is_done=watch.is_enough,
             start=prompt.start,
         )
         if answer.finish is FinishReason.CANCELLED or stop():
             return self._described(Completion(rule="cancelled"), request, answer)
-        is_unfinished = is_late or answer.finish in (FinishReason.LENGTH, FinishReason.BROKEN_TEXT)
+        is_unfinished = watch.is_late or answer.finish in (FinishReason.LENGTH, FinishReason.BROKEN_TEXT)
         raw = without_start(answer.text, prompt.start)
-        completion = refine(raw, request, is_unfinished=is_unfinished, stop=stop)
+        sure = watch.sure if watch.is_unsure else None
+        completion = refine(raw, request, is_unfinished=is_unfinished, sure=sure, stop=stop)
         if stop():  # a newer request does not wait for the parses that are left
             return self._described(Completion(rule="cancelled"), request, answer)
-        is_late = is_late and any(step.name == "budget" for step in completion.steps)  # else a stop ended it in time
-        completion = self._described(self._below_threshold(completion, prompt, answer), request, answer)
+        # Else a stop ended it in time.
+        is_late = watch.is_late and any(step.name == "budget" for step in completion.steps)
+        completion = self._described(self._judged(completion, prompt, answer), request, answer)
         return replace(completion, is_late=is_late, is_from_short_prompt=bool(short_ids))
 
     def recall(self, request: CompletionRequest) -> Completion:
@@ -215,26 +235,20 @@ class Completer:
                 continue
             prompt_format = prompt_format.halved()
 
-    def _below_threshold(self, completion: Completion, prompt: Prompt, answer: Generation) -> Completion:
-        """Add the confidence, and drop the text if that is below the bundle's threshold."""
-        precision = prompt.request.options.threshold.precision
-        point = (
-            self._confidence_threshold.at(precision)
-            if self._confidence_threshold is not None and precision > 0
-            else None
-        )
-        threshold = point.threshold if point is not None else None
+    def _judged(self, completion: Completion, prompt: Prompt, answer: Generation) -> Completion:
+        """Add the confidence, and drop the text if that is too low, as if its line begins further left."""
+        least = prompt.request.options.threshold.confidence
         if not completion.text:
-            return replace(completion, threshold=threshold)
+            return completion
         confidence = self._confidence(completion, prompt, answer)
-        if threshold is not None and not confidence >= threshold:  # NaN is not shown either
-            detail = f"its confidence of {confidence:.0%} is below the threshold of {threshold:.0%}"
+        if not confidence >= least:  # NaN is not shown either
+            detail = f"the model is {confidence:.0%} sure of it, and {least:.0%} is the least"
             step = Step(name="threshold", kind="threshold", action="rejected", detail=detail, before=completion.text)
             completion = Completion(rule="threshold", steps=(*completion.steps, step))
-        return replace(completion, confidence=confidence, threshold=threshold)
+        return replace(completion, confidence=confidence)
 
     def _confidence(self, completion: Completion, prompt: Prompt, answer: Generation) -> float:
-        """Return the product of the probabilities of the shown text's tokens and of the token after them."""
+        """Return the product of the probabilities of the shown text's tokens."""
         raw = without_start(answer.text, prompt.start)
         begun = begun_characters(raw, prompt.request)
         shown_from = len(prompt.start) + begun
@@ -244,18 +258,21 @@ class Completer:
         detokenizer = Detokenizer(self._engine.encoder.tokenizer, prompt.ids)
         logarithm, end = 0.0, 0
         for count, probability in enumerate(answer.probabilities, start=1):
-            start, end = end, len(detokenizer.text(answer.token_ids[:count]))
+            if end >= shown_to:
+                break
+            end = len(detokenizer.text(answer.token_ids[:count]))
             if end > shown_from:
                 logarithm += math.log(max(probability, 1e-12))
-            if start >= shown_to:
-                break
         return math.exp(logarithm)
 
     def _described(
         self, completion: Completion, request: CompletionRequest, answer: Generation | None = None
     ) -> Completion:
         """Add the facts about how the completion was made."""
-        completion = replace(completion, is_multi_line=request.is_multi_line, build=self.build or None)
+        threshold = request.options.threshold.confidence or None
+        completion = replace(
+            completion, is_multi_line=request.is_multi_line, build=self.build or None, threshold=threshold
+        )
         if answer is None:
             return completion
         return replace(
@@ -294,7 +311,7 @@ def open_completer(
     verified_build: str | None = None,
     is_named: bool = True,
 ) -> Completer:
-    """Load a bundle. Manifest, files and threshold are those of one build, even if another replaces it meanwhile.
+    """Load a bundle. Manifest and files are those of one build, even if another replaces it meanwhile.
 
     `verified_build`: the build whose files were verified just now; they are not verified again.
     `is_named`: the user has named the bundle on a command line. Any other must be on this account's list
@@ -323,4 +340,4 @@ def _open(bundle: Bundle, threads: int | None, provider: Provider, *, verify: bo
     if verify:
         verify_bundle(bundle)  # first: native code parses what the engine opens, and only the hashes are trusted
     engine = Engine(bundle, threads=threads, provider=provider)
-    return Completer(engine, read_threshold(bundle.manifest), bundle.build)
+    return Completer(engine, bundle.build)

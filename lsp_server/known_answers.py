@@ -57,7 +57,7 @@ class KnownAnswers:
         is_asked = request.options.threshold == WHEN_ASKED.threshold
         other = with_threshold(request, options if is_asked else WHEN_ASKED)
         found = self._all.find(self._scope_now(other), request)
-        if found is None or (found[0].rule == "threshold" if is_asked else found[1] == "exact"):
+        if found is None or (found[0].is_unsure if is_asked else found[1] == "exact"):
             return None
         return found
 
@@ -107,5 +107,5 @@ def with_threshold(request: CompletionRequest, options: ServerOptions) -> Comple
 def scope_of(request: CompletionRequest, build: str | None) -> str:
     """Return what an answer depends on besides the text: which build gives it, and how much may be shown."""
     options = request.options
-    shown = f"{options.threshold.precision}\0{options.trigger.multi_line}\0{request.may_reindent}"
+    shown = f"{options.threshold.confidence}\0{options.trigger.multi_line}\0{request.may_reindent}"
     return f"{request.bundle}\0{build}\0{request.path}\0{shown}"

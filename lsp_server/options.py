@@ -126,10 +126,10 @@ class FilterOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class ThresholdOptions:
-    """How sure the model must be. The threshold comes from the bundle, where it was fitted on validation lines."""
+    """How sure the model must be of what is shown while the user types."""
 
-    # The share of suggestions that should be right; 0 shows everything.
-    precision: float = _switch(0.5, _number(0, 1))
+    # Its probability of the shown text, at least: what follows is cut off. 0 shows everything.
+    confidence: float = _switch(0.4, _number(0, 1))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,10 +160,9 @@ class ServerOptions:
     eagerness: str = _option(
         "normal",
         _one_of("quiet", "normal", "eager"),
-        "how much is shown: at two places of each line 70 % (`quiet`), 50 % (`normal`) or 30 % (`eager`) of the "
-        "suggestions should be right. What the model gives less than 2 % is hidden by all three, so `eager` may show "
-        "no more than `normal`, only sooner. While you type, the server asks at each keystroke, and fewer are right. "
-        "After a keystroke `quiet` waits longer and `eager` shorter. At a new place `quiet` reads the whole window if "
+        "how much is shown: a suggestion ends before the word at which the model is less than 60 % (`quiet`), "
+        "40 % (`normal`) or 25 % (`eager`) sure of all of it. The rest comes once that is accepted or typed. After a "
+        "keystroke `quiet` waits longer and `eager` shorter. At a new place `quiet` reads the whole window if "
         "that takes less than 1.5 s",
     )
     bundle: Path | None = _option(
@@ -192,32 +191,29 @@ class ServerOptions:
 class Eagerness:
     """What one word for `eagerness` stands for; the words of the fields are those of the switches."""
 
-    precision: float
+    confidence: float
     debounce_min_ms: int
     debounce_max_ms: int
     cold_ms: int
 
 
-# On flask, precisions of 0.3, 0.5 and 0.7 saved 39.5, 38.0 and 30.1 % of the keystrokes; 66, 53 and 29 % of what was
-# shown was wrong. On starlette, typed at a keystroke every 200 ms, waits of at most 150, 75 and 40 ms saved 33.3, 40.4
+# On starlette, typed at a keystroke every 200 ms, waits of at most 150, 75 and 40 ms saved 33.3, 40.4
 # and 40.5 % (docs/LOG.md). The waits of `quiet` were not measured. A quiet server answers from less text only if
 # time would run out otherwise.
 EAGERNESS = {
-    "quiet": Eagerness(precision=0.7, debounce_min_ms=80, debounce_max_ms=300, cold_ms=60_000),
-    "normal": Eagerness(precision=0.5, debounce_min_ms=40, debounce_max_ms=75, cold_ms=400),
-    "eager": Eagerness(precision=0.3, debounce_min_ms=20, debounce_max_ms=40, cold_ms=200),
+    "quiet": Eagerness(confidence=0.6, debounce_min_ms=80, debounce_max_ms=300, cold_ms=60_000),
+    "normal": Eagerness(confidence=0.4, debounce_min_ms=40, debounce_max_ms=75, cold_ms=400),
+    "eager": Eagerness(confidence=0.25, debounce_min_ms=20, debounce_max_ms=40, cold_ms=200),
 }
 EXPERIMENTAL = "experimental"  # the key that holds the switches of studies
 
 
 # For a completion that was asked for by hand: without a confidence threshold and without the short prompt.
-WHEN_ASKED = ServerOptions(threshold=ThresholdOptions(precision=0.0), trigger=TriggerOptions(cold_ms=60_000))
+WHEN_ASKED = ServerOptions(threshold=ThresholdOptions(confidence=0.0), trigger=TriggerOptions(cold_ms=60_000))
 # On a command line nobody types meanwhile: a minute of time.
 UNHURRIED = replace(WHEN_ASKED, trigger=TriggerOptions(budget_ms=60_000, cold_ms=60_000))
 # For measurements: the same, and one line.
 PATIENT = replace(UNHURRIED, trigger=replace(UNHURRIED.trigger, multi_line=False))
-# The same from the short prompt, whatever the machine, unless the whole one is hardly longer.
-AT_ONCE = replace(PATIENT, trigger=replace(PATIENT.trigger, cold_ms=0))
 
 
 def read_options(document: object, defaults: ServerOptions) -> tuple[ServerOptions, list[str]]:
@@ -266,7 +262,7 @@ def _with_eagerness(options: ServerOptions, eagerness: Eagerness) -> ServerOptio
         debounce_max_ms=eagerness.debounce_max_ms,
         cold_ms=eagerness.cold_ms,
     )
-    return replace(options, threshold=ThresholdOptions(precision=eagerness.precision), trigger=trigger)
+    return replace(options, threshold=ThresholdOptions(confidence=eagerness.confidence), trigger=trigger)
 
 
 def _read_group(document: dict[Any, Any], defaults: Group, path: str, problems: list[str], *, is_study: bool) -> Group:

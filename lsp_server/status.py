@@ -8,10 +8,8 @@ from typing import Any
 
 from contract.bundle.bundle import WORKSPACE_BUNDLE
 from contract.bundle.previous import built_at
-from contract.bundle.threshold import read_threshold
 from contract.bundle.trusted_builds import UntrustedError
-from contract.documents import ServedBundle, ServerState, ServerStatus, ThresholdPoint
-from contract.errors import BundleError
+from contract.documents import ServedBundle, ServerState, ServerStatus
 from lsp_server.bundle_finder import BundleFinder, manifest_or_empty, older_bundles, workspace_of
 from lsp_server.bundle_states import BundleState, BundleStatus
 from lsp_server.power import choose_policy, memory_bytes, read_load
@@ -98,17 +96,6 @@ def _describe_bundle(session: Session, repositories: Repositories, folder: Path,
         "parameters": manifest.get("parameters"),
         "bytes": sum(facts.get("bytes", 0) for facts in files.values()) or None,
         "builtAt": time_of_build,
-        "threshold": _confidence_threshold(session, manifest),
         "drift": repositories.drift_of(folder),
         "previous": [str(one) for one in older_bundles(workspace / WORKSPACE_BUNDLE)] if workspace else [],
     }
-
-
-def _confidence_threshold(session: Session, manifest: Mapping[str, Any]) -> ThresholdPoint | None:
-    precision = session.options.threshold.precision
-    try:
-        confidence_threshold = read_threshold(manifest)
-    except BundleError:
-        return None
-    point = confidence_threshold.at(precision) if confidence_threshold is not None and precision > 0 else None
-    return point.to_json() if point is not None else None

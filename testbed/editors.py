@@ -19,10 +19,12 @@ from testbed.terminal import Terminal, open_terminal
 DOCUMENTATION = Path(__file__).parents[1] / "docs" / "editors.md"
 # What tests/e2e/install.sh takes from Debian's unstable, unpacked: versions that a stable system doesn't have.
 UNSTABLE = Path(platformdirs.user_cache_dir("submodel")) / "tools" / "unstable"
-# `submodel`, which gives an answer the time that it takes, however busy the machine is, and on battery, too.
+# `submodel`, which gives an answer the time that it takes, however busy the machine is, and on battery, too. It shows
+# all of it: a random model is sure of nothing.
 PATIENT = """
-from lsp_server.options import CareOptions, TriggerOptions
+from lsp_server.options import CareOptions, ThresholdOptions, TriggerOptions
 CareOptions.__init__.__kwdefaults__.update(on_battery="full")
+ThresholdOptions.__init__.__kwdefaults__.update(confidence=0)
 TriggerOptions.__init__.__kwdefaults__.update(budget_ms=60_000, cold_ms=60_000)
 from submodel.app import main
 main()

@@ -57,13 +57,6 @@ def document(**changes: Any) -> dict[str, Any]:
                 {"seconds": 120.0, "validation": 1.7, "training": 1.9},
             ],
         },
-        "threshold": {
-            "positions": 150,
-            "curve": [
-                {"threshold": 0.1, "coverage": 0.8, "precision": 0.3},
-                {"threshold": 0.6, "coverage": 0.2, "precision": 0.75},
-            ],
-        },
         "parity": {"greedy_agreement": 0.97, "greedy_tokens": 512, "loss_increase": 0.003},
         "corpus": {
             "languages": {"Python": {"files": 3, "bytes": {"calibration": 9000, "held-out": 2000}}},

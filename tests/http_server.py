@@ -26,8 +26,9 @@ import functools, signal, sys
 from lsp_server import options
 signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in what a shell starts in the background
 patient = options.TriggerOptions(budget_ms=60_000, cold_ms=60_000)
+unsure = options.ThresholdOptions(confidence=0)  # as a random model is of all that it says
 care = options.CareOptions(on_battery="full")
-options.ServerOptions = functools.partial(options.ServerOptions, trigger=patient, care=care)
+options.ServerOptions = functools.partial(options.ServerOptions, trigger=patient, care=care, threshold=unsure)
 from lsp_server.http import connection
 connection.IDLE_S = {IDLE_S}
 from submodel.app import main

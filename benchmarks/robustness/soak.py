@@ -40,7 +40,7 @@ async def run(bundle: Path, requests: int, documents: int, seed: int) -> dict[st
     process = psutil.Process(client._server.pid)
     inline = types.TextDocumentClientCapabilities(inline_completion=types.InlineCompletionClientCapabilities())
     trigger = {"debounceMinMs": 0, "debounceMaxMs": 0, "budgetMs": 60_000}
-    switches = {"trigger": trigger, "maxNewTokens": 4}
+    switches = {"trigger": trigger, "threshold": {"confidence": 0}, "maxNewTokens": 4}
     await client.initialize_async(
         types.InitializeParams(
             capabilities=types.ClientCapabilities(text_document=inline),

@@ -128,7 +128,11 @@ async def run(bundle: Path, keys: int, rate: float, threads: int | None) -> dict
     await client.initialize_async(
         types.InitializeParams(
             capabilities=types.ClientCapabilities(text_document=inline),
-            initialization_options={"threads": threads, "care": {"onBattery": "full"}},
+            initialization_options={
+                "threads": threads,
+                "care": {"onBattery": "full"},
+                "experimental": {"threshold": {"confidence": 0}},  # each answer is to take its time
+            },
         )
     )
     client.initialized(types.InitializedParams())

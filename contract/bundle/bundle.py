@@ -21,7 +21,6 @@ from contract.bundle.manifest import (
     MODEL_FILE,
     TOKENIZER_FILE,
     build_of,
-    check_manifest,
     read_build_and_manifest,
 )
 from contract.bundle.previous import forget_older, mark_newest, place_for
@@ -141,16 +140,6 @@ def read_bundle(folder: Path, verify: bool = True, *, layout: str = DECODE_GRAPH
         )
     _check_files(folder, manifest["files"], verify)
     return _describe(folder, manifest, build)
-
-
-def unwritten_bundle(folder: Path, document: Mapping[str, Any]) -> Bundle:
-    """The bundle whose files lie in `folder` and whose manifest will hold `document` (`complete_manifest`).
-
-    It can be loaded, to measure what belongs into the manifest; `build` is "" until the manifest is written. Raises
-    BundleError where the document lacks or misstates a key.
-    """
-    check_manifest(document, folder / MANIFEST_FILE)
-    return _describe(folder, cast("Manifest", document), build="")
 
 
 def _describe(folder: Path, manifest: Manifest, build: str) -> Bundle:

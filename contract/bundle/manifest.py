@@ -19,7 +19,7 @@ from contract.files.file_names import DEVICES, is_stray
 from contract.files.untrusted_json import parse_json, read_bytes
 from contract.files.whole_files import write_text
 
-SCHEMA = 2  # 2: the key "threshold"
+SCHEMA = 2
 MANIFEST_FILE = "bundle.json"
 MODEL_FILE = "onnx/model.onnx"
 TOKENIZER_FILE = "tokenizer.json"

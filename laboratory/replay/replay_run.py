@@ -23,7 +23,7 @@ SWITCHES: dict[str, dict[str, Any]] = {
     **{f"without {wire_name(one.name)}": {"stops": {wire_name(one.name): False}} for one in fields(StopOptions)},
     **{f"without {wire_name(one.name)}": {"filters": {wire_name(one.name): False}} for one in fields(FilterOptions)},
     "without multiLine": {"trigger": {"multiLine": False}},
-    **{f"with threshold {precision}": {"threshold": {"precision": precision}} for precision in (0, 0.3, 0.7)},
+    **{f"with threshold {least}": {"threshold": {"confidence": least}} for least in (0, 0.25, 0.6)},
 }
 ALL = "all"
 

@@ -122,15 +122,15 @@ class Engine:
         max_new_tokens: int | None = None,
         stop: Callable[[], bool] | None = None,
         lines: int | None = 1,
-        is_done: Callable[[str], bool] | None = None,
+        is_done: Callable[[str, float], bool] | None = None,
         start: str = "",
     ) -> Generation:
         """Continue the prompt (at least one token) up to a control token or to `lines` lines (None: any number).
 
-        `max_new_tokens` is by default LINE_TOKENS a line. `is_done` sees the text after each token, and ends the answer
-        with it. `start` is what the answer has to begin with; the answer's text contains it. `stop` is asked between
-        steps, and between the chunks of a long prompt. Raises ServeError if the prompt is empty or leaves no position
-        for an answer; ServeError or EngineCrash if the model fails.
+        `max_new_tokens` is by default LINE_TOKENS a line. `is_done` sees the text after each token, and that
+        token's probability, and ends the answer with it. `start` is what the answer has to begin with; the answer's
+        text contains it. `stop` is asked between steps, and between the chunks of a long prompt. Raises ServeError if
+        the prompt is empty or leaves no position for an answer; ServeError or EngineCrash if the model fails.
         """
         started = time.perf_counter()
         self._check(prompt_ids)
@@ -158,10 +158,11 @@ class Engine:
                 break
             token_ids.append(token)
             text = detokenizer.text(token_ids)
+            is_ended = is_done is not None and is_done(text, probability)
             if lines is not None and text.count("\n") >= lines:
                 text, finish = "\n".join(text.split("\n")[:lines]), FinishReason.LINES
                 break
-            if is_done is not None and is_done(text):
+            if is_ended:
                 finish = FinishReason.DONE
                 break
             if detokenizer.is_broken(token_ids):

@@ -38,6 +38,7 @@ FILTERS: Mapping[str, filters.Filter] = MappingProxyType(
 
 _LAST_WORD = re.compile(r"(?<!\w)\w++$")
 _STRING_START = re.compile(r"(?<!\w)[A-Za-z]{0,2}[#$@]{0,2}$")  # before the quote; behind a word it is an apostrophe
+_UNSURE = "the model is not sure enough of what follows"
 _OUT_OF_TIME = "time or tokens ran out, or the model broke off, before the line was whole"
 
 
@@ -59,13 +60,20 @@ def is_done(raw: str, request: CompletionRequest) -> bool:
 
 
 def refine(
-    raw: str, request: CompletionRequest, *, is_unfinished: bool = False, stop: Callable[[], bool] | None = None
+    raw: str,
+    request: CompletionRequest,
+    *,
+    is_unfinished: bool = False,
+    sure: int | None = None,
+    stop: Callable[[], bool] | None = None,
 ) -> Completion:
     """Return what of an answer is shown; an unfinished one (time or tokens ran out) ends at its last whole word.
 
-    `stop` is asked between the parses of the syntax filter. Once it has said yes the result is of no use.
+    sure: the model is sure enough of so many characters; None: of all. `stop` is asked between the parses of the syntax
+    filter. Once it has said yes the result is of no use.
     """
     steps: list[Step] = []
+    raw, unsure = raw[:sure], "" if sure is None else raw[sure:]
     text, is_dedented = _from_cursor(raw, request)
     indent: str | None = None
     if is_dedented and request.options.stops.dedent:
@@ -86,6 +94,13 @@ def refine(
             steps.append(Step(name=rule, kind="stop", action=action, detail=where.detail, before=text, after=kept))
         if action == "rejected":
             return Completion(rule=rule, steps=tuple(steps))
+        text = kept
+    elif sure is not None:
+        kept = _sure_words(text, unsure)
+        step = Step(name="threshold", kind="threshold", action="cut", detail=_UNSURE, before=text + unsure, after=kept)
+        if not kept.strip():
+            return Completion(rule="threshold", steps=(*steps, replace(step, action="rejected", after=None)))
+        steps.append(step)
         text = kept
     elif is_unfinished:
         kept = _whole_words(text, request)
@@ -180,6 +195,13 @@ def _first_cut(text: str, request: CompletionRequest, *, is_final: bool) -> tupl
             if cut is not None and (first is None or cut.at < first[1].at):
                 first = name, cut
     return first
+
+
+def _sure_words(text: str, unsure: str) -> str:
+    """Remove the last line of several, or the word that the unsure rest goes on with."""
+    if "\n" in text.strip() and not unsure.startswith("\n"):
+        return text.rstrip() if "\n" in text[len(text.rstrip()) :] else text[: text.rindex("\n")]
+    return _LAST_WORD.sub("", text) if re.match(r"\w", unsure) else text
 
 
 def _whole_words(text: str, request: CompletionRequest) -> str:

@@ -17,23 +17,21 @@ from builder.bases.load import LoadedBase, load_resolved
 from builder.bases.resolve import ResolvedBase
 from builder.checkpoint_writer import parity_examples, save_checkpoint, save_reweighted
 from builder.corpus.corpus import Corpus
-from builder.fim_examples import FimExample, draw_example_pairs
+from builder.fim_examples import FimExample
 from builder.finetuning.training_state import StateFile
 from builder.int8 import is_int8_faster
 from builder.learning_examples import IsNew
 from builder.memory import keep_to_machine, peak_rss_bytes
 from builder.number_format import DTYPES, fastest_dtype
 from builder.pruning.structured_pruning import prune
-from contract.bundle.bundle import CHECKPOINT_MANIFEST, Bundle, read_bundle
+from contract.bundle.bundle import CHECKPOINT_MANIFEST, read_bundle
 from contract.bundle.drafts import within_limit
 from contract.bundle.manifest import build_of
-from contract.bundle.threshold import KEY
 from contract.bundle.trusted_builds import check_trusted
 from contract.console import Advance, StageDisplay
-from contract.documents import FineTuningFacts, PlanFacts, ThresholdFacts
+from contract.documents import FineTuningFacts, PlanFacts
 from contract.errors import BundleError
 from contract.files.state_folder import StateFolderError
-from contract.progress import part_of
 from contract.prompt import PromptEncoder, PromptFormat
 from contract.repository.texts import cut_order
 from contract.versions import EXPORT_VERSION, PIPELINE_VERSION
@@ -41,18 +39,14 @@ from exporters.adapter_export import SharedModel
 from exporters.bundle_export import export_bundle
 from exporters.export_settings import ExportSettings
 from exporters.precision import VARIANT_FILES, Precision, parse_precision
-from lsp_server.completion import Completer
-from lsp_server.decoding.engine import Engine
 from submodel.build.build_settings import BuildSettings
 from submodel.build.history import drop_next_history, made_at
 from submodel.build.paths import BuildPaths
 from submodel.build.score_stages import ScoreStages
 from submodel.build.stages import StageRecord, Stages, hash_of
-from submodel.evaluation.fit_threshold import fit_threshold
 from submodel.evaluation.predictors import open_checkpoint
 
 VOCABULARY_FITS = 1.1  # at most so many times as many tokens as for the code that it was trimmed for
-THRESHOLD_BEGINS = 0.67  # of an export's time, roughly
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,8 +76,6 @@ class ModelStages:
 
     `submodel.build.pipeline` has their order; an update (`submodel.build.update_run`) has another one, and no base.
     """
-
-    _threshold_lines = 50  # validation lines that the confidence threshold is fitted on, at two places each
 
     def __init__(
         self,
@@ -301,33 +293,14 @@ class ModelStages:
         quantize = self._settings.quantize
         return hash_of(version=EXPORT_VERSION, model=model_hash, made=made, quantize=quantize, **shared)
 
-    def _export_served(self, paths: BuildPaths, advance: Advance) -> dict[str, Any]:
-        """The bundle that is served, which the dense baseline's is not, has a confidence threshold."""
-        confidence_threshold: dict[str, Any] = {}
-
-        def measure(bundle: Bundle) -> Mapping[str, Any]:
-            confidence_threshold.update(self._fit_threshold(bundle, part_of(advance, THRESHOLD_BEGINS, 1)))
-            return {KEY: confidence_threshold}
-
-        variants = variants_of(paths.bundle)  # as the new one is to have them
-        exported = self._export(paths, part_of(advance, 0, THRESHOLD_BEGINS), measure, variants)
-        return {**exported, "threshold": confidence_threshold}
-
-    def _export(
-        self,
-        paths: BuildPaths,
-        advance: Advance,
-        measure: Callable[[Bundle], Mapping[str, Any]] = lambda bundle: {},
-        variants: Sequence[Precision] = (),
-    ) -> dict[str, Any]:
+    def _export(self, paths: BuildPaths, advance: Advance) -> dict[str, Any]:
         bundle = export_bundle(
             paths.result,
             paths.bundle,
             self._export_settings,
             drafts=self._drafts(paths),
             shared=self._shared,
-            variants=variants,
-            measure=measure,
+            variants=variants_of(paths.bundle),  # as the new one is to have them
             on_event=self._display.say,
             on_progress=advance,
         )
@@ -379,13 +352,6 @@ class ModelStages:
         encoded = within_limit(read_artifact(paths.result).token_ids(code[index].text for index in order))
         taken = dict(zip(order, encoded, strict=False))
         return (taken[index].tolist() for index in sorted(taken))
-
-    def _fit_threshold(self, bundle: Bundle, advance: Advance) -> ThresholdFacts:
-        """How sure the served model has to be for a share of its suggestions to be right, on validation files."""
-        self._display.say("Fitting the confidence threshold on lines that it did not learn from")
-        files = [file for file in self._corpus.files if file.split == "validation" and file.is_code]
-        fim_examples = draw_example_pairs(files, self._threshold_lines, self._settings.seed + 2)
-        return fit_threshold(Completer(Engine(bundle)), fim_examples, advance).to_json()
 
 
 def variants_of(bundle: Path) -> tuple[Precision, ...]:

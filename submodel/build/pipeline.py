@@ -150,7 +150,7 @@ class Build(ModelStages):
                 "give it more --minutes, or another --seed"
             )
         bundle_hash = self._bundle_hash(model_hash, paths)
-        exported = stages.run("export", bundle_hash, partial(self._export_served, paths), [paths.bundle])
+        exported = stages.run("export", bundle_hash, partial(self._export, paths), [paths.bundle])
         trust_build(build_of(paths.bundle))  # a bundle that is kept may be older than the list, or the list lost
         document: BuildReport = {
             "schema": REPORT_SCHEMA,
@@ -160,7 +160,6 @@ class Build(ModelStages):
             "calibration": pruned.result["calibration"],
             "finetuning": finetuned.result,
             "parity": exported.result["parity"],
-            "threshold": exported.result["threshold"],
             "corpus": self._corpus.summary(),
             "stages": [],
             "seconds": 0.0,

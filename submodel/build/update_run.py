@@ -51,8 +51,6 @@ UPDATE_VERSION = 11  # raised when the same inputs give another model
 LEARNING_RATE = 2.5e-4  # half of a build's: the model is tuned already (docs/LOG.md)
 # What an update of a model of so many parameters takes at most: 4.9 GB were measured with 296 million (docs/LOG.md).
 LARGE_PARAMETERS, BYTES_A_PARAMETER = 200_000_000, 17
-# The threshold moves little between two versions; a build asks for twice as many.
-THRESHOLD_LINES = 25
 UNREAD = "unread"  # in the record of an update's fine-tuning: the paths that its kept steps did not reach
 UNTRIED = "untried"  # the same of all its steps, and of the updates before that were refused
 
@@ -119,7 +117,6 @@ def _no_build(settings: UpdateSettings) -> BuildError:
 
 
 class _Update(ModelStages):
-    _threshold_lines = THRESHOLD_LINES
     _settings: UpdateSettings
     _paths: UpdatePaths
 
@@ -280,7 +277,7 @@ class _Update(ModelStages):
 
     def _export_model(self, model_hash: str) -> dict[str, Any]:
         """Export the updated model, unless that is done; what the export has measured."""
-        make = partial(self._export_served, self._paths)
+        make = partial(self._export, self._paths)
         bundle_hash = self._bundle_hash(model_hash, self._paths)
         exported: dict[str, Any] = self._stages.run("export", bundle_hash, make, [self._paths.bundle]).result
         return exported
@@ -341,7 +338,7 @@ class _Update(ModelStages):
         }
         try:
             report = read_saved(paths.figures)
-            report |= {name: document[name] for name in ("history", "parity", "threshold") if name in document}
+            report |= {name: document[name] for name in ("history", "parity") if name in document}
             page = render_beside_evaluation(report, paths, graph_of(paths.bundle), title=self._settings.title)
         except BuildError as error:  # the report alone: the model and its bundle are in place
             self._display.say(f"The report stays as it is: {error}")

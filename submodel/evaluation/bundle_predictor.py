@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,7 +63,7 @@ class BundlePredictor:
             prompts,
             on_done,
             lambda index, prompt: self._engine.generate(
-                prompt, max_new_tokens=max_new_tokens, lines=None, is_done=partial(is_done, index)
+                prompt, max_new_tokens=max_new_tokens, lines=None, is_done=lambda text, _: is_done(index, text)
             ),
         )
 

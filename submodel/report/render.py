@@ -37,7 +37,6 @@ def render_report(document: Mapping[str, Any], *, title: str) -> str:
         verdict=_verdict(scored, document.get("against_base", {})),
         exact_match=_exact_match([*scored, *document.get("baselines", ())]),
         curve=_curve(document.get("finetuning", {}).get("curve", ())),
-        threshold=_threshold_curve(document.get("threshold", {}).get("curve", ())),
         layers=_layers(document["plan"].get("layer_output_error", ())),
         examples=choose_examples(document.get("answers", ())),
         is_exact=is_exact,
@@ -146,13 +145,6 @@ def _curve(curve: Sequence[Mapping[str, Any]]) -> Markup | None:
     training = [(entry["seconds"] / 60, entry["training"]) for entry in curve if "training" in entry]
     lines = [Line("validation", points), *([Line("training", training)] if len(training) > 1 else [])]
     return line_chart(lines, x_label="minutes", y_label="weighted loss, nats a token")
-
-
-def _threshold_curve(curve: Sequence[Mapping[str, Any]]) -> Markup | None:
-    if len(curve) < 2:
-        return None
-    shares = [(100 * point["coverage"], 100 * point["precision"]) for point in curve]
-    return line_chart([Line("right", shares)], x_label="suggestions shown, % of all places", y_label="% of them right")
 
 
 def _layers(errors: Sequence[float]) -> Markup | None:

@@ -117,18 +117,14 @@ class BundleReader(Reader):
         write_index(build_index([[5, 6, 7, 8, 9, 5, 6, 7, 8]]), self.folder / FOLDER)
         shape = {"layers": 2, "kv_heads": 2, "head_dim": 16, "hidden_size": 64, "vocab_size": 99, "max_positions": 128}
         prompt = {"prefix_token": "<p>", "suffix_token": "<s>", "middle_token": "<m>", "stop_tokens": ["<e>"]}
-        confidence_threshold = {"positions": 9, "curve": [{"threshold": 0.5, "coverage": 0.5, "precision": 0.9}]}
-        write_manifest_of(
-            self.folder, {"prompt": prompt, "architecture": shape, "threshold": confidence_threshold, "licence": "MIT"}
-        )
+        write_manifest_of(self.folder, {"prompt": prompt, "architecture": shape, "licence": "MIT"})
         self.seeds = [(self.folder / MANIFEST_FILE).read_bytes()]
 
     def read(self, data: bytes) -> None:
-        """The manifest, every file, the confidence threshold, the drafts, and a window in the prompt's format."""
+        """The manifest, every file, the drafts, and a window in the prompt's format."""
         from contract.bundle.bundle import read_bundle
         from contract.bundle.drafts import FOLDER, open_index
         from contract.bundle.manifest import MANIFEST_FILE, write_manifest
-        from contract.bundle.threshold import read_threshold
         from contract.files.untrusted_json import parse_json
         from contract.prompt import cut_window
 
@@ -144,9 +140,6 @@ class BundleReader(Reader):
         else:
             (self.folder / MANIFEST_FILE).write_bytes(data)
         bundle = read_bundle(self.folder)
-        confidence_threshold = read_threshold(bundle.manifest)
-        if confidence_threshold is not None:
-            confidence_threshold.at(0.9)
         index = open_index(self.folder / FOLDER)
         if index is not None:
             index.propose([5, 6, 7, 8], 4)

@@ -18,7 +18,10 @@ from tests.attacks.lsp_process import TOKEN, answer_to, connect, initialize, lis
 from tests.e2e.editor import TEXT, expected
 
 URI = "file:///nowhere/greet.txt"
-OPTIONS = {"experimental": {"trigger": {"budgetMs": 60_000}, "care": {"prefetch": False}}, "token": TOKEN}
+OPTIONS = {
+    "experimental": {"trigger": {"budgetMs": 60_000}, "threshold": {"confidence": 0}, "care": {"prefetch": False}},
+    "token": TOKEN,
+}
 NEW_TEXT = "\n" + TEXT.replace("face", "other")  # the old position is the end of another line in it
 
 

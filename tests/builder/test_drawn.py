@@ -5,7 +5,7 @@ import hashlib
 import pytest
 
 from builder.corpus.corpus import SourceFile
-from builder.fim_examples import draw_block_examples, draw_example_pairs, draw_fim_examples, draw_mixed_examples
+from builder.fim_examples import draw_block_examples, draw_fim_examples, draw_mixed_examples
 from builder.learning_examples import make_examples
 from contract.prompt import PromptEncoder
 from testbed.python_files import python_text
@@ -30,7 +30,6 @@ def hash_of(parts):
         (draw_fim_examples, ("6bb1ac817dc6428d", "5821885ac6c23795")),
         (draw_mixed_examples, ("76405fecf080e61e", "75d64e57b8b029f6")),
         (draw_block_examples, ("5bcfb643ac8d933b", "e3b418bcec11b88a")),
-        (draw_example_pairs, ("68c76a97f51b938b", "db6f5a968ed635cf")),
     ],
 )
 def test_places_are_those_that_they_were(draw, recorded):

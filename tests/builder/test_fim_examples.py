@@ -1,8 +1,5 @@
 """Where cuts fall, and that what they hide is really hidden."""
 
-from dataclasses import replace
-from itertools import pairwise
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,13 +13,12 @@ from builder.fim_examples import (
     WHOLE_EVERY,
     FimExample,
     draw_block_examples,
-    draw_example_pairs,
     draw_fim_examples,
     draw_lasting_examples,
     draw_mixed_examples,
     parity_windows,
 )
-from contract.prompt import PromptEncoder, shared_prefix
+from contract.prompt import PromptEncoder
 from testbed.tokenizer import FIM, make_tokenizer
 
 CODE = """# a comment line
@@ -132,22 +128,6 @@ def test_half_of_the_cuts_are_within_a_line():
     fim_examples = draw_fim_examples([source("    total = compute(first, second)\n" * 400)], 400, seed=0)
     inner = sum(example.middle != "total = compute(first, second)" for example in fim_examples)
     assert 140 < inner < 260
-
-
-def test_a_line_that_is_cut_twice_is_read_once():
-    body = "".join(f"    value_{i} = compute(value, {i})\n    pass\n" for i in range(40))
-    file = source(f"def f(value):\n{body}")
-    fim_examples = draw_example_pairs([file], 30, seed=4)
-    assert fim_examples == draw_example_pairs([file], 30, seed=4)
-    assert len(fim_examples) == 60
-    encoder = PromptEncoder(make_tokenizer(), replace(FIM, suffix_first=True))
-    for first, second in list(pairwise(fim_examples))[::2]:
-        line = file.text[first.offset :].partition("\n")[0]
-        assert first.middle == line
-        assert line.endswith(second.middle)
-        assert (second.middle == line) == (line == "pass"), "only a line of one word is cut twice at one place"
-        asked = [encoder.encode(example.window(encoder)) for example in (first, second)]
-        assert shared_prefix(*asked) > len(asked[0]) - 6, "up to the line's first token, which the rest may change"
 
 
 def test_blocks_end_before_blank_lines_and_dedents():

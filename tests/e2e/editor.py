@@ -28,7 +28,11 @@ finally:
     found = str(sorted(heavy & set(sys.modules)))
     sys.stderr.write("loaded: " + found + chr(10))  # at once: a thread may log meanwhile
 """
-PATIENT: dict[str, dict[str, Any]] = {"care": {"onBattery": "full"}, "experimental": {"trigger": {"budgetMs": 60_000}}}
+# Time for an answer, and all of it: a random model is sure of nothing.
+PATIENT: dict[str, dict[str, Any]] = {
+    "care": {"onBattery": "full"},
+    "experimental": {"trigger": {"budgetMs": 60_000}, "threshold": {"confidence": 0}},
+}
 COMMAND = (sys.executable, "-c", SERVE, "serve", "--threads", "1")
 # Of no language that has a grammar, so that what the random model says is not cut to what parses.
 TEXT = 'def greet(name):\n    face = "😋"; return \n'

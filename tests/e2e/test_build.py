@@ -57,7 +57,6 @@ def test_the_document_keeps_its_promise(built, repository):
     bundle = read_bundle(Path(built["paths"]["bundle"]))
     assert sub_model["bytes"] == bundle.model_path.stat().st_size < base["bytes"]
     assert bundle.manifest["quantization"] in ("int8", "int8-weights"), "the latter where the former fails its check"
-    assert 0 < len(built["threshold"]["curve"]) <= built["threshold"]["positions"]
     assert {stage["name"] for stage in built["stages"]} >= {"prune", "export"}
     for path in built["paths"].values():
         assert Path(path).exists()

@@ -19,9 +19,8 @@ from transformers import AutoModelForCausalLM
 
 from builder.artifact import read_artifact
 from builder.bases.download import sha256_of
-from contract.bundle.bundle import WORKSPACE_BUNDLE, Bundle, read_bundle
+from contract.bundle.bundle import WORKSPACE_BUNDLE, read_bundle
 from contract.bundle.drafts import FOLDER, open_index
-from contract.bundle.manifest import MANIFEST_FILE
 from contract.bundle.previous import previous_bundles
 from contract.errors import BuildError, BundleError, ExportError, ParityError, SubmodelError
 from contract.files.file_hash import hash_file
@@ -37,7 +36,6 @@ from exporters.graph_writer import GraphWriter
 from exporters.parity import DecodeSession, ParityReport, ParitySettings
 from exporters.precision import CANDIDATES, Precision
 from exporters.prompts import choose_prompts
-from lsp_server.decoding.engine import Engine
 
 # Of random weights the next token is nearly a tie, so int8 agrees seldom.
 LOOSE = ParitySettings(prompts=6, max_prompt_tokens=64, continuation_tokens=4, min_agreement=0.3, max_loss_increase=0.1)
@@ -78,42 +76,20 @@ def test_the_repository_s_tokens_travel_as_drafts(sub_model: Path, tmp_path: Pat
     assert "drafts" not in without.manifest
 
 
-def test_an_export_over_the_bundle_of_the_same_sub_model_keeps_its_drafts_and_threshold(
-    sub_model: Path, tmp_path: Path
-) -> None:
+def test_an_export_over_the_bundle_of_the_same_sub_model_keeps_its_drafts(sub_model: Path, tmp_path: Path) -> None:
     folder = tmp_path / WORKSPACE_BUNDLE
-    first = export_bundle(
-        sub_model, folder, FP32, drafts=[[5, 6, 7, 8, 9]], measure=lambda bundle: {"threshold": {"positions": 1}}
-    )
+    first = export_bundle(sub_model, folder, FP32, drafts=[[5, 6, 7, 8, 9]])
     again = export_bundle(sub_model, folder, INT8)
     assert again.manifest["quantization"] != "fp32"
     assert dict(again.manifest["drafts"]) == {"tokens": 6}
-    assert dict(again.manifest["threshold"]) == {"positions": 1}
     drafts = {name for name in first.manifest["files"] if name.startswith("drafts/")}
     assert drafts and {name for name in again.manifest["files"] if name.startswith("drafts/")} == drafts
     assert previous_bundles(folder) == [], "it is the same model"
     document = json.loads((sub_model / "manifest.json").read_text())
     (sub_model / "manifest.json").write_text(json.dumps(document | {"finetuning": {"minutes": 1}}))
     other = export_bundle(sub_model, folder, FP32)
-    assert not {"drafts", "threshold"} & other.manifest.keys()
+    assert "drafts" not in other.manifest
     assert len(previous_bundles(folder)) == 1
-
-
-def test_what_is_measured_is_in_the_manifest_when_it_is_sealed_the_first_time(sub_model: Path, tmp_path: Path) -> None:
-    measured: list[Bundle] = []
-
-    def measure(bundle: Bundle) -> dict[str, Any]:
-        assert not (bundle.folder / MANIFEST_FILE).exists()
-        answer = Engine(bundle, threads=1).generate([65, 66, 67], max_new_tokens=2)
-        measured.append(bundle)
-        return {"threshold": {"tokens": answer.prompt_tokens}}
-
-    bundle = export_bundle(sub_model, tmp_path / "bundle", FP32, drafts=[[5, 6, 7, 8, 9]], measure=measure)
-    assert dict(bundle.manifest["threshold"]) == {"tokens": 3}
-    (before,) = measured
-    assert before.build == ""
-    sealed = {key: value for key, value in bundle.manifest.items() if key not in ("threshold", "checksum")}
-    assert sealed == json.loads(json.dumps(before.manifest))
 
 
 @pytest.mark.parametrize("settings", [FP32, INT8], ids=["fp32", "int8"])

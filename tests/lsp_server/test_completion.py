@@ -22,13 +22,12 @@ from builder.fim_examples import FimExample
 from builder.learning_examples import make_examples
 from contract.bundle.bundle import Bundle, read_bundle
 from contract.bundle.manifest import write_manifest_of
-from contract.bundle.threshold import ConfidenceThreshold, CurvePoint
 from contract.errors import BundleError
 from contract.prompt import ContextSnippet, PromptEncoder, shared_prefix
 from lsp_server.completion import Completer, open_completer
 from lsp_server.decoding.engine import LINE_TOKENS, Engine, FinishReason, Generation
 from lsp_server.decoding.speculation import StepCosts
-from lsp_server.options import PATIENT, WHEN_ASKED, FilterOptions, ServerOptions, TriggerOptions
+from lsp_server.options import PATIENT, WHEN_ASKED, FilterOptions, ServerOptions, ThresholdOptions, TriggerOptions
 from lsp_server.request import CompletionRequest
 from lsp_server.suggestion import filters
 from lsp_server.suggestion.refine import refine
@@ -36,7 +35,10 @@ from testbed.tokenizer import FILE_TOKEN, FIM, FIM_TOKENS, make_tokenizer
 
 PARTS = ("prefix", "suffix", "middle")
 # No stall of the machine cuts an answer of a real engine, or makes its prompt short.
-UNTIMED = ServerOptions(trigger=TriggerOptions(budget_ms=60_000, cold_ms=60_000))
+# The tiny model is sure of nothing.
+UNTIMED = ServerOptions(
+    trigger=TriggerOptions(budget_ms=60_000, cold_ms=60_000), threshold=ThresholdOptions(confidence=0)
+)
 NOT_HEALED = ServerOptions(filters=FilterOptions(healing=False))  # answers then begin at the cursor
 CODE = "def area(self):\n    return self.width * self.height\n\n\ndef perimeter(self):\n    return "
 
@@ -54,7 +56,7 @@ class FixedEngine:
         self._answer = Generation(
             text=text,
             token_ids=(1, 2),
-            probabilities=(0.5, 0.25),
+            probabilities=(0.9, 0.9),
             prompt_tokens=1,
             computed_tokens=1,
             milliseconds=1,
@@ -345,27 +347,27 @@ def test_confidence_is_of_what_was_not_typed_yet(engine: Engine) -> None:
     assert completion.confidence == pytest.approx(math.prod(shares[1:]))
 
 
-def test_confidence_is_the_product_of_what_is_shown_and_its_end(engine: Engine) -> None:
+def test_confidence_is_the_product_of_what_is_shown(engine: Engine) -> None:
     token_ids = tuple(engine.encoder.text_ids("return x;\n"))
     text = engine.encoder.tokenizer.decode(list(token_ids))
     double = FixedEngine(engine.encoder, text.rstrip("\n"))
-    shares = tuple(0.9 - 0.05 * index for index in range(len(token_ids)))
+    shares = tuple(0.99 - 0.01 * index for index in range(len(token_ids)))
     double._answer = replace(double._answer, token_ids=token_ids, probabilities=shares)
     completion = Completer(double).complete(at("x = ", 4, options=NOT_HEALED))  # type: ignore[arg-type]
     assert completion.text == "return x;"
-    assert completion.confidence == pytest.approx(math.prod(shares))
+    assert completion.confidence == pytest.approx(math.prod(shares[:-1]))
 
 
 def test_that_a_line_begins_further_left_counts_for_its_confidence(engine: Engine) -> None:
     token_ids = tuple(engine.encoder.text_ids("    else:\n"))
     double = FixedEngine(engine.encoder, engine.encoder.tokenizer.decode(list(token_ids)).rstrip("\n"))
-    shares = tuple(0.9 - 0.05 * index for index in range(len(token_ids)))
+    shares = tuple(0.99 - 0.01 * index for index in range(len(token_ids)))
     double._answer = replace(double._answer, token_ids=token_ids, probabilities=shares)
     before = "def f():\n    if x:\n        y()\n        "
     request = at(before, len(before), path="a.py", may_reindent=True, options=NOT_HEALED)
     completion = Completer(double).complete(request)  # type: ignore[arg-type]
     assert (completion.indent, completion.text) == ("    ", "else:")
-    assert completion.confidence == pytest.approx(math.prod(shares))
+    assert completion.confidence == pytest.approx(math.prod(shares[:-1]))
 
 
 def test_confidence_is_of_the_whole_block_whose_indentation_is_changed(engine: Engine) -> None:
@@ -377,15 +379,87 @@ def test_confidence_is_of_the_whole_block_whose_indentation_is_changed(engine: E
     completion = Completer(double).complete(at(text, len(text), path="a.py", options=NOT_HEALED))  # type: ignore[arg-type]
     assert completion.text == "b = a\n\t\treturn b"
     typed = next(count for count in range(9) if len(engine.encoder.tokenizer.decode(list(token_ids[:count]))) > 8)
-    assert completion.confidence == pytest.approx(math.prod(shares[typed - 1 :]))
+    assert completion.confidence == pytest.approx(math.prod(shares[typed - 1 : -1]))
+
+
+class SpellingEngine(FixedEngine):
+    """Says one part after the other, each with a probability, until it is enough or a line is whole."""
+
+    def __init__(self, encoder: PromptEncoder, *parts: tuple[str, float]) -> None:
+        super().__init__(encoder, "")
+        self._parts = parts
+        self.said = ""
+
+    def generate(self, prompt_ids: Sequence[int], **options: object) -> Generation:
+        is_done = options["is_done"]
+        assert callable(is_done)
+        self.said = ""
+        token_ids: list[int] = []
+        shares: list[float] = []
+        for part, share in self._parts:
+            self.said += part
+            token_ids += self.encoder.text_ids(part)
+            shares += [share] + [1.0] * (len(token_ids) - len(shares) - 1)
+            if is_done(self.said, share):
+                break
+        return replace(self._answer, text=self.said, token_ids=tuple(token_ids), probabilities=tuple(shares))
+
+
+@pytest.mark.parametrize(
+    ("parts", "shown", "said"),
+    [
+        ([("go(", 0.9), ("x", 0.8), (", y)", 0.5), ("\n", 0.9)], "go(x", "go(x, y)"),
+        ([("go(", 0.9), ("al", 0.8), ("pha", 0.5), (")\n", 0.9)], "go(", "go(alpha"),
+        ([("go(", 0.9), ("x", 0.8), (")\n", 0.5)], "go(x", "go(x)\n"),
+        ([("go(", 0.9), ("x)", 0.8), ("\n", 0.5)], "go(x)", "go(x)\n"),
+        ([("go", 0.3), ("(x)\n", 0.9)], "", "go"),
+        ([("go(", 0.9), ("x)", 0.8), ("\n", 0.9)], "go(x)", "go(x)\n"),
+    ],
+    ids=["a word", "within a word", "with the line's end", "the line's end", "nothing", "all"],
+)
+def test_a_suggestion_ends_where_the_model_is_no_longer_sure(
+    engine: Engine, parts: list[tuple[str, float]], shown: str, said: str
+) -> None:
+    spelling = SpellingEngine(engine.encoder, *parts)
+    options = replace(NOT_HEALED, threshold=ThresholdOptions(confidence=0.5))
+    completion = Completer(spelling).complete(at("y = ", 4, options=options))  # type: ignore[arg-type]
+    assert (completion.text, spelling.said) == (shown, said), "nor does it go on"
+    assert completion.is_unsure == (parts[2:] != [("\n", 0.9)])
+    assert completion.rule == (None if shown else "threshold")
+    assert completion.is_line_whole == (said[len(shown) :] == "\n" or not shown)
+    options = replace(NOT_HEALED, threshold=WHEN_ASKED.threshold)
+    by_hand = Completer(spelling).complete(at("y = ", 4, options=options))  # type: ignore[arg-type]
+    assert by_hand.text == "".join(part for part, _ in parts).strip()
+    assert not by_hand.is_unsure
+
+
+def test_a_block_ends_behind_the_last_line_that_the_model_is_sure_of(engine: Engine) -> None:
+    parts = [("    go()\n", 0.9), ("    stop(", 0.9), ("now)\n", 0.3)]
+    options = replace(NOT_HEALED, threshold=ThresholdOptions(confidence=0.5))
+    text = "def f():\n    "
+    completion = Completer(SpellingEngine(engine.encoder, *parts)).complete(  # type: ignore[arg-type]
+        at(text, len(text), path="a.py", options=options)
+    )
+    assert (completion.is_multi_line, completion.text) == (True, "go()")
+    assert completion.is_line_whole
+
+
+def test_neither_indentation_nor_what_is_typed_makes_a_suggestion_unsure(engine: Engine) -> None:
+    parts = [("    ", 0.1), ("go()", 0.9), ("\n", 0.9)]
+    options = replace(NOT_HEALED, threshold=ThresholdOptions(confidence=0.5))
+    text = "if a:\n    stop()\n    "
+    completion = Completer(SpellingEngine(engine.encoder, *parts)).complete(  # type: ignore[arg-type]
+        at(text, len(text), path="a.py", options=options)
+    )
+    assert completion.text == "go()"
 
 
 @pytest.mark.parametrize(("share", "is_shown"), [(0.9, True), (0.1, False), (math.nan, False)])
 def test_a_confidence_that_is_low_or_no_number_is_not_shown(engine: Engine, share: float, is_shown: bool) -> None:
     double = FixedEngine(engine.encoder, "x")
     double._answer = replace(double._answer, token_ids=(5,), probabilities=(share,))
-    threshold = ConfidenceThreshold(positions=9, curve=(CurvePoint(threshold=0.5, coverage=1, precision=1),))
-    completion = Completer(double, threshold).complete(at("y = ", 4, options=NOT_HEALED))  # type: ignore[arg-type]
+    options = replace(NOT_HEALED, threshold=ThresholdOptions(confidence=0.5))
+    completion = Completer(double).complete(at("y = ", 4, options=options))  # type: ignore[arg-type]
     assert (bool(completion.text), completion.rule == "threshold") == (is_shown, not is_shown)
 
 
@@ -504,9 +578,9 @@ def test_what_a_stop_ends_as_time_runs_out_is_not_late(engine: Engine, rest: str
         def generate(self, prompt_ids: Sequence[int], **options: object) -> Generation:
             is_done = options["is_done"]
             assert callable(is_done)
-            is_done("fo")
+            is_done("fo", 0.9)
             time.sleep(0.06)
-            assert is_done(f"foo(ba{rest}")
+            assert is_done(f"foo(ba{rest}", 0.9)
             return replace(self._answer, text=f"foo(ba{rest}", finish=FinishReason.DONE)
 
     completer = Completer(SlowEngine(engine.encoder, ""))  # type: ignore[arg-type]
@@ -521,9 +595,9 @@ def test_time_budget_ends_the_answer(engine: Engine) -> None:
         def generate(self, prompt_ids: Sequence[int], **options: object) -> Generation:
             is_done = options["is_done"]
             assert callable(is_done)
-            prompts.append(is_done("fo"))
+            prompts.append(is_done("fo", 0.9))
             time.sleep(0.06)
-            prompts.append(is_done("foo ba"))
+            prompts.append(is_done("foo ba", 0.9))
             return replace(self._answer, text="foo ba", finish=FinishReason.DONE)
 
     completer = Completer(SlowEngine(engine.encoder, ""))  # type: ignore[arg-type]
@@ -547,7 +621,7 @@ def test_a_prompt_that_took_all_the_time_leaves_a_third_of_it_for_the_answer(
             assert callable(is_done)
             for seconds in (0.35, 0.09, 0.02):
                 now[0] += seconds
-                done.append(is_done("fo"))
+                done.append(is_done("fo", 0.9))
             return replace(self._answer, text="fo", finish=FinishReason.DONE)
 
     options = replace(NOT_HEALED, trigger=TriggerOptions(budget_ms=300))

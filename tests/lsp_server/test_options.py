@@ -97,7 +97,7 @@ SWITCHES = {
     "trigger": {"debounceMaxMs": 90, "budgetMs": 1000, "multiLine": False},
     "stops": {"dedent": False},
     "filters": {"syntax": False},
-    "threshold": {"precision": 0},
+    "threshold": {"confidence": 0},
     "care": {"prefetch": False},
 }
 
@@ -108,7 +108,7 @@ def test_switches_of_studies_are_read_below_their_key_alone() -> None:
     assert options.trigger == TriggerOptions(debounce_max_ms=90, budget_ms=1000, multi_line=False)
     assert not options.stops.dedent
     assert not options.filters.syntax
-    assert (options.threshold.precision, options.max_new_tokens, options.care.prefetch) == (0, 9, False)
+    assert (options.threshold.confidence, options.max_new_tokens, options.care.prefetch) == (0, 9, False)
 
     options, problems = read_options(SWITCHES, DEFAULTS)
     assert options == DEFAULTS
@@ -117,13 +117,13 @@ def test_switches_of_studies_are_read_below_their_key_alone() -> None:
 
 
 def test_options_of_users_are_no_switches_and_bad_switches_are_named() -> None:
-    document = {"threads": 2, "care": {"onBattery": "off"}, "threshold": {"precision": 70}}
+    document = {"threads": 2, "care": {"onBattery": "off"}, "threshold": {"confidence": 70}}
     options, problems = read_options({"experimental": document}, DEFAULTS)
     assert options == DEFAULTS
     assert [problem.split("'")[1] for problem in problems] == [
         "experimental.threads",
         "experimental.care.onBattery",
-        "experimental.threshold.precision",
+        "experimental.threshold.confidence",
     ]
     assert "number from 0 to 1" in problems[2]
 
@@ -131,15 +131,15 @@ def test_options_of_users_are_no_switches_and_bad_switches_are_named() -> None:
 def test_eagerness_orders_what_is_shown_and_how_soon() -> None:
     quiet, normal, eager = (read_options({"eagerness": one}, DEFAULTS)[0] for one in ("quiet", "normal", "eager"))
     assert normal == DEFAULTS
-    assert quiet.threshold.precision > normal.threshold.precision > eager.threshold.precision
+    assert quiet.threshold.confidence > normal.threshold.confidence > eager.threshold.confidence
     assert quiet.trigger.debounce_min_ms > normal.trigger.debounce_min_ms > eager.trigger.debounce_min_ms
     assert quiet.trigger.debounce_max_ms > normal.trigger.debounce_max_ms > eager.trigger.debounce_max_ms
     assert quiet.trigger.cold_ms > normal.trigger.cold_ms > eager.trigger.cold_ms
     assert read_options({}, quiet)[0] == quiet, "a change that leaves it out keeps what came with initialize"
     assert read_options({"eagerness": "normal"}, quiet)[0] == DEFAULTS
-    switched, _ = read_options({"experimental": {"threshold": {"precision": 0}}, "eagerness": "quiet"}, DEFAULTS)
+    switched, _ = read_options({"experimental": {"threshold": {"confidence": 0}}, "eagerness": "quiet"}, DEFAULTS)
     assert switched == replace(quiet, threshold=switched.threshold)
-    assert switched.threshold.precision == 0
+    assert switched.threshold.confidence == 0
 
 
 @needs_all_files
@@ -159,7 +159,7 @@ def test_page_of_options_is_up_to_date() -> None:
     assert page.read_text("utf-8") == render_options(), "run python -m lsp_server.options_page > docs/options.md"
 
 
-def test_the_option_eagerness_names_the_precision_of_each_word() -> None:
+def test_the_option_eagerness_names_the_confidence_of_each_word() -> None:
     why = next(one.metadata["why"] for one in fields(ServerOptions) if one.name == "eagerness")
     named = {word: int(percent) / 100 for percent, word in re.findall(r"(\d+) % \(`(\w+)`\)", why)}
-    assert named == {word: eagerness.precision for word, eagerness in EAGERNESS.items()}
+    assert named == {word: eagerness.confidence for word, eagerness in EAGERNESS.items()}

@@ -35,6 +35,7 @@ HALF = Completion(  # its tokens ran out
     raw="foo(ba",
     steps=(Step(name="budget", kind="stop", action="cut", detail="tokens ran out", before="foo(ba", after="foo("),),
 )
+UNSURE = Step(name="threshold", kind="threshold", action="rejected", detail="not sure enough", before="foo(bar)")
 OPTIONS = ServerOptions(trigger=TriggerOptions(debounce_min_ms=0, debounce_max_ms=0), care=CareOptions(prefetch=False))
 AHEAD = ServerOptions(trigger=TriggerOptions(debounce_min_ms=0, debounce_max_ms=0))
 
@@ -637,18 +638,18 @@ def test_nothing_is_asked_ahead_on_battery(power: Power) -> None:
 
 
 def test_threshold_is_for_what_nobody_asked_for() -> None:
-    session, service = make(Completion(text="", rule="threshold", confidence=0.1))
+    session, service = make(Completion(text="", rule="threshold", steps=(UNSURE,)))
     assert ask(session, at("x = ‸\n")) == [None]
     service.completion = Completion(text="foo", confidence=0.1)
     assert ask(session, at("x = ‸\n"), at("x = ‸\n", is_invoked=True)) == [None, "foo"]
-    assert [request.options.threshold.precision for request in service.requests] == [0.5, 0.0]
+    assert [request.options.threshold.confidence for request in service.requests] == [0.4, 0.0]
 
 
 def test_what_was_asked_for_by_hand_comes_by_itself_only_while_it_is_typed() -> None:
     session, service = make(Completion(text="foo(bar)", confidence=0.1))
     assert ask(session, at("x = ‸\n", is_invoked=True), at("x = fo‸\n")) == ["foo(bar)", "o(bar)"]
     assert len(service.requests) == 1
-    service.completion = Completion(text="", rule="threshold", confidence=0.1)
+    service.completion = Completion(text="", rule="threshold", steps=(UNSURE,))
     assert ask(session, at("x = ‸\n")) == [None]
     assert last(session).rule == "threshold"
 
@@ -657,6 +658,15 @@ def test_what_came_by_itself_is_there_by_hand() -> None:
     session, service = make()
     assert ask(session, at("x = ‸\n"), at("x = ‸\n", is_invoked=True)) == ["foo(bar)"] * 2
     assert len(service.requests) == 1
+
+
+def test_by_hand_all_of_what_came_cut_is_asked_for() -> None:
+    cut = replace(UNSURE, action="cut", after="foo(")
+    session, service = make(Completion(text="foo(", steps=(cut,)))
+    assert ask(session, at("x = ‸\n")) == ["foo("]
+    service.completion = Completion(text="foo(bar)")
+    assert ask(session, at("x = ‸\n", is_invoked=True), at("x = ‸\n")) == ["foo(bar)", "foo("]
+    assert len(service.requests) == 2
 
 
 def test_one_line_on_battery_is_no_answer_where_a_block_may_come() -> None:
@@ -678,7 +688,7 @@ def test_line_after_what_was_asked_for_has_a_threshold() -> None:
         await asyncio.sleep(0.01)
 
     asyncio.run(test())
-    assert [request.options.threshold.precision for request in service.requests] == [0.0, 0.5]
+    assert [request.options.threshold.confidence for request in service.requests] == [0.0, 0.4]
 
 
 def test_longest_snooze_is_a_week() -> None:
@@ -855,7 +865,7 @@ def test_an_answer_from_a_short_prompt_is_typed_along_while_the_whole_one_is_rea
 def test_the_whole_text_s_answer_takes_the_place_of_the_short_prompt_s() -> None:
     session, service = make(Completion(text="foo(bar)", is_from_short_prompt=True), options=AHEAD)
     read_ahead(session, at("x = 1\n‸\n"))
-    service.completion = Completion(text="", rule="threshold")
+    service.completion = Completion(text="", rule="threshold", steps=(UNSURE,))
     request, _ = service.read[0]
     asyncio.run(session._read(request, 1.0, service.answered[0]))
     service.completion = Completion(text="f()")

@@ -38,11 +38,10 @@ def test_the_verdict_follows_the_interval(low, high, words):
 def test_what_was_not_measured_is_left_out():
     sub_model = {"name": "sub-model", "parameters": 3, "bytes": 4}
     page = render_report(
-        document(models=[sub_model], against_base={}, answers=[], finetuning={"minutes": 0.0}, threshold={}), title="r"
+        document(models=[sub_model], against_base={}, answers=[], finetuning={"minutes": 0.0}), title="r"
     )
     assert "was not measured" in page
     assert "Fine-tuning" not in page
-    assert "Confidence threshold</h2>" not in page
     assert "side by side" not in page
 
 

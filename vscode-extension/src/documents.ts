@@ -36,7 +36,6 @@ export interface Manifest {
   quantization?: string;
   schema: 2;
   seen_sha256?: string[];
-  threshold?: ThresholdFacts;
   variants?: {
     [k: string]: VariantFacts;
   };
@@ -194,21 +193,6 @@ export interface PromptFacts {
   suffix_token?: string | null;
 }
 /**
- * The curve of confidence thresholds, by rising threshold, and how many positions it was measured on.
- */
-export interface ThresholdFacts {
-  curve: ThresholdPoint[];
-  positions: number;
-}
-/**
- * A confidence threshold, the share of positions that it shows, and the share of those that are right.
- */
-export interface ThresholdPoint {
-  coverage: number;
-  precision: number;
-  threshold: number;
-}
-/**
  * Another precision of the same model, in a file of its own.
  */
 export interface VariantFacts {
@@ -242,7 +226,6 @@ export interface BuildReport {
   seconds: number;
   size_search?: {};
   stages: StageRow[];
-  threshold: ThresholdFacts;
 }
 /**
  * A model against the base on the same positions. The ratio is over the base's figure.
@@ -408,7 +391,6 @@ export interface ServedBundle {
   previous: string[];
   provider: string | null;
   state: 'failed' | 'loading' | 'ready' | 'unloaded' | 'untrusted';
-  threshold: ThresholdPoint | null;
   workspaceFolder: string | null;
 }
 /**

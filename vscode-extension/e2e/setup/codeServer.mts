@@ -12,7 +12,7 @@ const QUIET = {
     // A busy machine takes longer than a user would wait, and no test is about time.
     trigger: { budgetMs: 20000 },
     // The tests' bundle is seldom right: built in a minute, of the smallest base, without tuning.
-    threshold: { precision: 0 },
+    threshold: { confidence: 0 },
   },
   'editor.autoIndent': 'none',
   'editor.minimap.enabled': false,
