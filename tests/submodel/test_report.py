@@ -16,7 +16,7 @@ def test_it_is_one_file_that_fetches_nothing():
     page = render_report(document(), title="repo")
     assert not re.search(r"(src|href)\s*=|@import|url\(|<script|https?://", page)
     assert "61% of the base" in page
-    assert page.count("<svg") == 4
+    assert page.count("<svg") == 3
 
 
 def test_text_of_the_repository_is_text():
