@@ -160,9 +160,9 @@ class ServerOptions:
     eagerness: str = _option(
         "normal",
         _one_of("quiet", "normal", "eager"),
-        "how much is shown: a suggestion ends before the word at which the model is less than 60 % (`quiet`), "
-        "40 % (`normal`) or 25 % (`eager`) sure of all of it. The rest comes once that is accepted or typed. After a "
-        "keystroke `quiet` waits longer and `eager` shorter. At a new place `quiet` reads the whole window if "
+        "how much is shown while you type: a suggestion ends before the word at which the model is less than "
+        "60 % (`quiet`), 40 % (`normal`) or 25 % (`eager`) sure of it. The rest comes once that is accepted or typed. "
+        "After a keystroke `quiet` waits longer and `eager` shorter. At a new place `quiet` reads the whole window if "
         "that takes less than 1.5 s",
     )
     bundle: Path | None = _option(
