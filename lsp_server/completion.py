@@ -236,7 +236,7 @@ class Completer:
             prompt_format = prompt_format.halved()
 
     def _judged(self, completion: Completion, prompt: Prompt, answer: Generation) -> Completion:
-        """Add the confidence, and drop the text if that is too low, as if its line begins further left."""
+        """Add the confidence, and drop the text if that is too low: that a line begins further left counts, too."""
         least = prompt.request.options.threshold.confidence
         if not completion.text:
             return completion
