@@ -6,7 +6,6 @@ that a client sets: clients relay settings that a repository brings along. A bun
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,8 +18,6 @@ from contract.bundle.previous import MOST_KEPT, previous_bundles
 from contract.bundle.trusted_builds import UntrustedError, check_trusted
 from contract.errors import BundleError
 from contract.files.file_names import is_file, path_below
-
-log = logging.getLogger(__name__)
 
 RETRY_S = 5.0  # between two looks from one place: a bundle may appear, go, or be replaced by one that is not trusted
 CLIMB_S = 60.0  # between two searches above a place from which a bundle was found: a nearer one may appear
@@ -49,7 +46,6 @@ class BundleFinder:
         self._now = now
         self._found: dict[tuple[_Look, Path], _Found] = {}
         self._refused: dict[Path, BundleError] = {}
-        self._instead: dict[Path, Path] = {}
 
     @property
     def refused(self) -> dict[Path, BundleError]:
@@ -94,53 +90,19 @@ class BundleFinder:
         None) gets the first bundle of the workspace's folders.
         """
         if self.fixed is not None:
-            bundle = self.fixed if self.is_named(self.fixed) else self._remembered(_look_at, self.fixed)
-            return None if bundle is None else self._in_place_of(bundle)
+            return self.fixed if self.is_named(self.fixed) else self._remembered(_look_at, self.fixed)
         holding = [one for one in folders if path is None or path_below(path, one) is not None]
         starts = ([path.parent] if path is not None else []) + holding
         for start in starts:
             bundle = self._nearest(start)
             if bundle is not None:
-                return self._in_place_of(bundle)
+                return bundle
         return None
 
-    def _in_place_of(self, bundle: Path) -> Path:
-        """Return the older bundle that is served in a bundle's place; itself if there is none, or it is gone."""
-        older = self._instead.get(bundle)
-        if older is None:
-            return bundle
-        if is_file(older / MANIFEST_FILE, if_silent=True) and self._remembered(_look_at, older) is not None:
-            return older
-        log.warning("The older bundle %s is gone, or not trusted any more: %s is served again", older, bundle)
-        del self._instead[bundle]
-        return bundle
-
-    def roll_back(self, served: Sequence[Path], older: Path | None) -> tuple[Path, Path]:
-        """Serve an older bundle in the place of a `served` one: `older`, or by default the next older one.
-
-        That is of the first bundle that has any. Return the bundle that is no longer served, and the older one. Raises
-        BundleError if there is no older one.
-        """
-        for bundle in served:
-            own = next((key for key, value in self._instead.items() if value == bundle), bundle)
-            previous = older_bundles(own)
-            behind = previous[previous.index(bundle) + 1 :] if bundle in previous else previous
-            chosen = next(iter(behind), None) if older is None else older if older in previous else None
-            if chosen is not None:
-                self._instead[own] = chosen
-                return bundle, chosen
-            if older is None and previous:  # not that of another folder
-                break
-        beside = ", ".join(map(str, served))
-        if older is None:
-            raise BundleError(f"There is no older bundle beside {beside}; the next build keeps this one.")
-        raise BundleError(f"{older} is no older bundle of {beside}; submodel/status lists them as `previous`.")
-
     def forget(self) -> None:
-        """Forget what was found and what was rolled back, as after a build."""
+        """Forget what was found, as after a build."""
         self._found.clear()
         self._refused.clear()
-        self._instead.clear()
 
     def _nearest(self, start: Path) -> Path | None:
         return self._remembered(_look_above, start)

@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from lsprotocol import types
 
 from contract.documents import ServerStatus
-from contract.errors import BundleError
 from lsp_server.handlers import ACCEPTED
 from lsp_server.server import STATUS, CompletionServer
 from lsp_server.session import SNOOZE_MINUTES
@@ -95,15 +93,6 @@ def register_own_methods(server: CompletionServer) -> None:
     @server.command("submodel.reload")
     async def submodel_reload(ls: CompletionServer, *arguments: Any) -> ServerStatus:
         await ls.reload()
-        return ls.describe()
-
-    @server.command("submodel.rollback")
-    async def submodel_rollback(ls: CompletionServer, *arguments: Any) -> ServerStatus:
-        older = Path(arguments[0]) if arguments and isinstance(arguments[0], str) else None
-        try:
-            await ls.roll_back(older)
-        except BundleError as error:
-            ls.notices.warn(str(error))
         return ls.describe()
 
 

@@ -8,9 +8,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,7 +21,7 @@ from contract.bundle.bundle import find_bundle
 from contract.bundle.manifest import MANIFEST_FILE
 from contract.bundle.trusted_builds import UntrustedError
 from contract.documents import ServerStatus
-from contract.errors import BundleError, SubmodelError
+from contract.errors import SubmodelError
 from contract.files.file_names import is_file
 from contract.files.folders import is_being_replaced
 from lsp_server.bundle_finder import BundleFinder, working_folder, workspace_of
@@ -178,24 +177,6 @@ class CompletionServer(LanguageServer):
             self._rest.cancel()
         self._rest = self._loop.call_later(self.options.care.read_ahead_delay_ms / 1000, self._read_at_cursor)
 
-    async def roll_back(self, older: Path | None) -> None:
-        """Serve an older bundle: `older`, or by default the next older one of the first bundle that has any.
-
-        Raises BundleError if there is none.
-        """
-        served = list(dict.fromkeys([*self.finder.served(self.folders), *self.service.bundles]))
-        if not served:
-            raise BundleError("There is no bundle in this workspace; run `submodel build` in the repository.")
-        bundle, older = self.finder.roll_back(served, older)
-        async with self._loading_anew(bundle):
-            status = self.service.bundles.get(older)
-            if status is None or status.state not in (BundleState.READY, BundleState.LOADING):
-                await self._load(older, self.session.threads())
-            self.is_started = True
-        self.repositories.forget_readings()
-        self.read_repositories()
-        self.send_status()
-
     def send_status_in(self, seconds: float) -> None:
         """Send the status after so many seconds, as when a snooze is over."""
         if self._snooze is not None:
@@ -329,18 +310,12 @@ class CompletionServer(LanguageServer):
         self.notices.forget()
         self.repositories.forget_readings()
         self.finder.forget()
-        async with self._loading_anew():
-            await self._load_found()
-
-    @asynccontextmanager
-    async def _loading_anew(self, bundle: Path | None = None) -> AsyncIterator[None]:
-        """Forget all answers and a bundle, or all bundles, before a block that loads and sets `is_started`."""
         self.service.supersede()  # a request that waits for its debounce would load a model again
         self.session.answers.clear()
         async with self._changing_bundles:  # requests that come meanwhile are answered
             self.is_started = False  # else the status would say meanwhile that there is no bundle
-            await self.service.forget(bundle)
-            yield
+            await self.service.forget()
+            await self._load_found()
 
     def note_use(self) -> None:
         """Restart the time after which an unused model is freed."""

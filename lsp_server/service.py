@@ -258,12 +258,12 @@ class CompletionService:
             result.cancel()
         return result.result()
 
-    async def forget(self, bundle_folder: Path | None = None) -> None:
-        """Free one bundle's memory, or that of all, and forget its state. A worker that is stuck is replaced."""
+    async def forget(self) -> None:
+        """Free the memory of all bundles, and forget their states. A worker that is stuck is replaced."""
         try:
-            await self.settle(self.unload(bundle_folder, forget=True))
+            await self.settle(self.unload(forget=True))
         except ServeError:
-            await self.settle(self.unload(bundle_folder, forget=True))
+            await self.settle(self.unload(forget=True))
 
     def close(self) -> None:
         """Stop what runs and let the worker end."""

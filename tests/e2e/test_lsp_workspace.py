@@ -218,11 +218,11 @@ def test_older_bundle_can_be_served_again(workspace: Path) -> None:
         async with editing(workspace) as editor:
             await editor.begin()
             before = await editor.complete(1, 24)
-            status = await editor.execute("submodel.rollback")
+            [older] = (await editor.request("submodel/status"))["bundles"][0]["previous"]
+            editor.workspace_did_change_configuration(types.DidChangeConfigurationParams({"bundle": older}))
             assert await editor.complete(1, 24) == before
             [decision] = (await editor.request("submodel/explain"))["decisions"]
-            assert decision["bundle"] == str(workspace / ".submodel" / "previous" / "old")
-            assert status["bundles"][0]["folder"] == decision["bundle"]
+            assert decision["bundle"] == older == str(workspace / ".submodel" / "previous" / "old")
 
     run(test)
 

@@ -9,7 +9,6 @@ import pytest
 from contract.bundle.manifest import build_of
 from contract.bundle.previous import previous_bundles
 from contract.bundle.trusted_builds import trust_build
-from contract.errors import BundleError
 from lsp_server.bundle_finder import CLIMB_S, RETRY_S, BundleFinder, manifest_or_empty, workspace_of
 
 
@@ -125,34 +124,6 @@ def test_bundle_that_is_built_meanwhile_is_found(tmp_path: Path) -> None:
     assert finder.for_file(tmp_path / "a.py", []) == bundle
 
 
-def test_roll_back_serves_an_older_one_until_all_is_forgotten(tmp_path: Path) -> None:
-    bundle = make_bundle(tmp_path)
-    old, older = make_bundle(tmp_path, "previous/b", 10), make_bundle(tmp_path, "previous/a", 20)
-    assert previous_bundles(bundle) == [old, older]
-    finder = BundleFinder()
-    assert finder.roll_back([bundle], None) == (bundle, old)
-    assert finder.for_file(tmp_path / "a.py", []) == old
-    assert finder.roll_back([old], older) == (old, older)
-    assert finder.for_file(tmp_path / "a.py", []) == older
-    with pytest.raises(BundleError, match="no older bundle"):
-        finder.roll_back([older], None)
-    newer = make_bundle(tmp_path, "previous/c", 5)  # an update kept it while the oldest one is served
-    assert previous_bundles(bundle)[0] == newer
-    finder.roll_back([older], old)
-    with pytest.raises(BundleError, match="no older bundle"):  # not to the newer one
-        finder.roll_back([old], None)
-    finder.forget()
-    assert finder.for_file(tmp_path / "a.py", []) == bundle
-
-
-def test_an_older_one_that_is_removed_is_served_no_more(tmp_path: Path) -> None:
-    bundle, old = make_bundle(tmp_path), make_bundle(tmp_path, "previous/a")
-    finder = BundleFinder()
-    finder.roll_back([bundle], None)
-    shutil.rmtree(old)
-    assert finder.for_file(tmp_path / "a.py", []) == bundle
-
-
 def test_a_nearer_one_that_appears_is_found_and_one_that_goes_is_forgotten(tmp_path: Path) -> None:
     now = 0.0
     finder = BundleFinder(now=lambda: now)
@@ -167,23 +138,6 @@ def test_a_nearer_one_that_appears_is_found_and_one_that_goes_is_forgotten(tmp_p
     shutil.rmtree(tmp_path / "lib" / ".submodel")
     now += RETRY_S
     assert finder.for_file(file, []) == outer
-
-
-def test_roll_back_to_what_is_not_there(tmp_path: Path) -> None:
-    bundle = make_bundle(tmp_path)
-    with pytest.raises(BundleError, match="no older bundle"):
-        BundleFinder().roll_back([bundle], None)
-    make_bundle(tmp_path, "previous/a")
-    with pytest.raises(BundleError, match="/elsewhere is no older bundle"):
-        BundleFinder().roll_back([bundle], Path("/elsewhere"))
-
-
-def test_roll_back_of_another_folder_than_the_first(tmp_path: Path) -> None:
-    first, second = make_bundle(tmp_path / "one"), make_bundle(tmp_path / "two")
-    old, older = make_bundle(tmp_path / "two", "previous/b", 10), make_bundle(tmp_path / "two", "previous/a", 20)
-    assert BundleFinder().roll_back([first, second], None) == (second, old)
-    make_bundle(tmp_path / "one", "previous/b")
-    assert BundleFinder().roll_back([first, second], older) == (second, older)
 
 
 def test_facts_of_a_bundle(tmp_path: Path) -> None:

@@ -318,35 +318,6 @@ def test_the_progress_ends_if_the_worker_is_given_up_before_the_load_begins(
     talk(test, capabilities={"window": {"workDoneProgress": True}})
 
 
-def test_an_older_bundle_that_later_builds_push_out_is_freed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    bundle, older = tmp_path / ".submodel" / "bundle", tmp_path / ".submodel" / "previous" / "a"
-    file = tmp_path / "a.py"
-    for folder in (bundle, older):
-        folder.mkdir(parents=True)
-        (folder / "bundle.json").write_text('{"schema": 2, "files": {}}')
-        trust_build(build_of(folder))
-
-    async def test(client: Client) -> None:
-        server, freed = client.server, []
-        monkeypatch.setattr(server.service, "unload", lambda bundle, *, forget: freed.append(bundle))
-        client.open(file.as_uri(), "x = 1\n")
-        document = server.document(file.as_uri())
-        assert document is not None
-
-        def look() -> Path | None:
-            request = server.request(document, types.Position(0, 0))
-            server._prepare(request)
-            return request.bundle
-
-        server.finder.roll_back([bundle], None)
-        server.service.states.set(older, BundleStatus(state=BundleState.READY))
-        assert (look(), freed) == (older, [])
-        shutil.rmtree(older)
-        assert (look(), freed) == (bundle, [older])
-
-    talk(test)
-
-
 def test_settings_that_change_nothing_read_no_repository_again(monkeypatch: pytest.MonkeyPatch) -> None:
     async def test(client: Client) -> None:
         read: list[object] = []
