@@ -2,16 +2,15 @@
 
 A suggestion is accepted if one edit puts the rest of its text in its place. It is partly accepted if an edit puts more
 than one character of it there. A suggestion that is typed character by character is neither, unless the editor reports
-it right after. An accepted text is checked again later: it survived if nine tenths of it still stand in its place.
+it right after.
 """
 
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from difflib import SequenceMatcher
 from typing import Any
 
 from contract.documents import LatencyFacts
@@ -19,7 +18,6 @@ from contract.prompt import shared_prefix
 from lsp_server.open_documents import Edit
 
 KEPT_LATENCIES = 200
-SURVIVAL_S = (30, 300)  # after which an accepted text is checked
 _PAIRS = frozenset({"()", "[]", "{}", '""', "''", "``"})  # one key: editors add the closer
 
 
@@ -38,8 +36,6 @@ class Statistics:
     nothing: Counter[str] = field(default_factory=Counter)
     shown_by_language: Counter[str] = field(default_factory=Counter)
     accepted_by_language: Counter[str] = field(default_factory=Counter)
-    survival_checked: Counter[int] = field(default_factory=Counter)
-    survival_unchanged: Counter[int] = field(default_factory=Counter)
     latencies_ms: deque[float] = field(default_factory=lambda: deque(maxlen=KEPT_LATENCIES))
 
     def latency(self) -> LatencyFacts:
@@ -62,7 +58,6 @@ class Statistics:
             "rejected": self.rejected,
             "shownCharacters": self.shown_characters,
             "acceptedCharacters": self.accepted_characters,
-            "survival": {str(seconds): self._survival(seconds) for seconds in SURVIVAL_S},
             "nothing": dict(self.nothing.most_common()),
             "languages": {
                 language: {"shown": shown, "accepted": self.accepted_by_language[language]}
@@ -70,16 +65,6 @@ class Statistics:
             },
             "latencyMs": self.latency(),
         }
-
-    def _survival(self, seconds: int) -> dict[str, Any]:
-        checked, unchanged = self.survival_checked[seconds], self.survival_unchanged[seconds]
-        share = round(unchanged / checked, 4) if checked else None
-        return {"checked": checked, "unchanged": unchanged, "share": share}
-
-
-SURVIVING = 0.9  # of the characters
-MAX_COMPARED_CHARS = 4_000  # of what stands in the place of an accepted text; the time grows with the square
-_MAX_FOLLOWED = 500  # accepted texts that are still to be checked
 
 
 @dataclass(kw_only=True)
@@ -103,25 +88,13 @@ class _Shown:
         return self.is_counted and not self.is_partly_accepted
 
 
-@dataclass(kw_only=True)
-class _Accepted:
-    uri: str
-    start: int
-    end: int
-    text: str
-    at_s: float
-    due: list[int] = field(default_factory=lambda: list(SURVIVAL_S))
-
-
 class AcceptanceTracker:
-    """Follows the newest suggestion and the accepted ones. `now` is a monotonic clock in seconds."""
+    """Follows the newest suggestion."""
 
-    def __init__(self, now: Callable[[], float]) -> None:
+    def __init__(self) -> None:
         self.statistics = Statistics()
-        self._now = now
         self._shown: _Shown | None = None
         self._typed_out: _Shown | None = None  # the last edit was its last character
-        self._accepted: list[_Accepted] = []
         self._last_end: tuple[str, int] | None = None
         self._client_reports = False
 
@@ -182,8 +155,6 @@ class AcceptanceTracker:
 
     def edited(self, uri: str, text: str, edits: Sequence[Edit]) -> None:
         """Follow the edits of a document; `text` is what they made of it."""
-        for edit in edits:
-            self._move(uri, edit)
         if edits and self._last_end is not None and self._last_end[0] == uri:
             self._last_end = None
         if edits:
@@ -217,23 +188,9 @@ class AcceptanceTracker:
         return self._last_end == (uri, offset)
 
     def closed(self, uri: str) -> None:
-        """Forget the suggestions of a document that was closed."""
-        self._accepted = [one for one in self._accepted if one.uri != uri]
+        """Forget the suggestion of a document that was closed."""
         if self._shown is not None and self._shown.uri == uri:
             self._close()
-
-    def check_survival(self, text_of: Callable[[str], str | None]) -> float | None:
-        """Check the accepted texts that are due. Return the seconds until the next check, None if none is left."""
-        now = self._now()
-        for one in self._accepted:
-            while one.due and now - one.at_s >= one.due[0]:
-                seconds = one.due.pop(0)
-                text = text_of(one.uri)
-                if text is not None:
-                    self.statistics.survival_checked[seconds] += 1
-                    self.statistics.survival_unchanged[seconds] += _survives(one.text, text[one.start : one.end])
-        self._accepted = [one for one in self._accepted if one.due]
-        return min((one.at_s + one.due[0] - now for one in self._accepted), default=None)
 
     def reset(self) -> None:
         """Start counting anew."""
@@ -248,13 +205,11 @@ class AcceptanceTracker:
 
     def _accept(self, shown: _Shown) -> None:
         self._count(shown)
-        end = shown.offset + len(shown.text)
-        self._last_end = (shown.uri, end) if shown.is_whole else None
+        self._last_end = (shown.uri, shown.offset + len(shown.text)) if shown.is_whole else None
         self._shown = None
         self.statistics.accepted += 1
         self.statistics.accepted_characters += len(shown.text) - shown.typed
         self.statistics.accepted_by_language[shown.language] += 1
-        self._follow(_Accepted(uri=shown.uri, start=shown.offset, end=end, text=shown.text, at_s=self._now()))
 
     def _accept_partly(self, shown: _Shown) -> None:
         if not shown.is_partly_accepted:
@@ -262,30 +217,8 @@ class AcceptanceTracker:
             self._count(shown)
             self.statistics.partly_accepted += 1
 
-    def _follow(self, accepted: _Accepted) -> None:
-        self._accepted = [*self._accepted[-_MAX_FOLLOWED + 1 :], accepted]
-
     def _close(self) -> None:
         """End a suggestion that was not accepted as a whole."""
         if self._shown is not None:
             self.statistics.rejected += self._shown.counts_as_rejected
         self._shown = None
-
-    def _move(self, uri: str, edit: Edit) -> None:
-        """Move the places of accepted texts as an edit moves the text."""
-        grown = len(edit.inserted) - edit.removed
-        for one in self._accepted:
-            if one.uri != uri or edit.start >= one.end:
-                continue
-            if edit.start + edit.removed <= one.start:
-                one.start += grown
-            one.end = max(one.start, one.end + grown)
-
-
-def _survives(accepted: str, now: str) -> bool:
-    if accepted in now:
-        return True
-    if len(now) > MAX_COMPARED_CHARS:  # something large was put into it
-        return False
-    blocks = SequenceMatcher(None, accepted, now, autojunk=False).get_matching_blocks()
-    return sum(block.size for block in blocks) >= SURVIVING * len(accepted)

@@ -61,11 +61,9 @@ def register_own_methods(server: CompletionServer) -> None:
     @server.command(ACCEPTED)
     def submodel_accepted(ls: CompletionServer, *arguments: Any) -> None:
         ls.session.tracker.accepted(int(_number(arguments, -1)))
-        ls.look_at_accepted()
 
     @server.command("submodel.statistics")
     def submodel_statistics(ls: CompletionServer, *arguments: Any) -> dict[str, Any]:
-        ls.look_at_accepted()
         document = ls.session.tracker.statistics.to_json()
         if arguments and _get(arguments[0], "reset"):
             ls.session.tracker.reset()

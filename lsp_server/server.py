@@ -74,7 +74,6 @@ class CompletionServer(LanguageServer):
         self._loop: asyncio.AbstractEventLoop | None = None
         self._sent: tuple[object, ...] = ()  # what the status that was sent last said
         self._conditions: object = None  # what changes by itself, as that status said
-        self._survival: asyncio.TimerHandle | None = None
         self._snooze: asyncio.TimerHandle | None = None
         self._rest: asyncio.TimerHandle | None = None
         self._edited: set[str] = set()  # documents, since the last request
@@ -164,7 +163,6 @@ class CompletionServer(LanguageServer):
         self._edited.add(document.uri)
         self.session.debounce.note_edit(document.uri)
         self.session.tracker.edited(document.uri, document.source, edits)
-        self.look_at_accepted()
         self.documents.note_use(document)
 
     def note_cursor(self, uri: str, position: types.Position) -> None:
@@ -323,15 +321,6 @@ class CompletionServer(LanguageServer):
         self._loop = asyncio.get_running_loop()
         self.service.free_when_idle(self.options.care.idle_unload_minutes)
 
-    def look_at_accepted(self) -> None:
-        """Check the accepted texts that are due, and set a timer for the next ones."""
-        if self._survival is not None:
-            self._survival.cancel()
-            self._survival = None
-        due_s = self.session.tracker.check_survival(self._text_of)
-        if due_s is not None:
-            self._survival = asyncio.get_running_loop().call_later(max(0.0, due_s), self.look_at_accepted)
-
     def describe(self) -> ServerStatus:
         """Return the status object (docs/protocol.md)."""
         return describe_status(
@@ -357,7 +346,7 @@ class CompletionServer(LanguageServer):
 
     def close(self) -> None:
         """Stop the timers, the readings and the worker."""
-        for timer in (self._survival, self._snooze, self._rest):
+        for timer in (self._snooze, self._rest):
             if timer is not None:
                 timer.cancel()
         self.repositories.close()
@@ -429,10 +418,6 @@ class CompletionServer(LanguageServer):
                 return False  # with its worker, which was given up
             raise
         return True
-
-    def _text_of(self, uri: str) -> str | None:
-        document = self.document(uri)
-        return document.source if document is not None and document.is_kept else None
 
     def _on_service_change(self) -> None:
         """Called from the worker's thread, and from the loop's own."""

@@ -59,7 +59,7 @@ class Session:
     ) -> None:
         self.options = options
         self.service = service
-        self.tracker = AcceptanceTracker(now)
+        self.tracker = AcceptanceTracker()
         self.traces = TraceLog()
         self.debounce = Debounce(now)
         self.meter = meter or PowerMeter(now)

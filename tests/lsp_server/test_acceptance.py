@@ -1,10 +1,7 @@
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 
-from lsp_server import acceptance
 from lsp_server.acceptance import AcceptanceTracker
 from lsp_server.open_documents import Edit
 
@@ -12,12 +9,11 @@ URI = "file:///a.py"
 
 
 class Typist:
-    """A document, a clock and a tracker that sees every edit."""
+    """A document and a tracker that sees every edit."""
 
     def __init__(self, text: str = "x = ") -> None:
-        self.time = 0.0
         self.text = text
-        self.tracker = AcceptanceTracker(lambda: self.time)
+        self.tracker = AcceptanceTracker()
 
     def send(self, text: str, id: int = 1) -> None:
         self.tracker.sent(id, URI, len(self.text), text, "Python")
@@ -30,10 +26,6 @@ class Typist:
     def counts(self) -> tuple[int, int, int, int]:
         figures = self.tracker.statistics
         return figures.shown, figures.accepted, figures.partly_accepted, figures.rejected
-
-    def later(self, seconds: float) -> float | None:
-        self.time += seconds
-        return self.tracker.check_survival(lambda uri: self.text if uri == URI else None)
 
 
 @pytest.mark.parametrize(
@@ -131,8 +123,6 @@ def test_acceptance_of_a_line_that_is_indented_less_then(start: int) -> None:
     assert typist.text == "x:\n    else:"
     assert typist.counts() == (1, 1, 0, 0)
     assert typist.tracker.is_at_accepted_end(URI, len(typist.text))
-    assert typist.later(30) is not None
-    assert typist.tracker.statistics.survival_unchanged[30] == 1
 
 
 @pytest.mark.parametrize("typed", ["", "/u"])
@@ -166,8 +156,6 @@ def test_typing_it_up_to_a_closer_that_stands_there_is_no_acceptance() -> None:
         typist.insert(key, at=at)
     assert typist.counts() == (1, 0, 0, 1)
     assert not typist.tracker.is_at_accepted_end(URI, len(typist.text))
-    assert typist.later(400) is None
-    assert not typist.tracker.statistics.survival_checked
 
 
 def test_an_edit_may_leave_the_closer_that_the_text_replaces() -> None:
@@ -184,51 +172,3 @@ def test_the_end_of_an_accepted_half_line_is_no_end() -> None:
     typist.insert("foo(")
     assert typist.counts() == (1, 1, 0, 0)
     assert not typist.tracker.is_at_accepted_end(URI, len("x = foo("))
-
-
-def accepted() -> Typist:
-    typist = Typist()
-    typist.send("foo(bar, baz, qux)")
-    typist.insert("foo(bar, baz, qux)")
-    return typist
-
-
-@pytest.mark.parametrize(
-    ("edit", "unchanged"),
-    [
-        (lambda typist: None, 1),
-        (lambda typist: typist.insert("# a line\n", at=0), 1),
-        (lambda typist: typist.insert("\nmore"), 1),
-        (lambda typist: typist.insert("r", at=10, removed=1), 1),  # one character of eighteen
-        (lambda typist: typist.insert("", at=4, removed=9), 0),
-        (lambda typist: typist.insert("other", at=0, removed=len(typist.text)), 0),
-    ],
-)
-def test_survival(edit: Callable[[Typist], None], unchanged: int) -> None:
-    typist = accepted()
-    edit(typist)
-    assert typist.later(29) == pytest.approx(1)
-    assert typist.tracker.statistics.survival_checked == {}
-    assert typist.later(1) == pytest.approx(270)
-    assert typist.later(270) is None
-    survival = typist.tracker.statistics.to_json()["survival"]
-    expected = {"checked": 1, "unchanged": unchanged, "share": float(unchanged)}
-    assert survival == {"30": expected, "300": expected}
-
-
-def test_a_text_that_grew_long_is_not_compared(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By difflib that takes seconds, in the event loop."""
-
-    def compared(*_: object, **__: object) -> None:
-        raise AssertionError
-
-    monkeypatch.setattr(acceptance, "SequenceMatcher", compared)
-    line = "x" * 200
-    assert not acceptance._survives(line, line[:100] + "y" * 5_000 + line[100:])
-
-
-def test_a_closed_document_is_not_judged() -> None:
-    typist = accepted()
-    typist.tracker.closed(URI)
-    assert typist.later(1000) is None
-    assert typist.tracker.statistics.to_json()["survival"]["30"] == {"checked": 0, "unchanged": 0, "share": None}
