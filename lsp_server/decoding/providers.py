@@ -18,10 +18,7 @@ class Provider(StrEnum):
     AUTO = "auto"
     CPU = "cpu"
     CUDA = "cuda"
-    DIRECTML = "directml"
-    COREML = "coreml"
     OPENVINO = "openvino"
-    WEBGPU = "webgpu"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,8 +29,6 @@ class ProviderFacts:
     package: str  # what brings it
     precisions: tuple[str, ...]  # of a graph that it runs well, best first
     device: str | None = None  # whose memory can hold the KV cache; None: the computer's own memory holds it
-    caveat: str = ""
-    refusal: str = ""  # why it is never taken, though it may be there
 
 
 PROVIDERS: dict[Provider, ProviderFacts] = {
@@ -43,31 +38,11 @@ PROVIDERS: dict[Provider, ProviderFacts] = {
     Provider.CUDA: ProviderFacts(
         name="CUDAExecutionProvider", package="onnxruntime-gpu", precisions=("fp16",), device="cuda"
     ),
-    Provider.WEBGPU: ProviderFacts(
-        name="WebGpuExecutionProvider",
-        package="onnxruntime-webgpu",
-        precisions=("fp16", "int4"),
-        # With a cache in the computer's own memory, IOBinding copies the past once, when it is bound: every later step
-        # would attend to old keys. No machine was there to try a cache in its own memory.
-        refusal="it is not supported, since its KV cache would have to lie in its own memory, which is untried",
-    ),
-    Provider.DIRECTML: ProviderFacts(
-        name="DmlExecutionProvider",
-        package="onnxruntime-directml",
-        precisions=("fp16",),
-        caveat="it wants attention with separate rotary positions, so that parts of this graph run on the processor",
-    ),
     Provider.OPENVINO: ProviderFacts(
         name="OpenVINOExecutionProvider", package="onnxruntime-openvino", precisions=("fp16", "fp32")
     ),
-    Provider.COREML: ProviderFacts(
-        name="CoreMLExecutionProvider",
-        package="onnxruntime",
-        precisions=("fp16",),
-        caveat="it wants fixed shapes, so that most of this graph runs on the processor",
-    ),
 }
-# What `auto` looks for. The others need a graph of another shape, or we have never tried them.
+# What `auto` looks for. OpenVINO was slower than the processor's own provider where we tried it.
 AUTOMATIC = (Provider.CUDA,)
 
 
@@ -114,8 +89,6 @@ def without_accelerator(choice: Choice, error: str | None = None) -> Choice:
 
 def _obstacle(provider: Provider, offered: Collection[str], precisions: Collection[str]) -> str | None:
     facts = PROVIDERS[provider]
-    if facts.refusal:
-        return f"{provider}: {facts.refusal}"
     if facts.name not in offered:
         return (
             f"{provider}: this ONNX Runtime has no {facts.name}, only {', '.join(sorted(offered))} "
@@ -132,4 +105,4 @@ def _obstacle(provider: Provider, offered: Collection[str], precisions: Collecti
 def _accelerated(provider: Provider, precisions: Collection[str], why: str) -> Choice:
     facts = PROVIDERS[provider]
     precision = next(one for one in facts.precisions if one in precisions)
-    return Choice(provider=provider, precision=precision, why=f"{why}; {facts.caveat}" if facts.caveat else why)
+    return Choice(provider=provider, precision=precision, why=why)

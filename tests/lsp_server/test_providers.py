@@ -23,7 +23,7 @@ from lsp_server.decoding import kv_cache
 from lsp_server.decoding.decoder import LOGITS_TO_KEEP, Decoder
 from lsp_server.decoding.engine import Engine
 from lsp_server.decoding.kv_cache import PAST, KvCache
-from lsp_server.decoding.providers import AUTOMATIC, PROVIDERS, Provider, choose_provider
+from lsp_server.decoding.providers import PROVIDERS, Provider, choose_provider
 from lsp_server.decoding.runtime import open_session
 from lsp_server.serve_errors import ServeError
 
@@ -40,9 +40,7 @@ EVERYTHING = frozenset(facts.name for facts in PROVIDERS.values())
         ("cpu", [CPU, CUDA], ["int8", "fp16"], "cpu", None, False, "it was asked for"),
         ("cuda", [CPU], ["int8", "fp16"], "cpu", None, True, "onnxruntime-gpu brings it"),
         ("cuda", [CPU, CUDA], ["int8"], "cpu", None, True, "--quantize fp16 --add"),
-        ("webgpu", EVERYTHING, ["int8", "int4", "fp16"], "cpu", None, True, "webgpu: it is not supported"),
         ("openvino", EVERYTHING, ["int8", "fp32"], "openvino", "fp32", False, "it was asked for"),
-        ("directml", EVERYTHING, ["fp16"], "directml", "fp16", False, "run on the processor"),
         ("auto", EVERYTHING, ["fp16"], "cuda", "fp16", False, "it is there"),
     ],
 )
@@ -225,10 +223,6 @@ def test_an_accelerator_that_computes_no_numbers_leaves_the_graph_to_the_process
     engine = accelerated_engine(half_precision(tiny_bundle, tmp_path), monkeypatch, Provider.OPENVINO)
     assert engine.choice.provider is Provider.CPU
     assert "its logits are no finite numbers" in engine.choice.why
-
-
-def test_automatic_choice_never_takes_what_is_untested() -> None:
-    assert all(not PROVIDERS[provider].caveat for provider in AUTOMATIC)
 
 
 def half_precision(bundle: Bundle, folder: Path) -> Bundle:
