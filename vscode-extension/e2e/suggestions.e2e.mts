@@ -130,17 +130,3 @@ test('snoozed, nothing comes by itself, but it does when asked for', async () =>
   await editor.run('submodel: End the Snooze');
   await editor.untilStatus(/ready/);
 });
-
-test('the pause on battery is a setting that a command turns over, and that the running server takes', async () => {
-  await editor.untilStatus(/ready/);
-  const pid = editor.server();
-  await editor.run('submodel: Toggle Pause on Battery');
-  await editor.untilNotification(/On battery, there are no suggestions/);
-  await editor.run('submodel: Toggle Pause on Battery');
-  await editor.untilNotification(/On battery, there are fewer suggestions/);
-  await editor.goToEnd();
-  await editor.type(TYPED);
-  await editor.untilGhost();
-  expect(pid).toBeDefined();
-  expect(editor.server()).toBe(pid);
-});

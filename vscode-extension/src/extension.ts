@@ -24,7 +24,7 @@ import { SECTION } from './settings';
 import { createStatusItems } from './status/items';
 import { showMenu } from './status/menu';
 import { StatusModel } from './status/model';
-import { toggleEnabled, toggleLanguage, togglePauseOnBattery } from './status/switches';
+import { toggleEnabled, toggleLanguage } from './status/switches';
 import { explainLast, showStatistics } from './views/answers';
 import { Pages } from './views/pages';
 import { openReport } from './views/report';
@@ -110,7 +110,6 @@ export function activate(context: vscode.ExtensionContext): void {
     on('toggleLanguage', toggleLanguage),
     on('snoozeSuggestions', (minutes) => snooze.begin(minutes)),
     on('endSnooze', () => snooze.end()),
-    on('pauseOnBattery', () => togglePauseOnBattery(context.workspaceState, context.globalState)),
     on('suggestHere', suggestHere),
     on('explainLast', () => explainLast(controller, status, suggestions.last, pages)),
     on('openReport', (repository) => openReport(status, repository)),

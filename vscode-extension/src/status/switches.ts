@@ -2,11 +2,7 @@
 
 import * as vscode from 'vscode';
 
-import { plain } from '../plainText';
 import { asObject, isEnabledFor, isEnabledSomewhere, isLanguageOn, SECTION } from '../settings';
-import { describeOnBattery, turnOver } from './battery';
-
-const ON_BATTERY = 'care.onBattery';
 
 /** Switching off holds for every folder. Switching on leaves folders off that are set so, unless nothing would be on. */
 export async function toggleEnabled(): Promise<void> {
@@ -45,21 +41,6 @@ export async function toggleLanguage(): Promise<void> {
     const own = asObject(workspaceValue ?? globalValue);
     await write('languages', { ...own, [languageId]: !isLanguageOn(languageId) });
   }
-}
-
-/** The memories of the workspace and of the user keep what a pause replaces in their settings. */
-export async function togglePauseOnBattery(ofWorkspace: vscode.Memento, ofUser: vscode.Memento): Promise<void> {
-  const isOfWorkspace = inspect(ON_BATTERY)?.workspaceValue !== undefined;
-  const memory = isOfWorkspace ? ofWorkspace : ofUser;
-  const own = isOfWorkspace ? inspect(ON_BATTERY)?.workspaceValue : inspect(ON_BATTERY)?.globalValue;
-  const { value, replaced } = turnOver(readOnBattery(), own, memory.get(ON_BATTERY));
-  await write(ON_BATTERY, value);
-  await memory.update(ON_BATTERY, replaced);
-  void vscode.window.showInformationMessage(plain(describeOnBattery(readOnBattery())));
-}
-
-function readOnBattery(): string {
-  return vscode.workspace.getConfiguration(SECTION).get(ON_BATTERY, 'saving');
 }
 
 async function write(name: string, value: unknown): Promise<void> {
