@@ -37,19 +37,6 @@ class BaseAndKept(TypedDict):
     kept: int
 
 
-class PrecisionTrial(TypedDict):
-    """A precision that `--quantize auto` tried. Without a speed, its answers were not good enough to be timed."""
-
-    precision: str
-    greedy_agreement: NotRequired[float | None]
-    loss_increase: NotRequired[float | None]
-    prompt_tokens_per_s: NotRequired[float]
-    step_ms: NotRequired[float]
-    memory_bytes: NotRequired[int]
-    keystroke_ms: NotRequired[float]
-    refusal: NotRequired[str]
-
-
 class PlanFacts(TypedDict):
     """What pruning removed. Lists have one entry for each layer."""
 
@@ -187,7 +174,6 @@ class Manifest(TypedDict):
     drafts: NotRequired[DraftFacts]
     adapter: NotRequired[AdapterFacts]
     variants: NotRequired[dict[str, VariantFacts]]
-    precisions_tried: NotRequired[list[PrecisionTrial]]
     held_out_sha256: NotRequired[list[str]]
     learned_sha256: NotRequired[list[str]]
     seen_sha256: NotRequired[list[str]]

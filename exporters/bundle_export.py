@@ -138,7 +138,7 @@ def export_bundle(
         on_float32(1, 1)
         share = 1 / (1 + len(variants))
         on_quantized, on_variants = part_of(on_quantized, 0, share), part_of(on_quantized, share, 1)
-        precision, report, making = _write_served(fresh, writer, float32, shared, facts["parameters"], on_quantized)
+        precision, report, making = _write_served(fresh, writer, float32, shared, on_quantized)
         facts |= making
         if written := _write_variants(fresh, variants, precision, writer, float32, on_variants):
             facts["variants"] = written
@@ -167,8 +167,6 @@ def add_precision(
     """
     old = read_bundle(bundle_folder)
     check_trusted(bundle_folder, old.build)
-    if settings.precision is Precision.AUTO:
-        raise ExportError(f"--add takes one precision, not auto; name one of: {', '.join(VARIANT_FILES)}.")
     if settings.precision not in VARIANT_FILES or str(settings.precision) == old.manifest["quantization"]:
         raise ExportError(
             f"{bundle_folder} keeps {settings.precision} as {MODEL_FILE} or not at all; export it anew without --add."
@@ -233,18 +231,14 @@ def _write_served(
     writer: GraphWriter,
     float32: ParityReport,
     shared: SharedModel | None,
-    parameters: int,
     on_progress: Progress,
 ) -> tuple[Precision, ParityReport, dict[str, Any]]:
-    """Write onnx/model.onnx in the writer's precision, which may be the fastest one.
+    """Write onnx/model.onnx in the writer's precision.
 
-    float32: the check of the float32 graph that lies there. parameters: of the model. Returns the graph's precision,
-    its check, and what the manifest says of its making.
+    float32: the check of the float32 graph that lies there. Returns the graph's precision, its check, and what the
+    manifest says of its making.
     """
     precision, path = writer.settings.precision, fresh / MODEL_FILE
-    if precision is Precision.AUTO:
-        trials, chosen = writer.write_fastest(fresh, parameters, float32, on_progress)
-        return chosen.precision, chosen.parity or float32, {"precisions_tried": [trial.to_json() for trial in trials]}
     if adapted := writer.write_adapted(path, shared, float32, on_progress):
         adapter, report = adapted
         return precision, report, {"adapter": adapter}

@@ -6,20 +6,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from builder.memory import give_back_memory
 from contract.bundle.manifest import MODEL_FILE
 from contract.documents import AdapterFacts
 from contract.errors import ExportError, ParityError
-from contract.files.disk_calls import remove_folder, rename
+from contract.files.disk_calls import remove_folder
 from contract.progress import Progress, counted, part_of
 from exporters.adapter_export import SharedModel, write_adapted
 from exporters.adapter_file import ADAPTER_FILE
-from exporters.auto_precision import Trial, choose_fastest, measure_speed, resident_bytes
 from exporters.checkpoint_reader import Checkpoint
 from exporters.export_settings import ExportSettings
 from exporters.graph import build_graph, save_graph
 from exporters.parity import DecodeSession, ParityReport, check_logits, check_quantized
-from exporters.precision import AUTO_CANDIDATES, CANDIDATES, Precision, can_hold
+from exporters.precision import CANDIDATES, Precision, can_hold
 from exporters.reference import Reference
 from exporters.rotation import RotatedCheckpoint
 
@@ -97,51 +95,6 @@ class GraphWriter:
             adapter.unlink()
             return None
         return facts, report
-
-    def write_fastest(
-        self, bundle: Path, parameters: int, report: ParityReport, on_progress: Progress
-    ) -> tuple[list[Trial], Trial]:
-        """Try each precision of `auto` and leave the fastest good one as the bundle's graph; all trials, and that one.
-
-        `parameters` is the model's number of them. Raises ExportError if no precision's answers are good enough.
-        """
-        folder, path = bundle / "trials", bundle / MODEL_FILE
-        trials = self._try_all(folder, report, on_progress)
-        chosen = choose_fastest(trials, parameters)
-        # The whole folder: weights of two gigabytes lie beside their graph, which names their file.
-        rename(folder / chosen.precision, path.parent)
-        remove_folder(folder)
-        self.on_event(f"{chosen.precision} is the fastest here of those that answer as the checkpoint does")
-        return trials, chosen
-
-    def _try_all(self, folder: Path, report: ParityReport, on_progress: Progress) -> list[Trial]:
-        """Write each candidate into `folder` as PRECISION/model.onnx, compare it, and time those that pass."""
-        trials = []
-        for index, candidate in enumerate(AUTO_CANDIDATES):
-            if not can_hold(candidate, self.checkpoint.shape):
-                refusal = "its blocks do not divide the matrices"
-                trials.append(Trial(precision=candidate, parity=None, refusal=refusal))
-                continue
-            path = folder / candidate / "model.onnx"
-            part = part_of(on_progress, index / len(AUTO_CANDIDATES), (index + 1) / len(AUTO_CANDIDATES))
-            self._write(path, candidate, part_of(part, 0, WRITING))
-            session = None  # the candidate before: its memory would be taken off this one's
-            give_back_memory()
-            before = resident_bytes()
-            session = self._open(path)
-            grown = resident_bytes() - before
-            try:
-                parity = self._check(session, report, part_of(part, WRITING, 1))
-            except ParityError as error:
-                self.on_event(error.finding)
-                trials.append(Trial(precision=candidate, parity=error.report, refusal=error.finding))
-                continue
-            speed = measure_speed(session, self.references[0].prompt.prompt_ids, grown)
-            self.on_event(
-                f"{candidate}: {speed.prompt_tokens_per_s:.0f} tokens/s read, {speed.step_ms:.1f} ms a token written"
-            )
-            trials.append(Trial(precision=candidate, parity=parity, speed=speed))
-        return trials
 
     def _write(self, path: Path, precision: Precision, on_progress: Progress) -> None:
         self.on_event(f"Writing the {precision} graph")

@@ -29,7 +29,6 @@ class Precision(StrEnum):
     FP16 = "fp16"  # weights, activations and KV cache: for GPU providers; a CPU computes most of it in float32
     INT8 = "int8"  # activations too: the fastest
     INT8_WEIGHTS = "int8-weights"  # activations stay float32; int8 falls back to it if its parity check fails
-    AUTO = "auto"  # the fastest on this machine of those that pass the parity check (`exporters.auto_precision`)
     INT4 = "int4"  # a scale for each 32 weights, embedding and head in 8 bits: the smallest, with the highest loss
 
 
@@ -40,9 +39,6 @@ CANDIDATES: dict[Precision, tuple[Precision, ...]] = {
     Precision.INT8: (Precision.INT8, Precision.INT8_WEIGHTS),
     Precision.INT8_WEIGHTS: (Precision.INT8_WEIGHTS,),
 }
-# `auto` tries all of these.
-AUTO_CANDIDATES = (Precision.INT8, Precision.INT8_WEIGHTS, Precision.INT4)
-
 
 # The name of a precision's file beside onnx/model.onnx, as transformers.js looks for it by its `dtype`.
 VARIANT_FILES: dict[Precision, str] = {

@@ -38,7 +38,6 @@ from contract.files.seals import seal_key
 from contract.files.whole_files import PRIVATE, write_json, write_text
 from contract.versions import PROGRAM
 from exporters.checkpoint_reader import read_shape
-from exporters.precision import Precision
 from submodel.build.build_settings import BuildSettings
 from submodel.build.checkout import read_checkout
 from submodel.build.document import base_facts, score_part, scores_of, stage_rows, unscored
@@ -204,18 +203,11 @@ class Build(ModelStages):
                 program=PROGRAM,
                 model_hash=model_hash,
                 commit=commit,
-                quantize=self._quantize_of_updates(),
+                quantize=self._settings.quantize,
                 seed=self._settings.seed,
                 shared=None if (start := self._shared_start) is None else start.folder,
                 made=sha256_of(self._paths.model / MANIFEST),
             )
-
-    def _quantize_of_updates(self) -> str:
-        """The precision that was asked for; where that was the fastest one, which one it is."""
-        asked = self._settings.quantize
-        if asked != Precision.AUTO:
-            return asked
-        return str(read_bundle(self._paths.bundle, verify=False).manifest["quantization"])
 
     def _compete(self, held_out: HeldOut, ours: Scores, bundle_hash: str) -> dict[str, Any]:
         """The dense base, fine-tuned for as long on the same files: what pruning costs against it, and what it buys."""

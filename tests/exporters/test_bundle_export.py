@@ -1,16 +1,13 @@
 from __future__ import annotations
 
-import gc
 import json
 import shutil
-import weakref
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 import pytest
 import torch
 from optimum.onnxruntime import ORTModelForCausalLM
@@ -27,13 +24,12 @@ from contract.files.file_hash import hash_file
 from contract.prompt import PromptFormat
 from exporters import graph as graph_module
 from exporters import graph_writer as writer_module
-from exporters.auto_precision import Speed
 from exporters.bundle_export import add_precision, export_any, export_bundle, renew_drafts
 from exporters.checkpoint_reader import MAX_POSITIONS, Checkpoint, DecoderShape
 from exporters.configuration_files import write_configs
 from exporters.export_settings import ExportSettings
 from exporters.graph_writer import GraphWriter
-from exporters.parity import DecodeSession, ParityReport, ParitySettings
+from exporters.parity import ParityReport, ParitySettings
 from exporters.precision import CANDIDATES, Precision
 from exporters.prompts import choose_prompts
 
@@ -382,8 +378,6 @@ def test_precisions_are_added_under_the_names_of_transformers_js(sub_model: Path
     for precision in (Precision.FP32, Precision.INT8):
         with pytest.raises(ExportError, match="without --add"):
             add_precision(sub_model, tmp_path / "bundle", ExportSettings(precision=precision, parity=LOOSE))
-    with pytest.raises(ExportError, match="not auto; name one of: fp16, int8"):
-        add_precision(sub_model, tmp_path / "bundle", ExportSettings(precision=Precision.AUTO, parity=LOOSE))
 
 
 def test_an_export_writes_the_graphs_that_were_added_before_as_they_were(sub_model: Path, tmp_path: Path) -> None:
@@ -484,63 +478,3 @@ def test_a_manifest_whose_values_are_odd_is_refused(
     (folder / "manifest.json").write_text(json.dumps({"schema": 1, "prompt": {}, **odd}))
     with pytest.raises(BuildError, match="has bad values"):
         read_artifact(folder)
-
-
-def test_auto_takes_the_fastest_of_those_that_pass_and_records_all(
-    sub_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    speeds = iter(
-        (
-            Speed(prompt_tokens_per_s=100, step_ms=9, memory_bytes=1),
-            Speed(prompt_tokens_per_s=100, step_ms=5, memory_bytes=1),
-        )
-    )
-    monkeypatch.setattr(writer_module, "measure_speed", lambda *arguments: next(speeds))
-    monkeypatch.setattr(writer_module, "AUTO_CANDIDATES", (Precision.INT8, Precision.INT8_WEIGHTS))
-    auto = ExportSettings(precision=Precision.AUTO, parity=LOOSE)
-    bundle = export_bundle(sub_model, tmp_path / "bundle", auto)
-    assert bundle.manifest["quantization"] == "int8-weights"
-    tried = bundle.manifest["precisions_tried"]
-    assert [(one["precision"], one["step_ms"]) for one in tried] == [("int8", 9), ("int8-weights", 5)]
-    assert bundle.manifest["parity"]["greedy_agreement"] == tried[1]["greedy_agreement"]
-    assert sorted(path.name for path in (bundle.folder / "onnx").iterdir()) == ["model.onnx"]
-
-
-def test_auto_keeps_the_weights_that_lie_beside_a_large_graph(
-    sub_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(graph_module, "INLINE_LIMIT_BYTES", 0)
-    bundle = export_bundle(sub_model, tmp_path / "bundle", ExportSettings(precision=Precision.AUTO, parity=LOOSE))
-    assert sorted(path.name for path in bundle.model_path.parent.iterdir()) == ["model.onnx", "model.onnx_data"]
-    onnxruntime.InferenceSession(str(bundle.model_path), providers=["CPUExecutionProvider"])
-
-
-def test_auto_measures_each_candidate_s_memory_without_the_one_before(
-    sub_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    opened: list[weakref.ref[DecodeSession]] = []
-    alive: list[int | str] = []
-
-    def open_session(path: Path, shape: DecoderShape) -> DecodeSession:
-        session = DecodeSession(path, shape)
-        opened.append(weakref.ref(session))
-        return session
-
-    def count() -> int:
-        gc.collect()
-        alive.append(sum(one() is not None for one in opened))
-        return 0
-
-    monkeypatch.setattr(writer_module, "DecodeSession", open_session)
-    monkeypatch.setattr(writer_module, "give_back_memory", lambda: alive.append("given back"))
-    monkeypatch.setattr(writer_module, "resident_bytes", count)
-    monkeypatch.setattr(writer_module, "AUTO_CANDIDATES", (Precision.INT8, Precision.INT8_WEIGHTS))
-    export_bundle(sub_model, tmp_path / "bundle", ExportSettings(precision=Precision.AUTO, parity=LOOSE))
-    assert alive == ["given back", 0, 1, "given back", 0, 1]
-
-
-def test_auto_refuses_what_answers_otherwise(sub_model: Path, tmp_path: Path) -> None:
-    strict = replace(LOOSE, min_agreement=1.01)
-    with pytest.raises(ExportError, match=r"No precision answers .*int8: .* picks .*again with --quantize fp32"):
-        export_bundle(sub_model, tmp_path / "bundle", ExportSettings(precision=Precision.AUTO, parity=strict))
-    assert not (tmp_path / "bundle").exists()

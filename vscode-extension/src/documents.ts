@@ -31,7 +31,6 @@ export interface Manifest {
   parameters?: number;
   parity?: ParityFacts;
   plan?: PlanFacts;
-  precisions_tried?: PrecisionTrial[];
   prompt?: PromptFacts;
   quantization?: string;
   schema: 2;
@@ -162,19 +161,6 @@ export interface PlanFacts {
 export interface BaseAndKept {
   base: number;
   kept: number;
-}
-/**
- * A precision that `--quantize auto` tried. Without a speed, its answers were not good enough to be timed.
- */
-export interface PrecisionTrial {
-  greedy_agreement?: number | null;
-  keystroke_ms?: number;
-  loss_increase?: number | null;
-  memory_bytes?: number;
-  precision: string;
-  prompt_tokens_per_s?: number;
-  refusal?: string;
-  step_ms?: number;
 }
 /**
  * The prompt format that the model is asked with.
