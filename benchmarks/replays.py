@@ -44,7 +44,6 @@ def main() -> None:
                 bundle=bundle,
                 since=revision,
                 passages=arguments.passages,
-                options={},
                 pace_ms=pace_ms,
             )
             with StageDisplay() as display:

@@ -15,8 +15,8 @@ from contract.errors import BuildError, SubmodelError
 from laboratory.replay.baseline import replay_baseline
 from laboratory.replay.figures import summarize
 from laboratory.replay.passages import Passage, describe_history, passages_later_than, passages_of_files
-from laboratory.replay.server_session import merge_options, replay
-from lsp_server.options import EXPERIMENTAL, FilterOptions, ServerOptions, StopOptions, read_options, wire_name
+from laboratory.replay.server_session import replay
+from lsp_server.options import EXPERIMENTAL, FilterOptions, StopOptions, wire_name
 
 # The parts of the server that can be measured by switching them, with their switches as they stand below EXPERIMENTAL.
 SWITCHES: dict[str, dict[str, Any]] = {
@@ -37,7 +37,6 @@ class ReplaySettings:
     since: str | None = None  # None: held-out files
     passages: int = 30  # 2,500 to 4,300 keystrokes
     seed: int = 0
-    options: dict[str, Any]
     switches: tuple[str, ...] = ()  # names in SWITCHES, or ALL
     pace_ms: int | None = None  # of a keystroke; None: each answer is waited for
 
@@ -50,9 +49,6 @@ def run_replay(settings: ReplaySettings, display: StageDisplay) -> dict[str, Any
     unknown = [name for name in switches if name not in SWITCHES]
     if unknown:
         raise BuildError(f"There is no part {unknown[0]!r} to switch; known are {', '.join(SWITCHES)}.")
-    _, problems = read_options(settings.options, ServerOptions())
-    if problems:
-        raise BuildError(f"The server would not take --options as they are, so nothing was typed: {problems[0]}")
     passages = _passages(settings, root, bundle)
     started = time.perf_counter()
     clusters = [one.commit or one.path for one in passages]
@@ -62,8 +58,7 @@ def run_replay(settings: ReplaySettings, display: StageDisplay) -> dict[str, Any
     for name, switched in runs.items():
         try:
             with display.stage(name) as advance:
-                options = merge_options(settings.options, {EXPERIMENTAL: switched})
-                replayed = replay(root, bundle, passages, options, advance, settings.pace_ms)
+                replayed = replay(root, bundle, passages, {EXPERIMENTAL: switched}, advance, settings.pace_ms)
         except SubmodelError as error:
             if name == "server":
                 raise

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
-
-from contract.errors import SubmodelError
 
 
 def replay(
@@ -35,9 +32,6 @@ def replay(
             help="Type a key every MS milliseconds; what is suggested later isn't seen. Default: wait for it.",
         ),
     ] = None,
-    options: Annotated[
-        str, typer.Option(metavar="JSON", help="Options of the server, as a client would send them.")
-    ] = "{}",
     seed: Annotated[int, typer.Option(min=0, help="Seed of the passages.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
@@ -46,19 +40,12 @@ def replay(
     from laboratory.replay.figures import print_replay
     from laboratory.replay.replay_run import ReplaySettings, run_replay
 
-    try:
-        server_options = json.loads(options)
-    except ValueError as error:
-        raise SubmodelError(f"--options is no JSON ({error}); give an object such as '{{\"threads\": 2}}'.") from error
-    if not isinstance(server_options, dict):
-        raise SubmodelError("--options must be an object such as '{\"threads\": 2}'.")
     settings = ReplaySettings(
         repository=repository,
         bundle=bundle,
         since=since,
         passages=passages,
         seed=seed,
-        options=server_options,
         switches=tuple(switch or ()),
         pace_ms=pace,
     )

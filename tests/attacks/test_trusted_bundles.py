@@ -353,7 +353,7 @@ def test_commands_that_look_for_a_bundle_take_no_stranger_s(clone: Path, monkeyp
     file = clone / "a.txt"
     file.write_text("x = \n")
     monkeypatch.chdir(clone)
-    replay = ReplaySettings(repository=clone, options={})
+    replay = ReplaySettings(repository=clone)
     commands: list[Callable[[], object]] = [
         lambda: complete(file, 0, 4),
         lambda: run_replay(replay, None),  # type: ignore[arg-type]

@@ -35,7 +35,6 @@ from laboratory.replay.server_session import merge_options
 from laboratory.replay.typist import Offer, Typist, keys_alone
 from lsp_server.options import EXPERIMENTAL
 from submodel.app import app
-from submodel.commands.replay import replay
 from testbed.git import git
 
 
@@ -148,21 +147,14 @@ def test_a_run_for_each_switch_stands_beside_the_baseline(tmp_path: Path, monkey
 
     monkeypatch.setattr(replay_run, "replay", played)
     monkeypatch.setattr(replay_run, "_passages", lambda *_: [passage("f(a)"), passage("g(b)")])
-    settings = ReplaySettings(
-        repository=tmp_path, bundle=tmp_path / "bundle", options={"threads": 2}, switches=("without syntax",)
-    )
+    settings = ReplaySettings(repository=tmp_path, bundle=tmp_path / "bundle", switches=("without syntax",))
     with StageDisplay() as display:
         document = run_replay(settings, display)
         with pytest.raises(SubmodelError, match="no part 'without sense' to switch"):
-            run_replay(
-                ReplaySettings(repository=tmp_path, bundle=tmp_path, options={}, switches=("without sense",)), display
-            )
+            run_replay(ReplaySettings(repository=tmp_path, bundle=tmp_path, switches=("without sense",)), display)
     assert [row["name"] for row in document["runs"]] == ["similar line", "server", "without syntax"]
     assert [row["passages"] for row in document["runs"]] == [2, 2, 2]
-    assert asked == [
-        {"threads": 2, EXPERIMENTAL: {}},
-        {"threads": 2, EXPERIMENTAL: {"filters": {"syntax": False}}},
-    ]
+    assert asked == [{EXPERIMENTAL: {}}, {EXPERIMENTAL: {"filters": {"syntax": False}}}]
     with StageDisplay() as display:
         rows = run_replay(replace(settings, switches=("all",)), display)["runs"]
     assert [row["name"] for row in rows[2:]] == list(SWITCHES)
@@ -188,22 +180,6 @@ def test_a_run_that_fails_takes_no_figures_of_the_others(tmp_path: Path, monkeyp
     assert (document["pace_ms"], document["clusters"]) == (250, ["a.py"])
     assert document["runs"][1]["each"]["keys_alone"] == [document["runs"][1]["keys_alone"]]
     assert (document["failed"], done.exit_code) == (["without syntax"], 1)
-
-
-@pytest.mark.parametrize(
-    ("options", "error"),
-    [("{threads", "--options is no JSON .*; give an object"), ("[1]", "--options must be an object")],
-)
-def test_options_that_are_no_object_are_refused(options: str, error: str) -> None:
-    with pytest.raises(SubmodelError, match=error):
-        replay(options=options)
-
-
-@pytest.mark.parametrize("options", [{"eagernes": "quiet"}, {EXPERIMENTAL: 3}, {EXPERIMENTAL: {"trigger": 3}}])
-def test_options_that_the_server_would_not_take_are_refused(tmp_path: Path, options: dict[str, Any]) -> None:
-    settings = ReplaySettings(repository=tmp_path, bundle=tmp_path, options=options, switches=("without multiLine",))
-    with StageDisplay() as display, pytest.raises(SubmodelError, match="nothing was typed: The"):
-        run_replay(settings, display)
 
 
 def test_a_server_that_ends_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
