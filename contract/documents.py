@@ -188,7 +188,6 @@ class Figures(TypedDict):
     fim_exact_match: NotRequired[float]
     fim_exact_match_interval: NotRequired[list[float]]
     fim_edit_similarity: NotRequired[float]
-    fim_identifier_match: NotRequired[float]
     positions: NotRequired[int]
     fim_multi_line_exact_match: NotRequired[float]
     fim_multi_line_edit_similarity: NotRequired[float]

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import random
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
@@ -17,7 +16,6 @@ from itertools import accumulate
 
 from contract.documents import Estimate
 
-_IDENTIFIER = re.compile(r"[^\W\d]\w*")
 _Z = 1.96  # 97.5 % of a normal distribution lie below
 
 
@@ -29,16 +27,6 @@ def is_exact(answer: str, truth: str) -> bool:
 def edit_similarity(answer: str, truth: str) -> float:
     """2·matched / total characters (Ratcliff and Obershelp, as difflib has it), 0 to 1."""
     return SequenceMatcher(None, answer.rstrip(), truth.rstrip(), autojunk=False).ratio()
-
-
-def identifiers(text: str) -> list[str]:
-    """Names in the order in which they stand; keywords count, since a wrong one is as wrong."""
-    return _IDENTIFIER.findall(text)
-
-
-def is_identifier_match(answer: str, truth: str) -> bool:
-    """Whether both hold the same names in the same order (Ding et al., CrossCodeEval, 2023)."""
-    return identifiers(answer) == identifiers(truth)
 
 
 @dataclass(frozen=True)

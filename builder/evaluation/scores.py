@@ -12,7 +12,6 @@ from builder.evaluation.metrics import (
     difference_of,
     edit_similarity,
     is_exact,
-    is_identifier_match,
     mean,
     share_of,
 )
@@ -133,7 +132,6 @@ def _figures(
             "fim_exact_match": interval.value,
             "fim_exact_match_interval": [interval.low, interval.high],
             "fim_edit_similarity": mean([edit_similarity(line.answer, line.truth) for line in lines]),
-            "fim_identifier_match": mean([is_identifier_match(line.answer, line.truth) for line in lines]),
             "positions": len(lines),
         }
     if blocks:

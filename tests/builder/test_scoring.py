@@ -80,7 +80,7 @@ def test_bits_per_byte_is_bits_over_the_bytes_of_the_text():
     bits = sum(len(Oracle.encoder.text_ids(text)) for text in texts) / sum(len(text.encode()) for text in texts)
     row = scores.to_json()
     assert row["bits_per_byte"] == pytest.approx(bits)
-    for figure in ("fim_exact_match", "fim_edit_similarity", "fim_identifier_match", "fim_multi_line_exact_match"):
+    for figure in ("fim_exact_match", "fim_edit_similarity", "fim_multi_line_exact_match"):
         assert row[figure] == 1.0
     assert (row["positions"], row["multi_line_positions"]) == (len(held_out.fim_examples), 5)
     assert row["languages"]["Python"]["bits_per_byte"] == pytest.approx(bits)

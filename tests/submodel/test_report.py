@@ -74,7 +74,7 @@ def test_what_parity_did_not_measure_is_no_perfect_figure():
 
 
 def test_an_evaluation_and_a_loss_are_shown():
-    row = {**model("base", 3, 0.5, 0.2), "fim_identifier_match": 0.31, "fim_multi_line_exact_match": 0.12,
+    row = {**model("base", 3, 0.5, 0.2), "fim_multi_line_exact_match": 0.12,
            "fim_multi_line_edit_similarity": 0.61}  # fmt: skip
     program = {
         "name": "sub-model",
@@ -93,7 +93,7 @@ def test_an_evaluation_and_a_loss_are_shown():
         "functional": functional,
     }
     page = render_report(document(evaluation=evaluation, is_worse=True), title="r")
-    for words in ("31.0%", "12.0%", "25.0% (20–30)", "7 of 9", "1 pass", "worse than its base"):
+    for words in ("12.0%", "25.0% (20–30)", "7 of 9", "1 pass", "worse than its base"):
         assert words in page, words
     plain = render_report(document(), title="r")
     assert "submodel eval --humaneval" in plain

@@ -250,7 +250,6 @@ export interface ModelRow {
   fim_edit_similarity?: number;
   fim_exact_match?: number;
   fim_exact_match_interval?: number[];
-  fim_identifier_match?: number;
   fim_multi_line_edit_similarity?: number;
   fim_multi_line_exact_match?: number;
   languages?: {
@@ -269,7 +268,6 @@ export interface Figures {
   fim_edit_similarity?: number;
   fim_exact_match?: number;
   fim_exact_match_interval?: number[];
-  fim_identifier_match?: number;
   fim_multi_line_edit_similarity?: number;
   fim_multi_line_exact_match?: number;
   multi_line_positions?: number;
