@@ -117,7 +117,16 @@ def _names(data: dict[str, Any]) -> Iterator[str]:
 
 
 def _bounded(body: bytes) -> bytes:
-    """Return a message's body, or NO_MESSAGE if it holds so many values that the event loop would stand still."""
+    """Return a message's body, or what stands in for it if it can't be read.
+
+    That is so if it is not UTF-8: Neovim sends a paste in parts, and a part may end inside a character
+    (neovim/neovim#29898). It is also so if it holds so many values that the event loop would stand still.
+    """
+    try:
+        body.decode(json.detect_encoding(body), "surrogatepass")  # as json.loads does
+    except UnicodeDecodeError:
+        log.warning("A message of %d bytes is passed over; it is not UTF-8.", len(body))
+        return _instead_of(body, is_whole=True)
     if len(body) <= MAX_BARE_BYTES:
         return body
     # The server speaks UTF-8 alone; in another encoding a quotation mark may be half of a letter.

@@ -1,4 +1,6 @@
-"""Messages of very many values or of long names: what the server makes of them takes time and memory by their bytes.
+"""Messages of very many values or of long names, and messages that are not UTF-8.
+
+What the server makes of values and names takes time and memory by their bytes.
 
 Both attacks of many values succeed on 104ea66: 1 MB of `{},` kept the event loop for 25 s and took 2 GB, since pygls
 makes a class for each object; 8 MB took 300 s and 15 GB.
@@ -11,12 +13,14 @@ import io
 import json
 from collections.abc import Iterator
 from pathlib import Path, PurePath
+from threading import Event
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pygls.exceptions import JsonRpcInvalidRequest
+from pygls.io_ import run_async
 
 from contract.bundle.bundle import find_bundle
 from contract.errors import BundleError
@@ -31,6 +35,7 @@ from lsp_server.wire import (
     BoundedReader,
     _bare_bytes,
 )
+from tests.lsp_server.test_load import Client, talk
 
 UNITS = [b"{}", b"[]", b"0", b'""', b'{"":""}', b'"\\""', b'"\\\\"']
 
@@ -146,6 +151,54 @@ def test_so_is_one_that_is_longer_than_any_message() -> None:
     body = change_of("file:///a.py", b'{"text":"' + b"x" * 1000 + b'"}', MAX_MESSAGE_BYTES + 1)
     [left] = read_both(body)
     assert json.loads(left)["params"] == {"uri": "file:///a.py"}
+
+
+def pasted(text: bytes, uri: str = "file:///a.py") -> bytes:
+    """The body of a change that puts `text` at the beginning of a document."""
+    place = {"line": 0, "character": 0}
+    edits = [{"range": {"start": place, "end": place}, "text": "PASTED"}]
+    params = {"textDocument": {"uri": uri, "version": 2}, "contentChanges": edits}
+    body = json.dumps({"jsonrpc": "2.0", "method": "textDocument/didChange", "params": params}).encode()
+    return body.replace(b"PASTED", text)
+
+
+HALF = "é".encode()[:1]
+
+
+def test_a_change_that_is_not_utf_8_leaves_the_news_that_it_is_lost() -> None:
+    [left] = read_both(pasted(HALF))
+    assert json.loads(left) == {"jsonrpc": "2.0", "method": LOST_CHANGE, "params": {"uri": "file:///a.py"}}
+    whole = pasted("é".encode() + "\ud800".encode("utf-8", "surrogatepass"))
+    assert read_both(whole) == {whole}, "json.loads reads lone surrogates"
+    assert read_both(b'{"jsonrpc":"2.0","method":"textDocument/didSave","params":"' + HALF + b'"}') == {NO_MESSAGE}
+
+
+def test_nothing_is_suggested_from_the_text_before_a_change_that_is_not_utf_8() -> None:
+    """As Neovim sends a paste of 65 KB that ends inside a character (neovim/neovim#29898)."""
+
+    async def receive(client: Client, body: bytes) -> None:
+        reader = asyncio.StreamReader()
+        reader.feed_data(b"Content-Length: %d\r\n\r\n" % len(body) + body)
+        reader.feed_eof()
+        await run_async(Event(), BoundedReader(reader), client.server.protocol)
+
+    async def test(client: Client) -> None:
+        client.open("file:///a.py", "x = 1\n")
+        client.open("file:///b.py", "y = 2\n")
+        await receive(client, pasted(HALF))
+        assert (await client.complete("file:///a.py", 0, 5, 2))["result"]["items"] == []
+        [decision] = client.server.session.traces.newest()
+        assert (decision.rule, decision.reason.endswith("open it again.")) == ("document", True)
+        await receive(client, pasted(b"z"))  # what comes next is counted from a text that the server does not have
+        documents = [client.server.document(f"file:///{name}.py") for name in "ab"]
+        assert [one.is_kept for one in documents if one is not None] == [False, True]
+        client.open("file:///a.py", "x = 3\n")
+        await receive(client, pasted("é".encode()))
+        document = client.server.document("file:///a.py")
+        assert document is not None
+        assert (document.source, document.is_kept) == ("éx = 3\n", True)
+
+    talk(test)
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
