@@ -144,11 +144,25 @@ def _look_at(bundle: Path) -> tuple[Path | None, tuple[Path, BundleError] | None
 def _look_above(start: Path) -> tuple[Path | None, tuple[Path, BundleError] | None]:
     """Return the nearest bundle, as refused if it is not served."""
     try:
-        bundle = find_bundle(start)
-    except (BundleError, OSError, ValueError):  # none, or on a drive that does not answer, or a path with a NUL
+        bundle = search_bundle(start)
+    except BundleError:
         return None, None
     refusal = _refusal(bundle)
     return (bundle, None) if refusal is None else (None, (bundle, refusal))
+
+
+def search_bundle(start: Path) -> Path:
+    """Return the bundle of the nearest folder at or above `start`, whoever made it.
+
+    Raises BundleError if there is none, or if a folder can't be looked at: it is another account's, or on a drive that
+    does not answer, or its path has a NUL.
+    """
+    try:
+        return find_bundle(start)
+    except (OSError, ValueError) as error:
+        place = error.filename if isinstance(error, OSError) and error.filename else start
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise BundleError(f"No bundle can be looked for in {place} ({reason}); check its permissions.") from error
 
 
 def older_bundles(bundle: Path) -> list[Path]:

@@ -17,14 +17,13 @@ from lsprotocol import types
 from pygls.lsp.server import LanguageServer
 from pygls.uris import to_fs_path
 
-from contract.bundle.bundle import find_bundle
 from contract.bundle.manifest import MANIFEST_FILE
 from contract.bundle.trusted_builds import UntrustedError
 from contract.documents import ServerStatus
 from contract.errors import SubmodelError
 from contract.files.file_names import is_file
 from contract.files.folders import is_being_replaced
-from lsp_server.bundle_finder import BundleFinder, working_folder, workspace_of
+from lsp_server.bundle_finder import BundleFinder, search_bundle, working_folder, workspace_of
 from lsp_server.bundle_states import BundleState
 from lsp_server.decoding.providers import Provider
 from lsp_server.drift import Drift
@@ -289,7 +288,7 @@ class CompletionServer(LanguageServer):
         self._tell_refused()
         if not found and not self.finder.refused:
             try:
-                find_bundle(self.folders[0])
+                search_bundle(self.folders[0])
             except SubmodelError as error:
                 self.notices.note_once(f"{error} Until then submodel completes nothing.")
         self.is_started = True

@@ -16,11 +16,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from contract.bundle.bundle import find_bundle
 from contract.bundle.manifest import MANIFEST_FILE
 from contract.errors import SubmodelError
+from contract.files.file_names import is_file
 from contract.prompt import ContextSnippet
-from lsp_server.bundle_finder import BundleFinder, workspace_of
+from lsp_server.bundle_finder import BundleFinder, search_bundle, workspace_of
 from lsp_server.bundle_states import BundleState
 from lsp_server.decoding.providers import Provider
 from lsp_server.http import messages
@@ -70,7 +70,8 @@ class Endpoint:
             return str(refusal)
         self.service.load(bundle, self._threads())
         self._note_use()
-        if not (bundle / MANIFEST_FILE).is_file():  # it was named; a build may put it there
+        # It was named, and a build may put it there. If it can't be looked at, the log says so once it is loaded.
+        if not is_file(bundle / MANIFEST_FILE, if_silent=True):
             return f"{bundle} holds no bundle yet; name another folder with --bundle, or run `submodel build`."
         return None
 
@@ -212,7 +213,7 @@ class Endpoint:
         for why in self._finder.refused.values():
             raise Refusal(503, str(why))
         try:
-            return find_bundle(self._folder)
+            return search_bundle(self._folder)
         except SubmodelError as error:
             raise Refusal(503, str(error)) from error
 

@@ -37,21 +37,25 @@ def serve_http(
     folder = working_folder()
     try:
         addresses = find_addresses(host, port, is_any_allowed=is_any_allowed, option="--http")
-        token, file = (None, None) if is_open else read_token()
-        guard = Guard(token=token, host=host, port=port, is_any_address=is_any_allowed)
-        if file is None:
-            tell("Every program on this machine can ask, since --http-no-token was given.")
-        else:
-            tell(f"Clients must send `Authorization: Bearer TOKEN`; the token is in {file}.")
-        with suppress(KeyboardInterrupt):
-            asyncio.run(_serve(addresses, port, guard, Endpoint(options, folder)))
     except OSError as error:
-        raise ServeError(f"Can't listen on {host}:{port} ({error.strerror}); give another host or port.") from error
+        raise _cant_listen(host, port, error) from error
+    token, file = (None, None) if is_open else read_token()
+    guard = Guard(token=token, host=host, port=port, is_any_address=is_any_allowed)
+    if file is None:
+        tell("Every program on this machine can ask, since --http-no-token was given.")
+    else:
+        tell(f"Clients must send `Authorization: Bearer TOKEN`; the token is in {file}.")
+    with suppress(KeyboardInterrupt):
+        asyncio.run(_serve(addresses, port, guard, Endpoint(options, folder)))
 
 
 def tell(sentence: str) -> None:
     """Print a sentence for whoever started the server."""
     print(f"submodel: {plain(sentence)}", file=sys.stderr, flush=True)
+
+
+def _cant_listen(host: str, port: int, error: OSError) -> ServeError:
+    return ServeError(f"Can't listen on {host}:{port} ({error.strerror}); give another host or port.")
 
 
 async def _serve(addresses: Sequence[str], port: int, guard: Guard, endpoint: Endpoint) -> None:
@@ -70,7 +74,10 @@ async def _serve(addresses: Sequence[str], port: int, guard: Guard, endpoint: En
             connections.pop(connection, None)
 
     listener = Listener(lambda: asyncio.start_server(receive, addresses, port))
-    await listener.start()
+    try:
+        await listener.start()
+    except OSError as error:
+        raise _cant_listen(guard.host, port, error) from error
     problem = endpoint.start()
     if problem is not None:
         tell(problem)

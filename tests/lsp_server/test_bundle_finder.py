@@ -9,7 +9,9 @@ import pytest
 from contract.bundle.manifest import build_of
 from contract.bundle.previous import previous_bundles
 from contract.bundle.trusted_builds import trust_build
-from lsp_server.bundle_finder import CLIMB_S, RETRY_S, BundleFinder, manifest_or_empty, workspace_of
+from contract.errors import BundleError
+from lsp_server.bundle_finder import CLIMB_S, RETRY_S, BundleFinder, manifest_or_empty, search_bundle, workspace_of
+from tests.lsp_server.closed_folders import close
 
 
 @pytest.fixture(autouse=True)
@@ -32,6 +34,20 @@ def test_each_file_gets_the_nearest_bundle(tmp_path: Path) -> None:
     finder = BundleFinder()
     assert finder.for_file(tmp_path / "src" / "a.py", [tmp_path]) == outer
     assert finder.for_file(tmp_path / "vendored" / "lib" / "b" / "c.py", [tmp_path]) == inner
+
+
+def test_a_folder_that_can_t_be_looked_at_has_none_and_the_sentence_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = make_bundle(tmp_path)
+    close(bundle, monkeypatch)
+    assert BundleFinder().for_file(tmp_path / "a.py", [tmp_path]) is None
+    with pytest.raises(BundleError) as caught:
+        search_bundle(tmp_path)
+    told = f"No bundle can be looked for in {bundle} (Permission denied); check its permissions."
+    assert str(caught.value) == told
+    with pytest.raises(BundleError, match="null"):
+        search_bundle(Path("a\0b"))
 
 
 def test_documents_that_are_no_files_get_that_of_the_first_folder_that_has_one(tmp_path: Path) -> None:

@@ -25,6 +25,8 @@ from lsp_server.http.messages import Refusal
 from lsp_server.options import ServerOptions, TriggerOptions
 from lsp_server.power import READ_EVERY_S, Power, PowerMeter
 from lsp_server.request import CompletionRequest
+from lsp_server.serve_errors import ServeError
+from tests.lsp_server.closed_folders import close
 from tests.lsp_server.played_models import BUNDLE, SlowCompleter, use
 
 
@@ -350,6 +352,41 @@ def test_without_a_bundle_the_client_learns_what_to_do(tmp_path: Path) -> None:
         endpoint.close()
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize("is_named", [False, True])
+def test_a_bundle_that_can_t_be_looked_at_is_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_named: bool
+) -> None:
+    (bundle := tmp_path / ".submodel" / "bundle").mkdir(parents=True)
+    close(bundle, monkeypatch)
+
+    async def run() -> str | None:
+        endpoint = Endpoint(ServerOptions(bundle=bundle if is_named else None), tmp_path)
+        told = endpoint.start()
+        with pytest.raises(Refusal) as caught:
+            await endpoint.answer(request("a"))
+        assert caught.value.status == 503
+        endpoint.close()
+        return told
+
+    told = asyncio.run(run())
+    assert told is None if is_named else str(told).startswith(f"No bundle can be looked for in {bundle} (")
+
+
+def test_only_what_listening_raises_is_blamed_on_the_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fail(*given: Any) -> None:
+        raise PermissionError("of a folder")
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(ServeError, match="Can't listen on 127"):
+            http_transport.serve_http("127.0.0.1", port, ServerOptions(), is_open=True)
+    monkeypatch.setattr(http_transport, "_serve", fail)
+    with pytest.raises(PermissionError):
+        http_transport.serve_http("127.0.0.1", port, ServerOptions(), is_open=True)
 
 
 def test_another_build_is_loaded_once_nobody_types(monkeypatch: pytest.MonkeyPatch) -> None:

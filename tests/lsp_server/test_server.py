@@ -36,6 +36,7 @@ from lsp_server.trace import Trace
 from lsp_server.transports import create_server
 from testbed.fuzzing.protocol import ProtocolReader
 from testbed.fuzzing.readers import READERS
+from tests.lsp_server.closed_folders import close
 from tests.lsp_server.test_load import Client, edit, talk
 
 
@@ -544,6 +545,22 @@ def test_a_project_without_a_bundle_gets_no_window(tmp_path: Path, monkeypatch: 
     assert message.endswith(
         "run `submodel build` in the repository, or name the folder of one. Until then submodel completes nothing."
     )
+
+
+def test_a_bundle_that_can_t_be_looked_at_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one of another account, with mode 0700."""
+    (bundle := tmp_path / ".submodel" / "bundle").mkdir(parents=True)
+    close(bundle, monkeypatch)
+    server = create_server(ServerOptions(), "1")
+    noted: list[str] = []
+    monkeypatch.setattr(server.notices, "note_once", noted.append)
+    monkeypatch.setattr(server, "send_status", lambda: None)
+    monkeypatch.setattr(type(server), "folders", [tmp_path])
+    monkeypatch.setattr(type(server), "documents", [])
+    asyncio.run(server.load_bundles())
+    server.close()
+    assert [sentence.partition(" (")[0] for sentence in noted] == [f"No bundle can be looked for in {bundle}"]
+    assert server.is_started, "so the status is no longer `starting`"
 
 
 def test_the_bundle_of_an_opened_file_is_not_freed_as_another_folder_comes(
