@@ -43,6 +43,10 @@ class Request:
 Answer = Callable[[Request], Awaitable[Reply]]
 
 
+class _AnswerError(Exception):
+    """Answering raised an OSError, of a file say. One of the connection means that the client is gone."""
+
+
 class Connection:
     """A client's connection. `is_waiting`: no request of it is being answered."""
 
@@ -89,7 +93,7 @@ class Connection:
             await self._refuse(refusal_reply(error.error_status_hint, sentence))
             return False
         except Exception as error:  # a defect of ours: the others are served on
-            if isinstance(error, (OSError, h11.LocalProtocolError)):
+            if isinstance(error, (OSError, h11.LocalProtocolError)):  # of the connection
                 raise
             log.exception("A request was not answered")
             await self._refuse(refusal_reply(500, "The request could not be answered; the server's log says why."))
@@ -148,19 +152,23 @@ class Connection:
         return bytes(body)
 
     async def _answer_or_leave(self, request: Request) -> Reply | None:
-        """Return the answer; None if the client hangs up before that, which stops the model."""
+        """Return the answer; None if the client hangs up before that, which stops the model. Raises _AnswerError."""
         answering = asyncio.ensure_future(self._answer(request))
         watching = asyncio.ensure_future(self._reader.read(_CHUNK_BYTES))
         try:
             await asyncio.wait((answering, watching), return_when=asyncio.FIRST_COMPLETED)
             if watching.done():
-                data = watching.result()  # b"": it hung up; else the next request, sent ahead
+                try:
+                    data = watching.result()  # b"": it hung up; else the next request, sent ahead
+                except OSError:
+                    return None
                 self._http.receive_data(data)
                 if not data and not answering.done():
                     return None
-            return await answering
-        except ConnectionError:
-            return None
+            try:
+                return await answering
+            except OSError as error:
+                raise _AnswerError from error
         finally:
             answering.cancel()
             watching.cancel()

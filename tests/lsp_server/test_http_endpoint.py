@@ -242,6 +242,31 @@ def test_a_client_that_hangs_up_ends_its_request() -> None:
     asyncio.run(asyncio.wait_for(run(), 30))
 
 
+@pytest.mark.parametrize("error", [OSError("of a disk"), ConnectionResetError("of another connection"), KeyError("x")])
+def test_an_error_of_the_answering_is_answered_and_logged(error: Exception, caplog: pytest.LogCaptureFixture) -> None:
+    """An OSError of the connection is the client's leaving; one of a file or a state folder is not."""
+
+    async def fail(_: Request) -> Any:
+        await asyncio.sleep(0)
+        raise error
+
+    async def run() -> bytes:
+        guard = Guard(token=None, host="localhost", port=8012)
+        server = await asyncio.start_server(
+            lambda reader, writer: Connection(reader, writer, guard, fail).serve(), "127.0.0.1", 0
+        )
+        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        writer.write(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        answer = await reader.read()
+        writer.close()
+        server.close()
+        return answer
+
+    assert asyncio.run(asyncio.wait_for(run(), 30)).startswith(b"HTTP/1.1 500 ")
+    assert "A request was not answered" in caplog.text
+    assert str(error) in caplog.text
+
+
 def test_requests_of_one_connection_follow_each_other() -> None:
     """Also where the second is sent before the first is answered."""
 
