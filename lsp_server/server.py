@@ -169,7 +169,8 @@ class CompletionServer(LanguageServer):
         self._loop = asyncio.get_running_loop()
         self._used_s = time.monotonic()
         self._cursor = (uri, position)
-        self.service.free_when_idle(self.options.care.idle_unload_minutes)  # whoever reads code will write some
+        if self.session.may_ask():  # as in `ask`: whoever reads code will write some
+            self.service.free_when_idle(self.options.care.idle_unload_minutes)
         if self._rest is not None:
             self._rest.cancel()
         self._rest = self._loop.call_later(self.options.care.read_ahead_delay_ms / 1000, self._read_at_cursor)
@@ -233,7 +234,7 @@ class CompletionServer(LanguageServer):
         was_edited = request.client.uri in self._edited
         self._edited.clear()
         self._prepare(request)
-        is_on = self.session.may_ask(request)
+        is_on = self.session.may_ask(is_invoked=request.is_invoked)
         if is_on:  # else the model would never be freed while somebody types
             self.note_use()
         if self._read_conditions() != self._conditions:  # cheaper than the status, at each key

@@ -350,22 +350,22 @@ class Session:
             return False
         return True
 
-    def may_ask(self, request: CompletionRequest) -> bool:
+    def may_ask(self, *, is_invoked: bool = False) -> bool:
         """Return whether suggestions are on: not switched off, paused or snoozed, nor held back by a low battery."""
-        is_held = self.policy()[0] is Policy.OFF and not request.is_invoked
-        return not is_held and self._find_switch(request) is None
+        is_held = self.policy()[0] is Policy.OFF and not is_invoked
+        return not is_held and self._find_switch(is_invoked) is None
 
-    def _find_switch(self, request: CompletionRequest) -> Step | None:
+    def _find_switch(self, is_invoked: bool) -> Step | None:
         if not self.options.enabled:
             return refuse("disabled", "submodel is switched off (option enabled)")
         if self.is_paused:
             return refuse("paused", "submodel is paused")
-        if (end := self.snooze_end) is not None and not request.is_invoked:
+        if (end := self.snooze_end) is not None and not is_invoked:
             return refuse("snoozed", f"submodel is snoozed until {end:%H:%M}")
         return None
 
     def _find_refusal(self, request: CompletionRequest) -> Step | None:
-        switched_off = self._find_switch(request)
+        switched_off = self._find_switch(request.is_invoked)
         if switched_off is not None:
             return switched_off
         if request.refusal is not None:

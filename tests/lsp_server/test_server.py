@@ -452,6 +452,15 @@ def test_suggestions_that_are_off_keep_no_model_in_memory(monkeypatch: pytest.Mo
         client.server.session.is_paused = True
         await client.complete("file:///a.py", 0, 5, 3)
         assert used == []
+        monkeypatch.setattr(client.server.service, "free_when_idle", used.append)
+        client.send("submodel/cursor", cursor(0))
+        assert used == [], "whoever only reads would keep it for ever"
+        client.server.session.resume()
+        client.send("submodel/cursor", cursor(0))
+        assert used == [client.server.options.care.idle_unload_minutes]
+        client.server.session.meter = PowerMeter(lambda: 0.0, lambda: Power(on_battery=True, battery_percent=5))
+        client.send("submodel/cursor", cursor(0))
+        assert len(used) == 1
 
     talk(test)
 
