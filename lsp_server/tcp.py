@@ -14,8 +14,10 @@ import logging
 import os
 import re
 import secrets
+import socket
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from threading import Event
 from typing import Any
@@ -35,6 +37,8 @@ MIN_TOKEN_CHARS = 16
 MAX_WAITING = 128  # connections without a first message, then the oldest is ended; more than a backlog holds
 MAX_WAIT_S = 10.0  # for the whole first message
 MAX_FIRST_BYTES = 256 << 10  # editors send some 10 KB
+# A client that is silent for so many seconds is asked whether it is there: so often, until it counts as gone.
+KEEPALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPALIVE": 60, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 6}  # the second: macOS
 _BACKLOG = 100  # connections that asyncio accepts at once, before it reads from any
 _MAX_HEADERS = 8
 _HEADER = re.compile(rb"Content-(?:Length: (?P<size>\d{1,9})|Type: [^\r\n]*)\r\n")
@@ -78,6 +82,7 @@ async def serve_one_client(server: LanguageServer, addresses: Sequence[str], por
     first = asyncio.StreamReader()
     first.feed_data(client.initialize)
     first.feed_eof()
+    _keep_alive(client.writer)
     server.protocol.set_writer(client.writer)
     try:
         for reader in (first, client.reader):
@@ -90,6 +95,16 @@ async def serve_one_client(server: LanguageServer, addresses: Sequence[str], por
             )
     finally:
         client.writer.close()
+
+
+def _keep_alive(writer: asyncio.StreamWriter) -> None:
+    """End a connection whose other side is gone without a word, as a machine that was switched off."""
+    connection = writer.get_extra_info("socket")
+    with suppress(OSError):  # it has ended already
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for name, value in KEEPALIVE.items():
+            if hasattr(socket, name):
+                connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
 class Entrance:

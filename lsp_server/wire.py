@@ -209,7 +209,7 @@ class BoundedReader:
             return await self._reader.readline()
         except ValueError:  # longer than asyncio's own limit, which has dropped it
             return b"?\r\n"
-        except ConnectionError:
+        except OSError:  # a ConnectionError, or a TimeoutError of a client that no longer answers
             return b""
 
     async def readexactly(self, size: int) -> bytes:
@@ -224,7 +224,7 @@ class BoundedReader:
                 head = head or chunk
                 size -= len(chunk)
             return _instead_of(head, is_whole=False)
-        except (asyncio.IncompleteReadError, ConnectionError):
+        except (asyncio.IncompleteReadError, OSError):
             return b""
 
 

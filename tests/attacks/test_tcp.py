@@ -7,6 +7,7 @@ was that of the server.
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 import signal
@@ -25,6 +26,7 @@ from lsp_server.options import ServerOptions
 from lsp_server.serve_errors import ServeError
 from lsp_server.tcp import serve_one_client, take_token
 from lsp_server.transports import create_server
+from lsp_server.wire import BoundedReader
 from tests.attacks.lsp_process import (
     TOKEN,
     answer_to,
@@ -231,6 +233,50 @@ def test_a_client_that_resets_before_it_is_accepted_locks_nobody_out(monkeypatch
     monkeypatch.setattr(listener, "WATCH_S", 0.01)
     monkeypatch.setattr(asyncio, "start_server", start_and_note)
     assert asyncio.run(asyncio.wait_for(test(), IN_TIME_S)).startswith(b"Content-Length")
+
+
+def test_a_client_that_is_gone_without_a_word_does_not_hold_the_server() -> None:
+    """As one behind a network that is cut: without the system's own probes the server would wait for it for ever."""
+
+    async def test() -> None:
+        entered: asyncio.Queue[Any] = asyncio.Queue()
+        ports: asyncio.Queue[int] = asyncio.Queue()
+        start_server = asyncio.start_server
+
+        async def start_and_note(*arguments: Any, **options: Any) -> asyncio.Server:
+            listener = await start_server(*arguments, **options)
+            ports.put_nowait(listener.sockets[0].getsockname()[1])
+            return listener
+
+        server = create_server(ServerOptions(), "1")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(asyncio, "start_server", start_and_note)
+            patch.setattr(server.protocol, "set_writer", entered.put_nowait)
+            serving = asyncio.create_task(serve_one_client(server, [HOST], 0, TOKEN))
+            try:
+                _, writer = await asyncio.open_connection(HOST, await ports.get())
+                writer.write(initialize({"token": TOKEN}))
+                connection = (await entered.get()).get_extra_info("socket")
+                is_asked = connection.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+                known = {name: getattr(socket, name) for name in tcp.KEEPALIVE if hasattr(socket, name)}
+                times = {name: connection.getsockopt(socket.IPPROTO_TCP, number) for name, number in known.items()}
+                assert (bool(is_asked), times) == (True, {name: tcp.KEEPALIVE[name] for name in known})
+                writer.close()
+            finally:
+                serving.cancel()
+                server.close()
+
+    asyncio.run(asyncio.wait_for(test(), IN_TIME_S))
+
+
+@pytest.mark.parametrize("error", [TimeoutError(errno.ETIMEDOUT, ""), OSError(errno.EHOSTUNREACH, "")])
+def test_and_its_stream_then_ends(error: OSError) -> None:
+    async def test() -> list[bytes]:
+        reader = asyncio.StreamReader()
+        reader.set_exception(error)
+        return [await BoundedReader(reader).readline(), await BoundedReader(reader).readexactly(5)]
+
+    assert asyncio.run(test()) == [b"", b""]
 
 
 def test_the_second_client_is_refused_by_the_system() -> None:
