@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,8 @@ pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="these attacks are on Linux' sandbox"),
 ]
 
-UNSAFE = Limits(needs_namespaces=False)
+SAFE = Limits(wall_s=60)  # on a busy machine Python starts late
+UNSAFE = replace(SAFE, needs_namespaces=False)
 SUMS = "def add(first, second):\n    total = first\n    return total + second\n"
 
 # What the launcher would tell of a good program, into every descriptor of those who wait for the outcome.
@@ -64,7 +66,8 @@ def in_namespaces(grants_namespaces):
     """Run a Python text as in the safe mode; skips where the kernel grants no namespaces."""
     if not grants_namespaces:
         pytest.skip("this system grants no user namespaces, so that programs are refused")
-    return lambda text, **options: run_sandboxed([sys.executable, "program.py"], texts={"program.py": text}, **options)
+    command = [sys.executable, "program.py"]
+    return lambda text, **options: run_sandboxed(command, SAFE, texts={"program.py": text}, **options)
 
 
 @pytest.fixture

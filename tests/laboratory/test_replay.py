@@ -209,15 +209,17 @@ server.start_io()
 """
 
 
+@pytest.mark.slow
 def test_at_a_pace_what_comes_late_is_not_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server_session, "SERVE", (sys.executable, "-c", SLOW_SERVER))
     one = passage("abcdef", before="", after="")
     started = time.monotonic()
-    [replayed] = server_session.replay(tmp_path, tmp_path, [one], {}, pace_ms=1000)
+    # The first answer of a fresh process takes a while.
+    [replayed] = server_session.replay(tmp_path, tmp_path, [one], {}, pace_ms=5000)
     assert (replayed.keys_alone, replayed.keys, replayed.asked, replayed.late) == (6, 3, 3, 2)
     assert (replayed.shown, replayed.accepted, replayed.wrong) == (1, 1, 0)
     assert len(replayed.latencies_ms) == 1
-    assert time.monotonic() - started >= 3, "a keystroke takes its time, with an answer, too"
+    assert time.monotonic() - started >= 15, "a keystroke takes its time, with an answer, too"
 
 
 def test_an_error_of_the_caller_is_not_the_server_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
