@@ -14,6 +14,7 @@ from pygls.lsp.client import LanguageClient
 
 from contract.bundle.bundle import Bundle
 from lsp_server.completion import open_completer
+from lsp_server.options import UNHURRIED
 from lsp_server.positions import offset_at
 from lsp_server.request import CompletionRequest
 
@@ -168,5 +169,5 @@ def run(test: Callable[[], Awaitable[None]]) -> None:
 
 
 def expected(bundle: Bundle, text: str, line: int, character: int) -> list[str]:
-    request = CompletionRequest(text=text, offset=offset_at(text, line, character))
+    request = CompletionRequest(text=text, offset=offset_at(text, line, character), options=UNHURRIED)
     return [open_completer(bundle.folder, threads=1).complete(request).text]

@@ -20,6 +20,7 @@ from pytest_lsp import LanguageClient, client_capabilities
 
 from contract.bundle.bundle import Bundle
 from lsp_server.completion import open_completer
+from lsp_server.options import UNHURRIED
 from lsp_server.request import CompletionRequest
 from testbed.editors import PATIENT
 from tests.attacks.lsp_process import framed, read_message
@@ -117,7 +118,9 @@ def test_a_played_session_gets_the_completer_s_answer(name: str, tiny_bundle: Bu
             server.kill()
     [*_, asked] = [one for one in session["messages"] if one["method"].startswith("textDocument/") and "id" in one]
     [item] = answers[asked["id"]]["result"]["items"]
-    request = CompletionRequest(text=BEFORE + AFTER, offset=len(BEFORE), path="greet.py", language_id="python")
+    request = CompletionRequest(
+        text=BEFORE + AFTER, offset=len(BEFORE), path="greet.py", language_id="python", options=UNHURRIED
+    )
     expected = open_completer(tiny_bundle.folder, threads=1).complete(request).text
     assert expected
     edit = item if asked["method"] == "textDocument/inlineCompletion" else item["textEdit"]

@@ -9,6 +9,7 @@ import pytest
 
 from contract.bundle.bundle import Bundle
 from lsp_server.completion import open_completer
+from lsp_server.options import UNHURRIED
 from lsp_server.request import CompletionRequest
 from testbed.editors import EDITORS, EditorProgram, editing, environment_with_submodel
 from testbed.terminal import TMUX
@@ -27,7 +28,9 @@ def test_an_editor_shows_and_inserts_the_answer(editor: EditorProgram, tiny_bund
     shutil.copytree(tiny_bundle.folder, workspace / ".submodel" / "bundle")
     file = workspace / "greet.py"
     file.write_text("def greet(name):\n    \n")
-    request = CompletionRequest(text=BEFORE + AFTER, offset=len(BEFORE), path="greet.py", language_id="python")
+    request = CompletionRequest(
+        text=BEFORE + AFTER, offset=len(BEFORE), path="greet.py", language_id="python", options=UNHURRIED
+    )
     answer = open_completer(tiny_bundle.folder, threads=1).complete(request).text
     if editor.name == "vim-ale":  # as docs/editors.md says
         answer, bracket, _ = answer.partition("(")

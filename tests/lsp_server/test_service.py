@@ -23,6 +23,7 @@ from lsp_server.bundle_states import LOOK_S, RETRY_S, BundleState, BundleStates,
 from lsp_server.decoding import runtime
 from lsp_server.decoding.providers import Provider, choose_provider
 from lsp_server.loaded_bundles import MAX_LOADED, LoadedBundles
+from lsp_server.options import UNHURRIED
 from lsp_server.request import Completion, CompletionRequest
 from lsp_server.serve_errors import EngineCrash, ServeError
 from lsp_server.service import CompletionService, Reading
@@ -34,7 +35,8 @@ TEXT = "def f(self):\n    return "
 
 async def ask(service: CompletionService, text: str, bundle: Path = BUNDLE) -> str:
     try:
-        answer = await service.complete(CompletionRequest(text=text, offset=len(text), bundle=bundle))
+        request = CompletionRequest(text=text, offset=len(text), bundle=bundle, options=UNHURRIED)
+        answer = await service.complete(request)
     except SubmodelError:
         return ""
     return answer.text if answer else ""

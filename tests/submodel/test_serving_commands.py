@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from contract.bundle.bundle import Bundle
 from contract.errors import BundleError, SubmodelError
 from lsp_server.completion import open_completer
+from lsp_server.options import UNHURRIED
 from lsp_server.request import CompletionRequest
 from lsp_server.serve_errors import ServeError
 from submodel import app
@@ -43,7 +44,7 @@ def workspace(tiny_bundle: Bundle, tmp_path: Path) -> Path:
 def test_prints_the_completion(workspace: Path, tiny_bundle: Bundle) -> None:
     file = workspace / "src" / "area.txt"
     file.write_text(TEXT, encoding="utf-8")
-    request = CompletionRequest(text=TEXT, offset=TEXT.index("return ") + 7, path="area.txt")
+    request = CompletionRequest(text=TEXT, offset=TEXT.index("return ") + 7, path="area.txt", options=UNHURRIED)
     expected = open_completer(tiny_bundle.folder).complete(request).text
     assert run_complete(file, "--line", 1, "--character", ENDING) == expected + "\n"
     document = json.loads(run_complete(file, "--line", 1, "--character", ENDING, "--json"))
@@ -68,7 +69,7 @@ def test_a_repository_in_a_folder_that_was_built_is_served_as_in_an_editor(
 def test_line_ends_and_byte_order_mark_count_as_in_editors(workspace: Path, tiny_bundle: Bundle) -> None:
     file = workspace / "area.txt"
     file.write_bytes(b"\xef\xbb\xbf" + TEXT.replace("\n", "\r\n").encode())
-    request = CompletionRequest(text=TEXT, offset=TEXT.index("return ") + 7, path="area.txt")
+    request = CompletionRequest(text=TEXT, offset=TEXT.index("return ") + 7, path="area.txt", options=UNHURRIED)
     expected = open_completer(tiny_bundle.folder).complete(request).text
     assert run_complete(file, "--line", 1, "--character", ENDING, "--bundle", tiny_bundle.folder) == expected + "\n"
 
