@@ -297,6 +297,7 @@ class Hub(http.server.BaseHTTPRequestHandler):
 def test_a_hub_that_answers_refuses_or_keeps_silent(monkeypatch):
     for variable in ("HF_HUB_OFFLINE", "http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setattr(doctor, "PATIENCE_S", 60.0)
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hub)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.server_port}/")
