@@ -11,6 +11,7 @@ from typing import Any
 from contract.bundle.bundle import WORKSPACE_BUNDLE, is_bundle_of
 from contract.children import shell_line
 from contract.documents import DriftFacts
+from contract.errors import CorpusError
 from contract.files.untrusted_json import read_json
 from contract.versions import PROGRAM
 
@@ -100,15 +101,32 @@ def measure_drift(texts: Iterable[str], manifest: Mapping[str, Any]) -> Drift | 
     return Drift(files=len(now), changed=changed, added=fresh - changed, removed=gone - changed)
 
 
+def check_whole(root: Path, skipped: object) -> None:
+    """Raise CorpusError if files were left out over a limit; `skipped` has the files that were, by reason.
+
+    Such a limit cuts at another place once a folder is gone or a sparse checkout changes. Files that nobody has touched
+    then come or go, so texts do not tell how far the repository has changed.
+    """
+    from contract.repository.texts import CUT_REASONS  # here as below
+
+    if isinstance(skipped, dict) and any(skipped.get(reason) for reason in CUT_REASONS):
+        raise CorpusError(
+            f"{root} has more files than a build reads, and which ones it reads depends on all of them; build a folder "
+            "of it to be told of changes."
+        )
+
+
 def read_current_texts(root: Path, rest: Callable[[], None] = lambda: None) -> list[str]:
     """Return the texts that a build of the repository would read. rest: called after some files each.
 
-    Raises CorpusError if it can't be read, holds the home folder and is no repository of git, has too many files or
-    takes too long.
+    Raises CorpusError if it can't be read, holds the home folder and is no repository of git, has too many files, takes
+    too long, or has more than a build reads (`check_whole`).
     """
     # Imported here: it loads numpy, and the answer to `initialize` need not wait for that.
-    from contract.repository.texts import ReadingSettings, check_no_home, read_texts
+    from contract.repository.texts import ReadingSettings, check_no_home, read_repository
 
     check_no_home(root)
     settings = ReadingSettings(max_entries=MAX_ENTRIES, max_seconds=MAX_SECONDS + MAX_REST_S)
-    return [text for _, text in read_texts(root, settings, on_progress=lambda done, total: rest()).values()]
+    reading = read_repository(root, settings, on_progress=lambda done, total: rest())
+    check_whole(root, reading.skipped)
+    return [text for _, text in reading.texts.values()]

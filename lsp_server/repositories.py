@@ -19,7 +19,7 @@ from contract.documents import DriftFacts
 from contract.errors import SubmodelError
 from contract.files.file_names import path_below
 from lsp_server.bundle_finder import manifest_or_empty, workspace_of
-from lsp_server.drift import MAX_REST_S, Drift, can_update, measure_drift, read_current_texts
+from lsp_server.drift import MAX_REST_S, Drift, can_update, check_whole, measure_drift, read_current_texts
 
 log = logging.getLogger(__name__)
 
@@ -97,11 +97,13 @@ class Repositories:
             drift: Drift | None = None
             try:
                 manifest = manifest_or_empty(bundle)
+                corpus = manifest.get("corpus")
+                check_whole(root, corpus.get("skipped") if isinstance(corpus, dict) else None)
                 drift = measure_drift(read_current_texts(root, rest), manifest)
                 if drift is not None:
                     drift = replace(drift, can_update=can_update(root, manifest))
             except SubmodelError as error:
-                log.warning("The repository can't be read: %s", error)
+                log.warning("How far a repository has changed is not known: %s", error)
             except Exception:  # the thread would print it beside the log
                 log.exception("The repository %s can't be read", root)
             finally:

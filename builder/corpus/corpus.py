@@ -19,7 +19,7 @@ from contract.documents import CorpusFacts, LanguageFacts, SplitFacts
 from contract.errors import CorpusError
 from contract.progress import Progress
 from contract.repository.languages import Kind, get_language
-from contract.repository.texts import ReadingSettings, check_no_home, read_repository
+from contract.repository.texts import CUT_REASONS, ReadingSettings, check_no_home, read_repository
 
 MIN_HELD_OUT_BYTES: Final = 2_000  # of code: some 60 lines, or the score is noise
 
@@ -58,7 +58,7 @@ class SourceFile:
 
 
 # Text files of which a build sees nothing, however many there are.
-_UNREAD: Final = ("unknown type", "not UTF-8", "too large", "over the total limit", "over the limit of files")
+_UNREAD: Final = ("unknown type", "not UTF-8", "too large", *CUT_REASONS)
 _MOST_ENDINGS: Final = 3
 
 

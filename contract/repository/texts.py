@@ -28,6 +28,10 @@ from contract.repository.reading import SourceReader, Unreadable
 from contract.repository.secrets import remove_secrets
 
 REPORT_EVERY: Final = 64  # files between two reports of progress
+# Why the files behind a limit are left out. Which ones these are depends on how much else there is.
+OVER_TOTAL: Final = "over the total limit"
+OVER_FILES: Final = "over the limit of files"
+CUT_REASONS: Final = (OVER_TOTAL, OVER_FILES)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,9 +150,9 @@ def _read_texts(listing: _RootListing, settings: ReadingSettings, on_progress: P
         if reason == "unknown type" and reader.is_folder(path):
             reason = "nested repository"
         if reason is None and total > settings.max_total_bytes:
-            reason = "over the total limit"
+            reason = OVER_TOTAL
         if reason is None and opened >= settings.max_files:
-            reason = "over the limit of files"
+            reason = OVER_FILES
         if reason is not None:
             skipped[reason] += 1
             if reason == "unknown type":

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from contract.errors import CorpusError
+from contract.repository.texts import CUT_REASONS, ReadingSettings
 from contract.versions import PROGRAM
-from lsp_server.drift import STALE_FILES, Drift, can_update, measure_drift, read_current_texts
+from lsp_server.drift import STALE_FILES, Drift, can_update, check_whole, measure_drift, read_current_texts
 
 
 def sha(text: str) -> str:
@@ -94,3 +95,24 @@ def test_an_update_can_go_on_from_the_model_of_the_bundle(
 
 def test_bundle_that_kept_no_hashes() -> None:
     assert measure_drift("abc", {}) is None
+
+
+def test_where_a_limit_cuts_a_repository_off_no_file_counts_as_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a folder of it the limit lets in other files, which nobody has touched."""
+    for name in "abc":
+        (tmp_path / f"{name}.py").write_text(f"{name} = 1\n")
+    assert len(read_current_texts(tmp_path)) == 3
+    for smaller in (replace(ReadingSettings(), max_files=2), replace(ReadingSettings(), max_total_bytes=6)):
+        monkeypatch.setattr("contract.repository.texts.ReadingSettings", lambda smaller=smaller, **_: smaller)
+        with pytest.raises(CorpusError, match="has more files than a build reads"):
+            read_current_texts(tmp_path)
+
+
+def test_a_build_that_a_limit_cut_off_says_so(tmp_path: Path) -> None:
+    for reason in CUT_REASONS:
+        with pytest.raises(CorpusError, match="has more files than a build reads"):
+            check_whole(tmp_path, {reason: 1})
+    for skipped in (None, {}, {"vendored": 3}, {CUT_REASONS[0]: 0}, ["odd"]):
+        check_whole(tmp_path, skipped)

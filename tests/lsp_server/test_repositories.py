@@ -154,6 +154,23 @@ def test_a_user_who_went_back_to_an_earlier_bundle_is_not_sent_forward(root: Pat
     asyncio.run(test())
 
 
+def test_of_a_build_that_a_limit_cut_off_no_drift_is_told(
+    root: Path, bundle: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_manifest(bundle, {**read_manifest(bundle), "corpus": {"skipped": {"over the total limit": 1}}})
+
+    async def test() -> None:
+        repositories = Repositories()
+        repositories.read(root, bundle)
+        while repositories._is_reading:
+            await asyncio.sleep(0.01)
+        assert repositories.drift_of(bundle) is None
+        repositories.close()
+
+    asyncio.run(test())
+    assert "How far a repository has changed is not known" in caplog.text
+
+
 def command_of(root: Path, bundle: Path) -> str:
     async def test() -> str:
         repositories = Repositories()
