@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from contract.bundle.bundle import WORKSPACE_BUNDLE, is_bundle_of
+from contract.bundle.pulled_builds import PulledFrom
 from contract.children import shell_line
 from contract.documents import DriftFacts
 from contract.errors import CorpusError
@@ -20,6 +21,7 @@ MAX_ENTRIES, MAX_SECONDS = 200_000, 120.0
 MAX_REST_S = MAX_SECONDS / 2  # that a reading stands still while somebody types
 # Of the files, or as many files: what a user then writes often touches code that the model has not seen.
 STALE_SHARE, STALE_FILES = 0.2, 50
+STALE_SHARE_OF_MANY = 0.05  # of the files of a repository with more than 1,000: fifty are a day's work there
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +33,7 @@ class Drift:
     added: int
     removed: int
     can_update: bool = False  # as the function of that name says
+    pulled: PulledFrom | None = None  # where the bundle came from if it was pulled
 
     @property
     def share(self) -> float:
@@ -40,10 +43,13 @@ class Drift:
     @property
     def is_stale(self) -> bool:
         """Whether an update or a new build is worth its time."""
-        return self.share >= STALE_SHARE or self.changed + self.added >= STALE_FILES
+        enough = max(STALE_FILES, STALE_SHARE_OF_MANY * self.files)
+        return self.share >= STALE_SHARE or self.changed + self.added >= enough
 
     def command(self, repository: Path | None) -> str:
-        """What to run against it: an update, or else a build. None is the folder that it is run in."""
+        """What to run against it: an update, a pull, or else a build. None is the folder that it is run in."""
+        if not self.can_update and self.pulled is not None:
+            return shell_line(self.pulled.command(repository))
         where = () if repository is None else (str(repository),)
         return shell_line(("submodel", "update" if self.can_update else "build", *where))
 

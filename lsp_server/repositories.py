@@ -14,7 +14,9 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+from contract.bundle.manifest import build_of
 from contract.bundle.previous import PREVIOUS
+from contract.bundle.pulled_builds import pulled_from
 from contract.documents import DriftFacts
 from contract.errors import SubmodelError
 from contract.files.file_names import path_below
@@ -101,7 +103,8 @@ class Repositories:
                 check_whole(root, corpus.get("skipped") if isinstance(corpus, dict) else None)
                 drift = measure_drift(read_current_texts(root, rest), manifest)
                 if drift is not None:
-                    drift = replace(drift, can_update=can_update(root, manifest))
+                    pulled = pulled_from(build_of(bundle))
+                    drift = replace(drift, can_update=can_update(root, manifest), pulled=pulled)
             except SubmodelError as error:
                 log.warning("How far a repository has changed is not known: %s", error)
             except Exception:  # the thread would print it beside the log

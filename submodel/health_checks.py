@@ -21,8 +21,9 @@ from typing import Any, Final
 
 from builder.bases.catalogue import CATALOGUE
 from contract.bundle.bundle import find_bundle, read_bundle, verify_bundle
+from contract.bundle.pulled_builds import pulled_from
 from contract.bundle.trusted_builds import UntrustedError, check_trusted, trusted_folder
-from contract.children import child_environment, find_program, python_module
+from contract.children import child_environment, find_program, python_module, shell_line
 from contract.errors import BundleError
 from contract.files.home import expand_home
 from contract.files.state_folder import StateFolderError
@@ -233,7 +234,11 @@ def check_bundle(folder: Path) -> CheckResult:
     except BundleError as error:
         return CheckResult(name="bundle", status="fail", found=f"{found} can't be used", advice=str(error))
     reported += ", all files checked"
-    if not missing_modules() and not can_update(found.parents[1], bundle.manifest):
+    if can_update(found.parents[1], bundle.manifest):
+        return CheckResult(name="bundle", status="ok", found=reported)
+    if (pulled := pulled_from(bundle.build)) is not None:
+        reported += f"; it was pulled, and `{shell_line(pulled.command(found.parents[1]))}` fetches the newest one"
+    elif not missing_modules():
         reported += "; `submodel update` can't go on from it, `submodel build` makes a new one"
     return CheckResult(name="bundle", status="ok", found=reported)
 

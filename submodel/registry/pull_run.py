@@ -22,6 +22,7 @@ from tuf.api.exceptions import DownloadError
 from builder.bases.catalogue import CACHE_VARIABLE, cache_folder
 from contract.bundle.bundle import WORKSPACE_BUNDLE, graph_of, read_bundle, replace_bundle
 from contract.bundle.manifest import AGAIN, MANIFEST_FILE, MAX_MANIFEST_BYTES, MODEL_FILE, build_of, check_manifest
+from contract.bundle.pulled_builds import PulledFrom, note_pulled
 from contract.bundle.trusted_builds import trust_build
 from contract.documents import FileFacts
 from contract.errors import BundleError, NewerBundleError, RegistryError, first_line
@@ -111,6 +112,7 @@ def run_pull(
                 read_bundle(fresh)
         else:
             trust_build(facts["sha256"])
+        note_pulled(facts["sha256"], PulledFrom(address=address, name=None if settings.name is None else names[0]))
         store.forget_unused()
         if settings.key is not None:
             write_json(state_folder() / SETTINGS_FILE, {"address": address, "key": key}, mode=PRIVATE)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from contract.bundle.pulled_builds import PulledFrom
 from contract.errors import CorpusError
 from contract.repository.texts import CUT_REASONS, ReadingSettings
 from contract.versions import PROGRAM
@@ -45,8 +46,10 @@ def test_what_is_stale_and_what_to_do() -> None:
     assert drift.to_json(Path("/repo"))["command"] == "submodel build /repo"
     assert replace(drift, can_update=True).to_json(Path("/repo"))["command"] == "submodel update /repo"
     assert not Drift(files=0, changed=0, added=0, removed=0).is_stale
-    assert not Drift(files=5_000, changed=STALE_FILES - 10, added=9, removed=0).is_stale
-    assert Drift(files=5_000, changed=STALE_FILES - 10, added=10, removed=0).is_stale
+    assert not Drift(files=1_000, changed=STALE_FILES - 10, added=9, removed=0).is_stale
+    assert Drift(files=1_000, changed=STALE_FILES - 10, added=10, removed=0).is_stale
+    assert not Drift(files=40_000, changed=1_999, added=0, removed=0).is_stale
+    assert Drift(files=40_000, changed=2_000, added=0, removed=0).is_stale
 
 
 @pytest.mark.parametrize("is_git_s", [False, True])
@@ -69,6 +72,15 @@ def test_a_repository_that_holds_the_home_folder_is_read_as_a_build_reads_it(
 def test_the_command_can_be_pasted() -> None:
     drift = Drift(files=10, changed=9, added=0, removed=0, can_update=True)
     assert drift.command(Path("/my project")) == "submodel update '/my project'"
+
+
+def test_a_pulled_bundle_is_pulled_again() -> None:
+    drift = Drift(files=10, changed=9, added=0, removed=0, pulled=PulledFrom(address="https://m/", name=None))
+    assert drift.command(Path("/repo")) == f"submodel pull https://m/ {Path('/repo')}"
+    assert drift.command(None) == "submodel pull https://m/"
+    part = replace(drift, pulled=PulledFrom(address="https://m/", name="acme.com/app/billing"))
+    assert part.command(None) == "submodel pull https://m/ . --repository acme.com/app/billing"
+    assert replace(drift, can_update=True).command(None) == "submodel update", "what was built here since"
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from contract.bundle.bundle import CHECKPOINT_MANIFEST, Bundle
-from contract.bundle.manifest import read_manifest, write_manifest
+from contract.bundle.manifest import build_of, read_manifest, write_manifest
+from contract.bundle.pulled_builds import PulledFrom, note_pulled
 from contract.files.whole_files import write_text
 from contract.versions import PROGRAM
 from lsp_server.drift import Drift
@@ -186,6 +187,12 @@ def command_of(root: Path, bundle: Path) -> str:
 
 def test_what_a_build_of_this_version_left_can_be_updated(root: Path, bundle: Path, build: BuildPaths) -> None:
     assert command_of(root, bundle) == f"submodel update {root}"
+
+
+def test_what_was_pulled_is_pulled_again(root: Path, bundle: Path) -> None:
+    write_manifest(bundle, {**read_manifest(bundle), "pulled": True})  # a build of its own
+    note_pulled(build_of(bundle), PulledFrom(address="https://models/", name=None))
+    assert command_of(root, bundle) == f"submodel pull https://models/ {root}"
 
 
 CANT_UPDATE: dict[str, Callable[[BuildPaths], None]] = {

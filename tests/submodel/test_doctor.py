@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 from contract import processor
 from contract.bundle import trusted_builds as trust
 from contract.bundle.manifest import read_manifest, write_manifest
+from contract.bundle.pulled_builds import PulledFrom
 from contract.children import python_module
 from contract.versions import PROGRAM
 from submodel import __version__
@@ -101,8 +102,9 @@ def test_a_bundle_that_a_server_would_load(workspace):
 
 
 @pytest.mark.parametrize(("program", "is_said"), [(PROGRAM, False), ("1.1", True)])
-def test_a_bundle_that_no_update_can_start_from(workspace, program, is_said):
+def test_a_bundle_that_no_update_can_start_from(workspace, program, is_said, monkeypatch):
     """It was built by another version, or was unpacked."""
+    monkeypatch.setattr(doctor, "pulled_from", lambda build: None)
     made = read_manifest(workspace / ".submodel" / "bundle")
     for file, document in (("stages/history.json", {"program": program}), ("model/manifest.json", made)):
         path = workspace / ".submodel" / file
@@ -111,6 +113,15 @@ def test_a_bundle_that_no_update_can_start_from(workspace, program, is_said):
     check = doctor.check_bundle(workspace)
     assert looked(check) == "ok"
     assert ("`submodel build` makes a new one" in check.found) is is_said
+
+
+def test_a_pulled_bundle_is_pulled_again(workspace, monkeypatch):
+    pulled = PulledFrom(address="https://models/", name=None)
+    monkeypatch.setattr(doctor, "pulled_from", lambda build: pulled)
+    check = doctor.check_bundle(workspace)
+    assert looked(check) == "ok"
+    assert "submodel pull https://models/" in check.found
+    assert "submodel build" not in check.found
 
 
 def test_no_bundle_is_no_failure(tmp_path):

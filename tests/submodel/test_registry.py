@@ -38,6 +38,7 @@ from contract.bundle.bundle import WORKSPACE_BUNDLE, Bundle, find_trusted_bundle
 from contract.bundle.drafts import FOLDER as DRAFTS
 from contract.bundle.manifest import MANIFEST_FILE, MODEL_FILE, build_of, write_manifest, write_manifest_of
 from contract.bundle.previous import previous_bundles
+from contract.bundle.pulled_builds import PulledFrom, pulled_from
 from contract.bundle.trusted_builds import forget_build, trust_build
 from contract.errors import CorpusError, RegistryError
 from contract.files.state_folder import VARIABLE, state_folder
@@ -125,6 +126,7 @@ def test_a_pulled_bundle_is_whole_and_trusted(
     assert (pulled.state, pulled.repository, pulled.build) == ("pulled", NAME, tiny_bundle.build)
     assert find_trusted_bundle(repository) == pulled.bundle == repository / WORKSPACE_BUNDLE
     assert read_bundle(pulled.bundle).build == tiny_bundle.build
+    assert pulled_from(pulled.build) == PulledFrom(address=pulled.address, name=None)
     assert (repository / ".submodel" / ".gitignore").read_text() == "*\n"
     size = sum(path.stat().st_size for path in tiny_bundle.folder.rglob("*") if path.is_file())
     assert pulled.bundle_bytes == size < pulled.fetched_bytes < size + 100_000
@@ -577,6 +579,17 @@ def test_a_part_of_a_repository_is_not_published_under_the_name_of_the_whole(new
     assert row.error is not None and row.error.endswith(
         f"is a part of a git repository; publish {row.bundle} alone, with its name in the registry as --repository."
     )
+
+
+def test_a_package_that_was_pulled_by_name_is_pulled_again_by_it(
+    registry: Path, published: tuple[Path, str], repository: Path
+) -> None:
+    part = repository / "part"
+    part.mkdir()
+    pulled = run_pull(PullSettings(folder=part, address=str(registry), key=published[1], name=NAME))
+    source = pulled_from(pulled.build)
+    assert source is not None
+    assert source.command(part) == ("submodel", "pull", pulled.address, str(part), "--repository", NAME)
 
 
 def test_a_package_of_a_larger_repository_has_its_own_bundle(

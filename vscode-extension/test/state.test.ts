@@ -110,6 +110,8 @@ test('a message about drift is told by the command that it suggests', () => {
   expect(driftedIn(message('submodel build /a'), bundles)).toEqual({ repository: '/a', task: 'build' });
   expect(driftedIn(message('submodel update /a/b'), bundles)).toEqual({ repository: '/a/b', task: 'update' });
   expect(driftedIn(message('submodel update /a'), bundles)).toBeUndefined();
+  const pulled = [drifted('https://models/ /p', 'pull')];
+  expect(driftedIn(message('submodel pull https://models/ /p'), pulled)).toHaveProperty('task', undefined);
   expect(driftedIn('No bundle; run `submodel build` in the repository.', bundles)).toBeUndefined();
 });
 

@@ -11,6 +11,7 @@ import type { StatusModel } from '../status/model';
 import type { ServerController } from './controller';
 import { type Drifted, driftedIn, toPaletteWords } from './serverStatus';
 
+const BUTTONS = { build: 'Build', update: 'Update' } as const; // by task
 const SHOWN_DRIFTS = 'shownDrifts'; // the builds whose drift was shown, by repository
 
 export class ServerMessages {
@@ -49,15 +50,15 @@ export class ServerMessages {
     if (drifted && !(await this.isNews(drifted, text))) {
       return;
     }
-    const button = bundle ? 'Trust This Bundle' : drifted && (drifted.task === 'update' ? 'Update' : 'Build');
+    const button = bundle ? 'Trust This Bundle' : drifted?.task && BUTTONS[drifted.task];
     const answer = await vscode.window.showWarningMessage(plain(text), ...(button ? [button] : []));
     if (answer === undefined) {
       return;
     }
     if (bundle) {
       await this.trust(bundle);
-    } else {
-      await vscode.commands.executeCommand(`submodel.${drifted?.task ?? 'build'}`, drifted?.repository);
+    } else if (drifted?.task) {
+      await vscode.commands.executeCommand(`submodel.${drifted.task}`, drifted.repository);
     }
   }
 

@@ -120,7 +120,7 @@ export interface Built {
 }
 
 export interface Drifted extends Built {
-  readonly task: TaskName; // what the server suggests against the drift
+  readonly task: TaskName | undefined; // what the server suggests against the drift; undefined: no task does it
 }
 
 /** Whether the server knows that the machine runs on its battery; a desktop has none to tell of. */
@@ -147,6 +147,7 @@ export function driftedIn(message: string, bundles: readonly ServedBundle[]): Dr
   return undefined;
 }
 
-function taskAgainst({ command }: DriftFacts): TaskName {
-  return command.startsWith('submodel update') ? 'update' : 'build';
+/** A bundle that was pulled has no history: its message names `submodel pull`, which is no task. */
+function taskAgainst({ command }: DriftFacts): TaskName | undefined {
+  return (['update', 'build'] as const).find((task) => command.startsWith(`submodel ${task}`));
 }
