@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,8 +88,8 @@ def _is_of_this_program(path: Path) -> bool:
     return isinstance(history, dict) and history.get("program") == PROGRAM
 
 
-def measure_drift(texts: Iterable[str], manifest: Mapping[str, Any]) -> Drift | None:
-    """Compare the repository's texts with the hashes in a bundle's manifest; return None if it has no hashes.
+def measure_drift(hashes: Iterable[str], manifest: Mapping[str, Any]) -> Drift | None:
+    """Compare the SHA-256 of the repository's texts with those in a bundle's manifest; return None if it has none.
 
     The manifest has no paths: a new file and a missing one together count as one changed file. Texts that an update has
     seen without getting better are known too: another update would do no more.
@@ -98,7 +97,7 @@ def measure_drift(texts: Iterable[str], manifest: Mapping[str, Any]) -> Drift | 
     known = {*manifest.get("held_out_sha256", ()), *manifest.get("learned_sha256", ())}
     if not known:
         return None
-    now = [hashlib.sha256(text.encode()).hexdigest() for text in texts]
+    now = list(hashes)
     since = [one for one in now if one not in known]
     seen = set(manifest.get("seen_sha256", ()))
     fresh = sum(one not in seen for one in since)
@@ -118,21 +117,21 @@ def check_whole(root: Path, skipped: object) -> None:
     if isinstance(skipped, dict) and any(skipped.get(reason) for reason in CUT_REASONS):
         raise CorpusError(
             f"{root} has more files than a build reads, and which ones it reads depends on all of them; build a folder "
-            "of it to be told of changes."
+            "of it to see how far that has changed."
         )
 
 
-def read_current_texts(root: Path, rest: Callable[[], None] = lambda: None) -> list[str]:
-    """Return the texts that a build of the repository would read. rest: called after some files each.
+def read_current_hashes(root: Path, rest: Callable[[], None] = lambda: None) -> list[str]:
+    """Return the SHA-256 of the texts that a build of the repository would read. rest: called after some files each.
 
     Raises CorpusError if it can't be read, holds the home folder and is no repository of git, has too many files, takes
     too long, or has more than a build reads (`check_whole`).
     """
     # Imported here: it loads numpy, and the answer to `initialize` need not wait for that.
-    from contract.repository.texts import ReadingSettings, check_no_home, read_repository
+    from contract.repository.texts import ReadingSettings, check_no_home, read_hashes
 
     check_no_home(root)
     settings = ReadingSettings(max_entries=MAX_ENTRIES, max_seconds=MAX_SECONDS + MAX_REST_S)
-    reading = read_repository(root, settings, on_progress=lambda done, total: rest())
+    reading = read_hashes(root, settings, on_progress=lambda done, total: rest())
     check_whole(root, reading.skipped)
-    return [text for _, text in reading.texts.values()]
+    return [sha256 for _, sha256 in reading.texts.values()]

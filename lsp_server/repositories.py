@@ -21,7 +21,7 @@ from contract.documents import DriftFacts
 from contract.errors import SubmodelError
 from contract.files.file_names import path_below
 from lsp_server.bundle_finder import manifest_or_empty, workspace_of
-from lsp_server.drift import MAX_REST_S, Drift, can_update, check_whole, measure_drift, read_current_texts
+from lsp_server.drift import MAX_REST_S, Drift, can_update, check_whole, measure_drift, read_current_hashes
 
 log = logging.getLogger(__name__)
 
@@ -101,7 +101,7 @@ class Repositories:
                 manifest = manifest_or_empty(bundle)
                 corpus = manifest.get("corpus")
                 check_whole(root, corpus.get("skipped") if isinstance(corpus, dict) else None)
-                drift = measure_drift(read_current_texts(root, rest), manifest)
+                drift = measure_drift(read_current_hashes(root, rest), manifest)
                 if drift is not None:
                     pulled = pulled_from(build_of(bundle))
                     drift = replace(drift, can_update=can_update(root, manifest), pulled=pulled)

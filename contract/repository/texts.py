@@ -27,7 +27,8 @@ from contract.repository.listing import MAX_ENTRIES, Listing, ListingLimits, lis
 from contract.repository.reading import SourceReader, Unreadable
 from contract.repository.secrets import remove_secrets
 
-REPORT_EVERY: Final = 64  # files between two reports of progress
+REPORT_EVERY: Final = 64  # files between two reports of progress, at most
+REPORT_EVERY_S: Final = 0.02  # between two reports: the server rests there while somebody types
 # Why the files behind a limit are left out. Which ones these are depends on how much else there is.
 OVER_TOTAL: Final = "over the total limit"
 OVER_FILES: Final = "over the limit of files"
@@ -73,10 +74,23 @@ def read_texts(
 ) -> Mapping[str, tuple[str, str]]:
     """Path → (language, text) of what a build would read, neither split nor too small for it.
 
-    The server compares these texts with its bundle's, to measure drift. Raises CorpusError if the folder
-    is missing, can't be read or goes beyond the settings' `max_entries` or `max_seconds`.
+    Raises CorpusError if the folder is missing, can't be read or goes beyond the settings' `max_entries` or
+    `max_seconds`.
     """
     return read_repository(root, settings, on_progress=on_progress).texts
+
+
+def read_hashes(
+    root: Path,
+    settings: ReadingSettings = _DEFAULT_SETTINGS,
+    *,
+    on_progress: Progress = lambda done, total: None,
+) -> RepositoryTexts:
+    """As `read_repository`, with the SHA-256 of each text in its place, so that no text is held.
+
+    The server compares them with its bundle's, to measure drift. Raises CorpusError as `read_texts` does.
+    """
+    return _read_texts(_list(root, settings), settings, on_progress, is_hashed=True)
 
 
 def read_repository(
@@ -133,19 +147,24 @@ def _readable(root: Path) -> Iterator[None]:
         raise CorpusError(f"The folder {root} can't be read ({error.strerror}); check its permissions.") from error
 
 
-def _read_texts(listing: _RootListing, settings: ReadingSettings, on_progress: Progress) -> RepositoryTexts:
+def _read_texts(
+    listing: _RootListing, settings: ReadingSettings, on_progress: Progress, *, is_hashed: bool = False
+) -> RepositoryTexts:
+    """is_hashed: SHA-256 stands in the place of each text."""
     reader = SourceReader(listing.root, max_bytes=settings.max_file_bytes)
     skipped: Counter[str] = Counter()
     unknown_endings: Counter[str] = Counter()
     secret_lines: Counter[str] = Counter()
     texts: dict[str, tuple[str, str]] = {}
-    seen: set[str] = set()
+    seen: set[str] = set()  # SHA-256 of each text
     total = opened = 0
+    report_at_s = 0.0
     if listing.files.unreadable_folders:
         skipped["unreadable"] += listing.files.unreadable_folders
     for number, path in enumerate(sorted(listing.files.paths, key=_turn)):
-        if number % REPORT_EVERY == 0:
+        if number % REPORT_EVERY == 0 or time.monotonic() >= report_at_s:
             on_progress(number, len(listing.files.paths))
+            report_at_s = time.monotonic() + REPORT_EVERY_S
         reason = _reason_by_name(path, is_tracked=path in listing.files.tracked)
         if reason == "unknown type" and reader.is_folder(path):
             reason = "nested repository"
@@ -173,13 +192,14 @@ def _read_texts(listing: _RootListing, settings: ReadingSettings, on_progress: P
             skipped["binary" if b"\0" in content and not is_utf16 else "not UTF-8"] += 1
             continue
         clean = remove_secrets(text)
-        reason = reason_by_text(clean.text, language) or ("duplicate" if clean.text in seen else None)
+        sha256 = hashlib.sha256(clean.text.encode()).hexdigest()
+        reason = reason_by_text(clean.text, language) or ("duplicate" if sha256 in seen else None)
         if reason is not None:
             skipped[reason] += 1
             continue
-        seen.add(clean.text)
+        seen.add(sha256)
         secret_lines.update(clean.removed_lines)
-        texts[path] = (language.name, clean.text)
+        texts[path] = (language.name, sha256 if is_hashed else clean.text)
         total += len(content)
     return RepositoryTexts(
         root=listing.root,

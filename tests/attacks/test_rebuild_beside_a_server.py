@@ -64,7 +64,7 @@ def test_changes_of_the_configuration_start_one_reading_and_the_newest_counts(
         go_on.wait(10)
         return [str(file) for file in range(number)]
 
-    monkeypatch.setattr(module, "read_current_texts", read)
+    monkeypatch.setattr(module, "read_current_hashes", read)
     monkeypatch.setattr(module, "manifest_or_empty", lambda folder: {"learned_sha256": ["of another text"]})
 
     async def test() -> Any:

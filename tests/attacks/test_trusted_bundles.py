@@ -36,7 +36,7 @@ from exporters.precision import Precision
 from laboratory.replay.replay_run import ReplaySettings, run_replay
 from lsp_server.bundle_finder import RETRY_S, BundleFinder, older_bundles
 from lsp_server.completion import open_completer
-from lsp_server.drift import read_current_texts
+from lsp_server.drift import read_current_hashes
 from lsp_server.repositories import Repositories
 from submodel.commands.complete import complete
 from submodel.commands.pack import pack
@@ -491,7 +491,7 @@ def test_the_server_reads_within_the_bound(tmp_path: Path, monkeypatch: pytest.M
     for name in "abc":
         (tmp_path / f"{name}.py").write_text(f"{name} = 1\n")
     with pytest.raises(CorpusError, match="more than 2 files and folders"):
-        read_current_texts(tmp_path)
+        read_current_hashes(tmp_path)
 
 
 def test_two_builds_that_end_together_are_both_on_the_list(clone: Path, tmp_path: Path) -> None:

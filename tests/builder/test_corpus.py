@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import random
 import subprocess
@@ -71,9 +72,14 @@ def test_a_repository_is_read_split_and_summed_up(repository: Path) -> None:
 
 def test_reading_tells_how_far_it_is(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(texts, "REPORT_EVERY", 16)
+    monkeypatch.setattr(texts, "REPORT_EVERY_S", math.inf)
     seen: list[tuple[int, int]] = []
     read_corpus(repository, on_progress=lambda done, total: seen.append((done, total)))
     assert seen == [(0, 40), (16, 40), (32, 40)]
+    monkeypatch.setattr(texts, "REPORT_EVERY_S", 0.0)
+    seen.clear()
+    read_corpus(repository, on_progress=lambda done, total: seen.append((done, total)))
+    assert seen == [(number, 40) for number in range(40)], "also after each file, if each takes so long"
 
 
 def test_git_and_no_git_give_the_same_corpus(repository: Path) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,9 +11,9 @@ import pytest
 
 from contract.bundle.pulled_builds import PulledFrom
 from contract.errors import CorpusError
-from contract.repository.texts import CUT_REASONS, ReadingSettings
+from contract.repository.texts import CUT_REASONS, ReadingSettings, read_texts
 from contract.versions import PROGRAM
-from lsp_server.drift import STALE_FILES, Drift, can_update, check_whole, measure_drift, read_current_texts
+from lsp_server.drift import STALE_FILES, Drift, can_update, check_whole, measure_drift, read_current_hashes
 
 
 def sha(text: str) -> str:
@@ -23,20 +24,24 @@ MANIFEST = {"held_out_sha256": [sha("a")], "learned_sha256": [sha(text) for text
 
 
 def test_an_untouched_repository_has_not_moved() -> None:
-    assert measure_drift("abcde", MANIFEST) == Drift(files=5, changed=0, added=0, removed=0)
+    assert measure_drift(map(sha, "abcde"), MANIFEST) == Drift(files=5, changed=0, added=0, removed=0)
 
 
 def test_changed_new_and_removed_files() -> None:
-    drift = measure_drift(["a", "b", "C", "new 1", "new 2"], MANIFEST)
+    drift = measure_drift(map(sha, ["a", "b", "C", "new 1", "new 2"]), MANIFEST)
     assert drift == Drift(files=5, changed=3, added=0, removed=0)
-    assert measure_drift([*"abcde", "new"], MANIFEST) == Drift(files=6, changed=0, added=1, removed=0)
-    assert measure_drift("abc", MANIFEST) == Drift(files=3, changed=0, added=0, removed=2)
+    assert measure_drift(map(sha, [*"abcde", "new"]), MANIFEST) == Drift(files=6, changed=0, added=1, removed=0)
+    assert measure_drift(map(sha, "abc"), MANIFEST) == Drift(files=3, changed=0, added=0, removed=2)
 
 
 def test_what_an_update_has_seen_in_vain_is_no_drift() -> None:
     seen = {**MANIFEST, "seen_sha256": [sha(text) for text in ("a", "b", "C", "new")]}
-    assert measure_drift(["a", "b", "C", "new", "d", "e"], seen) == Drift(files=6, changed=0, added=0, removed=0)
-    assert measure_drift(["a", "b", "C", "newer", "d", "e"], seen) == Drift(files=6, changed=0, added=1, removed=0)
+    assert measure_drift(map(sha, ["a", "b", "C", "new", "d", "e"]), seen) == Drift(
+        files=6, changed=0, added=0, removed=0
+    )
+    assert measure_drift(map(sha, ["a", "b", "C", "newer", "d", "e"]), seen) == Drift(
+        files=6, changed=0, added=1, removed=0
+    )
 
 
 def test_what_is_stale_and_what_to_do() -> None:
@@ -62,10 +67,33 @@ def test_a_repository_that_holds_the_home_folder_is_read_as_a_build_reads_it(
     (tmp_path / "a.py").write_text("x = 1\n", "utf-8")
     if is_git_s:
         (tmp_path / ".git").mkdir()
-        assert read_current_texts(tmp_path) == ["x = 1\n"]
+        assert read_current_hashes(tmp_path) == [sha("x = 1\n")]
     else:
         with pytest.raises(CorpusError, match="is the home folder or holds it"):
-            read_current_texts(tmp_path)
+            read_current_hashes(tmp_path)
+
+
+def test_the_hashes_are_those_of_the_texts_that_a_build_reads(tmp_path: Path) -> None:
+    files = {"a.py": "x = 1\r\n", "b.py": "x = 1\n", "c.md": "# c\n", "d.py": "", "e.py": "é = 2\n"}
+    for name, text in files.items():
+        (tmp_path / name).write_bytes(text.encode())
+    built = read_texts(tmp_path)
+    assert {text for _, text in built.values()} == {"x = 1\n", "# c\n", "é = 2\n"}, "no text twice"
+    assert read_current_hashes(tmp_path) == [sha(text) for _, text in built.values()]
+
+
+def test_a_reading_holds_no_texts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("contract.repository.texts.REPORT_EVERY", 1)
+    for number in range(40):
+        (tmp_path / f"{number}.py").write_text("".join(f"x{number} = {line}\n" for line in range(5_000)))
+    size = sum(file.stat().st_size for file in tmp_path.iterdir())
+    read_current_hashes(tmp_path)  # what is imported and compiled once
+    held: list[int] = []
+    tracemalloc.start()
+    read_current_hashes(tmp_path, lambda: held.append(tracemalloc.get_traced_memory()[0]))
+    tracemalloc.stop()
+    assert len(held) == 40
+    assert max(held) - held[0] < size / 4
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a POSIX shell's quotes")
@@ -106,7 +134,7 @@ def test_an_update_can_go_on_from_the_model_of_the_bundle(
 
 
 def test_bundle_that_kept_no_hashes() -> None:
-    assert measure_drift("abc", {}) is None
+    assert measure_drift(map(sha, "abc"), {}) is None
 
 
 def test_where_a_limit_cuts_a_repository_off_no_file_counts_as_changed(
@@ -115,11 +143,11 @@ def test_where_a_limit_cuts_a_repository_off_no_file_counts_as_changed(
     """Without a folder of it the limit lets in other files, which nobody has touched."""
     for name in "abc":
         (tmp_path / f"{name}.py").write_text(f"{name} = 1\n")
-    assert len(read_current_texts(tmp_path)) == 3
+    assert len(read_current_hashes(tmp_path)) == 3
     for smaller in (replace(ReadingSettings(), max_files=2), replace(ReadingSettings(), max_total_bytes=6)):
         monkeypatch.setattr("contract.repository.texts.ReadingSettings", lambda smaller=smaller, **_: smaller)
         with pytest.raises(CorpusError, match="has more files than a build reads"):
-            read_current_texts(tmp_path)
+            read_current_hashes(tmp_path)
 
 
 def test_a_build_that_a_limit_cut_off_says_so(tmp_path: Path) -> None:

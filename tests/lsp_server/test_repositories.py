@@ -274,7 +274,7 @@ def test_an_unexpected_error_is_logged(
     def fail(root: Path, rest: Callable[[], None]) -> list[str]:
         raise RecursionError
 
-    monkeypatch.setattr("lsp_server.repositories.read_current_texts", fail)
+    monkeypatch.setattr("lsp_server.repositories.read_current_hashes", fail)
 
     async def test() -> None:
         repositories = Repositories()

@@ -38,7 +38,7 @@ from contract.files.whole_files import PRIVATE, write_text
 from exporters.export_settings import SHORT_PARITY
 from exporters.parity import ParitySettings
 from exporters.precision import Precision
-from lsp_server.drift import measure_drift, read_current_texts
+from lsp_server.drift import measure_drift, read_current_hashes
 from submodel.app import app
 from submodel.build import model_stages, pipeline, update_run, update_start
 from submodel.build.build_settings import BuildSettings
@@ -180,7 +180,7 @@ def said(capsys: pytest.CaptureFixture[str]) -> str:
 
 def drifted(root: Path) -> int:
     """How many files have changed or are new, as the server counts them."""
-    drift = measure_drift(read_current_texts(root), read_bundle(root / ".submodel" / "bundle").manifest)
+    drift = measure_drift(read_current_hashes(root), read_bundle(root / ".submodel" / "bundle").manifest)
     assert drift is not None
     return drift.changed + drift.added
 
