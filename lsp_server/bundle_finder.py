@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -195,8 +196,18 @@ def workspace_of(bundle: Path) -> Path | None:
 
 
 def manifest_or_empty(bundle: Path) -> Mapping[str, Any]:
-    """Return a bundle's manifest; {} if it can't be read, since loading reports that."""
+    """Return a bundle's manifest; {} if it can't be read, since loading reports that.
+
+    It is parsed once: the status is described at each change of a state, and a manifest may have megabytes of hashes.
+    """
     try:
-        return read_manifest(bundle)
-    except BundleError:
+        status = (bundle / MANIFEST_FILE).stat()
+        return _manifest_of(bundle, status.st_ino, status.st_size, status.st_mtime_ns)
+    except (BundleError, OSError, ValueError):
         return {}
+
+
+@lru_cache(maxsize=4)  # two bundles are loaded, and each may be replaced
+def _manifest_of(bundle: Path, inode: int, size: int, mtime_ns: int) -> Mapping[str, Any]:
+    """Return a bundle's manifest. The numbers are those of its file, so that another file is read."""
+    return read_manifest(bundle)

@@ -166,6 +166,25 @@ def test_facts_of_a_bundle(tmp_path: Path) -> None:
     assert manifest_or_empty(bundle) == {}
 
 
+def test_a_manifest_is_parsed_once_for_as_long_as_its_file_is_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The status is described on the event loop, at each change of a state."""
+    bundle, read = make_bundle(tmp_path), []
+
+    def read_manifest(folder: Path) -> dict[str, int]:
+        read.append(folder)
+        return {"parameters": len(read)}
+
+    monkeypatch.setattr("lsp_server.bundle_finder.read_manifest", read_manifest)
+    assert [manifest_or_empty(bundle)["parameters"] for _ in range(3)] == [1, 1, 1]
+    assert read == [bundle]
+    shutil.move(bundle, tmp_path / "old")
+    assert manifest_or_empty(bundle) == {}, "it is gone"
+    make_bundle(tmp_path)
+    assert manifest_or_empty(bundle) == {"parameters": 2}, "a build has replaced it by one of the same size"
+
+
 def test_a_bundle_that_a_build_removes_meanwhile_is_not_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bundle, kept, gone = make_bundle(tmp_path), make_bundle(tmp_path, "previous/a"), make_bundle(tmp_path, "previous/b")
     manifests = [folder / "bundle.json" for folder in (gone, kept)]
