@@ -99,10 +99,12 @@ class Endpoint:
         status = self.service.bundles.get(bundle)
         if status is None:
             self.service.load(bundle, self._threads())
+            self._note_use()  # nobody need ask after that
         if status is None or status.state is BundleState.LOADING:
             raise Refusal(503, "The model is being loaded; ask again.")
         if status.state in (BundleState.FAILED, BundleState.UNTRUSTED):
-            self.service.follow_build(bundle, self._threads())  # another build may be there since
+            if self.service.follow_build(bundle, self._threads()) is not None:  # another build is there since
+                self._note_use()
             raise Refusal(503, "The model can't be loaded; the server's log says why.")
         return messages.json_reply({"status": "ok"})
 

@@ -440,6 +440,26 @@ def test_another_build_is_loaded_once_nobody_types(monkeypatch: pytest.MonkeyPat
     asyncio.run(run())
 
 
+@pytest.mark.parametrize("state", [None, BundleState.FAILED])
+def test_a_model_that_a_probe_loads_is_freed_again(
+    state: BundleState | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def run() -> None:
+        endpoint = Endpoint(ServerOptions(bundle=tmp_path), tmp_path)
+        loaded: list[Path] = []
+        monkeypatch.setattr(endpoint.service, "load", lambda bundle, threads: loaded.append(bundle) or object())
+        monkeypatch.setattr(endpoint.service.states, "take_replacement", lambda bundle: True)
+        if state is not None:
+            endpoint.service.states.set(tmp_path, BundleStatus(state=state))
+        with pytest.raises(Refusal):
+            await endpoint.answer(Request(method="GET", path="/health", headers={}, body=b""))
+        assert loaded == [tmp_path]
+        assert endpoint.service._idle is not None
+        endpoint.close()
+
+    asyncio.run(run())
+
+
 def test_a_named_folder_without_a_bundle_is_reported_at_the_start(tmp_path: Path) -> None:
     async def run() -> None:
         endpoint = Endpoint(ServerOptions(bundle=tmp_path / "nope"), tmp_path)
