@@ -106,20 +106,22 @@ class CompletionService:
             if self.follow_build(bundle_folder, threads()) is not None:
                 on_build()
                 return
-            has_others = self._is_ready(bundle_folder) and self.bundles[bundle_folder].threads != threads()
+            ready = self._ready(bundle_folder)
+            has_others = ready is not None and ready.threads != threads()
             if has_others and self.states.is_current(bundle_folder):  # else the build there can't be loaded yet
                 self.load(bundle_folder, threads())
 
         if (timer := self._quiet.pop(bundle_folder, None)) is not None:
             timer.cancel()
-        if self._is_ready(bundle_folder):
+        if self._ready(bundle_folder) is not None:
             self._quiet[bundle_folder] = asyncio.get_running_loop().call_later(QUIET_S, look)
         else:
             look()
 
-    def _is_ready(self, bundle_folder: Path) -> bool:
+    def _ready(self, bundle_folder: Path) -> BundleStatus | None:
+        """Return the status of a bundle that answers. It is looked up once: the worker may forget it at any time."""
         status = self.bundles.get(bundle_folder)
-        return status is not None and status.state is BundleState.READY
+        return status if status is not None and status.state is BundleState.READY else None
 
     def note_unloaded(self, bundle_folder: Path) -> None:
         """Give a bundle that nobody has asked yet its place in the status."""
@@ -197,9 +199,8 @@ class CompletionService:
 
     def can_read_ahead(self, bundle_folder: Path, threads: int | None) -> bool:
         """Return whether the worker is free and has the bundle in memory, as a request with `threads` would use it."""
-        return (
-            not self.is_answering() and self._is_ready(bundle_folder) and self.bundles[bundle_folder].threads == threads
-        )
+        ready = self._ready(bundle_folder)
+        return not self.is_answering() and ready is not None and ready.threads == threads
 
     async def read_ahead(
         self,

@@ -624,6 +624,28 @@ def test_readings_that_wait_behind_a_request_starve_nobody() -> None:
     run(test)
 
 
+def test_a_bundle_that_the_worker_forgets_between_two_looks_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[dict[Path, BundleStatus]] = []
+    monkeypatch.setattr(CompletionService, "bundles", property(lambda _: looks.pop(0) if looks else {}))
+    monkeypatch.setattr("lsp_server.service.QUIET_S", 0.0)
+    ready = {BUNDLE: BundleStatus(state=BundleState.READY, threads=1)}
+    failed: list[dict[str, Any]] = []
+
+    async def run() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: failed.append(context))
+        service = CompletionService()
+        looks.append(ready)
+        assert service.can_read_ahead(BUNDLE, 1)
+        monkeypatch.setattr(service, "follow_build", lambda bundle, threads: None)
+        looks.extend([ready, ready])
+        service.keep_current(BUNDLE, lambda: 2)
+        await asyncio.sleep(0.05)
+        service.close()
+
+    asyncio.run(run())
+    assert failed == []
+
+
 def test_reading_ahead_takes_no_more_of_the_cores_than_it_may() -> None:
     async def test(service: CompletionService, completer: SlowCompleter) -> None:
         assert await service.read_ahead(question("x"), 0) == Reading()
