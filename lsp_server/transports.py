@@ -20,7 +20,7 @@ from lsp_server.serve_errors import ServeError
 from lsp_server.server import CompletionServer
 from lsp_server.server_log import log_to_stderr
 from lsp_server.tcp import serve_one_client, take_token
-from lsp_server.wire import BoundedInput
+from lsp_server.wire import BoundedInput, TolerantProtocol
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ def create_server(options: ServerOptions, version: str) -> CompletionServer:
 
 
 def serve_stdio(options: ServerOptions, version: str) -> None:
-    """Serve the client at stdin and stdout until it leaves."""
+    """Serve the client at stdin and stdout until it leaves. Raises SystemExit(1) if it leaves without a shutdown."""
     log_to_stderr()
     # Whatever else writes to stdout, a library's print or native code, must not get between the messages.
     protocol_output = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
@@ -48,6 +48,9 @@ def serve_stdio(options: ServerOptions, version: str) -> None:
     finally:
         server.close()
         server.service.end_process_if_busy(END_WITHIN_S)
+    if cast(TolerantProtocol, server.protocol).is_cut_off:  # pygls drops the SystemExit of its own
+        log.warning("The client left without a shutdown.")
+        raise SystemExit(1)
 
 
 def serve_tcp(host: str, port: int, options: ServerOptions, version: str, *, is_any_allowed: bool = False) -> None:

@@ -32,7 +32,8 @@ from lsp_server.server import CompletionServer
 from lsp_server.service import CompletionService
 from lsp_server.transports import create_server
 from lsp_server.wire import LOST_CHANGE, MAX_MESSAGE_BYTES, BoundedInput
-from tests.attacks.lsp_process import TOKEN, answer_to, connect, initialize, listening
+from tests.attacks.lsp_process import TOKEN, answer_to, connect, initialize, listening, notice
+from tests.attacks.lsp_process import request as framed_request
 
 
 class Client:
@@ -345,6 +346,16 @@ def test_a_client_that_talks_nonsense_and_vanishes_ends_the_server(garbage: byte
     assert done.returncode == 0, done.stderr.decode()
     # pygls logs one for a message that can't be read. No other is allowed.
     assert done.stderr.count(b"Traceback") <= done.stderr.count(b"A message was passed over"), done.stderr.decode()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("is_shut_down", "status"), [(True, 0), (False, 1)])
+def test_the_exit_status_says_whether_the_client_has_shut_the_server_down(is_shut_down: bool, status: int) -> None:
+    messages = initialize({}) + (framed_request(2, "shutdown", None) if is_shut_down else b"") + notice("exit", None)
+    command = [sys.executable, "-m", "submodel", "serve", "--stdio"]
+    done = subprocess.run(command, input=messages, capture_output=True, timeout=60, check=False)
+    assert done.returncode == status, done.stderr.decode()
+    assert b"Traceback" not in done.stderr
 
 
 @pytest.mark.slow
