@@ -67,10 +67,9 @@ def _is_in_comment(request: CompletionRequest) -> bool:
 
 
 def _begins_as_comment(request: CompletionRequest, language: Language) -> bool:
-    """Return whether the line begins as a comment does; a line of a block counts only if the block is not closed."""
+    """Return whether the line begins as a comment does; a line of a block counts only if one is open."""
     is_block = request.line_before.lstrip().startswith(("/*", "*"))
-    is_closed = request.text.rfind("*/", 0, request.offset) > request.text.rfind("/*", 0, request.offset)
-    return is_comment_line(request.line_before, language) and not (is_block and is_closed)
+    return is_comment_line(request.line_before, language) and (not is_block or _is_block_open(request))
 
 
 def _may_be_in_comment(request: CompletionRequest, language: Language) -> bool:
@@ -80,8 +79,13 @@ def _may_be_in_comment(request: CompletionRequest, language: Language) -> bool:
         return True
     if language.name == "Ruby":
         return "=begin" in text
-    is_open = text.rfind("/*", 0, end) > text.rfind("*/", 0, end) or text.count("/*", 0, end) > text.count("*/", 0, end)
+    is_open = _is_block_open(request) or text.count("/*", 0, end) > text.count("*/", 0, end)  # in Rust they nest
     return language.has_star_blocks and (is_open or is_comment_line(request.line_before, language))
+
+
+def _is_block_open(request: CompletionRequest) -> bool:
+    """Return whether the last mark of a block of comments before the cursor opens one."""
+    return request.text.rfind("/*", 0, request.offset) > request.text.rfind("*/", 0, request.offset)
 
 
 def _ends_in_comment(line: str, language: Language) -> bool:

@@ -109,7 +109,8 @@ def test_empty_document() -> None:
     [
         ("-- one ‸\n", "a.lua", True),
         ("  # one ‸\n", "a.sh", True),
-        (" * one ‸\n", "a.kt", True),
+        ("/*\n * one ‸\n", "a.kt", True),
+        (" * one ‸\n", "a.kt", False),
         ("x = 1 ‸\n", "a.lua", False),
         ("- ‸\n", "a.yaml", False),
         ("* ‸\n", "a.md", False),
@@ -157,7 +158,7 @@ def test_the_text_is_parsed_only_if_the_line_may_be_a_comment(
         ("# one ‸", "a.py", True),
         ("x = 1  # one ‸", "a.py", True),
         ("x = '# one ‸'", "a.py", False),
-        (" * one ‸", "a.js", True),
+        ("/*\n * one ‸", "a.js", True),
         ("x = '/*' + f(‸)", "a.js", False),
         ("/* one */ f(‸)", "a.js", False),
     ],
