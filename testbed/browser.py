@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -13,7 +12,7 @@ from typing import Any
 from contract.bundle.bundle import Bundle
 from contract.children import find_program
 from contract.prompt import Window
-from testbed.runtimes import DTYPES, JAVASCRIPT, PLACE, install_packages
+from testbed.runtimes import DTYPES, JAVASCRIPT, PLACE, find_chromium, install_packages
 
 PREFIX = "def area(width, height):\n    return"
 TOKENS = 12
@@ -28,7 +27,7 @@ def prompt_ids(bundle: Bundle) -> list[int]:
 
 def ask_page(bundle: Bundle, graph: Path, picture: Path) -> dict[str, Any]:
     """What the page found: its tokens and times, or an error."""
-    chromium = os.environ.get("CHROMIUM") or find_program("chromium")
+    chromium = find_chromium()
     node = find_program("node")
     if chromium is None or node is None:
         sys.exit("Chromium or Node is not here; install both (Debian: chromium, nodejs), or name Chromium in CHROMIUM.")

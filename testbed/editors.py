@@ -53,7 +53,6 @@ class EditorProgram:
     save: Sequence[str]  # and leave
     needs: Sequence[Path] = ()  # files that it must have
     is_over_http: bool = False  # a plug-in that asks `submodel serve --http`, which it does not start
-    is_inserted_by_asking: bool = False  # an item that is alone in the list
 
     @property
     def is_here(self) -> bool:
@@ -173,7 +172,6 @@ EDITORS = (
         accept=(),
         save=("C-x", "C-s", "C-x", "C-c"),
         needs=(OLD_LSP_MODE,),
-        is_inserted_by_asking=True,
     ),
     EditorProgram(
         name="emacs-lsp-mode-10",

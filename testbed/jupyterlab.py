@@ -31,16 +31,11 @@ START_S = 300.0  # on a busy machine
 QUIET = {"fetchNews": "false", "checkForUpdates": False}
 
 
-def find_chromium() -> str | None:
-    """Return the path of Chromium, None if it is not here."""
-    return os.environ.get("CHROMIUM") or find_program("chromium")
-
-
 def why_missing() -> str:
     """Return a sentence if JupyterLab, Chromium or Node is not here; "" if all are."""
     if not STAMP.exists():
         return "JupyterLab is not here: JUPYTERLAB=1 make test-tools"
-    if find_chromium() is None or find_program("node") is None:
+    if runtimes.find_chromium() is None or find_program("node") is None:
         return "Chromium or Node is not here: make test-tools"
     return ""
 
@@ -108,7 +103,7 @@ def accept_suggestion(address: str, typed: str, picture: Path) -> dict[str, Any]
     runtimes.install_packages()
     shutil.copyfile(runtimes.JAVASCRIPT / "jupyterlab.mjs", runtimes.PLACE / "jupyterlab.mjs")
     done = subprocess.run(
-        [str(find_program("node")), "jupyterlab.mjs", address, str(find_chromium()), str(picture)],
+        [str(find_program("node")), "jupyterlab.mjs", address, str(runtimes.find_chromium()), str(picture)],
         cwd=runtimes.PLACE,
         input=json.dumps({"typed": typed}),
         stdout=subprocess.PIPE,

@@ -42,6 +42,11 @@ class Missing(Exception):
     """A runtime that is not installed here."""
 
 
+def find_chromium() -> str | None:
+    """Return the path of Chromium, None if it is not here."""
+    return os.environ.get("CHROMIUM") or find_program("chromium")
+
+
 def ask_transformers(model: Path, prompts: list[list[int]]) -> RuntimeAnswers:
     """The checkpoint itself, in float32."""
     import torch
