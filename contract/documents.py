@@ -320,11 +320,9 @@ ServerState = Literal["starting", "loading", "ready", "unloaded", "paused", "sno
 
 
 class PowerFacts(TypedDict):
-    """Battery and load (per core), and what follows from them."""
+    """Whether the battery is used, and what follows from it."""
 
     onBattery: bool | None
-    batteryPercent: float | None
-    load: float | None
     policy: Literal["full", "saving", "off"]
 
 

@@ -1,4 +1,4 @@
-"""Battery and load of the machine, and how much of it completions and reading ahead may use."""
+"""Battery of the machine, and how much of it completions and reading ahead may use."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -166,17 +166,6 @@ def read_power() -> Power:
     )
 
 
-def read_load() -> float | None:
-    """Return the share of all cores that other programs keep busy, the mean since the last call; None if unknown."""
-    import psutil
-
-    busy, own = (
-        _reported(psutil.cpu_percent),
-        _reported(lambda: _own_process().cpu_percent() / (psutil.cpu_count() or 1)),
-    )
-    return None if busy is None or own is None else max(0.0, (busy - own) / 100)
-
-
 def _is_of_a_device() -> bool:
     """Whether the first battery that Linux lists, which psutil takes, is that of a mouse or a keyboard."""
     try:
@@ -199,7 +188,9 @@ def _is_line_unknown() -> bool:
 
 def memory_bytes() -> int:
     """Return the resident memory of this process."""
-    return int(_own_process().memory_info().rss)
+    import psutil
+
+    return int(psutil.Process().memory_info().rss)
 
 
 def _reported(ask: Callable[[], Any]) -> Any:
@@ -208,14 +199,6 @@ def _reported(ask: Callable[[], Any]) -> Any:
         return ask()
     except Exception:  # each system raises others, and none of them may cost a completion
         return None
-
-
-@cache
-def _own_process() -> Any:
-    """One object for all calls, since psutil measures processor time from call to call."""
-    import psutil
-
-    return psutil.Process()
 
 
 class Allowance:

@@ -12,7 +12,7 @@ from contract.bundle.trusted_builds import UntrustedError
 from contract.documents import ServedBundle, ServerState, ServerStatus
 from lsp_server.bundle_finder import BundleFinder, manifest_or_empty, older_bundles, workspace_of
 from lsp_server.bundle_states import BundleState, BundleStatus
-from lsp_server.power import choose_policy, memory_bytes, read_load
+from lsp_server.power import choose_policy, memory_bytes
 from lsp_server.repositories import Repositories
 from lsp_server.session import Session
 
@@ -36,8 +36,6 @@ def describe_status(
         "isBusy": session.service.is_busy,
         "power": {
             "onBattery": power.on_battery,
-            "batteryPercent": power.battery_percent,
-            "load": read_load(),
             "policy": policy.value,
         },
         "threads": session.threads() or power.cores,

@@ -18,7 +18,6 @@ from lsp_server.power import (
     choose_policy,
     choose_threads,
     memory_bytes,
-    read_load,
     read_power,
 )
 
@@ -115,8 +114,7 @@ def test_a_machine_that_tells_nothing_is_no_hindrance(monkeypatch: pytest.Monkey
         raise FileNotFoundError("/sys/class/power_supply")
 
     monkeypatch.setattr("psutil.sensors_battery", missing)
-    monkeypatch.setattr("psutil.cpu_percent", missing)
-    assert (read_power(), read_load()) == (Power(), None)
+    assert read_power() == Power()
 
 
 @pytest.mark.parametrize(("scope", "expected"), [("Device", None), ("System", True), (None, True)])
@@ -151,7 +149,4 @@ def test_what_windows_can_not_tell_is_no_battery(
 
 
 def test_this_machine_can_be_read() -> None:
-    load = read_load()
-    assert load is not None
-    assert 0 <= load <= 1
     assert memory_bytes() > 1 << 20

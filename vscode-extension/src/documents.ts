@@ -398,11 +398,9 @@ export interface LatencyFacts {
   p95: number | null;
 }
 /**
- * Battery and load (per core), and what follows from them.
+ * Whether the battery is used, and what follows from it.
  */
 export interface PowerFacts {
-  batteryPercent: number | null;
-  load: number | null;
   onBattery: boolean | null;
   policy: 'full' | 'off' | 'saving';
 }
