@@ -18,7 +18,6 @@ from contract.errors import BuildError
 from contract.prompt import PromptEncoder
 from laboratory.experiments.calibration_texts import CalibrationFormat, calibration_sequences, mix
 from laboratory.sparsity.methods import METHODS
-from laboratory.sparsity.pattern import GroupPattern
 from laboratory.sparsity.sparse_checkpoint import summarize
 from laboratory.sparsity.sparsity_settings import SparsitySettings
 from laboratory.sparsity.walk import SparseLayer, sparsify_layers
@@ -34,8 +33,6 @@ class MethodSettings:
     method: str = "wanda"
     # Share of zeros of the pruned matrices; of the structured method: share of all parameters that are removed.
     sparsity: float = 0.5
-    pattern: GroupPattern | None = None
-    owl: bool = False
     tokens: int = (
         24_576  # five for each input of Qwen2.5-Coder-0.5B's widest matrices; SparseGPT needs them to tell inputs apart
     )
@@ -46,8 +43,6 @@ class MethodSettings:
         if self.method not in ALL_METHODS:
             raise BuildError(f"There is no pruning method {self.method!r}; give one of {', '.join(ALL_METHODS)}.")
         if self.is_structured:
-            if self.pattern is not None or self.owl:
-                raise BuildError("The structured method has no n:m pattern and no OWL; leave out --pattern and --owl.")
             if self.prompt_format != "prompt":
                 raise BuildError("The structured method calibrates on the server's prompts; leave out --prompt-format.")
             SizeSettings(size=1.0 - self.sparsity)
@@ -61,7 +56,7 @@ class MethodSettings:
 
     def sparse_settings(self) -> SparsitySettings:
         """Return the settings of the methods that set weights to zero."""
-        return SparsitySettings(method=self.method, sparsity=self.sparsity, pattern=self.pattern, owl=self.owl)
+        return SparsitySettings(method=self.method, sparsity=self.sparsity)
 
     def structured_settings(self) -> PruneSettings:
         """Return the settings of `submodel build`'s method."""

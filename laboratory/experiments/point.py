@@ -23,7 +23,6 @@ from contract.versions import PIPELINE_VERSION
 from laboratory.experiments.method import MethodSettings, apply_method
 from laboratory.experiments.quality import QualitySettings, measure_quality
 from laboratory.experiments.study_options import choose_dtype
-from laboratory.sparsity.pattern import parse_pattern
 
 # To be raised if the same document gives other figures; together with PIPELINE_VERSION if `builder.pruning` changes.
 POINT_VERSION = 5
@@ -50,10 +49,7 @@ class Point:
 
     def to_json(self) -> dict[str, Any]:
         """Return the document that `measure_point` takes."""
-        document = asdict(self) | {"version": POINT_VERSION}
-        if self.method is not None and self.method.pattern is not None:
-            document["method"]["pattern"] = str(self.method.pattern)
-        return document
+        return asdict(self) | {"version": POINT_VERSION}
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Point:
@@ -62,15 +58,12 @@ class Point:
             raise Unprepared("The sweep's point is of another version of submodel; install one version everywhere.")
         reported = {key: value for key, value in document.items() if key != "version"}
         method = reported["method"]
-        if method is not None:
-            pattern = method["pattern"]
-            method = MethodSettings(**{**method, "pattern": None if pattern is None else parse_pattern(pattern)})
         return cls(
             **{
                 **reported,
                 "calibration": tuple(reported["calibration"]),
                 "measured_on": tuple(reported["measured_on"]),
-                "method": method,
+                "method": None if method is None else MethodSettings(**method),
                 "quality": QualitySettings(**reported["quality"]),
             }
         )
@@ -87,9 +80,7 @@ class Point:
         if self.method is None:
             return "dense"
         datasets = "+".join(re.sub(r"[^\w.+-]", "-", spec)[-24:] for spec in self.calibration)
-        shape = str(self.method.pattern).replace(":", "of") if self.method.pattern else f"{self.method.sparsity:g}"
-        owl = "-owl" if self.method.owl else ""
-        return f"{self.method.method}{owl}-{shape}-{datasets[:99]}-seed{self.method.seed}"
+        return f"{self.method.method}-{self.method.sparsity:g}-{datasets[:99]}-seed{self.method.seed}"
 
 
 def measure_point(document: Mapping[str, Any], threads: int | None = None) -> dict[str, Any]:

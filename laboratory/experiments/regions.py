@@ -52,7 +52,7 @@ class Region:
         base, dtype = self.manifest["base"].get("sha256"), self.manifest.get("dtype")
         if self.masks is None:
             return json.dumps(["structured", base, dtype, self.manifest["settings"]["size"]], sort_keys=True)
-        asked = [self.manifest["sparsity"].get(key) for key in ("method", "sparsity", "pattern", "owl")]
+        asked = [self.manifest["sparsity"].get(key) for key in ("method", "sparsity")]
         return json.dumps([asked, base, dtype, self._calibration.get("tokens")], sort_keys=True)
 
     @property

@@ -55,7 +55,7 @@ def make_curves(rows: Sequence[Row]) -> list[dict[str, Any]]:
         for dataset, figures in row["quality"].items():
             for figure in FIGURES:
                 if figure in figures:
-                    key = (_method(row), "+".join(row["calibration"]), dataset, figure)
+                    key = (row["method"], "+".join(row["calibration"]), dataset, figure)
                     groups[key][row["sparsity"]].append(figures[figure])
     curves = []
     for (method, calibration, dataset, figure), ratios in groups.items():
@@ -85,7 +85,7 @@ def make_rankings(rows: Sequence[Row]) -> list[dict[str, Any]]:
     groups: defaultdict[tuple[str, float], defaultdict[str, list[Row]]] = defaultdict(lambda: defaultdict(list))
     for row in rows:
         if row["method"] not in ("dense", STRUCTURED):
-            groups["+".join(row["calibration"]), row["sparsity"]][_method(row)].append(row)
+            groups["+".join(row["calibration"]), row["sparsity"]][row["method"]].append(row)
     rankings = []
     for (calibration, ratio), by_method in groups.items():
         for dataset, figure in itertools.product(rows[0]["quality"], FIGURES):
@@ -131,7 +131,7 @@ def make_matrices(rows: Sequence[Row]) -> list[dict[str, Any]]:
     groups: defaultdict[tuple[str, float], list[Row]] = defaultdict(list)
     for row in rows:
         if row["method"] != "dense":
-            groups[_method(row), row["sparsity"]].append(row)
+            groups[row["method"], row["sparsity"]].append(row)
     matrices = []
     for (method, ratio), members in groups.items():
         calibrations = list(dict.fromkeys("+".join(row["calibration"]) for row in members))
@@ -235,7 +235,3 @@ def _gain(
 def _sign(figure: str) -> float:
     """Return 1 if more is better, -1 if less is."""
     return 1.0 if "match" in figure else -1.0
-
-
-def _method(row: Row) -> str:
-    return f"{row['method']} {row['pattern']}" if "pattern" in row else str(row["method"])

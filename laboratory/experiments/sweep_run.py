@@ -77,9 +77,7 @@ def make_methods(
         made.append(
             MethodSettings(
                 method=name,
-                sparsity=like.pattern.sparsity if like.pattern and is_sparse else ratio,
-                pattern=like.pattern if is_sparse else None,
-                owl=like.owl and is_sparse,
+                sparsity=ratio,
                 tokens=like.tokens,
                 seed=seed,
                 prompt_format=like.prompt_format if is_sparse else "prompt",
@@ -239,9 +237,8 @@ def _row(point: Point, result: Mapping[str, Any] | None, datasets: Mapping[str, 
     method, errors = point.method, result["plan"].get("layer_output_error")
     names = [datasets[spec].name for spec in point.calibration]
     return {
-        "method": "dense" if method is None else method.method + ("+owl" if method.owl else ""),
+        "method": "dense" if method is None else method.method,
         "sparsity": 0.0 if method is None else method.sparsity,
-        **({"pattern": str(method.pattern)} if method is not None and method.pattern else {}),
         "calibration": names,
         "seed": None if method is None else method.seed,
         **({} if method is None else {"prompt_format": method.prompt_format, "tokens": method.tokens}),

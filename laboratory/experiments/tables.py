@@ -48,10 +48,9 @@ def sweep_tables(document: Mapping[str, Any]) -> list[Table]:
     for title in ("method, ratio", "removed", "calibrated on", "measured on", "bits per byte"):
         points.add_column(title, justify="right" if title in ("removed", "bits per byte") else "left")
     for row in document["points"]:
-        ratio = row.get("pattern", f"{row['sparsity']:g}")
         seed = "" if row["seed"] is None else f", seed {row['seed']}"
         method = (
-            f"{row['method']} {ratio}{seed}",
+            f"{row['method']} {row['sparsity']:g}{seed}",
             f"{row['removed_share']:.1%}",
             _named(" + ".join(row["calibration"])),
         )

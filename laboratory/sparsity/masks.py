@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import torch
 
-from contract.errors import BuildError
-from laboratory.sparsity.pattern import GroupPattern, Target
+from laboratory.sparsity.target import Target
 
 Tensor = torch.Tensor
 
@@ -29,9 +28,7 @@ def wanda_scores(weight: Tensor, input_squares: Tensor) -> Tensor:
 
 
 def choose_kept(scores: Tensor, target: Target) -> Tensor:
-    """Return the mask that keeps the highest scores of each row, or of each group of it; scores: (outputs, inputs)."""
-    if target.pattern is not None:
-        return keep_highest_in_groups(scores, target.pattern)
+    """Return the mask that keeps the highest scores of each row; scores: (outputs, inputs)."""
     return keep_highest(scores, target.zeros_before(scores.shape[1]))
 
 
@@ -41,22 +38,3 @@ def keep_highest(scores: Tensor, zeros: int) -> Tensor:
     if zeros > 0:
         kept.scatter_(1, scores.topk(zeros, dim=1, largest=False).indices, False)
     return kept
-
-
-def keep_highest_in_groups(scores: Tensor, pattern: GroupPattern) -> Tensor:
-    """Keep all but the `pattern.zeros` lowest of every `pattern.size` consecutive scores of a row.
-
-    Raises BuildError if the rows can't be cut into such groups.
-    """
-    outputs, inputs = scores.shape
-    check_groups(inputs, pattern)
-    return keep_highest(scores.reshape(-1, pattern.size), pattern.zeros).reshape(outputs, inputs)
-
-
-def check_groups(inputs: int, pattern: GroupPattern) -> None:
-    """Raise BuildError if a row of `inputs` weights has no whole number of groups."""
-    if inputs % pattern.size:
-        raise BuildError(
-            f"Rows of {inputs} weights have no whole number of groups of {pattern.size}, as the pattern {pattern} "
-            "needs; choose another pattern."
-        )

@@ -14,8 +14,8 @@ import torch
 from contract.errors import BuildError
 from laboratory.sparsity.activation_statistics import InputStatistics
 from laboratory.sparsity.masks import choose_kept, magnitude_scores, wanda_scores
-from laboratory.sparsity.pattern import Target
 from laboratory.sparsity.sparsegpt import prune_sparsegpt
+from laboratory.sparsity.target import Target
 
 Tensor = torch.Tensor
 

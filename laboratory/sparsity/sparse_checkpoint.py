@@ -24,7 +24,7 @@ from laboratory.sparsity.walk import SparseLayer
 # What a user of the folder has to know.
 NOTE: Final = (
     "Sparse, not smaller: the zeros are stored like any other weight. No maintained CPU runtime runs it faster than "
-    "its base; GPUs with 2:4 kernels may, if the pattern is 2:4. `submodel build` makes smaller and faster models."
+    "its base. `submodel build` makes smaller and faster models."
 )
 _VERSIONED: Final = ("submodel", "torch", "transformers", "tokenizers", "numpy")
 
@@ -73,6 +73,5 @@ def summarize(layers: Sequence[SparseLayer], settings: SparsitySettings) -> dict
         **settings.to_json(),
         "achieved": round(zeros / total, 6),
         "pruned_parameters": total,
-        "layer_sparsity": [round(layer.sparsity, 4) for layer in layers],
         "layer_output_error": [round(layer.output_error, 5) for layer in layers],
     }

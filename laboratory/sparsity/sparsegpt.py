@@ -15,8 +15,8 @@ import torch
 
 from builder.pruning.channels import regularized
 from contract.errors import BuildError
-from laboratory.sparsity.masks import check_groups, keep_highest
-from laboratory.sparsity.pattern import Target
+from laboratory.sparsity.masks import keep_highest
+from laboratory.sparsity.target import Target
 
 Tensor = torch.Tensor
 
@@ -30,12 +30,8 @@ def prune_sparsegpt(
     """Choose the zeros of `weight` and update the rest; return the mask and the new weight.
 
     weight: (outputs, inputs); gram: (inputs, inputs) float32, Σ_t x_t x_tᵀ. Returns bool and float32, both
-    (outputs, inputs). With a pattern, zeros are chosen in its groups, not in blocks. Raises BuildError if the Gram
-    matrix can't be inverted or the groups don't fit.
+    (outputs, inputs). Raises BuildError if the Gram matrix can't be inverted.
     """
-    if target.pattern is not None:
-        check_groups(weight.shape[1], target.pattern)
-        block = max(block // target.pattern.size, 1) * target.pattern.size
     factor = _inverse_factor(regularized(gram.float(), DAMPING))
     weight = weight.float().clone()
     kept = torch.ones_like(weight, dtype=torch.bool)
@@ -69,13 +65,9 @@ def _prune_block(weight: Tensor, kept: Tensor, factor: Tensor, start: int, targe
     columns = weight.shape[1]
     diagonal = factor.diagonal()
     errors = torch.zeros_like(weight)
-    if target.pattern is None:
-        zeros = target.zeros_before(start + columns) - target.zeros_before(start)
-        kept[:] = keep_highest(weight.square() / diagonal.square(), zeros)
+    zeros = target.zeros_before(start + columns) - target.zeros_before(start)
+    kept[:] = keep_highest(weight.square() / diagonal.square(), zeros)
     for column in range(columns):
-        if target.pattern is not None and column % target.pattern.size == 0:
-            group = slice(column, column + target.pattern.size)
-            kept[:, group] = keep_highest(weight[:, group].square() / diagonal[group].square(), target.pattern.zeros)
         lost = torch.where(kept[:, column], 0.0, weight[:, column]) / diagonal[column]
         weight[:, column:] -= lost[:, None] * factor[column, column:]
         weight[:, column] *= kept[:, column]  # exactly zero, whatever was rounded

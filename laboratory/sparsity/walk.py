@@ -17,11 +17,9 @@ from transformers import PreTrainedModel
 
 from builder.pruning.streams import Block, Stream, attend, open_stream
 from laboratory.sparsity.activation_statistics import InputStatistics, StatisticsCollector
-from laboratory.sparsity.layer_ratios import outlier_share, spread_sparsity
-from laboratory.sparsity.masks import wanda_scores
 from laboratory.sparsity.methods import find_method
-from laboratory.sparsity.pattern import Target
 from laboratory.sparsity.sparsity_settings import SparsitySettings
+from laboratory.sparsity.target import Target
 
 Tensor = torch.Tensor
 OnLayer = Callable[[int, int], None]
@@ -41,7 +39,6 @@ class SparseLayer:
     """The masks of one layer, and what they cost."""
 
     kept: Mapping[str, Tensor]  # by a name of MATRICES: bool, (outputs, inputs)
-    sparsity: float  # what was aimed at
     # ‖f(x) − f'(x)‖² / ‖f(x) − x‖² over calibration tokens, f the dense layer and f' the pruned one: the share of what
     # the layer adds to the residual that is lost.
     output_error: float
@@ -57,16 +54,15 @@ def sparsify_layers(
 ) -> tuple[SparseLayer, ...]:
     """Prune the seven matrices of every layer of `model`, in place; return the masks of each layer.
 
-    calibration: token ids, unpadded; on_layer(done, layers) is called after each layer. Raises BuildError if the
-    statistics can't be used or a pattern doesn't fit.
+    calibration: token ids, unpadded; on_layer(done, layers) is called after each layer.
+    Raises BuildError if the statistics can't be used.
     """
     method = find_method(settings.method)
     layers = model.model.layers
-    sparsities = owl_sparsities(model, calibration, settings) if settings.owl else (settings.sparsity,) * len(layers)
+    target = Target(sparsity=settings.sparsity)
     stream = open_stream(model, calibration)
     made: list[SparseLayer] = []
-    for index, (layer, sparsity) in enumerate(zip(layers, sparsities, strict=True)):
-        target = Target(sparsity=sparsity, pattern=settings.pattern)
+    for index, layer in enumerate(layers):
         with _statistics_of(layer, with_gram=method.needs_gram) as finish:
             dense = _run(layer, stream)
         kept: dict[str, Tensor] = {}
@@ -77,30 +73,11 @@ def sparsify_layers(
                 matrix.weight.copy_(pruned.weight)
                 kept[name] = pruned.kept
         outputs = _run(layer, stream)
-        made.append(SparseLayer(kept=kept, sparsity=sparsity, output_error=_share_lost(stream.states, dense, outputs)))
+        made.append(SparseLayer(kept=kept, output_error=_share_lost(stream.states, dense, outputs)))
         stream.states = outputs
         if on_layer is not None:
             on_layer(index + 1, len(layers))
     return tuple(made)
-
-
-@torch.no_grad()
-def owl_sparsities(
-    model: PreTrainedModel, calibration: Sequence[Sequence[int]], settings: SparsitySettings
-) -> tuple[float, ...]:
-    """Return a sparsity for each layer, from outliers of the dense model (Yin et al., OWL, 2023); it is not changed."""
-    stream = open_stream(model, calibration)
-    shares = []
-    for layer in model.model.layers:
-        with _statistics_of(layer, with_gram=False) as finish:
-            stream.states = _run(layer, stream)
-        scores = [
-            wanda_scores(layer.get_submodule(name).weight, statistics.squares)
-            for names, statistics in finish()
-            for name in names
-        ]
-        shares.append(outlier_share(scores, settings.owl_multiple))
-    return spread_sparsity(shares, settings.sparsity, settings.owl_spread)
 
 
 @contextmanager

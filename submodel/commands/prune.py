@@ -24,13 +24,8 @@ def prune(
         str, typer.Option(help="magnitude, wanda, sparsegpt, or structured, which is what build does.")
     ] = "wanda",
     sparsity: Annotated[
-        float | None,
-        typer.Option(help="Share of weights set to zero (default 0.5). With structured: share of parameters removed."),
-    ] = None,
-    pattern: Annotated[
-        str | None, typer.Option(metavar="N:M", help="N zeros in every M weights of a row: 2:4 or 4:8.")
-    ] = None,
-    owl: Annotated[bool, typer.Option("--owl", help="More zeros in layers with fewer outlier weights (OWL).")] = False,
+        float, typer.Option(help="Share of weights set to zero. With structured: share of parameters removed.")
+    ] = 0.5,
     calibration: Annotated[
         list[str] | None, typer.Option("--calibration", metavar="DATASET", help=CALIBRATION_HELP)
     ] = None,
@@ -54,19 +49,14 @@ def prune(
     from laboratory.experiments.method import MethodSettings
     from laboratory.experiments.prune_run import PruneRunSettings, run_prune
     from laboratory.experiments.study_options import calibration_specs, parse_prompt_format
-    from laboratory.sparsity.pattern import parse_pattern
-    from laboratory.sparsity.sparsity_settings import resolve_sparsity
 
-    groups = None if pattern is None else parse_pattern(pattern)
     settings = PruneRunSettings(
         output=output,
         calibration=calibration_specs(repository, calibration),
         base=base,
         method=MethodSettings(
             method=method,
-            sparsity=resolve_sparsity(sparsity, groups),
-            pattern=groups,
-            owl=owl,
+            sparsity=sparsity,
             tokens=tokens,
             seed=seed,
             prompt_format=parse_prompt_format(prompt_format),

@@ -22,10 +22,6 @@ def sweep(
     sparsity: Annotated[
         str, typer.Option(metavar="START:END:STEP", help="The ratios, both ends in; or a list such as 0.3,0.5.")
     ] = "0.1:0.7:0.1",
-    pattern: Annotated[
-        str | None, typer.Option(metavar="N:M", help="One ratio instead: N zeros in every M weights.")
-    ] = None,
-    owl: Annotated[bool, typer.Option("--owl", help="More zeros in layers with fewer outlier weights.")] = False,
     languages: Annotated[
         list[str] | None,
         typer.Option("--language", help="Calibrate and measure on a language's packages; repeat it for several."),
@@ -86,19 +82,11 @@ def sweep(
     )
     from laboratory.experiments.sweep_run import SweepSettings, is_complete, make_methods, run_sweep
     from laboratory.experiments.tables import sweep_tables
-    from laboratory.sparsity.pattern import parse_pattern
 
-    groups = None if pattern is None else parse_pattern(pattern)
     named = [*(LANGUAGE_PREFIX + language for language in languages or ()), *(calibration or ())]
     specs = calibration_specs(repository, named)
     mixtures = [(spec,) for spec in specs] + ([specs] if mixed and len(specs) > 1 else [])
-    like = MethodSettings(
-        pattern=groups,
-        sparsity=groups.sparsity if groups else MethodSettings.sparsity,
-        owl=owl,
-        tokens=tokens,
-        prompt_format=parse_prompt_format(prompt_format),
-    )
+    like = MethodSettings(tokens=tokens, prompt_format=parse_prompt_format(prompt_format))
     settings = SweepSettings(
         output=output,
         methods=make_methods(methods or ["wanda"], parse_ratios(sparsity), seeds or [0], like),

@@ -1,4 +1,4 @@
-"""Masks as bits on disk, and what the GPU's kernels ask of a weight."""
+"""Masks as bits on disk."""
 
 import numpy as np
 import pytest
@@ -10,12 +10,6 @@ from safetensors.torch import save_file
 
 from contract.errors import BuildError
 from laboratory.sparsity.mask_file import MASKS, MaskFile, write_masks
-from laboratory.sparsity.pattern import GroupPattern
-from laboratory.sparsity.semi_structured import TWO_OF_FOUR, follows, is_supported, use_sparse_kernels
-from laboratory.sparsity.sparsity_settings import SparsitySettings
-from laboratory.sparsity.walk import sparsify_layers
-from testbed.models import make_model
-from tests.builder.test_layers import sequences
 
 
 @given(st.integers(1, 5), st.integers(1, 40), st.integers(0, 99))
@@ -78,28 +72,3 @@ def test_a_tensor_that_is_no_mask_is_reported_once_it_is_read(tmp_path, tensor):
     masks = MaskFile(tmp_path / MASKS)
     with pytest.raises(BuildError, match="is damaged"):
         masks.read("a")
-
-
-def test_which_weights_the_kernels_take():
-    assert follows(torch.tensor([[0.0, 1.0, 0.0, 2.0], [0.0, 0.0, 0.0, 1.0]]), TWO_OF_FOUR)
-    assert not follows(torch.tensor([[0.0, 1.0, 3.0, 2.0]]), TWO_OF_FOUR)
-    assert not follows(torch.zeros(1, 6), TWO_OF_FOUR)
-    assert follows(torch.tensor([[0.0, 1.0, 1.0, 1.0]]), GroupPattern(zeros=1, size=4))
-
-
-@pytest.mark.skipif(is_supported(), reason="a GPU is here")
-def test_without_a_gpu_it_is_reported_before_anything_changes():
-    model = make_model(300)
-    with pytest.raises(BuildError, match="No GPU"):
-        use_sparse_kernels(model)
-
-
-@pytest.mark.skipif(not is_supported(), reason="needs a GPU with 2:4 kernels")
-def test_the_kernels_give_what_the_dense_product_gives():
-    model = make_model(300, width=256)
-    sparsify_layers(model, sequences(20, 1), SparsitySettings(pattern=TWO_OF_FOUR))
-    model = model.to("cuda", torch.float16)
-    ids = torch.tensor([sequences(1, 7, length=32)[0][:32]], device="cuda")
-    dense = model(ids).logits
-    assert use_sparse_kernels(model) == 14
-    torch.testing.assert_close(model(ids).logits, dense, rtol=2e-2, atol=2e-2)

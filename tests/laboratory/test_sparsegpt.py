@@ -5,8 +5,8 @@ import torch
 
 from contract.errors import BuildError
 from laboratory.sparsity.methods import METHODS
-from laboratory.sparsity.pattern import GroupPattern, Target, parse_pattern
 from laboratory.sparsity.sparsegpt import prune_sparsegpt
+from laboratory.sparsity.target import Target
 from tests.laboratory.test_masks import statistics_of
 
 
@@ -27,13 +27,9 @@ def naive_sparsegpt(weight, gram, target, block):
     kept = torch.ones_like(weight, dtype=torch.bool)
     for i in range(weight.shape[0]):
         for j in range(size):
-            group = target.pattern.size if target.pattern else block
-            if j % group == 0:
-                end = min(j + group, size)
-                if target.pattern:
-                    zeros = target.pattern.zeros
-                else:
-                    zeros = int(target.sparsity * end + 0.5) - int(target.sparsity * j + 0.5)
+            if j % block == 0:
+                end = min(j + block, size)
+                zeros = int(target.sparsity * end + 0.5) - int(target.sparsity * j + 0.5)
                 costs = sorted((float(weight[i, k] ** 2 / inverses[k][0, 0]), k) for k in range(j, end))
                 for _, k in costs[:zeros]:
                     kept[i, k] = False
@@ -45,11 +41,8 @@ def naive_sparsegpt(weight, gram, target, block):
 
 
 @pytest.mark.parametrize("block", [24, 8, 7])
-@pytest.mark.parametrize("target", [Target(sparsity=0.5), Target(sparsity=0.3), "2:4", "4:8"])
+@pytest.mark.parametrize("target", [Target(sparsity=0.5), Target(sparsity=0.3)])
 def test_masks_and_weights_are_those_of_the_naive_one(target, block):
-    if isinstance(target, str):
-        pattern = parse_pattern(target)
-        target = Target(sparsity=pattern.sparsity, pattern=pattern)
     weight = torch.randn(6, 24, generator=torch.Generator().manual_seed(3))
     gram = statistics_of(correlated_inputs(200, 24), with_gram=True).gram
     kept, updated = prune_sparsegpt(weight, gram, target, block=block)
@@ -59,10 +52,8 @@ def test_masks_and_weights_are_those_of_the_naive_one(target, block):
     assert (updated[~kept] == 0).all()
 
 
-@pytest.mark.parametrize("target", [Target(sparsity=0.5), "2:4"])
-def test_as_it_is_called_it_chooses_128_columns_at_once(target):
-    if isinstance(target, str):
-        target = Target(sparsity=0.5, pattern=parse_pattern(target))
+def test_as_it_is_called_it_chooses_128_columns_at_once():
+    target = Target(sparsity=0.5)
     weight = torch.randn(4, 300, generator=torch.Generator().manual_seed(7))
     gram = statistics_of(correlated_inputs(900, 300), with_gram=True).gram
     kept, updated = prune_sparsegpt(weight, gram, target)
@@ -81,8 +72,7 @@ def test_every_row_has_its_share_of_zeros(sparsity):
     assert set((~kept).sum(dim=1).tolist()) == {int(sparsity * 300 + 0.5)}
 
 
-@pytest.mark.parametrize("pattern", [None, GroupPattern(zeros=2, size=4)])
-def test_on_correlated_inputs_it_loses_less_than_wanda_and_wanda_less_than_magnitude(pattern):
+def test_on_correlated_inputs_it_loses_less_than_wanda_and_wanda_less_than_magnitude():
     """Squared output error, on tokens that no method has seen."""
     generator = torch.Generator().manual_seed(5)
     scale = torch.rand(96, generator=generator) * 3  # channels of unequal strength, or Wanda would be magnitude
@@ -90,7 +80,7 @@ def test_on_correlated_inputs_it_loses_less_than_wanda_and_wanda_less_than_magni
     weight = torch.randn(40, 96, generator=generator)
     errors = {}
     for name, method in METHODS.items():
-        pruned = method.prune(weight, statistics_of(seen, with_gram=True), Target(sparsity=0.5, pattern=pattern))
+        pruned = method.prune(weight, statistics_of(seen, with_gram=True), Target(sparsity=0.5))
         errors[name] = float((unseen @ (weight - pruned.weight).T).square().sum())
     assert errors["sparsegpt"] < 0.7 * errors["wanda"]
     assert errors["wanda"] < errors["magnitude"]

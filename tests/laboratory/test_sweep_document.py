@@ -155,11 +155,10 @@ def test_methods_of_one_ratio_are_ranked_with_an_interval_over_pieces():
     assert "over_next" not in last
 
 
-def test_rankings_keep_calibrations_and_datasets_apart_and_patterns_together():
+def test_rankings_keep_calibrations_and_datasets_apart():
     rows = [
         row("wanda", 0.5, "py", 0, py=0.7, js=0.9),
         row("magnitude", 0.5, "py", 0, py=0.8, js=0.8),
-        {**row("wanda", 0.5, "py", 0, py=0.9, js=1.0), "pattern": "2:4"},
         row("wanda", 0.5, "js", 0, py=0.9, js=0.7),
         row("magnitude", 0.5, "js", 0, py=0.8, js=0.8),
     ]
@@ -168,8 +167,8 @@ def test_rankings_keep_calibrations_and_datasets_apart_and_patterns_together():
         for one in make_rankings(rows)
     }
     assert orders == {
-        ("py", "py"): ["wanda", "magnitude", "wanda 2:4"],
-        ("py", "js"): ["magnitude", "wanda", "wanda 2:4"],
+        ("py", "py"): ["wanda", "magnitude"],
+        ("py", "js"): ["magnitude", "wanda"],
         ("js", "py"): ["magnitude", "wanda"],
         ("js", "js"): ["wanda", "magnitude"],
     }
