@@ -93,7 +93,9 @@ test('an update begins by itself when nobody types, and stands still while someb
     const isStill = (seconds: number | undefined): boolean => seconds !== undefined && seconds < 0.3;
     await editor.until(workBesideTyping, isStill, 'update that stands still', 60_000);
     await editor.untilStatus(/updating: (?!waiting)/, BUILDING_MS);
-    await editor.until(work, (seconds) => seconds !== undefined && seconds > 0.5, 'update that goes on', 60_000);
+    const before = processorSeconds(pid) ?? 0;
+    const workSince = (): Promise<number> => Promise.resolve((processorSeconds(pid) ?? 0) - before);
+    await editor.until(workSince, (seconds) => seconds > 0.5, 'update that goes on', BUILDING_MS);
   }
   await editor.run('submodel: Update the Sub-model of This Workspace');
   await editor.untilNotification(/no longer waits while you type/);

@@ -2,7 +2,7 @@
 
 import * as fs from 'node:fs';
 import * as path from 'node:path';
-import { type Browser, chromium, type Page } from 'playwright-core';
+import { type Browser, chromium, errors, type Page } from 'playwright-core';
 import { afterAll } from 'vitest';
 
 import type { CodeServer } from './codeServer.mjs';
@@ -10,6 +10,7 @@ import { CHROMIUM, PICTURES } from './places.mjs';
 import { findServer } from './processes.mjs';
 
 const PATIENCE_MS = Number(process.env['SUBMODEL_E2E_PATIENCE_MS'] ?? 120_000);
+const TRY_MS = 10_000; // for what keys open, before they are pressed again
 export const UNASKED_MS = 3_000; // in which what nobody asked for would have come
 const FLAGS = [
   '--no-sandbox',
@@ -88,11 +89,13 @@ export class Editor {
 
   /** What the status bar entry tells when the mouse rests on it. */
   async tooltip(): Promise<string> {
-    await this.page.mouse.move(600, 300);
-    await this.page.locator('.statusbar-item[id*="submodel.status"]').hover();
     const tooltip = this.page.locator('.workbench-hover').filter({ hasText: 'Device' });
-    await tooltip.waitFor();
-    return (await tooltip.innerText()).replaceAll(/\s+/g, ' ');
+    return this.insist('The tooltip does not open', async () => {
+      await this.page.mouse.move(600, 300);
+      await this.page.locator('.statusbar-item[id*="submodel.status"]').hover({ timeout: TRY_MS });
+      await tooltip.waitFor({ timeout: TRY_MS });
+      return (await tooltip.innerText({ timeout: TRY_MS })).replaceAll(/\s+/g, ' ');
+    });
   }
 
   async untilStatus(wanted: RegExp, patienceMs = PATIENCE_MS): Promise<string> {
@@ -123,32 +126,27 @@ export class Editor {
   async run(title: string): Promise<void> {
     const input = this.page.locator('.quick-input-widget input.input');
     const row = this.page.locator('.quick-input-list .monaco-list-row').filter({ hasText: title }).first();
-    for (const end = Date.now() + PATIENCE_MS; ;) {
-      await this.page.keyboard.press('F1');
-      await input.waitFor();
-      await input.fill(`>${title}`);
-      try {
-        await row.waitFor({ timeout: 10_000 });
-        break;
-      } catch (error) {
-        if (Date.now() > end) {
-          throw error;
-        }
-        console.log(`The palette does not list "${title}" yet; open it again.`);
-        await this.page.keyboard.press('Escape');
-      }
-    }
+    await this.insist(`The palette does not list "${title}"`, async () => {
+      await this.press('F1');
+      await input.waitFor({ timeout: TRY_MS });
+      await input.fill(`>${title}`, { timeout: TRY_MS });
+      await row.waitFor({ timeout: TRY_MS });
+    });
     await row.click();
   }
 
   /** Open a file by its whole path: without an index of the files, which this code-server lacks. */
   async openFile(file: string): Promise<void> {
     const name = path.basename(file);
-    await this.page.keyboard.press('Control+P');
     const input = this.page.locator('.quick-input-widget input.input');
-    await input.waitFor();
-    await input.fill(file);
-    await this.page.locator('.quick-input-list .monaco-list-row').filter({ hasText: name }).first().click();
+    const row = this.page.locator('.quick-input-list .monaco-list-row').filter({ hasText: name }).first();
+    await this.insist(`The list of files does not show "${name}"`, async () => {
+      await this.press('Control+P');
+      await input.waitFor({ timeout: TRY_MS });
+      await input.fill(file, { timeout: TRY_MS });
+      await row.waitFor({ timeout: TRY_MS });
+    });
+    await row.click();
     await this.page.waitForSelector(`.tab.active[data-resource-name="${name}"]`);
     await this.page.waitForSelector('.editor-instance .monaco-editor .view-line');
   }
@@ -222,12 +220,12 @@ export class Editor {
     return (await this.lines()).at(-1) ?? '';
   }
 
-  /** What a person does after typing: wait for the grey text, type on where none came. */
+  /** What a person does after typing: wait for the grey text, type on if none comes. Backspace ends the request. */
   async typeUntilGhost(character: string, patienceMs = PATIENCE_MS): Promise<string> {
     const end = Date.now() + patienceMs;
     while (Date.now() < end) {
       await this.type(character);
-      for (let looks = 0; looks < 5; looks++) {
+      for (const endOfTry = Date.now() + 5_000; Date.now() < endOfTry;) {
         const ghost = await this.ghost();
         if (ghost !== '') {
           return ghost;
@@ -237,6 +235,23 @@ export class Editor {
       await this.press('Backspace');
     }
     return this.untilGhost(1);
+  }
+
+  /** Try again and again. A workbench that still starts, or is busy, may lose keys and moves of the mouse. */
+  private async insist<T>(complaint: string, attempt: () => Promise<T>): Promise<T> {
+    for (const end = Date.now() + PATIENCE_MS; ;) {
+      try {
+        return await attempt();
+      } catch (error) {
+        if (!(error instanceof errors.TimeoutError) || Date.now() > end) {
+          throw error;
+        }
+        console.log(`${complaint} yet; try again.`);
+        if (await this.page.locator('.quick-input-widget').isVisible()) {
+          await this.press('Escape');
+        }
+      }
+    }
   }
 
   /** Close what pops up. */
