@@ -20,9 +20,11 @@ DOCUMENTATION = Path(__file__).parents[1] / "docs" / "editors.md"
 # What tests/e2e/install.sh takes from Debian's unstable, unpacked: versions that a stable system doesn't have.
 UNSTABLE = Path(platformdirs.user_cache_dir("submodel")) / "tools" / "unstable"
 # `submodel`, which gives an answer the time that it takes, however busy the machine is, and on battery, too. It shows
-# all of it: a random model is sure of nothing.
+# all of it: a random model is sure of nothing. The documented lines name an eagerness, which sets the same.
 PATIENT = """
-from lsp_server.options import CareOptions, ThresholdOptions, TriggerOptions
+from dataclasses import replace
+from lsp_server.options import EAGERNESS, CareOptions, ThresholdOptions, TriggerOptions
+EAGERNESS.update({word: replace(one, confidence=0, cold_ms=60_000) for word, one in EAGERNESS.items()})
 CareOptions.__init__.__kwdefaults__.update(on_battery="full")
 ThresholdOptions.__init__.__kwdefaults__.update(confidence=0)
 TriggerOptions.__init__.__kwdefaults__.update(budget_ms=60_000, cold_ms=60_000)
@@ -51,6 +53,7 @@ class EditorProgram:
     ask: Sequence[str]
     accept: Sequence[str]
     save: Sequence[str]  # and leave
+    normal_mode: str = ""  # what the screen shows once Escape is read, if a key that is read with it is another key
     needs: Sequence[Path] = ()  # files that it must have
     is_over_http: bool = False  # a plug-in that asks `submodel serve --http`, which it does not start
 
@@ -195,7 +198,8 @@ EDITORS = (
         to_end=lambda line: (f"{line}ggA",),
         ask=("C-x",),
         accept=("Tab", "Enter"),
-        save=("Escape", "Escape", ":wq", "Enter"),  # the list opens again
+        save=(":wq", "Enter"),
+        normal_mode="NOR",
     ),
     EditorProgram(
         name="vim-ale",
