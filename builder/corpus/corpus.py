@@ -19,7 +19,7 @@ from contract.documents import CorpusFacts, LanguageFacts, SplitFacts
 from contract.errors import CorpusError
 from contract.progress import Progress
 from contract.repository.languages import Kind, get_language
-from contract.repository.texts import CUT_REASONS, ReadingSettings, check_no_home, read_repository
+from contract.repository.texts import ReadingSettings, check_no_home, read_repository
 
 MIN_HELD_OUT_BYTES: Final = 2_000  # of code: some 60 lines, or the score is noise
 
@@ -57,9 +57,9 @@ class SourceFile:
         return len(self.text.encode())
 
 
-# Text files of which a build sees nothing, however many there are.
-_UNREAD: Final = ("unknown type", "not UTF-8", "too large", *CUT_REASONS)
-_MOST_ENDINGS: Final = 3
+_MOST_NAMED: Final = 3  # languages and endings in a sentence
+# What neither git's list nor the disk has as a file of this repository.
+ELSEWHERE: Final = ("nested repository", "not checked out")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,17 +123,29 @@ class Corpus:
             "fingerprint": self.fingerprint,
         }
 
-    def say_unread(self) -> str | None:
-        """What no build can read, in words, if that is most of the repository's text files."""
-        counts = {reason: count for reason, count in self.skipped.items() if reason in _UNREAD}
-        unread = sum(counts.values())
-        total = len(self.files) + unread
-        if 2 * unread <= total:
-            return None
-        endings = ", ".join(name for name, _ in Counter(self.unknown_endings).most_common(_MOST_ENDINGS))
-        names = {"unknown type": f"unknown type: {endings}"}
-        reasons = ", ".join(f"{count:,} {names.get(reason, reason)}" for reason, count in Counter(counts).most_common())
-        return f"Of {total:,} files {unread:,} are left out ({reasons}): the model learns from the others alone."
+    @property
+    def code_bytes(self) -> int:
+        """Bytes of the texts of code."""
+        return sum(file.size_bytes for file in self.files if file.is_code)
+
+    def say_read(self) -> str:
+        """What was read and what was left out, in words; what lies elsewhere is not named."""
+        sizes: Counter[str] = Counter()
+        for file in self.files:
+            sizes[file.language] += file.size_bytes
+        total = sizes.total()
+        first = sizes.most_common(_MOST_NAMED)
+        shares = [f"{100 * part / total:.0f} % {language}" for language, part in first]
+        shares += ["…"] if len(sizes) > len(first) else []
+        size = f"{total / 1e6:,.1f} MB" if total >= 1e6 else f"{total / 1e3:,.0f} KB"
+        read = f"Read {len(self.files):,} {'file' if len(self.files) == 1 else 'files'}, {size}"
+        counts = Counter({reason: count for reason, count in self.skipped.items() if reason not in ELSEWHERE})
+        endings = Counter(self.unknown_endings)
+        named = ", ".join(name for name, _ in endings.most_common(_MOST_NAMED))
+        more = ", …" if len(endings) > _MOST_NAMED else ""
+        names = {"unknown type": f"of unknown type ({named}{more})"}
+        reasons = [f"{count:,} {names.get(reason, reason)}" for reason, count in counts.most_common()]
+        return f"{read} ({', '.join(shares)}){'; left out: ' if reasons else ''}{', '.join(reasons)}."
 
     def provenance(self) -> dict[str, Any]:
         """The summary, and the hashes of the texts: what the manifest of a model says of what it has read."""
@@ -157,7 +169,7 @@ def read_corpus(
     """Read a repository or any folder of source files; on_progress(done, total) counts the listed files, now and then.
 
     Raises CorpusError where the folder is missing or can't be read, has nothing to learn from, or too little to split,
-    where it holds the home folder, and where it goes beyond the settings' `max_entries` or `max_seconds`.
+    where it holds the home folder, and where it goes beyond the settings' `max_entries`, `max_by_git` or `max_seconds`.
     """
     check_no_home(root)
     reading = read_repository(root, settings, on_progress=on_progress)

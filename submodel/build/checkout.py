@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
 from builder.corpus.corpus import Corpus, read_corpus
 from contract.children import shell_line
 from contract.console import Advance, StageDisplay
 
+# Of it the default minutes of fine-tuning read a few per cent on two cores.
+LARGE_CODE_BYTES: Final = 5_000_000
+
 
 def read_checkout(repository: Path, display: StageDisplay, advance: Advance) -> Corpus:
-    """The corpus of a repository. Says so where git can't list it, since the files may then be others."""
+    """The corpus of a repository. Says what was read, and why git can't list it, for the files may then differ."""
     corpus = read_corpus(repository, on_progress=advance)
     if corpus.git_problem:
         display.say(
@@ -19,11 +23,20 @@ def read_checkout(repository: Path, display: StageDisplay, advance: Advance) -> 
             f"excludes are read. Which lines of a changed file are new is not known."
             f"{_advice(corpus.git_problem, repository)}"
         )
-    if (unread := corpus.say_unread()) is not None:
-        display.say(unread)
+    display.say(corpus.say_read())
     if elsewhere := _elsewhere(corpus.skipped):
         display.say(f"Not read: {elsewhere}.")
     return corpus
+
+
+def say_large(corpus: Corpus) -> str | None:
+    """What a build's minutes mean for a repository with much code, in words; None of one with less."""
+    if corpus.code_bytes <= LARGE_CODE_BYTES:
+        return None
+    return (
+        f"The repository has {corpus.code_bytes / 1e6:,.0f} MB of code. In its minutes of fine-tuning a build reads a "
+        "part of it. To learn one folder alone, run `submodel build PATH`"
+    )
 
 
 def _elsewhere(skipped: Mapping[str, int]) -> str:

@@ -39,7 +39,7 @@ from contract.files.whole_files import PRIVATE, write_json, write_text
 from contract.versions import PROGRAM
 from exporters.checkpoint_reader import read_shape
 from submodel.build.build_settings import BuildSettings
-from submodel.build.checkout import read_checkout
+from submodel.build.checkout import read_checkout, say_large
 from submodel.build.document import base_facts, score_part, scores_of, stage_rows, unscored
 from submodel.build.history import remember_build
 from submodel.build.kept_answers import KeptAnswers
@@ -124,7 +124,10 @@ def _follow_base(
 def _read_corpus(settings: BuildSettings, display: StageDisplay, advance: Advance) -> tuple[Corpus, dict[str, Any]]:
     """The repository, or the language's packages and what the manifest says of them."""
     if settings.language is None:
-        return read_checkout(settings.repository, display, advance), {}
+        corpus = read_checkout(settings.repository, display, advance)
+        if settings.minutes and (large := say_large(corpus)) is not None:
+            display.say(large)
+        return corpus, {}
     dataset = open_language(settings.language, settings.sources, on_event=display.say)
     return dataset.corpus, {"language": dataset.name, "distributions": dataset.describe_distributions()}
 

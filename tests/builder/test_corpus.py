@@ -6,6 +6,7 @@ import json
 import math
 import os
 import random
+import re
 import subprocess
 import sys
 import tempfile
@@ -262,15 +263,18 @@ def test_a_limit_cuts_data_before_code(repository: Path) -> None:
     assert len(corpus.files) == 60
 
 
-def test_it_says_if_most_of_a_repository_is_left_out(repository: Path) -> None:
-    assert read_corpus(repository).say_unread() is None
+def test_it_says_what_it_has_read_and_left_out(repository: Path) -> None:
+    assert re.fullmatch(r"Read 40 files, \d+ KB \(100 % Python\)\.", read_corpus(repository).say_read())
+    (repository / "node_modules").mkdir()
+    (repository / "node_modules" / "a.js").write_text("x\n")
     for number in range(60):
         (repository / f"alu_{number}.abap").write_text("WRITE x.\n")
     for number in range(5):
         (repository / f"latin_{number}.py").write_bytes("é".encode("latin-1"))
-    said = read_corpus(repository).say_unread()
-    assert said is not None
-    assert said.startswith("Of 105 files 65 are left out (60 unknown type: .abap, 5 not UTF-8)")
+    said = read_corpus(repository, CorpusSettings(max_files=44, min_calibration_bytes=10_000)).say_read()
+    assert re.search(r"; left out: 60 of unknown type \(\.abap\), \d+ not UTF-8", said)
+    assert "1 vendored" in said
+    assert "1 over the limit of files" in said
 
 
 def test_no_more_files_are_opened_than_the_limit(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from builder.corpus.corpus import read_corpus
 from contract.console import StageDisplay
 from contract.repository import listing
 from contract.repository.git import GitError
-from submodel.build.checkout import read_checkout
+from submodel.build.checkout import read_checkout, say_large
 from testbed.git import git
 from testbed.python_files import write_python
 
@@ -42,6 +43,8 @@ def test_why_git_does_not_list_is_said_and_what_helps_if_the_owner_is_another(
         corpus = read_checkout(repository, display, lambda done, total: None)
     assert len(corpus.files) == 24
     said = " ".join(capsys.readouterr().err.split())
+    assert "Read 24 files, " in said
+    assert " KB (100 % Python)." in said
     assert ("git does not list the files of" in said) is (problem is not None)
     assert (problem or "") in said
     assert ("git config --global --add safe.directory" in said) is is_advised
@@ -66,3 +69,12 @@ def test_what_lies_in_other_repositories_or_is_not_checked_out_is_said(
         read_checkout(repository, display, lambda done, total: None)
     said = " ".join(capsys.readouterr().err.split())
     assert "as submodules are and 11 files that the sparse checkout leaves out." in said
+
+
+def test_of_much_code_a_build_says_that_it_reads_a_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    corpus = read_corpus(write_python(tmp_path / "repository", range(24)))
+    assert say_large(corpus) is None
+    monkeypatch.setattr("submodel.build.checkout.LARGE_CODE_BYTES", corpus.code_bytes - 1)
+    said = say_large(corpus)
+    assert said is not None
+    assert "`submodel build PATH`" in said
