@@ -15,8 +15,9 @@ from contract.errors import CorpusError
 from contract.files.untrusted_json import read_json
 from contract.versions import PROGRAM
 
-# A larger workspace is not read, since nobody asked for that. The largest repositories have some 100,000 files.
-MAX_ENTRIES, MAX_SECONDS = 200_000, 120.0
+# A larger workspace is not read, since nobody asked for that. git lists a million files within seconds. A walk takes
+# far longer. The largest repositories have some 100,000 files, those of whole companies more.
+MAX_ENTRIES, MAX_BY_GIT, MAX_SECONDS = 200_000, 1_000_000, 120.0
 MAX_REST_S = MAX_SECONDS / 2  # that a reading stands still while somebody types
 # Of the files, or as many files: what a user then writes often touches code that the model has not seen.
 STALE_SHARE, STALE_FILES = 0.2, 50
@@ -131,7 +132,7 @@ def read_current_hashes(root: Path, rest: Callable[[], None] = lambda: None) -> 
     from contract.repository.texts import ReadingSettings, check_no_home, read_hashes
 
     check_no_home(root)
-    settings = ReadingSettings(max_entries=MAX_ENTRIES, max_seconds=MAX_SECONDS + MAX_REST_S)
+    settings = ReadingSettings(max_entries=MAX_ENTRIES, max_by_git=MAX_BY_GIT, max_seconds=MAX_SECONDS + MAX_REST_S)
     reading = read_hashes(root, settings, on_progress=lambda done, total: rest())
     check_whole(root, reading.skipped)
     return [sha256 for _, sha256 in reading.texts.values()]

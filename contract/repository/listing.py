@@ -50,7 +50,8 @@ class Listing:
 class ListingLimits:
     """How much of a tree is looked at; git has a time limit of its own."""
 
-    max_entries: int = MAX_ENTRIES  # files and folders, ignored ones too where there is no git
+    max_entries: int = MAX_ENTRIES  # of a walk: files and folders, ignored ones too
+    max_by_git: int = MAX_ENTRIES  # that git lists, without those that a sparse checkout leaves out
     until_s: float = math.inf  # of `time.monotonic`
 
     def check(self, root: Path, entries: int) -> None:
@@ -60,6 +61,19 @@ class ListingLimits:
                 f"{root} has more than {self.max_entries:,} files and folders; leave those that are no source out "
                 "with a .gitignore file, or choose a smaller folder."
             )
+        self.check_time(root)
+
+    def check_by_git(self, root: Path, entries: int, sparse: int) -> None:
+        """Raise CorpusError if git lists so many files, `sparse` of them not checked out, or the time is over."""
+        if entries - sparse > self.max_by_git or entries > MAX_ENTRIES:
+            raise CorpusError(
+                f"{root} has more than {self.max_by_git if entries <= MAX_ENTRIES else MAX_ENTRIES:,} files; leave "
+                "tracked ones out with a sparse checkout and others with a .gitignore file, or choose a smaller folder."
+            )
+        self.check_time(root)
+
+    def check_time(self, root: Path) -> None:
+        """Raise CorpusError if the time is over."""
         if time.monotonic() > self.until_s:
             raise CorpusError(f"Reading {root} takes too long; choose a smaller folder.")
 
@@ -113,7 +127,8 @@ def _list_with_git(root: Path, limits: ListingLimits) -> dict[str, bytes]:
     if path_below(root, Path(os.path.realpath(root / decode_name(up.removesuffix(b"\n"))))) is None:
         raise GitError("git names another folder as the work tree")
     answer = run_git(root, "ls-files", "-t", "-z", "--cached", "--others", "--exclude-standard")
-    limits.check(root, answer.count(b"\0"))
+    # A line is a tag, a space, a name and NUL; no name holds NUL.
+    limits.check_by_git(root, answer.count(b"\0"), (b"\0" + answer).count(b"\0" + SKIPPED + b" "))
     return {decode_name(line[2:]).removesuffix("/"): line[:1] for line in answer.split(b"\0") if line}
 
 

@@ -42,7 +42,8 @@ class ReadingSettings:
     max_file_bytes: int = 256 << 10  # larger ones are tables and bundles, seldom what a person writes line by line
     max_total_bytes: int = 64 << 20  # far more than a build looks at; bounds memory on the largest repositories
     max_files: int = 100_000  # read ones; the largest repositories have some hundred thousand, and a trap any number
-    max_entries: int = MAX_ENTRIES  # listed ones
+    max_entries: int = MAX_ENTRIES  # that a walk meets
+    max_by_git: int = MAX_ENTRIES  # that git lists and has checked out
     max_seconds: float = math.inf  # for listing and reading: whoever builds sees it run, and can end it
 
     def __post_init__(self) -> None:
@@ -74,8 +75,8 @@ def read_texts(
 ) -> Mapping[str, tuple[str, str]]:
     """Path → (language, text) of what a build would read, neither split nor too small for it.
 
-    Raises CorpusError if the folder is missing, can't be read or goes beyond the settings' `max_entries` or
-    `max_seconds`.
+    Raises CorpusError if the folder is missing, can't be read or goes beyond the settings' `max_entries`, `max_by_git`
+    or `max_seconds`.
     """
     return read_repository(root, settings, on_progress=on_progress).texts
 
@@ -114,7 +115,11 @@ class _RootListing:
 
 
 def _list(root: Path, settings: ReadingSettings) -> _RootListing:
-    limits = ListingLimits(max_entries=settings.max_entries, until_s=time.monotonic() + settings.max_seconds)
+    limits = ListingLimits(
+        max_entries=settings.max_entries,
+        max_by_git=settings.max_by_git,
+        until_s=time.monotonic() + settings.max_seconds,
+    )
     real = real_folder(root)
     with _readable(root):
         return _RootListing(root=real, files=list_files(real, limits), limits=limits)

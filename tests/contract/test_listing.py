@@ -513,9 +513,20 @@ def test_too_many_names_of_git_are_refused_before_they_are_made(
     """Succeeds as an attack on 11cca76f: an index of some MB took gigabytes before it was refused."""
     write_files(tmp_path / "repo", {f"{number}.py": "" for number in range(4)})
     run_git(tmp_path, "init", "-q", "repo")
-    assert len(list_files(tmp_path / "repo", ListingLimits(max_entries=4)).paths) == 4
+    assert len(list_files(tmp_path / "repo", ListingLimits(max_by_git=4)).paths) == 4
     made: list[bytes] = []
     monkeypatch.setattr(listing_module, "decode_name", lambda name: (made.append(name), os.fsdecode(name))[1])
     with pytest.raises(CorpusError, match="more than 3 files"):
-        list_files(tmp_path / "repo", ListingLimits(max_entries=3))
+        list_files(tmp_path / "repo", ListingLimits(max_by_git=3))
     assert made == [b""], "the way up to the work tree"
+
+
+def test_what_a_sparse_checkout_leaves_out_is_not_counted(tmp_path: Path) -> None:
+    root = tmp_path / "repo"
+    write_files(root, {f"{number}.py": "" for number in range(6)} | {"S odd.py": ""})
+    run_git(tmp_path, "init", "-q", "repo")
+    run_git(root, "add", "--all")
+    run_git(root, "update-index", "--skip-worktree", "0.py", "1.py", "2.py")
+    assert len(list_files(root, ListingLimits(max_entries=1, max_by_git=4)).paths) == 7
+    with pytest.raises(CorpusError, match="more than 3 files; leave tracked ones out with a sparse checkout"):
+        list_files(root, ListingLimits(max_by_git=3))
