@@ -186,7 +186,8 @@ def draw_positions(bundles: Sequence[Path], repository: Path, settings: Workload
 def find_renames(repository: Path, since: str) -> Mapping[str, str]:
     """Return the path at a revision of each file that was renamed since, by its path at HEAD."""
     commit = run_git(repository, "rev-parse", "--verify", "--end-of-options", f"{since}^{{commit}}")
-    return renames_since(repository, commit.decode("ascii").strip()) or {}
+    renames = renames_since(repository, commit.decode("ascii").strip())
+    return {} if renames is None else renames.paths
 
 
 def describe_lines(

@@ -9,12 +9,14 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from contract.repository.file_filters import decode_text
 from contract.repository.git import DIFF_OPTIONS, GitError, decode_name, run_git
 from contract.repository.secrets import remove_secrets
 
+EXACT = ("--find-renames=100%",)
 TEXTS_AT_ONCE = 32  # of one process; all of them are in memory
 _COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 _HEADER = re.compile(rb"[0-9a-f]+ (\w+) (\d+)")  # of an object that git found; other answers have one line
@@ -28,23 +30,34 @@ def head_commit(root: Path) -> str | None:
         return None
 
 
-def renames_since(root: Path, commit: str | None) -> dict[str, str] | None:
-    """New path → old path of what was renamed from `commit` (a full hash) to HEAD; None if git can't say.
+@dataclass(frozen=True, kw_only=True)
+class Renames:
+    """New path → old path of what was renamed. Paths are posix. exact_only: files that also changed are not found."""
 
-    Git can't say where the commit is gone, for one. Paths are posix, relative to `root`.
+    paths: dict[str, str]
+    exact_only: bool = False
+
+
+def renames_since(root: Path, commit: str | None) -> Renames | None:
+    """What was renamed from `commit` (a full hash) to HEAD, relative to `root`; None if git can't say.
+
+    Git can't say where the commit is gone, for one. In a partial clone it may lack texts to compare. It then knows the
+    renames of files whose text is the same.
     """
     if commit is None or not _COMMIT.fullmatch(commit):
         return None
-    asked = ("--find-renames", "--relative", "--name-status", "-z", "--diff-filter=R", commit, "HEAD", "--")
-    for limit in (("-l0",), ()):  # where there are so many files that comparing all of them takes too long, not all
+    asked = ("--relative", "--name-status", "-z", "--diff-filter=R", commit, "HEAD", "--")
+    # All files are compared, or not all where that takes too long, or no texts but their hashes.
+    for how in (("-l0", "--find-renames"), ("--find-renames",), EXACT):
         with suppress(GitError):
-            names = run_git(root, "diff", *DIFF_OPTIONS, *limit, *asked)
+            names = run_git(root, "diff", *DIFF_OPTIONS, *how, *asked)
             break
     else:
         return None
     # `R100 NUL old NUL new NUL`, repeated.
     fields = [decode_name(name) for name in names.split(b"\0")]
-    return {new: old for status, old, new in zip(*(fields[start::3] for start in range(3)), strict=False) if status}
+    triples = zip(*(fields[start::3] for start in range(3)), strict=False)
+    return Renames(paths={new: old for status, old, new in triples if status}, exact_only=how is EXACT)
 
 
 def paths_at(root: Path, commit: str | None) -> frozenset[str]:

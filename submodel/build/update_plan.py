@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from builder.artifact import read_artifact
-from builder.corpus.changes import renames_since
+from builder.corpus.changes import Renames, renames_since
 from builder.corpus.corpus import Corpus, SourceFile
 from builder.corpus.following import Followed, follow
 from builder.corpus.split import Split
@@ -96,6 +96,21 @@ class UpdatePlan:
         return [file for file in self.corpus.files if file.path in self.followed.fresh and file.is_code]
 
 
+def _say_unknown_renames(commit: str, found: Renames | None) -> str:
+    since = f"since the last version's commit, {commit[:10]}"
+    count_as_new = "count as new, held-out ones too, so that figures may be too good"
+    if found is not None:
+        return (
+            f"Git lacks texts {since}, as in a partial clone. Files that were renamed and changed {count_as_new}. "
+            "Update in a clone that was made without --filter, or run `submodel build`, which holds out other files"
+        )
+    return (
+        f"Git can't list the renames {since}. Renamed files {count_as_new}. In a shallow clone run `git fetch "
+        "--unshallow`. A partial clone may lack what is needed: use one that was made without --filter. Or run "
+        "`submodel build`, which holds out other files"
+    )
+
+
 def plan_update(
     model: Path,
     display: StageDisplay,
@@ -110,25 +125,22 @@ def plan_update(
     and such files count as new.
     """
     renames = renames_since(found.root, history.commit)
-    if renames is None and history.commit is not None:
-        display.say(
-            f"Git can't list the renames since the last version's commit, {history.commit[:10]}. Renamed files count "
-            "as new, held-out ones too, so that figures may be too good. In a shallow clone run `git fetch "
-            "--unshallow`, or run `submodel build`, which holds out other files"
-        )
+    if history.commit is not None and (renames is None or renames.exact_only):
+        display.say(_say_unknown_renames(history.commit, renames))
     old = OldTexts(found.root, history.commit, lambda: advance(0, 0))
     past = past_texts(found, history, old)
-    renames = renames or {}
+    moved = {} if renames is None else renames.paths
     since_last: Mapping[str, str] = {}
     if history.looked_at not in (None, history.commit):  # files that the last update saw first have moved since
-        since_last = renames_since(found.root, history.looked_at) or {}
+        looked_at = renames_since(found.root, history.looked_at)
+        since_last = {} if looked_at is None else looked_at.paths
         seen_last = OldTexts(found.root, history.looked_at, lambda: advance(0, 0))
         texts = {one.text for one in past}
         past += [one for one in past_texts(found, history, seen_last) if one.text not in texts]
-    followed = follow(found, history.known, {**since_last, **renames}, past)
+    followed = follow(found, history.known, {**since_last, **moved}, past)
     manifest = read_artifact(model).manifest or {}
     read = frozenset(manifest.get("learned_sha256", ())) | frozenset(manifest.get("held_out_sha256", ()))
-    new_lines = NewLines(old, history, renames, followed.fresh, read)
+    new_lines = NewLines(old, history, moved, followed.fresh, read)
     # Nothing would ever reach a file without a new line: it counts as learned.
     done = {file.path for file in followed.fresh_to_learn if not new_lines.is_to_learn(file)}
     hashes = tuple(file.sha256 for file in found.files)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from builder.corpus import changes
-from builder.corpus.changes import head_commit, paths_at, renames_since, texts_at
+from builder.corpus.changes import Renames, head_commit, paths_at, renames_since, texts_at
 from contract.repository.git import run_git
 from submodel.build import new_lines
 from submodel.build.new_lines import OldTexts
@@ -34,8 +34,25 @@ def test_renames(tmp_path):
     (tmp_path / "inner" / "a new.py").write_text("\n".join([*LINES, "last = 3"]))
     (tmp_path / "inner" / "kept.py").write_text("a = 1\n\nb = 2\n")
     after = commit(tmp_path)
-    assert renames_since(tmp_path / "inner", before) == {"a new.py": "old.py"}
-    assert renames_since(tmp_path, after) == {}
+    assert renames_since(tmp_path / "inner", before) == Renames(paths={"a new.py": "old.py"})
+    assert renames_since(tmp_path, after) == Renames(paths={})
+
+
+def test_in_a_partial_clone_files_that_were_only_renamed_are_found(tmp_path):
+    source, clone = tmp_path / "source", tmp_path / "clone"
+    source.mkdir()
+    git(source, "init")
+    git(source, "config", "uploadpack.allowFilter", "true")
+    for name in ("moved", "edited"):
+        (source / f"{name}.py").write_text("\n".join([name, *LINES]))
+    before = commit(source)
+    for name in ("moved", "edited"):
+        (source / f"{name}.py").rename(source / f"{name}_new.py")
+    (source / "edited_new.py").write_text("\n".join(["edited", *LINES, "last = 3"]))
+    commit(source)
+    git(tmp_path, "clone", "--filter=blob:none", source.as_uri(), "clone")
+    assert renames_since(source, before) == Renames(paths={"moved_new.py": "moved.py", "edited_new.py": "edited.py"})
+    assert renames_since(clone, before) == Renames(paths={"moved_new.py": "moved.py"}, exact_only=True)
 
 
 def test_texts_as_they_were_at_a_commit(tmp_path):
