@@ -26,6 +26,7 @@ class OldTexts:
     def __init__(self, root: Path, commit: str | None, on_text: Callable[[], None] = lambda: None) -> None:
         self._root, self._commit, self._on_text = root, commit, on_text
         self._texts: dict[str, str | None] = {}
+        self._most_wanted = 0  # at a time
 
     @cached_property
     def _there(self) -> frozenset[str]:
@@ -35,10 +36,21 @@ class OldTexts:
         """The texts of the first MOST_OLD_TEXTS of these paths that the commit has; without what git can't give."""
         if self._commit is None:
             return {}
-        wanted = [path for path in dict.fromkeys(paths) if path in self._there][:MOST_OLD_TEXTS]
+        there = [path for path in dict.fromkeys(paths) if path in self._there]
+        wanted = there[:MOST_OLD_TEXTS]
+        self._most_wanted = max(self._most_wanted, len(there))
         asked = [path for path in wanted if path not in self._texts]
         self._texts |= dict.fromkeys(asked) | texts_at(self._root, self._commit, asked, self._on_text)
         return {path: text for path in wanted if (text := self._texts.get(path)) is not None}
+
+    def say_left_out(self) -> str | None:
+        """How many old texts were wanted and not asked for, in words; None if there were none."""
+        if self._most_wanted <= MOST_OLD_TEXTS:
+            return None
+        return (
+            f"Of {self._most_wanted:,} changed files the old text of {self._most_wanted - MOST_OLD_TEXTS:,} is not "
+            f"known, since git is asked for {MOST_OLD_TEXTS}. Which of their lines are new is not known either"
+        )
 
 
 def past_texts(found: Corpus, history: History, old: OldTexts) -> list[PastText]:
@@ -75,6 +87,7 @@ class NewLines:
         self._known, self._renames, self._read = history.known.paths, renames, read
         self._places = history.known.texts
         self._old, self._fresh = old, fresh
+        self._hashes: dict[str, str] = {}  # of old texts, by name
 
     def is_new(self, file: SourceFile, line: str) -> bool:
         """Whether a line of a file is new since the commit of the last version. Where nobody knows, it is not.
@@ -96,7 +109,7 @@ class NewLines:
         before = self._name_before(file.path)
         if file.path in self._known or before in self._known:
             old = self._texts.get(before)
-            if old is None or self._places.get(_sha256(old)) != file.split:
+            if old is None or self._places.get(self._hash_of(before, old)) != file.split:
                 return bool(lines)
         return any(self.is_new(file, line) for line in lines)
 
@@ -115,9 +128,15 @@ class NewLines:
         before = self._name_before(path)
         if path in self._known or before in self._known:
             old = self._texts.get(before)
-            if old is None or _sha256(old) not in self._read:
+            if old is None or self._hash_of(before, old) not in self._read:
                 return False
         return self.is_new(example.file, example.line)
+
+    def _hash_of(self, name: str, old: str) -> str:
+        """The SHA-256 of a file's old text; its lines ask for it one by one."""
+        if name not in self._hashes:
+            self._hashes[name] = _sha256(old)
+        return self._hashes[name]
 
     def _name_before(self, path: str) -> str:
         return self._renames.get(path, path)

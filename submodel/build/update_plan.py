@@ -143,6 +143,8 @@ def plan_update(
     new_lines = NewLines(old, history, moved, followed.fresh, read)
     # Nothing would ever reach a file without a new line: it counts as learned.
     done = {file.path for file in followed.fresh_to_learn if not new_lines.is_to_learn(file)}
+    if (left_out := old.say_left_out()) is not None:
+        display.say(left_out)
     hashes = tuple(file.sha256 for file in found.files)
     known = (served.get(name, ()) for name in ("learned_sha256", "held_out_sha256", "seen_sha256"))
     return UpdatePlan(

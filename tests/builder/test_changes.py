@@ -121,6 +121,18 @@ def test_paths_that_went_long_ago_take_no_old_text_s_place(tmp_path, monkeypatch
     assert OldTexts(tmp_path, None).of(["a.py"]) == {}
 
 
+def test_of_too_many_changed_files_it_is_said_how_many_are_not_known(tmp_path, monkeypatch):
+    git(tmp_path, "init")
+    for name in "abc":
+        (tmp_path / f"{name}.py").write_text(f"{name} = 1\n")
+    old = OldTexts(tmp_path, commit(tmp_path))
+    monkeypatch.setattr(new_lines, "MOST_OLD_TEXTS", 2)
+    assert len(old.of(["a.py", "b.py"])) == 2
+    assert old.say_left_out() is None
+    assert len(old.of(["a.py", "b.py", "c.py", "gone.py"])) == 2
+    assert str(old.say_left_out()).startswith("Of 3 changed files the old text of 1 is not known")
+
+
 def test_no_git_no_commit_and_a_commit_that_is_gone(tmp_path):
     assert head_commit(tmp_path) is None
     assert renames_since(tmp_path, None) is None

@@ -40,7 +40,7 @@ from exporters.parity import ParitySettings
 from exporters.precision import Precision
 from lsp_server.drift import measure_drift, read_current_hashes
 from submodel.app import app
-from submodel.build import model_stages, pipeline, update_run, update_start
+from submodel.build import model_stages, new_lines, pipeline, update_run, update_start
 from submodel.build.build_settings import BuildSettings
 from submodel.build.history import FILE, NEXT, PURPOSE, read_history, remember_build, write_history
 from submodel.build.new_lines import NewLines
@@ -744,6 +744,17 @@ def test_a_line_that_stands_in_a_known_text_was_seen():
     examples = [FimExample.of_parts("", f"{line}\n", "", path="added.py") for line in ("copied = 1", "fresh = 2")]
     unseen = NewLines(old, history, {}, {"added.py"}, ()).unseen(examples, ["first = 0\n    copied = 1\n"])
     assert [example.line for example in unseen] == ["fresh = 2"]
+
+
+def test_an_old_text_is_hashed_once(monkeypatch):
+    hashed: list[str] = []
+    monkeypatch.setattr(new_lines, "_sha256", lambda text: (hashed.append(text), "read")[1])
+    history: Any = SimpleNamespace(known=SimpleNamespace(paths={"old.py": "calibration"}, texts={}))
+    old: Any = SimpleNamespace(of=lambda paths: {"old.py": "one = 1\n"})
+    examples = [FimExample.of_parts("", f"{line}\n", "", path="old.py") for line in ("one = 1", "two = 2", "six = 6")]
+    unseen = NewLines(old, history, {}, {"old.py"}, {"read"}).unseen(examples, [])
+    assert [example.line for example in unseen] == ["two = 2", "six = 6"]
+    assert hashed == ["one = 1\n"]
 
 
 def test_a_held_out_part_without_a_line_of_code_is_not_scored(repository):
