@@ -86,9 +86,18 @@ class SourceReader:
         return "link outside" if path_below(Path(target), self._root) is None else "link"
 
     def _is_real_folder(self, folder: PurePosixPath) -> bool:
-        known = self._real_folders.get(folder)
-        if known is None:
-            steps = [folder, *folder.parents][:-1]  # without the root; a loop, since trees can be deeper than the stack
-            known = not any(is_link(self._root / step) for step in steps)
-            self._real_folders[folder] = known
-        return known
+        """Whether no link leads to a folder. Each folder is looked at once: of those above it the answer is kept."""
+        passed: list[PurePosixPath] = []
+        is_real = True
+        for step in [folder, *folder.parents][
+            :-1
+        ]:  # without the root; a loop, since trees can be deeper than the stack
+            if (known := self._real_folders.get(step)) is not None:
+                is_real = known
+                break
+            passed.append(step)
+            if is_link(self._root / step):
+                is_real = False
+                break
+        self._real_folders.update(dict.fromkeys(passed, is_real))  # behind a link are those below it
+        return is_real

@@ -168,6 +168,7 @@ def _read_texts(
         skipped["unreadable"] += listing.files.unreadable_folders
     for number, path in enumerate(sorted(listing.files.paths, key=_turn)):
         if number % REPORT_EVERY == 0 or time.monotonic() >= report_at_s:
+            listing.limits.check_time(listing.root)
             on_progress(number, len(listing.files.paths))
             report_at_s = time.monotonic() + REPORT_EVERY_S
         reason = _reason_by_name(path, is_tracked=path in listing.files.tracked)
@@ -182,7 +183,7 @@ def _read_texts(
             if reason == "unknown type":
                 unknown_endings[PurePosixPath(path).suffix or PurePosixPath(path).name] += 1
             continue
-        listing.limits.check(listing.root, opened)
+        listing.limits.check_time(listing.root)
         try:
             content = reader.read(path)
         except Unreadable as left_out:

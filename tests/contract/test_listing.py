@@ -16,12 +16,14 @@ from hypothesis import strategies as st
 
 from contract.children import kill_tree
 from contract.errors import CorpusError
-from contract.repository import git
+from contract.files.file_names import is_link
+from contract.repository import git, reading
 from contract.repository import listing as listing_module
 from contract.repository.git import GitError, git_environment
 from contract.repository.ignore_rules import IgnoreRules
 from contract.repository.listing import ListingLimits, list_files
 from contract.repository.reading import SourceReader, Unreadable
+from contract.repository.texts import read_repository
 from testbed.git import git as run_git
 
 
@@ -519,6 +521,45 @@ def test_too_many_names_of_git_are_refused_before_they_are_made(
     with pytest.raises(CorpusError, match="more than 3 files"):
         list_files(tmp_path / "repo", ListingLimits(max_by_git=3))
     assert made == [b""], "the way up to the work tree"
+
+
+def test_each_folder_is_looked_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its files and the folders in it ask for no other `lstat` of it."""
+    root = Path(os.path.realpath(tmp_path))
+    write_files(root, {f"a/b/c{number}/x.py": "x = 1\n" for number in range(3)} | {"a/y.py": "y = 1\n"})
+    looked_at: list[str] = []
+    monkeypatch.setattr(
+        reading, "is_link", lambda path: (looked_at.append(path.relative_to(root).as_posix()), is_link(path))[1]
+    )
+    reader = SourceReader(root, max_bytes=100)
+    for path in ("a/b/c0/x.py", "a/b/c1/x.py", "a/b/c2/x.py", "a/y.py", "a/b/c0/x.py"):
+        assert reader.read(path)
+    assert sorted(looked_at) == ["a", "a/b", "a/b/c0", "a/b/c1", "a/b/c2"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need a right there")
+@pytest.mark.parametrize("order", [1, -1])
+def test_what_lies_behind_a_link_is_not_read_in_whatever_order_it_is_asked_for(tmp_path: Path, order: int) -> None:
+    root = Path(os.path.realpath(tmp_path))
+    write_files(root, {"real/deep/x.py": "x = 1\n", "real/y.py": "y = 1\n"})
+    (root / "link").symlink_to(root / "real", target_is_directory=True)
+    reader = SourceReader(root, max_bytes=100)
+    for path in ["link/y.py", "link/deep/x.py", "real/deep/x.py", "real/y.py"][::order]:
+        if path.startswith("real"):
+            assert reader.read(path)
+        else:
+            with pytest.raises(Unreadable, match="link"):
+                reader.read(path)
+
+
+def test_the_time_is_looked_at_though_no_file_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tree of names that are left out unopened takes time, too."""
+    write_files(tmp_path / "repo", {f"{number}.unknown": "" for number in range(70)})
+    run_git(tmp_path, "init", "-q", "repo")
+    asked: list[Path] = []
+    monkeypatch.setattr(ListingLimits, "check_time", lambda limits, root: asked.append(root))
+    read_repository(tmp_path / "repo")
+    assert len(asked) == 1 + 2, "of the list, and twice of its names"
 
 
 def test_what_a_sparse_checkout_leaves_out_is_not_counted(tmp_path: Path) -> None:
