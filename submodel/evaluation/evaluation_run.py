@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from builder.corpus.corpus import Corpus, SourceFile, read_corpus
+from builder.corpus.corpus import Corpus, SourceFile
 from builder.datasets import open_language
 from builder.evaluation.baselines import score_baselines
 from builder.evaluation.held_out import HeldOut, ScoringSettings, make_held_out
@@ -36,6 +36,7 @@ from laboratory.programs.humaneval import (
 )
 from laboratory.programs.predictor_completer import PredictorCompleter
 from laboratory.programs.sandbox import Limits, run_python
+from submodel.build.checkout import read_checkout
 from submodel.build.lock import build_lock, when_free
 from submodel.build.paths import BuildPaths, check_own
 from submodel.evaluation.predictors import (
@@ -151,7 +152,7 @@ class _Evaluation:
     def _read_corpus(self, advance: Advance) -> Corpus:
         settings = self._settings
         if settings.language is None:
-            return read_corpus(settings.repository, on_progress=advance)
+            return read_checkout(settings.repository, self._display, advance)
         return open_language(settings.language, on_event=self._display.say).corpus
 
     def _scoring(self) -> ScoringSettings:

@@ -111,7 +111,7 @@ def test_what_is_tracked_is_said_before_anything_is_scored(clone: Path, monkeypa
     (clone / ".submodel" / "report.json").write_text("{}")
     git(clone, "init")
     git(clone, "add", "-f", ".submodel")
-    monkeypatch.setattr("submodel.evaluation.evaluation_run.read_corpus", pytest.fail)
+    monkeypatch.setattr("submodel.evaluation.evaluation_run.read_checkout", pytest.fail)
     with pytest.raises(BuildError, match="tracked by git"):
         run_evaluation(EvalSettings(repository=clone, models=("base",), base="auto"), Display())  # type: ignore[arg-type]
 

@@ -23,6 +23,7 @@ from submodel.evaluation import evaluation_run, predictors
 from submodel.evaluation.bundle_predictor import BundlePredictor
 from submodel.evaluation.evaluation_run import EvalSettings, _Evaluation, still_held_out
 from submodel.evaluation.predictors import ScoredModel, base_of, files_held_out_from, find_candidates, open_predictor
+from testbed.python_files import write_python
 
 
 def source_file(split, sha256):
@@ -123,6 +124,17 @@ def test_figures_that_can_not_be_kept_are_not_lost(tmp_path, tiny_bundle, monkey
     monkeypatch.setattr(evaluation_run, step, Mock(side_effect=error))
     evaluation._keep({"models": []})
     assert said == [words]
+
+
+def test_it_says_what_it_has_read_and_left_out(tmp_path, tiny_bundle):
+    own_bundle(tmp_path / ".submodel", tiny_bundle)
+    write_python(tmp_path, range(24))
+    (tmp_path / "latin.py").write_bytes("é".encode("latin-1"))
+    said = []
+    evaluation = _Evaluation(EvalSettings(repository=tmp_path, models=("sub-model",)), Listener(said))
+    evaluation._read_corpus(lambda done, total: None)
+    assert said[-1].startswith("Read 24 files, ")
+    assert said[-1].endswith("left out: 1 not UTF-8.")
 
 
 @pytest.mark.parametrize("words", [["eval", ".", "--model", "none"], ["export", "none", "-o", "bundle"]])
