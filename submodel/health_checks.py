@@ -24,14 +24,15 @@ from contract.bundle.bundle import find_bundle, read_bundle, verify_bundle
 from contract.bundle.pulled_builds import pulled_from
 from contract.bundle.trusted_builds import UntrustedError, check_trusted, trusted_folder
 from contract.children import child_environment, find_program, python_module, shell_line
-from contract.errors import BundleError
+from contract.errors import BundleError, CorpusError
 from contract.files.home import expand_home
 from contract.files.state_folder import StateFolderError
 from contract.processor import default_threads, is_x86, processor_flags, saturates
 from contract.repository.git import MACOS_GIT, find_git
+from contract.repository.texts import CUT_REASONS, ReadingSettings, check_no_home, weigh_repository
 from contract.versions import installed_versions
 from lsp_server.decoding.providers import PROVIDERS
-from lsp_server.drift import can_update
+from lsp_server.drift import MAX_BY_GIT, MAX_ENTRIES, can_update
 from submodel import __version__
 from submodel.check_result import CheckResult
 from submodel.extras import install_advice, missing_modules
@@ -47,6 +48,7 @@ from submodel.memory_and_disk import (
 
 PATIENCE_S: Final = 5.0  # for an answer of the network
 CHILD_PATIENCE_S: Final = 60.0
+READING_S: Final = 20.0  # for the names and sizes of a repository's files; git has a limit of its own
 EDITORS: Final = {
     "VS Code": ("code", "codium", "code-server"),
     "Neovim": ("nvim",),
@@ -74,6 +76,7 @@ def run_checks(folder: Path, *, is_offline: bool) -> list[CheckResult]:
         check_grammars,
         check_build_extra,
         check_git,
+        lambda: check_repository(folder),
         lambda: check_base(is_offline=is_offline),
         lambda: check_bundle(folder),
         check_editors,
@@ -187,6 +190,29 @@ def check_git() -> CheckResult:
             advice = f"Run `xcode-select --install`, or install git; {later}"
         return CheckResult(name="git", status="warn", found=found, advice=advice)
     return CheckResult(name="git", status="ok", found=program)
+
+
+def check_repository(folder: Path) -> CheckResult:
+    """How much a build of the folder would read, by names and sizes: whether it is more than a build takes."""
+    settings = ReadingSettings(max_entries=MAX_ENTRIES, max_by_git=MAX_BY_GIT, max_seconds=READING_S)
+    try:
+        check_no_home(folder)
+        size = weigh_repository(folder, settings)
+    except CorpusError as error:
+        return CheckResult(name="repository", status="warn", found=f"{folder} was not read", advice=str(error))
+    files = f"{size.files:,} {'file' if size.files == 1 else 'files'}"
+    found = f"a build reads about {files} with {size.code_bytes / 1e6:,.1f} MB of code"
+    if reasons := ", ".join(f"{count:,} {reason}" for reason, count in size.skipped.most_common()):
+        found += f"; left out: {reasons}"
+    who = "git listed them" if size.listed_by == "git" else "they were listed without git"
+    found += f"; {who} in {size.listing_s:.1f} s"
+    if any(size.skipped[reason] for reason in CUT_REASONS):
+        limits = f"{settings.max_total_bytes >> 20} MiB or {settings.max_files:,} files"
+        advice = (
+            f"A build reads no more than {limits}, drawn from all folders; run `submodel build PATH` for one of them."
+        )
+        return CheckResult(name="repository", status="warn", found=found, advice=advice)
+    return CheckResult(name="repository", status="ok", found=found)
 
 
 def check_base(*, is_offline: bool) -> CheckResult:

@@ -29,19 +29,20 @@ class SourceReader:
 
     def read(self, path: str) -> bytes:
         """The content of the file at a relative posix path, at most `max_bytes`; raises Unreadable with the reason."""
-        # A hostile git index can hold such names.
-        if leads_outside(path, self._root):
-            raise Unreadable("link outside")
-        if not is_plain(path, self._root):
-            raise Unreadable("odd name")
-        pure = PurePosixPath(path)
-        full = self._root / pure
         try:
-            if not self._is_real_folder(pure.parent):
-                raise Unreadable(self._link_reason(full))
-            return self._read_regular(full)
+            return self._read_regular(self._place_of(path))
         except OSError as error:
             raise Unreadable("unreadable") from error
+
+    def size_of(self, path: str) -> int:
+        """The bytes of the file that `read` would open, which it may find unreadable; raises Unreadable as it does."""
+        try:
+            full = self._place_of(path)
+            status = os.lstat(full)
+            self._check_kind(status, full)
+        except OSError as error:
+            raise Unreadable("unreadable") from error
+        return status.st_size
 
     def is_folder(self, path: str) -> bool:
         """Whether a folder lies at a relative posix path, as where git lists a repository inside as one entry."""
@@ -52,6 +53,18 @@ class SourceReader:
             return self._is_real_folder(pure.parent) and stat.S_ISDIR(os.lstat(self._root / pure).st_mode)
         except OSError:
             return False
+
+    def _place_of(self, path: str) -> Path:
+        # A hostile git index can hold such names.
+        if leads_outside(path, self._root):
+            raise Unreadable("link outside")
+        if not is_plain(path, self._root):
+            raise Unreadable("odd name")
+        pure = PurePosixPath(path)
+        full = self._root / pure
+        if not self._is_real_folder(pure.parent):
+            raise Unreadable(self._link_reason(full))
+        return full
 
     def _read_regular(self, full: Path) -> bytes:
         # Asked before opening, since opening a device may already do something; asked again of what was opened.

@@ -108,6 +108,49 @@ def read_repository(
 
 
 @dataclass(frozen=True, kw_only=True)
+class RepositorySize:
+    """About how much a build would read, by names and sizes alone: no file was opened."""
+
+    files: int
+    code_bytes: int
+    skipped: Counter[str]  # files by reason; what only a text tells is missing
+    listed_by: str  # "git" or "walk"
+    listing_s: float
+
+
+def weigh_repository(root: Path, settings: ReadingSettings = _DEFAULT_SETTINGS) -> RepositorySize:
+    """About how much `read_repository` would read; raises CorpusError as it does."""
+    started_s = time.monotonic()
+    listing = _list(root, settings)
+    listing_s = time.monotonic() - started_s
+    reader = SourceReader(listing.root, max_bytes=settings.max_file_bytes)
+    skipped: Counter[str] = Counter()
+    files = total = code_bytes = 0
+    for number, path in enumerate(sorted(listing.files.paths, key=_turn)):
+        if number % REPORT_EVERY == 0:
+            listing.limits.check_time(listing.root)
+        reason = _reason_by_name(path, is_tracked=path in listing.files.tracked)
+        if reason == "unknown type" and reader.is_folder(path):
+            reason = "nested repository"
+        reason = reason or _cut_reason(total, files, settings)
+        if reason is None:
+            try:
+                size = reader.size_of(path)
+            except Unreadable as left_out:
+                reason = _why_unreadable(left_out, path, listing.files)
+        if reason is not None:
+            skipped[reason] += 1
+            continue
+        files += 1
+        total += size
+        language = find_language(path)
+        code_bytes += size if language is not None and language.is_code else 0
+    return RepositorySize(
+        files=files, code_bytes=code_bytes, skipped=skipped, listed_by=listing.files.source, listing_s=listing_s
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class _RootListing:
     root: Path  # without links
     files: Listing
@@ -174,10 +217,7 @@ def _read_texts(
         reason = _reason_by_name(path, is_tracked=path in listing.files.tracked)
         if reason == "unknown type" and reader.is_folder(path):
             reason = "nested repository"
-        if reason is None and total > settings.max_total_bytes:
-            reason = OVER_TOTAL
-        if reason is None and opened >= settings.max_files:
-            reason = OVER_FILES
+        reason = reason or _cut_reason(total, opened, settings)
         if reason is not None:
             skipped[reason] += 1
             if reason == "unknown type":
@@ -187,8 +227,7 @@ def _read_texts(
         try:
             content = reader.read(path)
         except Unreadable as left_out:
-            reason = str(left_out)
-            skipped["not checked out" if reason == "unreadable" and path in listing.files.sparse else reason] += 1
+            skipped[_why_unreadable(left_out, path, listing.files)] += 1
             continue
         opened += 1
         language = find_language(path)
@@ -216,6 +255,17 @@ def _read_texts(
         listed_by=listing.files.source,
         git_problem=listing.files.git_problem,
     )
+
+
+def _cut_reason(total_bytes: int, opened: int, settings: ReadingSettings) -> str | None:
+    if total_bytes > settings.max_total_bytes:
+        return OVER_TOTAL
+    return OVER_FILES if opened >= settings.max_files else None
+
+
+def _why_unreadable(left_out: Unreadable, path: str, files: Listing) -> str:
+    reason = str(left_out)
+    return "not checked out" if reason == "unreadable" and path in files.sparse else reason
 
 
 def _turn(path: str) -> tuple[bool, bytes]:

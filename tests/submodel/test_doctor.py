@@ -19,10 +19,12 @@ from contract.bundle import trusted_builds as trust
 from contract.bundle.manifest import read_manifest, write_manifest
 from contract.bundle.pulled_builds import PulledFrom
 from contract.children import python_module
+from contract.repository.texts import ReadingSettings, read_repository, weigh_repository
 from contract.versions import PROGRAM
 from submodel import __version__
 from submodel import health_checks as doctor
 from submodel.commands.doctor import doctor as command
+from testbed.python_files import write_python
 from tests.submodel.test_memory_and_disk import looked
 
 SERVE_ONLY = """
@@ -113,6 +115,44 @@ def test_a_bundle_that_no_update_can_start_from(workspace, program, is_said, mon
     check = doctor.check_bundle(workspace)
     assert looked(check) == "ok"
     assert ("`submodel build` makes a new one" in check.found) is is_said
+
+
+def test_what_a_build_would_read_is_told(tmp_path):
+    write_python(tmp_path, range(12))
+    (tmp_path / "node_modules").mkdir()
+    (tmp_path / "node_modules" / "a.js").write_text("x = 1\n")
+    (tmp_path / "large.py").write_text("x = 1\n" * 50_000)
+    check = doctor.check_repository(tmp_path)
+    assert looked(check) == "ok"
+    assert check.found.startswith("a build reads about 12 files with 0.0 MB of code; left out: 1 ")
+    assert "1 vendored" in check.found
+    assert "1 too large" in check.found
+
+
+def test_a_repository_above_the_limits_is_a_warning(tmp_path, monkeypatch):
+    write_python(tmp_path, range(12))
+    few = ReadingSettings(max_files=10)
+    monkeypatch.setattr(doctor, "ReadingSettings", lambda **_: few)
+    check = doctor.check_repository(tmp_path)
+    assert looked(check) == "warn"
+    assert "left out: 2 over the limit of files" in check.found
+    assert "10 files, drawn from all folders" in check.advice
+
+
+def test_a_folder_that_no_build_would_read_is_a_warning(tmp_path, monkeypatch):
+    for variable in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(variable, str(tmp_path))
+    check = doctor.check_repository(tmp_path)
+    assert looked(check) == "warn"
+    assert "home folder" in check.advice
+
+
+def test_sizes_tell_what_a_build_reads(tmp_path):
+    write_python(tmp_path, range(12))
+    (tmp_path / "notes.md").write_text("Notes.\n")
+    size, reading = weigh_repository(tmp_path), read_repository(tmp_path)
+    assert size.files == len(reading.texts) == 13
+    assert size.code_bytes == sum(len(text.encode()) for name, text in reading.texts.values() if name == "Python")
 
 
 def test_a_pulled_bundle_is_pulled_again(workspace, monkeypatch):
