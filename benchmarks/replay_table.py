@@ -1,12 +1,15 @@
-"""What `benchmarks.replays` has written, as a Markdown table, with all repositories together.
+"""What `benchmarks.replays` has written, as Markdown tables, with all repositories together.
 
-python -m benchmarks.replay_table
+    python -m benchmarks.replay_table
+
+The last one is beside the same passages typed at a server that showed whole lines, or nothing.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from benchmarks.builds import RESULTS
@@ -15,6 +18,7 @@ from benchmarks.markdown import print_head, print_row
 from builder.evaluation.metrics import Interval
 
 WAYS = ("waiting", "at a pace")
+WHOLE_LINES = RESULTS / "whole-lines"  # what a server of e4794aa8 gave, by the same bundles
 BASELINE, SERVER = 0, 1  # the runs of a way
 TOGETHER = "all"
 KINDS = ("held-out", "later")
@@ -49,11 +53,28 @@ def main() -> None:
         shown = " and ".join(f"{count(typed, way, 'shown'):,}" for way in WAYS)
         late = count(typed, WAYS[1], "late") / count(typed, WAYS[1], "asked")
         print_row(name, kind, shown, *(_percent(wrong(typed, way)) for way in WAYS), f"{100 * late:.0f} %")
+    print()
+    print_head(
+        "passages",
+        *(f"saved with whole lines, {way}" for way in WAYS),
+        *(f"difference in points, {way}" for way in WAYS),
+        *(f"wrong with whole lines, {way}" for way in WAYS),
+    )
+    earlier = read_replays(WHOLE_LINES)
+    for kind in KINDS:
+        before, now = ([some[name]["kinds"][kind] for name in documents] for some in (earlier, documents))
+        gains = [gain(list(zip(now, before, strict=True)), way) for way in WAYS]
+        print_row(
+            kind,
+            *(_percent(saved(before, way)) for way in WAYS),
+            *(f"{100 * one.value:+.1f} ({100 * one.low:+.1f} to {100 * one.high:+.1f})" for one in gains),
+            *(_percent(wrong(before, way)) for way in WAYS),
+        )
 
 
-def read_replays() -> dict[str, dict[str, Any]]:
-    """Return the documents of today's program, by the repository's name."""
-    paths = sorted(RESULTS.glob("replay-*.json"))
+def read_replays(folder: Path = RESULTS) -> dict[str, dict[str, Any]]:
+    """Return the documents of a folder, by the repository's name."""
+    paths = sorted(folder.glob("replay-*.json"))
     documents = {path.stem.removeprefix("replay-"): json.loads(path.read_text("utf-8")) for path in paths}
     return {name: document for name, document in documents.items() if "kinds" in document}
 
@@ -73,17 +94,33 @@ def saved(kinds: Sequence[Typed], way: str, run: int = SERVER) -> Interval:
     return _share(kinds, way, run, counts)
 
 
+def gain(pairs: Sequence[tuple[Typed, Typed]], way: str) -> Interval:
+    """Return which share of the keystrokes the first of each pair saves more than the second, likewise."""
+    passages = []
+    for now, before in pairs:
+        one, other = (typed[way]["runs"][SERVER]["each"] for typed in (now, before))
+        if one["keys_alone"] != other["keys_alone"]:
+            raise SystemExit("The passages are other ones than those that were typed with whole lines.")
+        fewer = [more - less for more, less in zip(other["keys"], one["keys"], strict=True)]
+        passages.append((now["clusters"], fewer, one["keys_alone"]))
+    return _ratio(passages)
+
+
 def wrong(kinds: Sequence[Typed], way: str) -> Interval:
     """Return the share of the suggestions that are wrong, likewise."""
     return _share(kinds, way, SERVER, lambda each: (each["wrong"], each["shown"]))
 
 
 def _share(kinds: Sequence[Typed], way: str, run: int, counts: Counts) -> Interval:
+    return _ratio([(one["clusters"], *counts(one[way]["runs"][run]["each"])) for one in kinds])
+
+
+def _ratio(kinds: Sequence[tuple[Sequence[int], Sequence[int], Sequence[int]]]) -> Interval:
+    """Return a part of all; of each kind come its passages' clusters, the part in each of them, and all in each."""
     groups = []
-    for one in kinds:
-        passages = zip(*counts(one[way]["runs"][run]["each"]), strict=True)
-        clusters = by_cluster(one["clusters"], passages)
-        groups.append([Cluster(*(sum(values) for values in zip(*cluster, strict=True))) for cluster in clusters])
+    for clusters, part, whole in kinds:
+        passages = by_cluster(clusters, zip(part, whole, strict=True))
+        groups.append([Cluster(*(sum(values) for values in zip(*cluster, strict=True))) for cluster in passages])
     return clustered_mean(groups)
 
 
