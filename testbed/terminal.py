@@ -12,6 +12,8 @@ from pathlib import Path
 from contract.children import find_program
 
 TMUX = find_program("tmux")
+PATIENCE_S = 300  # on a busy machine
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 3.0, 30.0  # before keys are pressed again; each pause is twice the one before
 
 
 class Terminal:
@@ -38,18 +40,24 @@ class Terminal:
         """Return the screen's lines; on request in their whole width, with the escape sequences of colours."""
         return self.tmux("capture-pane", "-p", *(["-e", "-N"] if colours else []))
 
-    def wait_for(self, wanted: str, *, ask: Sequence[str] = (), turns: int = 100) -> None:
-        """Wait until the screen shows a text. A turn takes half a second, or three if it begins with the keys `ask`.
+    def wait_for(self, wanted: str, *, ask: Sequence[str] = ()) -> None:
+        """Wait until the screen shows a text. The keys `ask` are pressed at once, and again after longer and longer.
+
+        Keys that come while the menu of an answer opens may move to its next entry: on a busy machine they must be few.
 
         Raises AssertionError with the screen if it never does.
         """
-        for _ in range(turns):
-            if ask:
+        now = ask_at = time.monotonic()
+        end, pause_s = now + PATIENCE_S, FIRST_PAUSE_S
+        while now < end:
+            if ask and now >= ask_at:
                 self.send(*ask)
-            for _ in range(30 if ask else 5):
-                time.sleep(0.1)
-                if wanted in self.screen():
-                    return
+                ask_at = time.monotonic() + pause_s
+                pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+            time.sleep(0.1)
+            if wanted in self.screen():
+                return
+            now = time.monotonic()
         raise AssertionError(f"{wanted!r} never was on this screen:\n{self.screen()}")
 
     def settle(self) -> str:

@@ -42,6 +42,8 @@ def test_an_editor_shows_and_inserts_the_answer(editor: EditorProgram, tiny_bund
         if editor.accept:
             terminal.send(*editor.accept)
         terminal.wait_for(TYPED + answer.strip())
+        if editor.normal_mode:
+            terminal.wait_for(editor.normal_mode, ask=("Escape",))  # twice if the list opens again
         terminal.send(*editor.save)
         terminal.wait_for_end()
     assert file.read_text() == BEFORE + answer + AFTER
