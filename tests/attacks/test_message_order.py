@@ -19,6 +19,7 @@ from tests.e2e.editor import TEXT, expected
 
 URI = "file:///nowhere/greet.txt"
 OPTIONS = {
+    "care": {"onBattery": "full"},
     "experimental": {"trigger": {"budgetMs": 60_000}, "threshold": {"confidence": 0}, "care": {"prefetch": False}},
     "token": TOKEN,
 }

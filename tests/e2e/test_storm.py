@@ -12,14 +12,17 @@ from collections import Counter
 from pathlib import Path
 
 from contract.bundle.bundle import Bundle
-from lsp_server.options import ServerOptions, TriggerOptions
+from lsp_server.options import CareOptions, ServerOptions, TriggerOptions
 from lsp_server.request import CompletionRequest
 from lsp_server.service import CompletionService
 from lsp_server.session import Session
 
 KEYS = 10_000
 OPTIONS = ServerOptions(
-    threads=1, max_new_tokens=8, trigger=TriggerOptions(debounce_min_ms=0, debounce_max_ms=0, budget_ms=60_000)
+    threads=1,
+    max_new_tokens=8,
+    trigger=TriggerOptions(debounce_min_ms=0, debounce_max_ms=0, budget_ms=60_000),
+    care=CareOptions(on_battery="full"),
 )
 
 

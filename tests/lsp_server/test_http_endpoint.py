@@ -475,6 +475,7 @@ def test_a_bundle_that_is_built_anew_is_loaded(tiny_bundle: Bundle, monkeypatch:
     async def run() -> None:
         time_s = 0.0
         endpoint = Endpoint(ServerOptions(threads=1), tiny_bundle.folder.parents[1], now=lambda: time_s)
+        endpoint._meter._read = Power
         endpoint.start()
         await outcome(endpoint, request("a"))
         status = endpoint.service.bundles[tiny_bundle.folder]
