@@ -31,7 +31,7 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="pipes and modes are 
 def is_refused(*arguments: object) -> bool:
     """Whether a command ends with one sentence, instead of waiting for somebody to write to a pipe."""
     command = [sys.executable, "-m", "submodel", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert "is not a regular file" in done.stderr
     return done.returncode == 1 and len(done.stderr.splitlines()) == 1
 

@@ -217,6 +217,7 @@ serve.serve_stdio(ServerOptions(), "0")
 
 @pytest.mark.parametrize("state", ["stuck", "given up"])
 def test_the_server_ends_when_its_client_leaves(state: str) -> None:
-    done = subprocess.run([sys.executable, "-c", END, state], stdin=subprocess.DEVNULL, capture_output=True, timeout=60)
+    command = [sys.executable, "-c", END, state]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=300)
     assert done.returncode == 1
     assert b"The model does not come back; the server ends without it." in done.stderr

@@ -52,7 +52,7 @@ def test_an_error_s_sentence_moves_no_cursor(
 def test_a_command_tells_of_a_file_without_what_its_name_does(tmp_path: Path) -> None:
     (tmp_path / HOSTILE).write_bytes(b"no archive")
     done = subprocess.run(
-        [sys.executable, "-m", "submodel", "unpack", HOSTILE], cwd=tmp_path, capture_output=True, timeout=60
+        [sys.executable, "-m", "submodel", "unpack", HOSTILE], cwd=tmp_path, capture_output=True, timeout=300
     )
     assert done.returncode == 1
     assert is_plain(done.stderr.decode())
@@ -84,7 +84,7 @@ try:
 except ValueError:
     logging.getLogger("lsp_server").exception("No completion")
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=60, check=True)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=300, check=True)
     reported = done.stderr.decode().replace("\r\n", "\n")
     assert is_plain(reported)
     assert reported.count("safe") == 3

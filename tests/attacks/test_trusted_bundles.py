@@ -80,7 +80,7 @@ def serve(root: Path, test: Callable[[Editor], Any], options: object = None, *ar
 
 
 def trust(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*SUBMODEL, "trust", *arguments], cwd=cwd, capture_output=True, text=True, timeout=60)
+    return subprocess.run([*SUBMODEL, "trust", *arguments], cwd=cwd, capture_output=True, text=True, timeout=300)
 
 
 async def answers(editor: Editor) -> None:
@@ -332,7 +332,7 @@ def test_unpacking_says_that_it_trusts(clone: Path, tmp_path: Path) -> None:
     bundle = clone / ".submodel" / "bundle"
     pack_bundle(bundle, tmp_path / "given.submodel")
     command = [*SUBMODEL, "unpack", str(tmp_path / "given.submodel"), "-o", str(tmp_path / "unpacked")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert "as good as a program of whoever packed it" in done.stderr
     assert trust("--forget", str(tmp_path / "unpacked")).returncode == 0
@@ -506,6 +506,6 @@ def test_two_builds_that_end_together_are_both_on_the_list(clone: Path, tmp_path
     places = [tmp_path / str(number) / ".submodel" / "bundle" for number in range(4)]
     source = str(clone / ".submodel" / "bundle")
     processes = [subprocess.Popen([sys.executable, "-c", code, source, str(place)], env=os.environ) for place in places]
-    assert [process.wait(60) for process in processes] == [0] * len(places)
+    assert [process.wait(300) for process in processes] == [0] * len(places)
     for place in places:
         assert find_trusted_bundle(place.parents[1]) == place

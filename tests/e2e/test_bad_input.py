@@ -26,13 +26,13 @@ Done = subprocess.CompletedProcess[str]
 
 def in_a_process(*command: object) -> Done:
     words = [sys.executable, *map(str, command)]
-    return subprocess.run(words, capture_output=True, text=True, timeout=120, check=False, cwd=ROOT)
+    return subprocess.run(words, capture_output=True, text=True, timeout=300, check=False, cwd=ROOT)
 
 
 def in_a_process_of_shell(command: str) -> Done:
     words = ["sh", "-c", command, sys.executable]
     return subprocess.run(
-        words, capture_output=True, text=True, timeout=120, check=False, env={**os.environ, "PYTHONPATH": str(ROOT)}
+        words, capture_output=True, text=True, timeout=300, check=False, env={**os.environ, "PYTHONPATH": str(ROOT)}
     )
 
 
@@ -93,7 +93,7 @@ def test_a_stranger_s_package_in_the_place_of_ours_is_named(tmp_path, file):
     (tmp_path / file).touch()
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (tmp_path, ROOT)))}
     words = [sys.executable, "-P", "-m", "submodel", "--version"]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False, env=environment)
+    done = subprocess.run(words, capture_output=True, text=True, timeout=300, check=False, env=environment)
     assert_one_sentence(done, repr(name), repr(str(tmp_path)), "PYTHONPATH")
     assert len(done.stderr.splitlines()) == 1
 

@@ -113,7 +113,7 @@ def test_a_played_session_gets_the_completer_s_answer(name: str, tiny_bundle: Bu
     ):
         try:
             answers, notices = play(session, server)
-            server.wait(60)
+            server.wait(300)
         finally:
             server.kill()
     [*_, asked] = [one for one in session["messages"] if one["method"].startswith("textDocument/") and "id" in one]

@@ -209,4 +209,4 @@ def test_over_tcp(workspace: Path, tiny_bundle: Bundle) -> None:
 
     with listening("--threads", "1") as (server, port):
         run(test)
-        assert server.wait(60) == 0
+        assert server.wait(300) == 0
