@@ -221,7 +221,7 @@ def test_what_comes_in_the_place_of_a_body_without_end(
         def do_GET(self) -> None:
             with suppress(OSError):
                 self.wfile.write(start)
-                for _ in range(600):
+                for _ in range(6000):
                     self.wfile.write(more)
                     time.sleep(0.05)
                 has_ended.set()
