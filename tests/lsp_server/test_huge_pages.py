@@ -74,15 +74,20 @@ def test_what_is_moved_stays_what_it_was() -> None:
     memory = mmap.mmap(-1, 16 * HUGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     values = np.frombuffer(memory, np.int32)
     values[: 8 * HUGE // 4] = np.arange(8 * HUGE // 4)  # the other half is not there, and must not become so
-    before = huge_bytes_at(values.ctypes.data)
     for thread in threading.enumerate():  # a model that another test loaded: the second caller returns 0 at once
         if thread.name == "huge pages":
             thread.join()
-    moved = use_huge_pages()
-    assert huge_bytes_at(values.ctypes.data) - before <= moved
-    if huge_bytes_at(values.ctypes.data) < 7 * HUGE and not has_room(8):
-        pytest.skip("other memory of this process took the room")
-    assert huge_bytes_at(values.ctypes.data) >= 7 * HUGE
+    after = huge_bytes_at(values.ctypes.data)
+    for _ in range(3):  # other programs may take the room for a moment
+        before = after
+        moved = use_huge_pages()
+        after = huge_bytes_at(values.ctypes.data)
+        assert after - before <= moved
+        if after >= 7 * HUGE:
+            break
+        if not has_room(8):
+            pytest.skip("other memory took the room")
+    assert after >= 7 * HUGE
     np.testing.assert_array_equal(values[: 8 * HUGE // 4], np.arange(8 * HUGE // 4))
     assert not values[8 * HUGE // 4 :].any()
 

@@ -303,7 +303,7 @@ def test_newer_request_ends_the_wait_of_the_older() -> None:
 
 
 def test_cancelled_request_is_reported() -> None:
-    session, service = make(options=replace(OPTIONS, trigger=TriggerOptions(debounce_min_ms=2000)))
+    session, service = make(options=replace(OPTIONS, trigger=TriggerOptions(debounce_min_ms=600_000)))
 
     async def test() -> None:
         task = asyncio.create_task(session.suggest(at("x = ‸\n")))
