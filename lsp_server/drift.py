@@ -118,7 +118,7 @@ def check_whole(root: Path, skipped: object) -> None:
     if isinstance(skipped, dict) and any(skipped.get(reason) for reason in CUT_REASONS):
         raise CorpusError(
             f"{root} has more files than a build reads, and which ones it reads depends on all of them; build a folder "
-            "of it to see how far that has changed."
+            "of it whose changes can be counted."
         )
 
 
