@@ -117,8 +117,8 @@ def check_whole(root: Path, skipped: object) -> None:
 
     if isinstance(skipped, dict) and any(skipped.get(reason) for reason in CUT_REASONS):
         raise CorpusError(
-            f"{root} has more files than a build reads, and which ones it reads depends on all of them; build a folder "
-            "of it whose changes can be counted."
+            f"{root} has more files than a build reads, and which ones it reads depends on all of them. So changes are "
+            "not counted; build a folder of it instead."
         )
 
 
