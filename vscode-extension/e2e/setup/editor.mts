@@ -220,12 +220,12 @@ export class Editor {
     return (await this.lines()).at(-1) ?? '';
   }
 
-  /** What a person does after typing: wait for the grey text, type on if none comes. Backspace ends the request. */
+  /** What a person does after typing: wait for the grey text, type on if none comes. Each try is longer: the next ends its request. */
   async typeUntilGhost(character: string, patienceMs = PATIENCE_MS): Promise<string> {
     const end = Date.now() + patienceMs;
-    while (Date.now() < end) {
+    for (let tryMs = 500; Date.now() < end; tryMs = Math.min(2 * tryMs, 10_000)) {
       await this.type(character);
-      for (const endOfTry = Date.now() + 5_000; Date.now() < endOfTry;) {
+      for (const endOfTry = Date.now() + tryMs; Date.now() < endOfTry;) {
         const ghost = await this.ghost();
         if (ghost !== '') {
           return ghost;
