@@ -19,7 +19,7 @@ from typing import Any
 from benchmarks.builds import read_report, write_result
 from submodel.extras import prepare_to_build
 
-KEPT = ("models", "against_base", "finetuning", "plan", "parity", "threshold", "peak_rss_bytes")
+KEPT = ("models", "against_base", "finetuning", "plan", "parity", "peak_rss_bytes")
 
 
 def main() -> None:

@@ -25,7 +25,7 @@ from builder.pruning.code_pieces import CODE_PIECES_FILE, CodePieces
 from builder.sources.distribution import parse_distribution
 from builder.sources.fetch import fetch
 from contract.errors import CorpusError
-from contract.repository.texts import read_texts
+from contract.repository.texts import read_repository
 
 LANGUAGES: Final = ("Python", "Java", "C++", "C", "JavaScript", "TypeScript", "Go", "Rust")
 _WHEELS: Final = """
@@ -100,7 +100,7 @@ def _count(spec: str, tokenizer: Tokenizer) -> Iterator[tuple[str, Counter[int]]
     """Of each language with enough files: in how many of a million files each token would occur."""
     folder = fetch(parse_distribution(spec), CACHE / "code-pieces", on_event=print)
     try:
-        texts = read_texts(folder).values()
+        texts = read_repository(folder).texts.values()
     except CorpusError as error:
         raise CorpusError(f"{spec}: {error}") from error
     for language in LANGUAGES:

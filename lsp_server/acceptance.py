@@ -76,7 +76,7 @@ class _Shown:
     offset: int
     text: str
     language: str
-    is_whole: bool = True  # its last line is; else time or tokens ran out within it
+    is_whole: bool = True  # its last line is; else it was cut within it
     moved: int = 0  # characters by which accepting it moves its begin to the left
     typed: int = 0
     is_counted: bool = False

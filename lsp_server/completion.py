@@ -64,7 +64,7 @@ class _Watch:
         if not self._is_begun:  # the prompt is read; if that took nearly all the time, a third of it is added
             self._is_begun, self._deadline = True, max(self._deadline, now + self._budget_s / 3)
         request, raw = self._prompt.request, without_start(text, self._prompt.start)
-        if raw.strip():
+        if raw.strip() or (raw and not reads_from_column_0(request)):  # not for the indentation of its own line
             self._confidence *= probability
         self.is_unsure = not self._confidence >= request.options.threshold.confidence
         if self.is_unsure:
@@ -115,16 +115,25 @@ class Completer:
         )
         if answer.finish is FinishReason.CANCELLED or stop():
             return self._described(Completion(rule="cancelled"), request, answer)
-        is_unfinished = watch.is_late or answer.finish in (FinishReason.LENGTH, FinishReason.BROKEN_TEXT)
+        is_whole = answer.finish is FinishReason.LINES
+        is_unfinished = answer.finish in (FinishReason.LENGTH, FinishReason.BROKEN_TEXT)
         raw = without_start(answer.text, prompt.start)
-        sure = watch.sure if watch.is_unsure else None
-        completion = refine(raw, request, is_unfinished=is_unfinished, sure=sure, stop=stop)
+        if is_whole and watch.is_unsure:
+            raw += "\n"  # which the engine has cut off: what is left of the line is unsure, or its end alone
+        completion = refine(
+            raw,
+            request,
+            is_unfinished=is_unfinished or (watch.is_late and not is_whole),
+            sure=watch.sure if watch.is_unsure else None,
+            stop=stop,
+        )
         if stop():  # a newer request does not wait for the parses that are left
             return self._described(Completion(rule="cancelled"), request, answer)
         # Else a stop ended it in time.
         is_late = watch.is_late and any(step.name == "budget" for step in completion.steps)
         completion = self._described(self._judged(completion, prompt, answer), request, answer)
-        return replace(completion, is_late=is_late, is_from_short_prompt=bool(short_ids))
+        is_unsure = watch.is_unsure or completion.rule == "threshold"
+        return replace(completion, is_late=is_late, is_unsure=is_unsure, is_from_short_prompt=bool(short_ids))
 
     def recall(self, request: CompletionRequest) -> Completion:
         """Complete a text by what followed the same words elsewhere in it, or in the repository, without the model."""

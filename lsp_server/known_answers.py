@@ -48,8 +48,8 @@ class KnownAnswers:
     def find(self, request: CompletionRequest, options: ServerOptions) -> KnownAnswer | None:
         """Return the answer to a request, and how it was found. options: those of automatic requests.
 
-        A request by hand also gets the answer to an automatic one, unless the threshold rejected it. An automatic
-        request gets the answer to one by hand only while the user types it, since the threshold has not judged it.
+        A request by hand also gets the answer to an automatic one, unless the threshold cut or rejected that. An
+        automatic request gets the answer to one by hand only while the user types it: the threshold has not judged it.
         """
         found = self._all.find(self._scope_now(request), request)
         if found is not None:

@@ -147,7 +147,7 @@ class Repositories:
     def _finish(self, root: Path, generation: int, bundle: Path, drift: Drift | None) -> None:
         """Take the result of a reading, unless a newer one was asked for, and start the next."""
         self._is_reading = False
-        if drift is not None and generation == self._generations.get(root):
+        if generation == self._generations.get(root):
             self._take(root, bundle, drift)
         self._begin()
 
@@ -157,8 +157,11 @@ class Repositories:
         if timer is not None:
             timer.cancel()
 
-    def _take(self, root: Path, bundle: Path, drift: Drift) -> None:
+    def _take(self, root: Path, bundle: Path, drift: Drift | None) -> None:
         if root not in self._timers:
             return  # it was forgotten meanwhile
+        if drift is None:  # it is not known any more
+            self._drifts.pop(bundle, None)
+            return
         self._drifts[bundle] = drift.to_json(root)
         self._on_drift(root, drift)

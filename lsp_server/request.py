@@ -175,6 +175,7 @@ class Completion:
     threshold: float | None = None  # the least of which something is shown; None: by hand, all is
     is_multi_line: bool = False
     is_late: bool = False  # time ran out before the line was whole; with more time the answer may differ
+    is_unsure: bool = False  # there may be less of it, or nothing, because the model was not sure enough
     is_from_short_prompt: bool = False  # the whole one was not read yet; the next answer may differ
     build: str | None = None  # which build answered: SHA-256 of its bundle.json
     queue_ms: float = 0.0  # the request's wait for the worker
@@ -186,13 +187,8 @@ class Completion:
         return 0 < self.added < len(self.text)
 
     @property
-    def is_unsure(self) -> bool:
-        """Whether there is less of it, or nothing, because the model was not sure enough."""
-        return any(step.kind == "threshold" for step in self.steps)
-
-    @property
     def is_line_whole(self) -> bool:
-        """Whether its last line is whole; else it was cut within it: time ran out, say, or the rest did not parse."""
+        """Whether its last line is whole; else it was cut within it: the model was not sure of the rest, say."""
         rules = ("threshold", "budget", "syntax", "special-tokens")
         cuts = [step for step in self.steps if step.name in rules and step.action == "cut"]
         return all((cut.before or "")[len(cut.after or "") :].startswith("\n") for cut in cuts)

@@ -111,10 +111,7 @@ def check_processor() -> CheckResult:
         reported = "no VNNI" if flags else "the system doesn't tell its vector units"
         if flags and platform.system() != "Linux":
             reported = "no AVX-512 VNNI, and the system doesn't tell whether there is AVX VNNI"
-        advice = (
-            "The server computes so that int8 sums do not overflow here, which takes about twice as long; "
-            "`submodel build --quantize auto` finds the fastest precision."
-        )
+        advice = "The server computes so that int8 sums do not overflow here, which takes about twice as long."
         return CheckResult(name="processor", status="warn", found=f"{found}: {reported}", advice=advice)
     return CheckResult(name="processor", status="ok", found=found)
 

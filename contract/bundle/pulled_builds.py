@@ -7,31 +7,33 @@ a small file a build. No bundle says of itself that it was pulled: its files are
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from contract.files.state_folder import StateFolderError, state_folder
 from contract.files.untrusted_json import read_json
 from contract.files.whole_files import PRIVATE, write_json
 
 FOLDER: Final = "pulled"
+REGISTRY_FILE: Final = "registry.json"  # {"address": …, "key": …} of the last registry with a new key, beside it
 MAX_BYTES: Final = 1 << 14
 
 
 @dataclass(frozen=True, kw_only=True)
 class PulledFrom:
-    """The registry, and the name that the user gave; None if it was that of a git remote."""
+    """The registry with its public key, and the name that the user gave; None if it was that of a git remote."""
 
     address: str
     name: str | None
+    key: str | None = None  # None: that of REGISTRY_FILE
 
     def command(self, repository: Path | None) -> tuple[str, ...]:
         """What pulls the newest bundle of a repository; None is the folder that it is run in."""
-        if repository is None and self.name is None:
-            return ("submodel", "pull", self.address)
+        where = () if repository is None and self.name is None else (str(repository or "."),)
         named = () if self.name is None else ("--repository", self.name)
-        return ("submodel", "pull", self.address, str(repository or "."), *named)
+        signed = () if self.key is None else ("--key", self.key)
+        return ("submodel", "pull", self.address, *where, *named, *signed)
 
 
 def note_pulled(build: str, source: PulledFrom) -> None:
@@ -39,16 +41,21 @@ def note_pulled(build: str, source: PulledFrom) -> None:
     with suppress(OSError, StateFolderError):
         folder = state_folder() / FOLDER
         folder.mkdir(mode=0o700, exist_ok=True)
-        write_json(folder / f"{build}.json", {"address": source.address, "name": source.name}, mode=PRIVATE)
+        write_json(folder / f"{build}.json", asdict(source), mode=PRIVATE)
 
 
 def pulled_from(build: str) -> PulledFrom | None:
     """Where this account has pulled a build from; None if it has not, or if that is not known."""
+    kept = _read(f"{FOLDER}/{build}.json")
+    address, name, key = kept.get("address"), kept.get("name"), kept.get("key")
+    if not isinstance(address, str) or not isinstance(name, str | None) or not isinstance(key, str | None):
+        return None
+    return PulledFrom(address=address, name=name, key=None if key == _read(REGISTRY_FILE).get("key") else key)
+
+
+def _read(file: str) -> dict[str, Any]:
     try:
-        kept = read_json(state_folder() / FOLDER / f"{build}.json", MAX_BYTES)
+        kept = read_json(state_folder() / file, MAX_BYTES)
     except (OSError, ValueError, StateFolderError):
-        return None
-    address, name = (kept.get("address"), kept.get("name")) if isinstance(kept, dict) else (None, None)
-    if not isinstance(address, str) or not isinstance(name, str | None):
-        return None
-    return PulledFrom(address=address, name=name)
+        return {}
+    return kept if isinstance(kept, dict) else {}

@@ -102,9 +102,8 @@ class SourceReader:
         """Whether no link leads to a folder. Each folder is looked at once: of those above it the answer is kept."""
         passed: list[PurePosixPath] = []
         is_real = True
-        for step in [folder, *folder.parents][
-            :-1
-        ]:  # without the root; a loop, since trees can be deeper than the stack
+        # Without the root. A loop, since trees can be deeper than the stack.
+        for step in [folder, *folder.parents][:-1]:
             if (known := self._real_folders.get(step)) is not None:
                 is_real = known
                 break

@@ -67,20 +67,6 @@ class RepositoryTexts:
     git_problem: str  # why git did not list a folder of a repository; "" elsewhere
 
 
-def read_texts(
-    root: Path,
-    settings: ReadingSettings = _DEFAULT_SETTINGS,
-    *,
-    on_progress: Progress = lambda done, total: None,
-) -> Mapping[str, tuple[str, str]]:
-    """Path → (language, text) of what a build would read, neither split nor too small for it.
-
-    Raises CorpusError if the folder is missing, can't be read or goes beyond the settings' `max_entries`, `max_by_git`
-    or `max_seconds`.
-    """
-    return read_repository(root, settings, on_progress=on_progress).texts
-
-
 def read_hashes(
     root: Path,
     settings: ReadingSettings = _DEFAULT_SETTINGS,
@@ -89,7 +75,7 @@ def read_hashes(
 ) -> RepositoryTexts:
     """As `read_repository`, with the SHA-256 of each text in its place, so that no text is held.
 
-    The server compares them with its bundle's, to measure drift. Raises CorpusError as `read_texts` does.
+    The server compares them with its bundle's, to measure drift. Raises CorpusError as that does.
     """
     return _read_texts(_list(root, settings), settings, on_progress, is_hashed=True)
 
@@ -102,7 +88,8 @@ def read_repository(
 ) -> RepositoryTexts:
     """The texts and what was left out; on_progress(done, total) counts the listed files, now and then.
 
-    Raises CorpusError as `read_texts` does. An empty repository is no error here.
+    Raises CorpusError if the folder is missing, can't be read or goes beyond the settings' `max_entries`, `max_by_git`
+    or `max_seconds`. An empty repository is no error here.
     """
     return _read_texts(_list(root, settings), settings, on_progress)
 

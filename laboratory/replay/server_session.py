@@ -49,10 +49,10 @@ def replay(
 
 
 def merge_options(options: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
-    """Return both options merged group by group, as clients send them; `more` overrides. A group may be null."""
+    """Return both options merged group by group, as clients send them; `more` overrides."""
     merged = dict(options)
     for key, value in more.items():
-        merged[key] = merge_options(merged.get(key) or {}, value) if isinstance(value, dict) else value
+        merged[key] = merge_options(merged.get(key, {}), value) if isinstance(value, dict) else value
     return merged
 
 

@@ -138,7 +138,9 @@ class Endpoint:
             return Found(text="", model=MODEL, finish="length", is_withheld=True)
         if completion.is_from_short_prompt and not self._newest and policy is Policy.FULL:
             self._reading = asyncio.ensure_future(self.service.read_ahead(asked, BURST_S))
-        is_cut = any(step.name == "budget" for step in completion.steps)
+        is_cut = not completion.is_line_whole and any(
+            step.name in ("budget", "threshold") and step.action == "cut" for step in completion.steps
+        )
         return Found(
             text=_for_client(wanted, completion.text, completion.replaces),
             model=MODEL,

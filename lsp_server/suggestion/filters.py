@@ -202,8 +202,13 @@ def _parsed_part(
 def _own_closers(completion: Completion, request: CompletionRequest) -> Iterator[str]:
     """Yield what may close the brackets at the end of an answer of one line, the shortest first.
 
-    Closers alone stand right of the cursor. They are of brackets before it, since editors close only what is typed.
+    Closers alone stand right of the cursor. They are of brackets before it, since editors close only what is typed. If
+    the answer ends there because the model is not sure of the rest, the rest belongs within: the client must be able to
+    put the cursor there.
     """
+    is_cut = any(step.name == "threshold" for step in completion.steps)
+    if is_cut and not request.may_place_cursor:
+        return
     after = request.line_after[completion.replaces :].strip()
     text = completion.text.rstrip()
     if not after or set(after) - CLOSING - {" "} or "\n" in text or len(text.strip()) < 2 or text[-1] not in OPENERS:

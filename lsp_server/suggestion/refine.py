@@ -199,8 +199,11 @@ def _first_cut(text: str, request: CompletionRequest, *, is_final: bool) -> tupl
 
 def _sure_words(text: str, unsure: str) -> str:
     """Remove the last line of several, or the word that the unsure rest goes on with."""
+    ended = text.rstrip()
+    if "\n" in text[len(ended) :]:  # the last line is whole
+        return ended
     if "\n" in text.strip() and not unsure.startswith("\n"):
-        return text.rstrip() if "\n" in text[len(text.rstrip()) :] else text[: text.rindex("\n")]
+        return text[: text.rindex("\n")]
     return _LAST_WORD.sub("", text) if re.match(r"\w", unsure) else text
 
 

@@ -101,8 +101,9 @@ def _say_unknown_renames(commit: str, found: Renames | None) -> str:
     count_as_new = "count as new, held-out ones too, so that figures may be too good"
     if found is not None:
         return (
-            f"Git lacks texts {since}, as in a partial clone. Files that were renamed and changed {count_as_new}. "
-            "Update in a clone that was made without --filter, or run `submodel build`, which holds out other files"
+            f"Git could compare no texts {since}: it lacks them, as in a partial clone, or it took too long. Files "
+            f"that were renamed and changed {count_as_new}. A clone that was made without --filter follows them. Or "
+            "run `submodel build`, which holds out other files"
         )
     return (
         f"Git can't list the renames {since}. Renamed files {count_as_new}. In a shallow clone run `git fetch "

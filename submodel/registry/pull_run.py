@@ -22,7 +22,7 @@ from tuf.api.exceptions import DownloadError
 from builder.bases.catalogue import CACHE_VARIABLE, cache_folder
 from contract.bundle.bundle import WORKSPACE_BUNDLE, graph_of, read_bundle, replace_bundle
 from contract.bundle.manifest import AGAIN, MANIFEST_FILE, MAX_MANIFEST_BYTES, MODEL_FILE, build_of, check_manifest
-from contract.bundle.pulled_builds import PulledFrom, note_pulled
+from contract.bundle.pulled_builds import REGISTRY_FILE, PulledFrom, note_pulled
 from contract.bundle.trusted_builds import trust_build
 from contract.documents import FileFacts
 from contract.errors import BundleError, NewerBundleError, RegistryError, first_line
@@ -46,7 +46,6 @@ from submodel.registry.index import (
 from submodel.registry.names import given_name, names_of, repository_root
 from submodel.registry.store import FileStore
 
-SETTINGS_FILE: Final = "registry.json"  # {"address": …, "key": …}, in the state folder
 MAX_SETTINGS_BYTES: Final = 1 << 16
 
 
@@ -112,10 +111,11 @@ def run_pull(
                 read_bundle(fresh)
         else:
             trust_build(facts["sha256"])
-        note_pulled(facts["sha256"], PulledFrom(address=address, name=None if settings.name is None else names[0]))
+        name = None if settings.name is None else names[0]
+        note_pulled(facts["sha256"], PulledFrom(address=address, name=name, key=key))
         store.forget_unused()
         if settings.key is not None:
-            write_json(state_folder() / SETTINGS_FILE, {"address": address, "key": key}, mode=PRIVATE)
+            write_json(state_folder() / REGISTRY_FILE, {"address": address, "key": key}, mode=PRIVATE)
     files = read_bundle(target, verify=False).manifest["files"]
     return Pulled(
         repository=document["repository"],
@@ -158,7 +158,7 @@ def _find_registry(settings: PullSettings) -> tuple[str, str]:
 
 
 def _kept_settings() -> Mapping[str, Any]:
-    path = state_folder() / SETTINGS_FILE
+    path = state_folder() / REGISTRY_FILE
     try:
         kept = read_json(path, MAX_SETTINGS_BYTES) if path.exists() else {}
     except (OSError, ValueError) as error:

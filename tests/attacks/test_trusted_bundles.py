@@ -27,7 +27,7 @@ from contract.bundle.trusted_builds import UntrustedError, check_trusted
 from contract.errors import BundleError, CorpusError
 from contract.files.home import holds_home
 from contract.files.state_folder import VARIABLE, StateFolderError
-from contract.repository.texts import read_texts
+from contract.repository.texts import read_repository
 from exporters.bundle_export import add_precision, export_bundle
 from exporters.export_settings import ExportSettings
 from exporters.packed_bundle import pack_bundle, unpack_bundle
@@ -480,10 +480,10 @@ def test_reading_for_the_server_ends_at_a_bound(tmp_path: Path) -> None:
         (tmp_path / f"{number}" / "deep").mkdir(parents=True)
     (tmp_path / "a.py").write_text("x = 1\n" * 20)
     with pytest.raises(CorpusError, match="more than 50 files and folders"):
-        read_texts(tmp_path, CorpusSettings(max_entries=50))
+        read_repository(tmp_path, CorpusSettings(max_entries=50))
     with pytest.raises(CorpusError, match="takes too long"):
-        read_texts(tmp_path, CorpusSettings(max_seconds=-1.0))
-    assert list(read_texts(tmp_path, CorpusSettings(max_entries=61))) == ["a.py"]
+        read_repository(tmp_path, CorpusSettings(max_seconds=-1.0))
+    assert list(read_repository(tmp_path, CorpusSettings(max_entries=61)).texts) == ["a.py"]
 
 
 def test_the_server_reads_within_the_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -233,11 +233,6 @@ def test_an_error_of_the_caller_is_not_the_server_s(tmp_path: Path, monkeypatch:
         server_session.replay(tmp_path, tmp_path, [passage("f(a)")], {})
 
 
-def test_a_group_of_options_may_be_null() -> None:
-    more = {EXPERIMENTAL: {"trigger": {"multiLine": False}}}
-    assert merge_options({EXPERIMENTAL: None}, more) == merge_options({EXPERIMENTAL: {"trigger": None}}, more) == more
-
-
 def test_figures() -> None:
     replayed = [
         Replayed(keys_alone=10, keys=5, asked=5, shown=4, accepted=1, wrong=1, latencies_ms=(1.0, 3.0)),

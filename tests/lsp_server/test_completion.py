@@ -400,9 +400,15 @@ class SpellingEngine(FixedEngine):
             self.said += part
             token_ids += self.encoder.text_ids(part)
             shares += [share] + [1.0] * (len(token_ids) - len(shares) - 1)
-            if is_done(self.said, share):
+            is_ended = is_done(self.said, share)
+            if options["lines"] == 1 and "\n" in self.said:
                 break
-        return replace(self._answer, text=self.said, token_ids=tuple(token_ids), probabilities=tuple(shares))
+            if is_ended:
+                break
+        is_line = options["lines"] == 1 and "\n" in self.said
+        finish = FinishReason.LINES if is_line else FinishReason.DONE
+        text = self.said.partition("\n")[0] if is_line else self.said
+        return replace(self._answer, text=text, token_ids=tuple(token_ids), probabilities=tuple(shares), finish=finish)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 
 from contract.bundle.pulled_builds import PulledFrom
 from contract.errors import CorpusError
-from contract.repository.texts import CUT_REASONS, ReadingSettings, read_texts
+from contract.repository.texts import CUT_REASONS, ReadingSettings, read_repository
 from contract.versions import PROGRAM
 from lsp_server.drift import STALE_FILES, Drift, can_update, check_whole, measure_drift, read_current_hashes
 
@@ -77,7 +77,7 @@ def test_the_hashes_are_those_of_the_texts_that_a_build_reads(tmp_path: Path) ->
     files = {"a.py": "x = 1\r\n", "b.py": "x = 1\n", "c.md": "# c\n", "d.py": "", "e.py": "é = 2\n"}
     for name, text in files.items():
         (tmp_path / name).write_bytes(text.encode())
-    built = read_texts(tmp_path)
+    built = read_repository(tmp_path).texts
     assert {text for _, text in built.values()} == {"x = 1\n", "# c\n", "é = 2\n"}, "no text twice"
     assert read_current_hashes(tmp_path) == [sha(text) for _, text in built.values()]
 

@@ -35,7 +35,6 @@ HALF = Completion(  # its tokens ran out
     raw="foo(ba",
     steps=(Step(name="budget", kind="stop", action="cut", detail="tokens ran out", before="foo(ba", after="foo("),),
 )
-UNSURE = Step(name="threshold", kind="threshold", action="rejected", detail="not sure enough", before="foo(bar)")
 OPTIONS = ServerOptions(trigger=TriggerOptions(debounce_min_ms=0, debounce_max_ms=0), care=CareOptions(prefetch=False))
 AHEAD = ServerOptions(trigger=TriggerOptions(debounce_min_ms=0, debounce_max_ms=0))
 
@@ -638,7 +637,7 @@ def test_nothing_is_asked_ahead_on_battery(power: Power) -> None:
 
 
 def test_threshold_is_for_what_nobody_asked_for() -> None:
-    session, service = make(Completion(text="", rule="threshold", steps=(UNSURE,)))
+    session, service = make(Completion(text="", rule="threshold", is_unsure=True))
     assert ask(session, at("x = ‸\n")) == [None]
     service.completion = Completion(text="foo", confidence=0.1)
     assert ask(session, at("x = ‸\n"), at("x = ‸\n", is_invoked=True)) == [None, "foo"]
@@ -649,7 +648,7 @@ def test_what_was_asked_for_by_hand_comes_by_itself_only_while_it_is_typed() -> 
     session, service = make(Completion(text="foo(bar)", confidence=0.1))
     assert ask(session, at("x = ‸\n", is_invoked=True), at("x = fo‸\n")) == ["foo(bar)", "o(bar)"]
     assert len(service.requests) == 1
-    service.completion = Completion(text="", rule="threshold", steps=(UNSURE,))
+    service.completion = Completion(text="", rule="threshold", is_unsure=True)
     assert ask(session, at("x = ‸\n")) == [None]
     assert last(session).rule == "threshold"
 
@@ -661,8 +660,7 @@ def test_what_came_by_itself_is_there_by_hand() -> None:
 
 
 def test_by_hand_all_of_what_came_cut_is_asked_for() -> None:
-    cut = replace(UNSURE, action="cut", after="foo(")
-    session, service = make(Completion(text="foo(", steps=(cut,)))
+    session, service = make(Completion(text="foo(", is_unsure=True))
     assert ask(session, at("x = ‸\n")) == ["foo("]
     service.completion = Completion(text="foo(bar)")
     assert ask(session, at("x = ‸\n", is_invoked=True), at("x = ‸\n")) == ["foo(bar)", "foo("]
@@ -865,7 +863,7 @@ def test_an_answer_from_a_short_prompt_is_typed_along_while_the_whole_one_is_rea
 def test_the_whole_text_s_answer_takes_the_place_of_the_short_prompt_s() -> None:
     session, service = make(Completion(text="foo(bar)", is_from_short_prompt=True), options=AHEAD)
     read_ahead(session, at("x = 1\n‸\n"))
-    service.completion = Completion(text="", rule="threshold", steps=(UNSURE,))
+    service.completion = Completion(text="", rule="threshold", is_unsure=True)
     request, _ = service.read[0]
     asyncio.run(session._read(request, 1.0, service.answered[0]))
     service.completion = Completion(text="f()")

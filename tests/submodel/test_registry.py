@@ -38,7 +38,7 @@ from contract.bundle.bundle import WORKSPACE_BUNDLE, Bundle, find_trusted_bundle
 from contract.bundle.drafts import FOLDER as DRAFTS
 from contract.bundle.manifest import MANIFEST_FILE, MODEL_FILE, build_of, write_manifest, write_manifest_of
 from contract.bundle.previous import previous_bundles
-from contract.bundle.pulled_builds import PulledFrom, pulled_from
+from contract.bundle.pulled_builds import REGISTRY_FILE, PulledFrom, pulled_from
 from contract.bundle.trusted_builds import forget_build, trust_build
 from contract.errors import CorpusError, RegistryError
 from contract.files.state_folder import VARIABLE, state_folder
@@ -48,7 +48,7 @@ from submodel.registry.found_bundles import find_bundles
 from submodel.registry.index import FILES
 from submodel.registry.names import given_name, names_of, repository_name, repository_root
 from submodel.registry.publish_run import PublishedRow, PublishSettings, run_publish
-from submodel.registry.pull_run import SETTINGS_FILE, PullSettings, run_pull
+from submodel.registry.pull_run import PullSettings, run_pull
 from submodel.registry.store import UNUSED_DAYS, FileStore
 from testbed.git import git
 from testbed.registries import NAME, REMOTE, make_adapted_bundle, make_repository, publish
@@ -127,6 +127,9 @@ def test_a_pulled_bundle_is_whole_and_trusted(
     assert find_trusted_bundle(repository) == pulled.bundle == repository / WORKSPACE_BUNDLE
     assert read_bundle(pulled.bundle).build == tiny_bundle.build
     assert pulled_from(pulled.build) == PulledFrom(address=pulled.address, name=None)
+    (state_folder() / REGISTRY_FILE).write_text(json.dumps({"address": "https://other/", "key": "another"}))
+    known = pulled_from(pulled.build)
+    assert known is not None and known.command(None) == ("submodel", "pull", pulled.address, "--key", published[1])
     assert (repository / ".submodel" / ".gitignore").read_text() == "*\n"
     size = sum(path.stat().st_size for path in tiny_bundle.folder.rglob("*") if path.is_file())
     assert pulled.bundle_bytes == size < pulled.fetched_bytes < size + 100_000
@@ -207,7 +210,7 @@ def test_a_mirror_is_a_copy_of_the_folder(registry: Path, published: tuple[Path,
     shutil.rmtree(first.bundle)
     again = run_pull(PullSettings(folder=repository, address=mirror.as_uri()))
     assert (again.state, again.build) == ("pulled", first.build)
-    kept = json.loads((state_folder() / SETTINGS_FILE).read_text())
+    kept = json.loads((state_folder() / REGISTRY_FILE).read_text())
     assert kept == {"address": f"{registry.as_uri()}/", "key": published[1]}  # of the run that gave a key
 
 

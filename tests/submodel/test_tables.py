@@ -110,7 +110,7 @@ def test_scores(capsys):
 
 def test_replays(capsys):
     figures = {"keystrokes_saved": INTERVAL, "shown_and_wrong": INTERVAL, "passages": 30, "keys_alone": 3_235}
-    names = ["similar line", "without syntax", "with threshold 0.7"]
+    names = ["similar line", "without syntax", "with threshold 0.6"]
     runs = [
         {"name": name, "shown": 380, "accepted": 70, "milliseconds_p50": 5.0, "milliseconds_p95": 1_174.0, **figures}
         for name in names
