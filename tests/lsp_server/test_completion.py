@@ -450,6 +450,65 @@ def test_a_block_ends_behind_the_last_line_that_the_model_is_sure_of(engine: Eng
     assert completion.is_line_whole
 
 
+def test_the_first_line_of_a_body_is_whole_before_an_unsure_second_one(engine: Engine) -> None:
+    parts = [("    go()\n    ", 0.9), ("stop()\n", 0.3)]
+    options = replace(NOT_HEALED, threshold=ThresholdOptions(confidence=0.5))
+    text = "def f():\n    "
+    completion = Completer(SpellingEngine(engine.encoder, *parts)).complete(  # type: ignore[arg-type]
+        at(text, len(text), path="a.py", options=options)
+    )
+    assert (completion.text, completion.is_line_whole, completion.is_unsure) == ("go()", True, True)
+
+
+def test_white_space_behind_a_header_counts_as_it_does_for_the_confidence(engine: Engine) -> None:
+    """Else the whole answer is dropped, though its first word is sure enough."""
+    parts = [("\n    ", 0.8), ("go", 0.8), (".on()\n", 0.7)]
+    options = replace(NOT_HEALED, threshold=ThresholdOptions(confidence=0.5))
+    text = "def f():"
+    completion = Completer(SpellingEngine(engine.encoder, *parts)).complete(  # type: ignore[arg-type]
+        at(text, len(text), path="a.py", options=options)
+    )
+    assert completion.text == "\n    go"
+    assert completion.confidence == pytest.approx(0.64)
+
+
+def test_what_a_stop_ends_too_is_unsure_as_well(engine: Engine) -> None:
+    """By hand all of it is asked for: the model goes on behind what stands below."""
+    parts = [("foo()", 0.9), (" + 1\n", 0.3)]
+    options = replace(NOT_HEALED, threshold=ThresholdOptions(confidence=0.5))
+    text = "x = \nx = foo()\n"
+    completion = Completer(SpellingEngine(engine.encoder, *parts)).complete(at(text, 4, options=options))  # type: ignore[arg-type]
+    assert (completion.rule, completion.is_unsure) == ("next-line", True)
+
+
+@pytest.mark.parametrize(("may_place_cursor", "shown"), [(True, "len()"), (False, "len")])
+def test_a_bracket_is_closed_only_where_the_cursor_goes_within(
+    engine: Engine, may_place_cursor: bool, shown: str
+) -> None:
+    parts = [("len(", 0.9), ("x)\n", 0.3)]
+    options = replace(NOT_HEALED, threshold=ThresholdOptions(confidence=0.5))
+    request = at("print()\n", 6, path="a.py", options=options, may_place_cursor=may_place_cursor)
+    completion = Completer(SpellingEngine(engine.encoder, *parts)).complete(request)  # type: ignore[arg-type]
+    assert completion.text == shown
+
+
+def test_a_line_that_is_whole_as_time_runs_out_keeps_its_last_word(engine: Engine) -> None:
+    class SlowEngine(SpellingEngine):
+        def generate(self, prompt_ids: Sequence[int], **options: object) -> Generation:
+            is_done = options["is_done"]
+
+            def slow(text: str, probability: float) -> bool:
+                time.sleep(0.06 * text.endswith("\n"))
+                return is_done(text, probability)  # type: ignore[operator]
+
+            return super().generate(prompt_ids, **{**options, "is_done": slow})
+
+    options = replace(NOT_HEALED, trigger=TriggerOptions(budget_ms=50))
+    spelling = SlowEngine(engine.encoder, ("return", 0.9), (" value", 0.9), ("\n", 0.9))
+    completion = Completer(spelling).complete(at("y = ", 4, options=options))  # type: ignore[arg-type]
+    assert (completion.text, completion.is_late) == ("return value", False)
+
+
 def test_neither_indentation_nor_what_is_typed_makes_a_suggestion_unsure(engine: Engine) -> None:
     parts = [("    ", 0.1), ("go()", 0.9), ("\n", 0.9)]
     options = replace(NOT_HEALED, threshold=ThresholdOptions(confidence=0.5))
