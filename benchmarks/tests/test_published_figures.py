@@ -214,6 +214,19 @@ def test_more_minutes_on_larger_repositories(capsys: pytest.CaptureFixture[str])
         assert rows == {}
 
 
+def test_builds_without_pruning(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = {row[0]: row[1:] for row in table("| 150 lines of each kind | seconds, whole base and sub-model |")}
+    for minutes, suffix in ((4.5, ""), (20, "-20min")):
+        wanted = [name for name in ("gson", "hono") if f"{name}, {minutes} minutes, {HELD_OUT}" in rows]
+        pairs = {name: f"{name}-v22-dense{suffix}:{name}-v22{suffix}" for name in wanted}
+        printed = pair_rows(capsys, list(pairs.values()))
+        for kind in (HELD_OUT, LATER):
+            for name, pair in ({**pairs, "both": "all"} if len(pairs) > 1 else pairs).items():
+                seconds, _, *figures = printed[f"{pair}, {kind}"]
+                assert rows.pop(f"{name}, {minutes} minutes, {kind}") == [seconds, *figures]
+    assert rows == {}
+
+
 def pair_rows(capsys: pytest.CaptureFixture[str], pairs: Sequence[str]) -> dict[str, list[str]]:
     """The figures that `benchmarks.build_pairs` prints, by the row's name."""
     build_pairs.main(pairs)
