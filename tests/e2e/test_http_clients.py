@@ -18,7 +18,7 @@ from contract.bundle.bundle import Bundle
 from lsp_server.completion import open_completer
 from lsp_server.http.guard import TOKEN_FILE, read_token
 from lsp_server.http.messages import read_completion, read_infill, until_stop
-from lsp_server.options import ServerOptions, TriggerOptions
+from lsp_server.options import ServerOptions, ThresholdOptions, TriggerOptions
 from lsp_server.request import CompletionRequest
 from testbed import jupyterlab
 from testbed.editors import PLUG_INS, EditorProgram, documented_lines, editing
@@ -26,7 +26,10 @@ from testbed.terminal import TMUX
 from tests.http_server import HttpServer, serving
 
 RECORDED = Path(__file__).parents[1] / "lsp_server" / "http_requests"
-PATIENT = ServerOptions(trigger=TriggerOptions(budget_ms=60_000, cold_ms=60_000))  # as the server of these tests
+# As the server of these tests.
+PATIENT = ServerOptions(
+    trigger=TriggerOptions(budget_ms=60_000, cold_ms=60_000), threshold=ThresholdOptions(confidence=0)
+)
 BEFORE, AFTER = "def greet(name):\n    return ", "\n\ndef other(x):\n    return x\n"
 
 
