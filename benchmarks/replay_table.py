@@ -16,6 +16,7 @@ from benchmarks.builds import RESULTS
 from benchmarks.clusters import Cluster, by_cluster, clustered_mean
 from benchmarks.markdown import print_head, print_row
 from builder.evaluation.metrics import Interval
+from builder.evaluation.wording import difference
 
 WAYS = ("waiting", "at a pace")
 WHOLE_LINES = RESULTS / "whole-lines"  # what a server of e4794aa8 gave, by the same bundles
@@ -67,7 +68,7 @@ def main() -> None:
         print_row(
             kind,
             *(_percent(saved(before, way)) for way in WAYS),
-            *(f"{100 * one.value:+.1f} ({100 * one.low:+.1f} to {100 * one.high:+.1f})" for one in gains),
+            *(difference(one.to_json(), scale=100) for one in gains),
             *(_percent(wrong(before, way)) for way in WAYS),
         )
 

@@ -166,6 +166,20 @@ def test_a_burst_of_others_does_not_push_out_an_editor() -> None:
         assert "result" in answer_to(1, all_of_them.enter_context(editor.makefile("rb")))
 
 
+def note_ports(patch: pytest.MonkeyPatch) -> asyncio.Queue[int]:
+    """The ports that asyncio listens on from now on."""
+    ports: asyncio.Queue[int] = asyncio.Queue()
+    start_server = asyncio.start_server
+
+    async def start_and_note(*arguments: Any, **options: Any) -> asyncio.Server:
+        listener = await start_server(*arguments, **options)
+        ports.put_nowait(listener.sockets[0].getsockname()[1])
+        return listener
+
+    patch.setattr(asyncio, "start_server", start_and_note)
+    return ports
+
+
 @pytest.mark.parametrize("said", [b"", b"C", b"Content-Length: 50\r\n\r\n"])
 def test_who_does_not_come_to_the_point_is_sent_away(said: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     """A byte at a time, however long: the time is for the whole message."""
@@ -182,15 +196,7 @@ def test_who_does_not_come_to_the_point_is_sent_away(said: bytes, monkeypatch: p
         return ended.result() if ended.exception() is None else b""
 
     async def test() -> bytes:
-        ports: asyncio.Queue[int] = asyncio.Queue()
-        start_server = asyncio.start_server
-
-        async def start_and_note(*arguments: Any, **options: Any) -> asyncio.Server:
-            listener = await start_server(*arguments, **options)
-            ports.put_nowait(listener.sockets[0].getsockname()[1])
-            return listener
-
-        monkeypatch.setattr(asyncio, "start_server", start_and_note)
+        ports = note_ports(monkeypatch)
         server = create_server(ServerOptions(), "1")
         serving = asyncio.create_task(serve_one_client(server, [HOST], 0, TOKEN))
         try:
@@ -240,17 +246,9 @@ def test_a_client_that_is_gone_without_a_word_does_not_hold_the_server() -> None
 
     async def test() -> None:
         entered: asyncio.Queue[Any] = asyncio.Queue()
-        ports: asyncio.Queue[int] = asyncio.Queue()
-        start_server = asyncio.start_server
-
-        async def start_and_note(*arguments: Any, **options: Any) -> asyncio.Server:
-            listener = await start_server(*arguments, **options)
-            ports.put_nowait(listener.sockets[0].getsockname()[1])
-            return listener
-
         server = create_server(ServerOptions(), "1")
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(asyncio, "start_server", start_and_note)
+            ports = note_ports(patch)
             patch.setattr(server.protocol, "set_writer", entered.put_nowait)
             serving = asyncio.create_task(serve_one_client(server, [HOST], 0, TOKEN))
             try:

@@ -44,8 +44,8 @@ def test_a_folder_that_can_t_be_looked_at_has_none_and_the_sentence_says_why(
     assert BundleFinder().for_file(tmp_path / "a.py", [tmp_path]) is None
     with pytest.raises(BundleError) as caught:
         search_bundle(tmp_path)
-    told = f"No bundle can be looked for in {bundle} (Permission denied); check its permissions."
-    assert str(caught.value) == told
+    sentence = f"No bundle can be looked for in {bundle} (Permission denied); check its permissions."
+    assert str(caught.value) == sentence
     with pytest.raises(BundleError, match="null"):
         search_bundle(Path("a\0b"))
 

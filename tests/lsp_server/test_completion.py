@@ -28,7 +28,7 @@ from lsp_server.completion import Completer, open_completer
 from lsp_server.decoding.engine import LINE_TOKENS, Engine, FinishReason, Generation
 from lsp_server.decoding.speculation import StepCosts
 from lsp_server.options import PATIENT, WHEN_ASKED, FilterOptions, ServerOptions, ThresholdOptions, TriggerOptions
-from lsp_server.request import CompletionRequest
+from lsp_server.request import Completion, CompletionRequest
 from lsp_server.suggestion import filters
 from lsp_server.suggestion.refine import refine
 from testbed.tokenizer import FILE_TOKEN, FIM, FIM_TOKENS, make_tokenizer
@@ -411,6 +411,13 @@ class SpellingEngine(FixedEngine):
         return replace(self._answer, text=text, token_ids=tuple(token_ids), probabilities=tuple(shares), finish=finish)
 
 
+def spelled(engine: Engine, parts: Sequence[tuple[str, float]], text: str, **fields: Any) -> Completion:
+    """The completion at the end of a text, or at `offset`, if the model has to be sure of half."""
+    options = replace(NOT_HEALED, threshold=ThresholdOptions(confidence=0.5))
+    request = at(text, fields.pop("offset", len(text)), options=options, **fields)
+    return Completer(SpellingEngine(engine.encoder, *parts)).complete(request)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     ("parts", "shown", "said"),
     [
@@ -441,33 +448,21 @@ def test_a_suggestion_ends_where_the_model_is_no_longer_sure(
 
 def test_a_block_ends_behind_the_last_line_that_the_model_is_sure_of(engine: Engine) -> None:
     parts = [("    go()\n", 0.9), ("    stop(", 0.9), ("now)\n", 0.3)]
-    options = replace(NOT_HEALED, threshold=ThresholdOptions(confidence=0.5))
-    text = "def f():\n    "
-    completion = Completer(SpellingEngine(engine.encoder, *parts)).complete(  # type: ignore[arg-type]
-        at(text, len(text), path="a.py", options=options)
-    )
+    completion = spelled(engine, parts, "def f():\n    ", path="a.py")
     assert (completion.is_multi_line, completion.text) == (True, "go()")
     assert completion.is_line_whole
 
 
 def test_the_first_line_of_a_body_is_whole_before_an_unsure_second_one(engine: Engine) -> None:
     parts = [("    go()\n    ", 0.9), ("stop()\n", 0.3)]
-    options = replace(NOT_HEALED, threshold=ThresholdOptions(confidence=0.5))
-    text = "def f():\n    "
-    completion = Completer(SpellingEngine(engine.encoder, *parts)).complete(  # type: ignore[arg-type]
-        at(text, len(text), path="a.py", options=options)
-    )
+    completion = spelled(engine, parts, "def f():\n    ", path="a.py")
     assert (completion.text, completion.is_line_whole, completion.is_unsure) == ("go()", True, True)
 
 
 def test_white_space_behind_a_header_counts_as_it_does_for_the_confidence(engine: Engine) -> None:
     """Else the whole answer is dropped, though its first word is sure enough."""
     parts = [("\n    ", 0.8), ("go", 0.8), (".on()\n", 0.7)]
-    options = replace(NOT_HEALED, threshold=ThresholdOptions(confidence=0.5))
-    text = "def f():"
-    completion = Completer(SpellingEngine(engine.encoder, *parts)).complete(  # type: ignore[arg-type]
-        at(text, len(text), path="a.py", options=options)
-    )
+    completion = spelled(engine, parts, "def f():", path="a.py")
     assert completion.text == "\n    go"
     assert completion.confidence == pytest.approx(0.64)
 
@@ -475,9 +470,7 @@ def test_white_space_behind_a_header_counts_as_it_does_for_the_confidence(engine
 def test_what_a_stop_ends_too_is_unsure_as_well(engine: Engine) -> None:
     """By hand all of it is asked for: the model goes on behind what stands below."""
     parts = [("foo()", 0.9), (" + 1\n", 0.3)]
-    options = replace(NOT_HEALED, threshold=ThresholdOptions(confidence=0.5))
-    text = "x = \nx = foo()\n"
-    completion = Completer(SpellingEngine(engine.encoder, *parts)).complete(at(text, 4, options=options))  # type: ignore[arg-type]
+    completion = spelled(engine, parts, "x = \nx = foo()\n", offset=4)
     assert (completion.rule, completion.is_unsure) == ("next-line", True)
 
 
@@ -486,9 +479,7 @@ def test_a_bracket_is_closed_only_where_the_cursor_goes_within(
     engine: Engine, may_place_cursor: bool, shown: str
 ) -> None:
     parts = [("len(", 0.9), ("x)\n", 0.3)]
-    options = replace(NOT_HEALED, threshold=ThresholdOptions(confidence=0.5))
-    request = at("print()\n", 6, path="a.py", options=options, may_place_cursor=may_place_cursor)
-    completion = Completer(SpellingEngine(engine.encoder, *parts)).complete(request)  # type: ignore[arg-type]
+    completion = spelled(engine, parts, "print()\n", offset=6, path="a.py", may_place_cursor=may_place_cursor)
     assert completion.text == shown
 
 
@@ -511,11 +502,7 @@ def test_a_line_that_is_whole_as_time_runs_out_keeps_its_last_word(engine: Engin
 
 def test_neither_indentation_nor_what_is_typed_makes_a_suggestion_unsure(engine: Engine) -> None:
     parts = [("    ", 0.1), ("go()", 0.9), ("\n", 0.9)]
-    options = replace(NOT_HEALED, threshold=ThresholdOptions(confidence=0.5))
-    text = "if a:\n    stop()\n    "
-    completion = Completer(SpellingEngine(engine.encoder, *parts)).complete(  # type: ignore[arg-type]
-        at(text, len(text), path="a.py", options=options)
-    )
+    completion = spelled(engine, parts, "if a:\n    stop()\n    ", path="a.py")
     assert completion.text == "go()"
 
 

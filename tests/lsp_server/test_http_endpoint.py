@@ -388,15 +388,15 @@ def test_a_bundle_that_can_t_be_looked_at_is_reported(
 
     async def run() -> str | None:
         endpoint = Endpoint(ServerOptions(bundle=bundle if is_named else None), tmp_path)
-        told = endpoint.start()
+        sentence = endpoint.start()
         with pytest.raises(Refusal) as caught:
             await endpoint.answer(request("a"))
         assert caught.value.status == 503
         endpoint.close()
-        return told
+        return sentence
 
-    told = asyncio.run(run())
-    assert told is None if is_named else str(told).startswith(f"No bundle can be looked for in {bundle} (")
+    sentence = asyncio.run(run())
+    assert sentence is None if is_named else str(sentence).startswith(f"No bundle can be looked for in {bundle} (")
 
 
 def test_only_what_listening_raises_is_blamed_on_the_address(monkeypatch: pytest.MonkeyPatch) -> None:
