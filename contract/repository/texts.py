@@ -116,10 +116,7 @@ def weigh_repository(root: Path, settings: ReadingSettings = _DEFAULT_SETTINGS) 
     for number, path in enumerate(sorted(listing.files.paths, key=_turn)):
         if number % REPORT_EVERY == 0:
             listing.limits.check_time(listing.root)
-        reason = _reason_by_name(path, is_tracked=path in listing.files.tracked)
-        if reason == "unknown type" and reader.is_folder(path):
-            reason = "nested repository"
-        reason = reason or _cut_reason(total, files, settings)
+        reason = _reason_by_name(path, listing, reader) or _cut_reason(total, files, settings)
         if reason is None:
             try:
                 size = reader.size_of(path)
@@ -201,10 +198,7 @@ def _read_texts(
             listing.limits.check_time(listing.root)
             on_progress(number, len(listing.files.paths))
             report_at_s = time.monotonic() + REPORT_EVERY_S
-        reason = _reason_by_name(path, is_tracked=path in listing.files.tracked)
-        if reason == "unknown type" and reader.is_folder(path):
-            reason = "nested repository"
-        reason = reason or _cut_reason(total, opened, settings)
+        reason = _reason_by_name(path, listing, reader) or _cut_reason(total, opened, settings)
         if reason is not None:
             skipped[reason] += 1
             if reason == "unknown type":
@@ -266,9 +260,10 @@ def cut_order(path: str) -> bytes:
     return hashlib.sha256(os.fsencode(path)).digest()
 
 
-def _reason_by_name(path: str, *, is_tracked: bool) -> str | None:
+def _reason_by_name(path: str, listing: _RootListing, reader: SourceReader) -> str | None:
     try:
         path.encode()
     except UnicodeEncodeError:  # a name that is not UTF-8 fits into no manifest
         return "name not UTF-8"
-    return reason_by_path(path, is_tracked=is_tracked)
+    reason = reason_by_path(path, is_tracked=path in listing.files.tracked)
+    return "nested repository" if reason == "unknown type" and reader.is_folder(path) else reason
