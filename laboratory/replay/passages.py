@@ -15,7 +15,7 @@ from contract.bundle.bundle import read_bundle
 from contract.errors import SubmodelError
 from contract.repository.file_filters import decode_text, reason_by_path, reason_by_text
 from contract.repository.git import DIFF_OPTIONS, GitError, run_git
-from contract.repository.languages import find_language, get_language
+from contract.repository.languages import Language, find_language, get_language
 from contract.repository.secrets import kind_of_secret, remove_secrets
 
 MAX_LINES = 6
@@ -48,6 +48,16 @@ class Passage:
     later: str = ""  # what the commit has between `truth` and `after`: it does not stand there yet
     commit: str = ""  # that has added it
     file_sha256: str = ""  # of the file as that commit left it and as a corpus has it
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChangedFile:
+    """A code file as a commit left it, and the runs of lines that the commit has added or changed in it."""
+
+    path: str
+    language: Language
+    text: str
+    hunks: tuple[tuple[int, int], ...]  # the first line, counted from 0, and how many lines; -1 and 0 where all went
 
 
 def passages_of_files(files: Sequence[SourceFile], count: int, seed: int) -> tuple[Passage, ...]:
@@ -132,7 +142,11 @@ def _diff_of(root: Path, commit: str) -> Iterator[tuple[str, str]]:
         yield named.group(1).removesuffix("\t") if named else "", part  # git ends a name with spaces in it so
 
 
-def _added_by(root: Path, commit: str, before: Collection[str], seed: int) -> Iterator[Passage]:
+def changed_files(root: Path, commit: str, before: Collection[str] = ()) -> Iterator[ChangedFile]:
+    """Yield the code files that a commit has changed and that a corpus would have read; none if git can't say.
+
+    before: ids of contents. A file that the commit brought back to one of these is left out.
+    """
     for path, part in _diff_of(root, commit):
         language = find_language(path)
         if language is None or not language.is_code or reason_by_path(path, is_tracked=True) is not None:
@@ -143,15 +157,21 @@ def _added_by(root: Path, commit: str, before: Collection[str], seed: int) -> It
         text = _text_at(root, commit, path)
         if text is None or reason_by_text(text, language) is not None:
             continue
-        lines = text.split("\n")
-        sha256 = hashlib.sha256(remove_secrets(text).text.encode()).hexdigest()
-        for hunk in _HUNK.finditer(part):
-            first, length = int(hunk.group(1)) - 1, int(hunk.group(2) or 1)
+        found = _HUNK.finditer(part)
+        hunks = tuple((int(hunk.group(1)) - 1, int(hunk.group(2) or 1)) for hunk in found)
+        yield ChangedFile(path=path, language=language, text=text, hunks=hunks)
+
+
+def _added_by(root: Path, commit: str, before: Collection[str], seed: int) -> Iterator[Passage]:
+    for file in changed_files(root, commit, before):
+        path, lines = file.path, file.text.split("\n")
+        sha256 = hashlib.sha256(remove_secrets(file.text).text.encode()).hexdigest()
+        for first, length in file.hunks:
             end = min(first + length, len(lines))
-            starts = [number for number in range(first, end) if is_worthwhile(lines[number], language)]
+            starts = [number for number in range(first, end) if is_worthwhile(lines[number], file.language)]
             if starts:
                 number = random.Random(f"{seed} {commit} {path} {first}").choice(starts)
-                passage = _without_secrets(_cut(path, language.name, lines[:end], number, lines[end:]))
+                passage = _without_secrets(_cut(path, file.language.name, lines[:end], number, lines[end:]))
                 if passage is not None:
                     yield replace(passage, commit=commit, file_sha256=sha256)
 
