@@ -81,13 +81,10 @@ class PromptFormat:
         repository, file = known[0] if known else (None, None)
         return (repository if repository in self.stop_tokens else None), file
 
-    def as_taught(self, *, keeps_order: bool = False) -> PromptFormat:
-        """The same format, as fine-tuning teaches it: the path in front, the suffix first unless it `keeps_order`."""
-        return replace(
-            self,
-            suffix_first=self.suffix_first if keeps_order else self.is_fim,
-            path_first=self.is_fim and self.repository_tokens[1] is not None,
-        )
+    def as_taught(self) -> PromptFormat:
+        """The same format, as fine-tuning teaches it: the path in front, then the suffix."""
+        path_first = self.is_fim and self.repository_tokens[1] is not None
+        return replace(self, suffix_first=self.is_fim, path_first=path_first)
 
     def with_window(self, prefix: int, suffix: int) -> PromptFormat:
         """The same format with a window of at most `prefix` tokens before the cursor and `suffix` behind it."""

@@ -125,36 +125,34 @@ class ModelStages:
         assert self._found_base is not None
         return self._found_base
 
-    def _model_at(
-        self, size: float, paths: BuildPaths, suffix: str = "", *, keeps_order: bool = False
-    ) -> tuple[StageRecord, StageRecord, str]:
+    def _model_at(self, size: float, paths: BuildPaths, suffix: str = "") -> tuple[StageRecord, StageRecord, str]:
         """The stages that make the sub-model of one size in `paths`: pruned, fine-tuned, and the result's stage hash.
 
         A fine-tuned model learns to be asked otherwise than the base (`PromptFormat.as_taught`).
         """
-        pruned_hash, stage_hash = self._hashes_at(size, keeps_order)
-        make = partial(self._prune, size, paths, keeps_order)
+        pruned_hash, stage_hash = self._hashes_at(size)
+        make = partial(self._prune, size, paths)
         pruned = self._stages.run(f"prune{suffix}", pruned_hash, make, [paths.pruned])
-        taught = partial(PromptFormat.as_taught, keeps_order=keeps_order)
 
         def tune(advance: Advance) -> FineTuningFacts:
-            return self._finetune(stage_hash, paths, taught, advance).summary
+            return self._finetune(stage_hash, paths, PromptFormat.as_taught, advance).summary
 
         finetuned = self._run_finetuning(f"finetune{suffix}", stage_hash, tune, paths)
         return pruned, finetuned, stage_hash
 
-    def _hashes_at(self, size: float, keeps_order: bool) -> tuple[str, str]:
+    def _hashes_at(self, size: float) -> tuple[str, str]:
         """The stage hashes of the pruned and of the fine-tuned model of one size."""
         prune = self._settings.prune_to(size).to_json()
-        taught = {"is_taught": self._settings.minutes > 0, "keeps_order": keeps_order}
+        # "keeps_order" is of earlier versions: without it their models would be made again.
+        taught = {"is_taught": self._settings.minutes > 0, "keeps_order": False}
         pruned_hash = hash_of(**self._inputs, prune=prune, **taught)
         return pruned_hash, hash_of(pruned=pruned_hash, finetuning=self._settings.finetuning.to_json())
 
-    def _prune(self, size: float, paths: BuildPaths, keeps_order: bool, advance: Advance) -> dict[str, Any]:
+    def _prune(self, size: float, paths: BuildPaths, advance: Advance) -> dict[str, Any]:
         base, settings = self._load_base(), self._settings.prune_to(size)
         started = time.perf_counter()
         prompt = base.prompt
-        to_be = prompt.as_taught(keeps_order=keeps_order) if self._settings.minutes > 0 else prompt
+        to_be = prompt.as_taught() if self._settings.minutes > 0 else prompt
         is_int8 = self._settings.dtype is None and self._is_int8  # a fleet's builds are to prune alike on all machines
         pruned = prune(base.model, base.tokenizer, to_be, self._corpus, settings, is_int8=is_int8, on_layer=advance)
         pruned = replace(pruned, prompt=prompt)  # nothing has taught it the other prompt format yet

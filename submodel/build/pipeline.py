@@ -215,7 +215,7 @@ class Build(ModelStages):
     def _compete(self, held_out: HeldOut, ours: Scores, bundle_hash: str) -> dict[str, Any]:
         """The dense base, fine-tuned for as long on the same files: what pruning costs against it, and what it buys."""
         own, paths, stages = self._paths, self._paths.dense_baseline, self._stages
-        _, finetuned, stage_hash = self._model_at(1.0, paths, " (dense baseline)", keeps_order=True)
+        _, finetuned, stage_hash = self._model_at(1.0, paths, " (dense baseline)")
         baseline_hash = self._bundle_hash(stage_hash, paths)
         stages.run("export (dense baseline)", baseline_hash, partial(self._export, paths), [paths.bundle])
         dense_baseline = scores_of(
@@ -273,7 +273,7 @@ class Build(ModelStages):
 
         def passes(size: float) -> bool:
             name, model = f"validate at {size:g}", self._open_model(self._paths.trial(size))
-            _, model_hash = self._hashes_at(size, keeps_order=False)
+            _, model_hash = self._hashes_at(size)
             if not self._stages.has(name, score_hash(model_hash, validation)):
                 make(size)
             figures = compare(scores_of(self._scores.score(name, model_hash, model, validation)), base)

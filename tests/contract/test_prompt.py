@@ -115,7 +115,7 @@ def test_the_path_of_the_file_may_stand_in_front():
     behind_others = encoder.encode(window, [ContextSnippet(path="a.py", text="a = 1\n")], path=name)
     assert behind_others[-len([*long, *encoder.encode(window)]) :] == [*long, *encoder.encode(window)]
     assert encoder.tokenizer.decode(long[1:]).endswith("store.py\n")
-    assert base.as_taught(keeps_order=True) == replace(base, path_first=True)
+    assert base.as_taught() == replace(base, suffix_first=True, path_first=True)
 
 
 def test_fim_order_is_prefix_suffix_middle():
