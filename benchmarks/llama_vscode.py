@@ -42,7 +42,9 @@ import psutil
 from benchmarks.builds import RESULTS, run_program, write_result
 from benchmarks.machine import describe_machine, describe_versions
 from benchmarks.single_positions import draw_positions
+from builder.evaluation.infill import PREFIX_LINES, SUFFIX_LINES
 from builder.evaluation.metrics import is_exact
+from builder.evaluation.scoring import without_indentation
 from contract.repository.git import run_git
 from laboratory.bench.bench_run import describe_peers, own_environment
 from laboratory.bench.workload import Keystroke, WorkloadSettings, hash_strokes
@@ -52,7 +54,6 @@ SAMPLED, GREEDY = "llama.vscode", "llama.vscode, greedy"
 MEASURED = ("ring_ms", "ring_tokens", "line_ms", "answer_ms")
 RING_CHUNKS, CHUNK_LINES, MIN_LINES = 16, 64, 3
 ALIKE = 0.9  # of Jaccard: a snippet that is more like a new one leaves the ring
-PREFIX_LINES, SUFFIX_LINES = 256, 64
 PORT = 18012
 OPTIONS = ("-ub", "1024", "-b", "1024", "--ctx-size", "0", "--cache-reuse", "256")
 MAX_COMMITS = 300  # that a ring goes back
@@ -178,7 +179,6 @@ def ask(server: Server, stroke: Keystroke, ring: Sequence[Snippet]) -> dict[str,
     read = server.infill(input_prefix="", input_suffix="", prompt="", input_extra=extra, n_predict=0, samplers=[])
     ring_ms = 1000 * (time.perf_counter() - started)
     request = request_of(stroke) | {"input_extra": extra, "n_predict": 128}
-    taken = len(request.pop("spaces"))
     started = time.perf_counter()
     sampled = server.infill(
         **request, top_k=40, top_p=0.99, samplers=["top_k", "top_p", "infill"], t_max_predict_ms=500, seed=1
@@ -186,40 +186,25 @@ def ask(server: Server, stroke: Keystroke, ring: Sequence[Snippet]) -> dict[str,
     answer_ms = 1000 * (time.perf_counter() - started)
     # t_max_predict_ms counts from the first line's end.
     greedy = server.infill(**request, samplers=["top_k"], top_k=1, temperature=0, t_max_predict_ms=1)
-    measured = (
-        ring_ms,
-        read["tokens_evaluated"],
-        sampled["timings"]["prompt_ms"] + greedy["timings"]["predicted_ms"],
-        answer_ms,
-    )
-    return {
-        SAMPLED: is_exact(line_of(sampled["content"], taken), stroke.truth),
-        GREEDY: is_exact(line_of(greedy["content"], taken), stroke.truth),
-        **dict(zip(MEASURED, map(round, measured), strict=True)),
-    }
+    line_ms = sampled["timings"]["prompt_ms"] + greedy["timings"]["predicted_ms"]
+    lines = {name: one["content"].split("\n")[0] for name, one in ((SAMPLED, sampled), (GREEDY, greedy))}
+    right = {name: is_exact(without_indentation(line, stroke.before), stroke.truth) for name, line in lines.items()}
+    measured = (ring_ms, read["tokens_evaluated"], line_ms, answer_ms)
+    return right | dict(zip(MEASURED, map(round, measured), strict=True))
 
 
 def request_of(stroke: Keystroke) -> dict[str, Any]:
-    """Return what the plug-in sends of a file, and as "spaces" the indentation that it takes off the answer."""
+    """Return what the plug-in sends of a file; not the indentation of a line that is blank so far."""
     above, _, line = stroke.before.rpartition("\n")
     prefix = above.split("\n")[-PREFIX_LINES:] if "\n" in stroke.before else []
     rest, *below = stroke.behind.split("\n")
-    is_blank = not line.strip(" \t")
     indentation = line[: len(line) - len(line.lstrip())]
     return {
         "input_prefix": "\n".join(prefix) + "\n",
         "input_suffix": "\n".join([rest, *below[:SUFFIX_LINES]]) + "\n" if below else f"{rest}\n\n",
-        "prompt": "" if is_blank else line,
-        "spaces": line if is_blank else "",
+        "prompt": line if line.strip(" \t") else "",
         **({"n_indent": len(indentation)} if indentation else {}),
     }
-
-
-def line_of(answer: str, spaces: int) -> str:
-    """Return the first line of an answer, without as much indentation as the editor has put there."""
-    line = answer.split("\n")[0]
-    blanks = len(line) - len(line.lstrip(" \t"))
-    return line[min(blanks, spaces) :]
 
 
 def ring_of(stroke: Keystroke, repository: Path, since: str) -> list[Snippet]:

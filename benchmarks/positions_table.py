@@ -1,4 +1,4 @@
-"""What `benchmarks.single_positions` and `benchmarks.middle_bits` have written, as Markdown tables.
+"""What `benchmarks.single_positions`, `middle_bits` and `llama_vscode` have written, as Markdown tables.
 
 python -m benchmarks.positions_table [FOLDER]
 
@@ -11,6 +11,8 @@ products, have rows of their own. Differences are paired. Their intervals go by 
 "all, as a sample of repositories" they go by how the repositories differ: a reader's own is another one. A table by
 what was known of a line has each engine's share, then the sub-model's leads in points. The interval of bits goes by
 files, too, if the results name them. Else it is a bootstrap over middles, drawn within each repository.
+
+Of llama.vscode the first lines alone were asked. Its tables compare it with the other engines' answers to these.
 """
 
 from __future__ import annotations
@@ -19,10 +21,12 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from benchmarks.builds import RESULTS
 from benchmarks.clusters import Cluster, by_cluster, clustered_mean
+from benchmarks.llama_vscode import GREEDY, SAMPLED
 from benchmarks.markdown import print_head, print_row
 from builder.evaluation.metrics import Interval, bootstrap
 from builder.evaluation.wording import difference
@@ -43,6 +47,8 @@ TEXTS = {
 TESTS = {"t": "of tests", "n": "of other code"}
 KNOWN = {"texts": TEXTS, "tests": TESTS, "files": FILES}  # by field: what was known of a line, by letter
 BETTER = "the better of each"
+NO_SNIPPETS = "llama.cpp Q8_0"  # greedily, with the window of llama.vscode alone
+KEPT_MS = 1000  # a ring that the server still had from the position before takes less
 SAMPLE = "all, as a sample of repositories"
 KINDS = {"held-out": "held-out lines", "later": "lines added later"}
 
@@ -57,6 +63,8 @@ def main(folder: Path = RESULTS) -> None:
         for ours in (*OURS, UNTUNED):
             print_lines(kind, ours, documents)
         print_known(kind, documents)
+    with_snippets = {path.stem.removeprefix("llama-vscode-"): read(path) for path in folder.glob("llama-vscode-*.json")}
+    print_llama_vscode(documents, dict(sorted(with_snippets.items())))
     _print_times(documents)
     _print_bits({path.stem.removeprefix("middle-bits-"): read(path) for path in folder.glob("middle-bits-*.json")})
 
@@ -125,6 +133,54 @@ def print_known(kind: str, documents: Mapping[str, Mapping[str, Any]]) -> None:
                 leads = [_difference(beside[engine]) for engine in led]
                 print_row(meaning, str(len(lines)), _share(beside[BETTER], side=0), *shares, *leads)
     print()
+
+
+def print_llama_vscode(
+    documents: Mapping[str, Mapping[str, Any]], with_snippets: Mapping[str, Mapping[str, Any]]
+) -> None:
+    """Print the lines that llama.vscode has right with its snippets, beside the same lines of others, and its times.
+
+    documents, with_snippets: what `single_positions` and `llama_vscode` have written, by repository.
+    """
+    if not with_snippets:
+        return
+    titles = ("lines", OURS[0], SAMPLED, "lead (95 %)", GREEDY, "llama.cpp, no snippets", "snippets bring (95 %)")
+    print_head("with snippets", *titles)
+    for kind, heading in KINDS.items():
+        pairs = ((OURS[0], SAMPLED), (GREEDY, NO_SNIPPETS))
+        groups = {
+            name: [_clusters(_first_lines(documents[name], one, kind), *pair) for pair in pairs]
+            for name, one in with_snippets.items()
+        }
+        for name, names in [*((name, [name]) for name in groups), ("all", list(groups))]:
+            led, brought = ([groups[one][place] for one in names] for place in (0, 1))
+            shares = [_share(led, 0), _share(led, 1), _difference(led), _share(brought, 0), _share(brought, 1)]
+            print_row(f"{name}, {heading}", str(len(_pairs_of(led))), *shares, _difference(brought))
+    print()
+    print_head("median with snippets", "snippets", "to read them", "then a line at a new place", "whole answer")
+    for name, one in with_snippets.items():
+        answers = [answer for own in one["kinds"].values() for answer in own["answers"]]
+        read_s = [answer["ring_ms"] / 1000 for answer in answers if answer["ring_ms"] > KEPT_MS]
+        tokens, line_ms, whole_ms = (
+            median(answer[key] for answer in answers) for key in ("ring_tokens", "line_ms", "answer_ms")
+        )
+        seconds = [f"{value:.1f} s" for value in (median(read_s), line_ms / 1000, whole_ms / 1000)]
+        print_row(name, f"{tokens:,.0f} tokens", *seconds)
+    print()
+
+
+def _first_lines(document: Mapping[str, Any], with_snippets: Mapping[str, Any], kind: str) -> dict[str, Any]:
+    """Return what was measured of those first lines that llama.vscode was asked, with its answers beside the others'.
+
+    Raises SystemExit if these are other lines.
+    """
+    own, asked = document["kinds"][kind], with_snippets["kinds"][kind]
+    if own["lines_sha256"] != asked["lines_sha256"]:
+        raise SystemExit("llama-vscode-*.json has the answers to other lines than positions-*.json; measure it again.")
+    answers = asked["answers"]
+    exact = {name: "".join("01"[bool(answer[name])] for answer in answers) for name in (SAMPLED, GREEDY)}
+    exact |= {OURS[0]: own["exact"][OURS[0]][: len(answers)], NO_SNIPPETS: own["exact"][NO_SNIPPETS][: len(answers)]}
+    return {"exact": exact, "clusters": own["clusters"][: len(answers)], "files": own["files"][: len(answers)]}
 
 
 def _pairs_of(groups: Sequence[Sequence[Pairs]]) -> Pairs:

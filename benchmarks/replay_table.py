@@ -22,6 +22,7 @@ WAYS = ("waiting", "at a pace")
 WHOLE_LINES = RESULTS / "whole-lines"  # what a server of e4794aa8 gave, by the same bundles
 BASELINE, SERVER = 0, 1  # the runs of a way
 TOGETHER = "all"
+SAMPLE = "all, as a sample of repositories"
 KINDS = ("held-out", "later")
 Typed = Mapping[str, Any]  # one kind of passages of one repository, as the file has it
 Each = Mapping[str, Sequence[int]]  # by what is counted: its count in each passage
@@ -42,6 +43,9 @@ def main() -> None:
     for name, kind, typed in rows:
         columns = [saved(typed, way) for way in WAYS] + [saved(typed, WAYS[0], BASELINE)]
         print_row(name, kind, f"{count(typed, WAYS[0], 'keys_alone'):,}", *map(_percent, columns))
+        if name == TOGETHER:
+            runs = [*((way, SERVER) for way in WAYS), (WAYS[0], BASELINE)]
+            print_row(SAMPLE, kind, "", *(_percent(saved_in_others(typed, *run)) for run in runs))
     print()
     print_head(
         "repository",
@@ -93,6 +97,13 @@ def saved(kinds: Sequence[Typed], way: str, run: int = SERVER) -> Interval:
         return [alone - keys for alone, keys in pairs], each["keys_alone"]
 
     return _share(kinds, way, run, counts)
+
+
+def saved_in_others(kinds: Sequence[Typed], way: str, run: int = SERVER) -> Interval:
+    """Return the share that is saved, with its interval over repositories: a reader's own is another one."""
+    each = [kind[way]["runs"][run]["each"] for kind in kinds]
+    sums = [(sum(one["keys_alone"]) - sum(one["keys"]), sum(one["keys_alone"])) for one in each]
+    return clustered_mean([[Cluster(*pair) for pair in sums]])
 
 
 def gain(pairs: Sequence[tuple[Typed, Typed]], way: str) -> Interval:

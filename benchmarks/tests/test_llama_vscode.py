@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from benchmarks.llama_vscode import RING_CHUNKS, Snippet, alike, line_of, request_of, ring_of, snippets_of
+from benchmarks.llama_vscode import RING_CHUNKS, Snippet, alike, request_of, ring_of, snippets_of
 from laboratory.bench.workload import Keystroke
 from testbed.git import git
 
@@ -37,15 +37,12 @@ def test_a_request_has_256_lines_before_the_line_and_64_behind_it() -> None:
     above, below = request["input_prefix"].split("\n"), request["input_suffix"].split("\n")
     assert above[0] == "a44" and above[-2:] == ["a299", ""]
     assert below[0] == "end" and below[-2:] == ["b63", ""]
-    assert (request["prompt"], request["spaces"], request["n_indent"]) == ("    value = ", "", 4)
+    assert (request["prompt"], request["n_indent"]) == ("    value = ", 4)
 
 
-def test_indentation_alone_is_not_sent_and_comes_off_the_answer() -> None:
+def test_indentation_alone_is_not_sent() -> None:
     request = request_of(a_stroke("if x:\n    ", "\n"))
-    assert (request["prompt"], request["spaces"], request["n_indent"]) == ("", "    ", 4)
-    assert line_of("    return 1\n    return 2", 4) == "return 1"
-    assert line_of("      return 1", 4) == "  return 1"
-    assert line_of("return 1", 4) == "return 1"
+    assert (request["prompt"], request["n_indent"]) == ("", 4)
 
 
 def test_a_first_line_has_an_empty_line_before_it() -> None:

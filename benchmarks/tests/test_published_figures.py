@@ -194,7 +194,8 @@ def test_more_minutes_on_larger_repositories(capsys: pytest.CaptureFixture[str])
     rows = {row[0]: row[1:] for row in table("| 150 lines of each kind | seconds, 10 and 4.5 minutes |")}
     lines, bits = (rows["both, held-out lines"][place].replace("-", "−") for place in (2, 3))
     fell = bits.removeprefix("−").replace("%", "%,").replace(", (", " (")
-    assert f"{lines.replace(' (', ' points on held-out lines (')}, so that" in README
+    gained, within = lines.removeprefix("+").split(" ", 1)
+    assert f"gained {gained} points on held-out lines, which is not significant {within}." in README
     assert f"fell by {fell}." in README
     assert f"fell by {fell}." in SUMMARY
     assert f"Nor for gson and hono beside 4.5: {lines} held-out" in SUMMARY
@@ -268,7 +269,8 @@ def test_what_updates_and_builds_gain() -> None:
         ],
     }
     assert f"{build_uncertainty(right):.0f}" == "2"
-    assert f"more of the next lines {spell(both[1])}, about ±2 with how far builds differ." in README
+    assert f"more of the next lines {spell(both[1])}. Two builds of one commit differ, too: with that" in README
+    assert "the interval is about ±2." in README
     assert f"{spell(both[1])}, about ±2 with how far builds differ. |" in SUMMARY
     update, build = (one.removeprefix("+").replace("-", "−").partition(" ") for one in both)
     assert f"A new build then completes {build[0]} points more of the next lines {build[2]}" in README
