@@ -37,7 +37,7 @@ def save_checkpoint(folder: Path, pruned: Pruned, parity: Sequence[FimExample], 
     """Write the whole folder or nothing; `manifest` is what the caller knows: base, licence, corpus, seeds, stages."""
     encoder = PromptEncoder(pruned.tokenizer, pruned.prompt)
     with replace_folder(folder, marker=MANIFEST) as fresh:
-        pruned.model.to(torch.bfloat16).save_pretrained(fresh, safe_serialization=True)
+        _save_model(fresh, pruned.model, encoder)
         save_tokenizer(fresh, pruned.tokenizer, pruned.model)
         write_json(fresh / PLAN, {"kept_token_ids": pruned.plan.kept_token_ids, "channels": pruned.plan.channels})
         write_prompts(fresh, encoder, parity)
@@ -66,12 +66,23 @@ def save_reweighted(
     `facts` are added to its manifest.
     """
     with replace_folder(folder, marker=MANIFEST) as fresh:
-        model.to(torch.bfloat16).save_pretrained(fresh, safe_serialization=True)
+        _save_model(fresh, model, encoder)
         write_prompts(fresh, encoder, parity)
         for path in source.folder.iterdir():
             if not (fresh / path.name).exists() and path.name != MANIFEST and ".safetensors" not in path.name:
                 shutil.copyfile(path, fresh / path.name)
         write_json(fresh / MANIFEST, {**(source.manifest or {}), **facts, "prompt": encoder.prompt_format.to_json()})
+
+
+def _save_model(folder: Path, model: PreTrainedModel, encoder: PromptEncoder) -> None:
+    """Write weights in bfloat16 and their configuration; generation_config.json names every end of an answer.
+
+    The base's own end may be another: an instruct model's is that of a turn, and fine-tuning teaches that of a text.
+    """
+    known = model.generation_config.eos_token_id
+    ends = [*encoder.answer_ends(), *(known if isinstance(known, list) else [known])]
+    model.generation_config.eos_token_id = list(dict.fromkeys(one for one in ends if one is not None)) or None
+    model.to(torch.bfloat16).save_pretrained(folder, safe_serialization=True)
 
 
 def write_prompts(folder: Path, encoder: PromptEncoder, fim_examples: Sequence[FimExample]) -> None:

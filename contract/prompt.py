@@ -308,6 +308,11 @@ class PromptEncoder:
             else []
         )
 
+    def answer_ends(self) -> list[int]:
+        """Every token that ends an answer: the one that ends a middle first, then the stop tokens in their order."""
+        stops = (self._id(token) for token in self.prompt_format.stop_tokens)
+        return list(dict.fromkeys([*self.end_ids(), *stops]))
+
     def encode(
         self, window: Window, context: Sequence[ContextSnippet] = (), *, repository: str = "", path: str = ""
     ) -> list[int]:
