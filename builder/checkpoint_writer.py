@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,9 @@ def _save_model(folder: Path, model: PreTrainedModel, encoder: PromptEncoder) ->
     ends = [*encoder.answer_ends(), *(known if isinstance(known, list) else [known])]
     model.generation_config.eos_token_id = list(dict.fromkeys(one for one in ends if one is not None)) or None
     model.to(torch.bfloat16).save_pretrained(folder, safe_serialization=True)
+    mode = stat.S_IMODE((folder / "config.json").stat().st_mode)
+    for weights in folder.glob("*.safetensors"):  # safetensors gives them the mode 0600 whatever the umask
+        weights.chmod(mode)
 
 
 def write_prompts(folder: Path, encoder: PromptEncoder, fim_examples: Sequence[FimExample]) -> None:

@@ -1,6 +1,7 @@
 """The sub-model's folder: what programs other than ours read in it."""
 
 import json
+import os
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -49,3 +50,12 @@ def test_other_programs_end_at_what_a_middle_ends_with_too(tmp_path, save):
     generation = json.loads((save(tmp_path / "model") / "generation_config.json").read_text())
     ends = [TOKENIZER.token_to_id(token) for token in (END_TOKEN, FIM_TOKENS[0], TURN_END)]
     assert generation["eos_token_id"] == ends
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no umask")
+@pytest.mark.parametrize("save", [save_pruned, save_finetuned])
+def test_weights_have_the_mode_of_other_files(tmp_path, save):
+    """Another account may read a shared start."""
+    folder = save(tmp_path / "model")
+    (tmp_path / "other").touch()
+    assert (folder / "model.safetensors").stat().st_mode == (tmp_path / "other").stat().st_mode
