@@ -128,7 +128,7 @@ def export_bundle(
         loaded = _load(source)
         references = _references(source, loaded, settings, checkpoint.shape, on_event, on_references)
         facts = _facts(source, loaded)
-        end_ids = PromptEncoder(loaded.tokenizer, loaded.prompt).end_ids()
+        end_ids = PromptEncoder(loaded.tokenizer, loaded.prompt).answer_ends()
         _write_tokenizer(fresh, source, loaded)
         del loaded  # the float32 model makes room for the sessions
         give_back_memory()

@@ -20,7 +20,7 @@ POSITION_KEYS = {"config.json": "max_position_embeddings", "tokenizer_config.jso
 
 
 def write_configs(fresh: Path, checkpoint: Checkpoint, end_ids: Sequence[int]) -> None:
-    """Write the configuration files of a bundle; `end_ids` end a middle.
+    """Write the configuration files of a bundle; `end_ids` end an answer.
 
     Raises ExportError if one of the checkpoint's files is no JSON object.
     """

@@ -107,7 +107,7 @@ def test_exports_a_sub_model(sub_model: Path, tmp_path: Path, settings: ExportSe
         "onnx/model.onnx",
         "tokenizer.json",
     ]
-    for name in ("config.json", "generation_config.json", "tokenizer.json"):
+    for name in ("config.json", "tokenizer.json"):
         assert (bundle.folder / name).read_bytes() == (sub_model / name).read_bytes()
     assert bundle.prompt.max_prefix_tokens == 99
     assert len(events) == len(set(events)) > 1
@@ -149,21 +149,22 @@ def test_a_float32_graph_is_checked_on_the_longest_prompt_too(
         export_bundle(sub_model, tmp_path / "bundle", FP32)
 
 
-def test_other_runtimes_end_where_a_middle_ends(sub_model: Path, tmp_path: Path) -> None:
+def test_other_runtimes_end_where_our_engine_does(sub_model: Path, tmp_path: Path) -> None:
     manifest = json.loads((sub_model / "manifest.json").read_text())
     manifest["prompt"] = PromptFormat(
         prefix_token="<|fim_prefix|>",
         suffix_token="<|fim_suffix|>",
         middle_token="<|fim_middle|>",
-        stop_tokens=("<|unused|>",),
+        stop_tokens=("<|fim_prefix|>", "<|unused|>"),
         end_token="<|unused|>",
     ).to_json()
     (sub_model / "manifest.json").write_text(json.dumps(manifest))
     bundle = export_bundle(sub_model, tmp_path / "bundle", FP32)
-    end_id = Tokenizer.from_file(str(bundle.tokenizer_path)).token_to_id("<|unused|>")
+    tokenizer = Tokenizer.from_file(str(bundle.tokenizer_path))
+    ends = [tokenizer.token_to_id(token) for token in ("<|unused|>", "<|fim_prefix|>")]
     genai = json.loads((bundle.folder / "genai_config.json").read_text())
     generation = json.loads((bundle.folder / "generation_config.json").read_text())
-    assert genai["model"]["eos_token_id"] == generation["eos_token_id"] == [end_id, 256]
+    assert genai["model"]["eos_token_id"] == generation["eos_token_id"] == [*ends, 256]
     assert json.loads((bundle.folder / "config.json").read_text())["eos_token_id"] == 256
 
 
@@ -282,7 +283,7 @@ def test_describes_itself_to_onnxruntime_genai(model_folder: Callable[[str], Pat
     config = json.loads((bundle.folder / "genai_config.json").read_text("utf-8"))
     model, decoder = config["model"], config["model"]["decoder"]
     assert (model["type"], model["context_length"], model["vocab_size"]) == ("llama", 2048, 261)
-    assert (model["eos_token_id"], model["pad_token_id"]) == (256, 256)
+    assert (model["eos_token_id"], model["pad_token_id"]) == ([256, 257, 258, 259], 256)
     assert (bundle.folder / decoder["filename"]) == bundle.model_path
     assert (decoder["num_hidden_layers"], decoder["num_key_value_heads"], decoder["head_size"]) == (2, 2, 16)
     assert config["search"]["past_present_share_buffer"] is True
