@@ -29,6 +29,7 @@ from huggingface_hub.errors import (
 )
 from huggingface_hub.utils import disable_progress_bars
 
+from builder.artifact import MANIFEST
 from builder.bases.catalogue import MODEL_TYPES, BaseModel, gguf_path
 from builder.bases.download import disk_refusal
 from builder.bases.wheels import ASKS_FOR_PASSWORD, PROXY_REFUSES, check_space
@@ -49,6 +50,7 @@ WANTED_FILES: Final = (
     "model*.safetensors",
     "model.safetensors.index.json",
     "README.md",  # names the licence
+    MANIFEST,  # of a sub-model
 )
 SHA256: Final = re.compile(r"[0-9a-f]{64}")
 

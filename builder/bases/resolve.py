@@ -184,7 +184,7 @@ def find_on_disk(path: Path) -> ResolvedBase:
     """Find the base in a folder or a GGUF file. Nothing is hashed. Raises BaseModelError if there is none."""
     if path.is_dir():
         _check_model_folder(path)
-        is_sub_model = "prompt" in _read_manifest(path)
+        is_sub_model = _is_sub_model(path)
         own = ("model", ".submodel") if is_sub_model else ()  # where a build puts it: the folder above has the name
         name = next((part for part in reversed(path.resolve().parts) if part not in own), "")
         return ResolvedBase(
@@ -211,6 +211,7 @@ def _of_snapshot(snapshot: Snapshot, entry: BaseModel | None, why: str, hub_id: 
         licence=entry.licence if entry else licence_of(snapshot.folder),
         is_fim=entry.is_fim if entry else None,
         published=snapshot.sha256,
+        is_sub_model=entry is None and _is_sub_model(snapshot.folder),
     )
 
 
@@ -272,6 +273,10 @@ def _check_model_folder(folder: Path) -> None:
     )
 
 
+def _is_sub_model(folder: Path) -> bool:
+    return "prompt" in _read_manifest(folder)
+
+
 def _read_manifest(folder: Path) -> dict[str, Any]:
     """What a folder's manifest.json says; {} if it has none or none that can be read, which other checks name."""
     try:
@@ -283,7 +288,7 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
 
 def licence_of(folder: Path) -> str:
     """From a sub-model's manifest or a model card; "unknown" where neither says."""
-    if (folder / MANIFEST).is_file():
+    if _is_sub_model(folder):
         licence = _read_manifest(folder).get("licence")
         return licence if isinstance(licence, str) else UNKNOWN_LICENCE
     try:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import errno
+import fnmatch
 import hashlib
 import json
 import os
@@ -86,6 +87,17 @@ def test_the_hubs_files_are_fetched_and_compared(played_hub):
     played_hub.sha256 = "0" * 64
     with pytest.raises(ChangedFileError, match="the hub says 0000"):
         resolve_base("owner/tiny")
+
+
+def test_a_sub_model_on_the_hub_is_one(played_hub):
+    manifest = played_hub.folder / "manifest.json"
+    manifest.write_text(json.dumps({"schema": 1, "prompt": {}, "licence": "apache-2.0"}))
+    base = resolve_base("owner/tiny")
+    assert (base.is_sub_model, base.licence) == (True, "apache-2.0")
+    assert any(fnmatch.fnmatch(manifest.name, pattern) for pattern in played_hub.patterns)
+    manifest.write_text(json.dumps({"files": []}))
+    base = resolve_base("owner/tiny")
+    assert (base.is_sub_model, base.licence) == (False, "mit"), "it is another program's manifest"
 
 
 def test_a_connection_that_times_out_is_no_disk_that_is_gone(played_hub, monkeypatch):
