@@ -27,6 +27,7 @@ HUB_ID: Final = re.compile(r"[\w.-]+/[\w.-]+/*")
 SECOND_CHOICE: Final = "it is the best that is available"
 UNKNOWN_LICENCE: Final = "unknown"
 LICENCE_LINE: Final = re.compile(r"^license:\s*[\"']?([\w.+-]+)[\"']?\s*$", re.MULTILINE)
+LICENCE_NAME_LINE: Final = re.compile(r"^license_name:\s*[\"']?([\w.+-]+)[\"']?\s*$", re.MULTILINE)
 # Beside the weights, what a folder's model is, how it is asked and, of a sub-model, what it has learned.
 BESIDE_WEIGHTS: Final = (
     "config.json",
@@ -295,5 +296,8 @@ def licence_of(folder: Path) -> str:
         text = read_bytes(folder / "README.md").decode("utf-8", "replace").replace("\r\n", "\n")
     except (OSError, ValueError):
         return UNKNOWN_LICENCE  # a licence can't be read off a damaged file, which other checks name
-    match = LICENCE_LINE.search(text.partition("\n---")[0]) if text.startswith("---\n") else None
+    header = text.partition("\n---")[0] if text.startswith("---\n") else ""
+    match = LICENCE_LINE.search(header)
+    if match is not None and match.group(1) == "other":  # the hub has no short name for it
+        match = LICENCE_NAME_LINE.search(header) or match
     return match.group(1) if match else UNKNOWN_LICENCE

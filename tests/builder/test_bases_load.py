@@ -72,6 +72,8 @@ def test_the_end_is_that_of_config_json_if_no_file_of_the_tokenizer_names_it(tmp
     ("name", "text", "licence"),
     [
         ("README.md", "---\ntags: [a]\nlicense: apache-2.0\n---\n", "apache-2.0"),
+        ("README.md", "---\nlicense: other\nlicense_name: qwen-research\n---\n", "qwen-research"),
+        ("README.md", "---\nlicense: other\n---\nlicense_name: no\n", "other"),
         ("README.md", "---\ntags: [a]\n---\nlicense: gpl\n", "unknown"),
         ("README.md", "license: gpl\n", "unknown"),
         ("manifest.json", '{"licence": "MIT"}', "MIT"),
