@@ -7,7 +7,9 @@ Optional: num_logits_to_keep (1,) int64, an initializer that a caller may overri
           positions only, and the last layer's projections run for those alone. Without it, all positions.
 
 Past and present may share one buffer that is longer than needed (`total` then gives the length), or past has the exact
-length. Several tokens after a past need batch 1 (GroupQueryAttention). `exporters.precision` stores the matrices.
+length. Several tokens after a past need batch 1 (GroupQueryAttention). The prompts of a batch need the same length:
+GroupQueryAttention counts positions from the first column, so that prompts padded on the left get wrong answers and no
+error. `exporters.precision` stores the matrices.
 """
 
 from __future__ import annotations

@@ -102,6 +102,17 @@ def test_batch_of_equal_lengths_agrees(session: DecodeSession, expected: NDArray
     np.testing.assert_allclose(logits[0], expected[:10], atol=TOLERANCE)
 
 
+def test_a_prompt_padded_on_the_left_gets_other_logits(session: DecodeSession, expected: NDArray[np.float32]) -> None:
+    """A limit of GroupQueryAttention, which docs/runtimes.md states: it counts from the first column."""
+    past = {name: np.zeros((2, 2, 0, session.shape.head_dim), np.float32) for name in session.empty_past()}
+    mask = np.array([[1] * 10, [0] * 3 + [1] * 7])
+    logits = session.session.run(
+        ["logits"], {"input_ids": np.array([IDS[:10], [0] * 3 + IDS[:7]]), "attention_mask": mask, **past}
+    )[0]
+    np.testing.assert_allclose(logits[0], expected[:10], atol=TOLERANCE)
+    assert np.abs(logits[1, 3:] - expected[:7]).max() > 100 * TOLERANCE
+
+
 def test_other_runtimes_see_plain_inputs(session: DecodeSession) -> None:
     """They ask for the names, and read the heads from the cache's shape."""
     inputs = {value.name: value.shape for value in session.session.get_inputs()}
