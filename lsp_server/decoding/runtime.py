@@ -30,6 +30,8 @@ def open_session(
     Raises ServeError if the file is not a model that this version of ONNX Runtime can run.
     """
     onnxruntime.disable_telemetry_events()  # older builds for Windows know no other switch (contract/telemetry.py)
+    if provider is Provider.CUDA:
+        onnxruntime.preload_dlls()  # NVIDIA's wheels beside it, which the system's loader doesn't find
     names = list(dict.fromkeys((PROVIDERS[provider].name, PROVIDERS[Provider.CPU].name)))
     try:
         session = onnxruntime.InferenceSession(str(model_path), session_options(threads), providers=names)
