@@ -15,17 +15,18 @@ from typing import Any, Final
 
 from tokenizers import Tokenizer
 
-from builder.bases.prompt_tokens import FIM_FAMILIES, first_token
+from builder.bases.prompt_tokens import END_TOKENS, FIM_FAMILIES, first_token
 from builder.gguf.tokenizer import CONTROL, PRE_TOKENIZERS, UNUSED, USER_DEFINED
 from contract.errors import ExportError
 from contract.files.untrusted_json import read_json
 from exporters.checkpoint_reader import read_tokenizer
 
 NORMAL: Final = 1
-# Runs of blanks before words and digits, contractions in both cases, numbers of several lengths, line ends, marks.
+# Runs of blanks before words and digits, contractions in both cases, numbers of several lengths, line ends, marks. The
+# Hindi word has vowel signs, which other rules (Qwen3.5's) keep with their letters.
 PROBE: Final = (
     "def f(x):\n\n    return   x1234 + 56  # it's WE'LL 3.14159 don't\r\n\t\tif a!=b&&c: 10000000\n   \n \t 7  8"
-    " Ünïcödé naïve 北京 １２ ①² ǅ ſ’s 'Re \u200d🙂🙂 __init__ $x=~^`|<> ...   \n\n\n  end  "
+    " Ünïcödé naïve 北京 １２ ①² ǅ ſ’s नमस्ते 'Re \u200d🙂🙂 __init__ $x=~^`|<> ...   \n\n\n  end  "
 )
 # Metadata key → how the token may be called; llama.cpp's own infill and its plug-ins read these.
 NAMED: Final[Mapping[str, tuple[str, ...]]] = {
@@ -54,8 +55,9 @@ class GgufVocabulary:
 def read_vocabulary(folder: Path, config: Mapping[str, Any], end_token: str | None, size: int) -> GgufVocabulary:
     """Return the vocabulary of a model folder, filled up to the model's `size` rows.
 
-    `end_token` ends a completion if neither config.json nor tokenizer_config.json names an end. Raises ExportError if
-    the tokenizer is no byte-level BPE, or splits text by rules that have no known name in llama.cpp.
+    `end_token` ends a completion if neither config.json nor tokenizer_config.json names an end, and then the first of
+    END_TOKENS that the vocabulary has. Raises ExportError if there is none, if the tokenizer is no byte-level BPE, or
+    if it splits text by rules that have no known name in llama.cpp.
     """
     path = folder / "tokenizer.json"
     tokenizer = read_tokenizer(folder)
@@ -75,7 +77,7 @@ def read_vocabulary(folder: Path, config: Mapping[str, Any], end_token: str | No
         "bos": tokenizer.token_to_id(first)
         if first is not None
         else _id_of(tokenizer, names.get("bos_token"), config.get("bos_token_id")),
-        "eos": _id_of(tokenizer, names.get("eos_token") or end_token, config.get("eos_token_id")),
+        "eos": _end_of(tokenizer, names.get("eos_token") or end_token, config, path),
         "padding": _id_of(tokenizer, names.get("pad_token"), config.get("pad_token_id")),
         **{
             key: next((tokenizer.token_to_id(one) for one in known if tokenizer.token_to_id(one) is not None), None)
@@ -120,6 +122,15 @@ def _settings(folder: Path) -> dict[str, Any]:
         return {}
     return {key: value["content"] if isinstance(value, dict) and "content" in value else value
             for key, value in document.items()}  # fmt: skip
+
+
+def _end_of(tokenizer: Tokenizer, name: Any, config: Mapping[str, Any], path: Path) -> int:
+    """Return the id of the token that ends a text; raise ExportError if there is none."""
+    found = _id_of(tokenizer, name, config.get("eos_token_id"))
+    known = (one for one in map(tokenizer.token_to_id, END_TOKENS) if one is not None)
+    if found is None and (found := next(known, None)) is None:  # llama.cpp would take token 11
+        raise ExportError(f"{path.parent} names no token that ends a text; add eos_token to its tokenizer_config.json.")
+    return found
 
 
 def _id_of(tokenizer: Tokenizer, name: Any, token_id: Any) -> int | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import shutil
+import unicodedata
 import urllib.request
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -15,17 +16,17 @@ from typing import Any
 import pytest
 import torch
 from gguf import GGUFWriter
-from tokenizers import Tokenizer, pre_tokenizers
+from tokenizers import Regex, Tokenizer, pre_tokenizers
 from transformers import AutoModelForCausalLM
 from typer.testing import CliRunner
 
 from builder.artifact import MANIFEST, SCHEMA_VERSION, read_artifact
 from builder.gguf.reader import open_gguf
-from builder.gguf.tokenizer import PRE_TOKENIZERS, read_tokenizer
+from builder.gguf.tokenizer import PRE_TOKENIZERS, QWEN2_PATTERN, read_tokenizer
 from builder.gguf.weights import read_model
 from contract.errors import ExportError
 from exporters.gguf_export import PATH_FIRST, SUFFIX_FIRST, GgufPrecision, export_gguf, parse_gguf_precision
-from exporters.gguf_tokenizer import find_pre
+from exporters.gguf_tokenizer import PROBE, find_pre, read_vocabulary
 from laboratory.bench import llama_cpp_worker
 from submodel.app import app
 from testbed.models import make_export_model, save_model
@@ -135,6 +136,30 @@ def test_other_cutting_rules_are_refused(folders: Callable[[str], Path], tmp_pat
     with pytest.raises(ExportError, match=r"llama\.cpp would read other tokens"):
         export_gguf(folder, tmp_path / "model.gguf")
     assert not (tmp_path / "model.gguf").exists()
+
+
+def test_rules_that_keep_marks_with_letters_are_none_of_qwen2(folders: Callable[[str], Path]) -> None:
+    """Those of Qwen3.5, as llama.cpp has them under another name."""
+    tokenizer = Tokenizer.from_file(str(folders("qwen2-tied") / "tokenizer.json"))
+    pattern = QWEN2_PATTERN.replace(r"\p{L}+", r"[\p{L}\p{M}]+").replace(r"[^\s\p{L}\p{N}]", r"[^\s\p{L}\p{M}\p{N}]")
+    split = pre_tokenizers.Split(Regex(pattern), behavior="isolated")
+    byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([split, byte_level])
+    with pytest.raises(ExportError, match="none of qwen2"):
+        find_pre(tokenizer, Path("tokenizer.json"))
+    assert unicodedata.normalize("NFC", PROBE) == PROBE, "a tokenizer that composes characters splits the same text"
+
+
+def test_a_model_that_names_no_end_gets_a_known_one(folders: Callable[[str], Path], tmp_path: Path) -> None:
+    """llama.cpp would take token 11."""
+    folder = Path(shutil.copytree(folders("llama-tied"), tmp_path / "model"))
+    (folder / "tokenizer_config.json").unlink()
+    config, size = json.loads((folder / "config.json").read_text()), 10_000
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    assert read_vocabulary(folder, config, None, size).special_ids["eos"] == tokenizer.token_to_id(END_TOKEN)
+    make_tokenizer(BYTES + 40, FIM_TOKENS).save(str(folder / "tokenizer.json"))
+    with pytest.raises(ExportError, match=r"names no token that ends a text; add eos_token"):
+        read_vocabulary(folder, config, None, size)
 
 
 def test_truncation_and_padding_from_a_training_cut_nothing(folders: Callable[[str], Path], tmp_path: Path) -> None:
