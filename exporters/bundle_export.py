@@ -43,7 +43,7 @@ from contract.prompt import PromptEncoder
 from contract.versions import installed_versions
 from exporters.adapter_export import SharedModel
 from exporters.checkpoint_reader import Checkpoint, DecoderShape, read_config
-from exporters.configuration_files import write_configs
+from exporters.configuration_files import describe_graphs, write_configs
 from exporters.export_settings import ExportSettings
 from exporters.graph_writer import GraphWriter
 from exporters.parity import ParityReport
@@ -143,6 +143,7 @@ def export_bundle(
         if written := _write_variants(fresh, variants, precision, writer, float32, on_variants):
             facts["variants"] = written
         write_configs(fresh, checkpoint, end_ids)
+        describe_graphs(fresh, _precisions(str(precision), written))
         facts |= _write_drafts(fresh, drafts, same)
         write_manifest(
             fresh, complete_manifest(fresh, {**kept, **_manifest(facts, checkpoint.shape, precision, report)})
@@ -195,6 +196,7 @@ def add_precision(
         copy_files(old, fresh)
         others = {name: one for name, one in old.manifest.get("variants", {}).items() if one["file"] != variant["file"]}
         variants = {**others, str(settings.precision): variant}
+        describe_graphs(fresh, _precisions(old.manifest["quantization"], variants))
         kept = {key: value for key, value in old.manifest.items() if key not in ("schema", "files")}
         write_manifest_of(fresh, {**kept, "variants": variants})
     return read_bundle(bundle_folder, verify=False)  # its files were hashed just now
@@ -288,6 +290,11 @@ def _write_variants(
         for name in (VARIANT_FILES[precision], f"{VARIANT_FILES[precision]}_data"):
             (fresh / name).unlink(missing_ok=True)
     return written
+
+
+def _precisions(main: str, variants: Mapping[str, VariantFacts]) -> dict[str, str]:
+    """Return the precision of each graph of a bundle, by its file."""
+    return {MODEL_FILE: main, **{one["file"]: one["quantization"] for one in variants.values()}}
 
 
 def _write_variant(fresh: Path, writer: GraphWriter, report: ParityReport, on_progress: Progress) -> VariantFacts:

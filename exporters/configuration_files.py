@@ -8,15 +8,21 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from contract.bundle.manifest import MODEL_FILE
 from contract.errors import ExportError
 from contract.files.untrusted_json import read_json
 from exporters.checkpoint_reader import Checkpoint
 from exporters.export_settings import COPIED_FILES
 from exporters.genai import make_genai_config
+from exporters.precision import VARIANT_FILES, Precision
 
 GENERATION_FILE = "generation_config.json"
 # What says how many positions a model has; the graph may have fewer (`checkpoint_reader.MAX_POSITIONS`).
 POSITION_KEYS = {"config.json": "max_position_embeddings", "tokenizer_config.json": "model_max_length"}
+
+TRANSFORMERS_JS = "transformers.js_config"
+# Which dtype of transformers.js chooses a file whose cache may be float16.
+DTYPES = {MODEL_FILE: "fp32", VARIANT_FILES[Precision.FP16]: "fp16"}
 
 
 def write_configs(fresh: Path, checkpoint: Checkpoint, end_ids: Sequence[int]) -> None:
@@ -38,6 +44,23 @@ def write_configs(fresh: Path, checkpoint: Checkpoint, end_ids: Sequence[int]) -
         if _exceeds(document.get(key), checkpoint.shape.max_positions):
             _write(fresh / name, {**document, key: checkpoint.shape.max_positions})
     _write(fresh / "genai_config.json", make_genai_config(checkpoint.shape, {**checkpoint.config, **ends}))
+
+
+def describe_graphs(fresh: Path, precisions: Mapping[str, str]) -> None:
+    """Write into config.json what transformers.js has to know of the graphs; `precisions` by file of the bundle.
+
+    Before 4.2 it passes an empty float32 cache unless the configuration names another, by the dtype of a file.
+    It fetches the weights beside a graph only if the configuration names the graph. Another reader ignores the key.
+    """
+    halves = {DTYPES[file]: "float16" for file, precision in precisions.items() if precision == Precision.FP16}
+    beside = [Path(file).name for file in precisions if (fresh / f"{file}_data").is_file()]
+    facts = {
+        **({"kv_cache_dtype": halves} if halves else {}),
+        **({"use_external_data_format": dict.fromkeys(beside, True)} if beside else {}),
+    }
+    if facts:
+        document = _read(fresh / "config.json")
+        _write(fresh / "config.json", {**document, TRANSFORMERS_JS: facts})
 
 
 def _exceeds(positions: Any, most: int) -> bool:

@@ -26,7 +26,7 @@ from exporters import graph as graph_module
 from exporters import graph_writer as writer_module
 from exporters.bundle_export import add_precision, export_any, export_bundle, renew_drafts
 from exporters.checkpoint_reader import MAX_POSITIONS, Checkpoint, DecoderShape
-from exporters.configuration_files import write_configs
+from exporters.configuration_files import describe_graphs, write_configs
 from exporters.export_settings import ExportSettings
 from exporters.graph_writer import GraphWriter
 from exporters.parity import ParityReport, ParitySettings
@@ -198,6 +198,24 @@ def test_other_runtimes_are_told_the_positions_that_the_graph_has(sub_model: Pat
     written = {name: json.loads((tmp_path / name).read_text()) for name in ("config.json", "tokenizer_config.json")}
     assert written["config.json"] == {**config, "max_position_embeddings": MAX_POSITIONS}
     assert written["tokenizer_config.json"] == {"model_max_length": MAX_POSITIONS, "bos_token": None}
+
+
+def test_transformers_js_is_shown_the_cache_and_the_weights_beside_a_graph(sub_model: Path, tmp_path: Path) -> None:
+    shutil.copyfile(sub_model / "config.json", tmp_path / "config.json")
+    plain = (tmp_path / "config.json").read_bytes()
+    main, variant = "onnx/model.onnx", "onnx/model_fp16.onnx"
+    describe_graphs(tmp_path, {main: "int8"})
+    assert (tmp_path / "config.json").read_bytes() == plain
+    (tmp_path / "onnx").mkdir()
+    for file in (main, variant):
+        (tmp_path / f"{file}_data").touch()
+    for precisions, halves in (({main: "fp16"}, ["fp32"]), ({main: "int8", variant: "fp16"}, ["fp16"])):
+        describe_graphs(tmp_path, precisions)
+        written = json.loads((tmp_path / "config.json").read_text())["transformers.js_config"]
+        assert written == {
+            "kv_cache_dtype": dict.fromkeys(halves, "float16"),
+            "use_external_data_format": {Path(file).name: True for file in precisions},
+        }
 
 
 def test_a_short_check_leaves_the_float32_graph_out(sub_model: Path, tmp_path: Path) -> None:
@@ -374,6 +392,8 @@ def test_precisions_are_added_under_the_names_of_transformers_js(sub_model: Path
     assert bundle.manifest["drafts"] == first.manifest["drafts"]
     files = {"onnx/model_fp16.onnx", "onnx/model_q4.onnx"}
     assert set(bundle.manifest["files"]) == {*first.manifest["files"], *files}
+    for_js = json.loads((bundle.folder / "config.json").read_text())["transformers.js_config"]
+    assert for_js == {"kv_cache_dtype": {"fp16": "float16"}}, "versions before 4.2 take float32 else"
     again = add_precision(sub_model, tmp_path / "bundle", ExportSettings(precision=Precision.FP16, parity=LOOSE))
     assert again.manifest["files"] == bundle.manifest["files"]
     for precision in (Precision.FP32, Precision.INT8):
