@@ -42,7 +42,7 @@ from contract.progress import Progress, part_of
 from contract.prompt import PromptEncoder
 from contract.versions import installed_versions
 from exporters.adapter_export import SharedModel
-from exporters.checkpoint_reader import Checkpoint, DecoderShape, read_config
+from exporters.checkpoint_reader import Checkpoint, DecoderShape, read_config, unsupported
 from exporters.configuration_files import describe_graphs, write_configs
 from exporters.export_settings import ExportSettings
 from exporters.graph_writer import GraphWriter
@@ -81,8 +81,13 @@ def export_any(
     on_event: Report = lambda text: None,
     on_progress: Progress = lambda done, total: None,
 ) -> Bundle:
-    """Export with our decode graph where the architecture fits it, else through optimum (for other runtimes only)."""
-    if read_config(model_folder)["model_type"] in MODEL_TYPES:
+    """Export with our decode graph where the architecture fits it, else through optimum (for other runtimes only).
+
+    A Llama or Qwen2 with something that our graph does not do goes through optimum in fp32 alone.
+    """
+    config = read_config(model_folder)
+    is_fp32 = settings is not None and settings.precision is Precision.FP32
+    if config["model_type"] in MODEL_TYPES and not (is_fp32 and unsupported(config)):
         return export_bundle(model_folder, bundle_folder, settings, on_event=on_event, on_progress=on_progress)
     from exporters.optimum_export import export_with_optimum  # takes seconds; the usual export does not need it
 

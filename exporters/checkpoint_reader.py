@@ -87,8 +87,8 @@ def read_config(folder: Path) -> dict[str, Any]:
     return with_rope_theta(config)
 
 
-def read_shape(config: Mapping[str, Any], folder: Path) -> DecoderShape:
-    """Return the decoder's numbers; raise ExportError naming what the decode graph does not do."""
+def unsupported(config: Mapping[str, Any]) -> str | None:
+    """Return what of a model the decode graph does not do, in words; None if there is nothing."""
     refusals = {
         "an activation other than silu": config.get("hidden_act", "silu") != "silu",
         "scaled rotary positions (rope_scaling)": _is_rope_scaled(config),
@@ -97,11 +97,17 @@ def read_shape(config: Mapping[str, Any], folder: Path) -> DecoderShape:
         and bool(config.get("attention_bias") or config.get("mlp_bias")),
         "rope_parameters without rope_theta": "rope_theta" not in config and "rope_parameters" in config,
     }
-    for what, is_there in refusals.items():
-        if is_there:
-            raise ExportError(
-                f"The model in {folder} has {what}, which the decode graph does not support; take another."
-            )
+    return next((what for what, is_there in refusals.items() if is_there), None)
+
+
+def read_shape(config: Mapping[str, Any], folder: Path) -> DecoderShape:
+    """Return the decoder's numbers; raise ExportError naming what the decode graph does not do."""
+    if what := unsupported(config):
+        raise ExportError(
+            f"The model in {folder} has {what}, which the decode graph does not support; take another, or "
+            "`submodel export --quantize fp32`, which goes through optimum."
+        )
+
     try:
         heads = int(config["num_attention_heads"])
         hidden_size = int(config["hidden_size"])

@@ -307,6 +307,20 @@ def test_describes_itself_to_onnxruntime_genai(model_folder: Callable[[str], Pat
     assert config["search"]["past_present_share_buffer"] is True
 
 
+def test_what_our_graph_does_not_do_goes_through_optimum_in_fp32(
+    sub_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = json.loads((sub_model / "config.json").read_text())
+    (sub_model / "config.json").write_text(json.dumps({**config, "rope_scaling": {"type": "linear", "factor": 2.0}}))
+    asked: list[Path] = []
+    monkeypatch.setattr("exporters.optimum_export.export_with_optimum", lambda folder, *_, **__: asked.append(folder))
+    with pytest.raises(ExportError, match=r"rope_scaling.*--quantize fp32`, which goes through optimum"):
+        export_any(sub_model, tmp_path / "bundle", INT8)
+    assert not asked
+    export_any(sub_model, tmp_path / "bundle", FP32)
+    assert asked == [sub_model]
+
+
 def test_a_failed_check_keeps_the_old_bundle(sub_model: Path, tmp_path: Path) -> None:
     old = export_bundle(sub_model, tmp_path / "bundle", FP32)
     strict = replace(INT8, parity=replace(LOOSE, min_agreement=1.01))
