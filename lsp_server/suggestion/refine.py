@@ -13,6 +13,7 @@ from lsp_server.suggestion.brackets import QUOTES, SIDE_CHARS, open_at_end
 from lsp_server.suggestion.indentation import columns_of, indent_of, indent_unit, reindent, strip_typed, width
 from lsp_server.suggestion.steps import Action, Change, Rejection, Step
 from lsp_server.suggestion.stops import Cut, Stop
+from lsp_server.suggestion.word_ends import without_begun_word
 
 # The order matters: first what rejects text that is none, last what needs the final text. The names are those of the
 # options; a filter without an option is always on. Read-only: who takes one out and puts it back changes the order.
@@ -36,7 +37,6 @@ FILTERS: Mapping[str, filters.Filter] = MappingProxyType(
     }
 )
 
-_LAST_WORD = re.compile(r"(?<!\w)\w++$")
 _STRING_START = re.compile(r"(?<!\w)[A-Za-z]{0,2}[#$@]{0,2}$")  # before the quote; behind a word it is an apostrophe
 _UNSURE = "the model is not sure enough of what follows"
 _OUT_OF_TIME = "time or tokens ran out, or the model broke off, before the line was whole"
@@ -204,7 +204,7 @@ def _sure_words(text: str, unsure: str) -> str:
         return ended
     if "\n" in text.strip() and not unsure.startswith("\n"):
         return text[: text.rindex("\n")]
-    return _LAST_WORD.sub("", text) if re.match(r"\w", unsure) else text
+    return without_begun_word(text, unsure) if unsure else text
 
 
 def _whole_words(text: str, request: CompletionRequest) -> str:
@@ -217,7 +217,7 @@ def _whole_words(text: str, request: CompletionRequest) -> str:
         return ended
     if "\n" in text.strip():
         return text[: text.rindex("\n")]
-    kept = _LAST_WORD.sub("", text)
+    kept = without_begun_word(text)
     waiting = open_at_end(request.line_before[-SIDE_CHARS:] + kept)
     quote = waiting[-1:]
     if quote not in QUOTES or waiting.endswith(3 * quote) or quote not in kept:

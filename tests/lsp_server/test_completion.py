@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import shutil
 import time
 from collections.abc import Sequence
@@ -31,6 +32,7 @@ from lsp_server.options import PATIENT, WHEN_ASKED, FilterOptions, ServerOptions
 from lsp_server.request import Completion, CompletionRequest
 from lsp_server.suggestion import filters
 from lsp_server.suggestion.refine import refine
+from lsp_server.suggestion.word_ends import without_begun_word
 from testbed.tokenizer import FILE_TOKEN, FIM, FIM_TOKENS, make_tokenizer
 
 PARTS = ("prefix", "suffix", "middle")
@@ -530,6 +532,35 @@ def test_half_a_word_is_not_shown(engine: Engine, finish: FinishReason, shown: s
     assert completion.text.rstrip() == shown.rstrip()
     assert completion.is_line_whole == (finish is FinishReason.LINES)
     assert not completion.is_late, "with more time it would end there again"
+
+
+@pytest.mark.parametrize(
+    ("sure", "unsure", "shown", "unfinished"),
+    [
+        ("go(alpha", "bet", "go(", "go("),
+        ("go(a_1", "2", "go(", "go("),
+        ("go(alpha", ", b", "go(alpha", "go("),
+        ("go(naïf", "s", "go(", "go("),
+        ("返回当前登录", "用户", "返回当前登录", "返回当前登录"),
+        ("# 返回id", "s", "# 返回", "# 返回"),
+        ("# 返回id", "是", "# 返回id", "# 返回"),
+        ("# คืนค", "่า", "# คืน", "# คืนค"),
+        ("# 全ユー", "ザー", "# 全", "# 全"),
+        ("# दुनिया नमस्त", "े", "# दुनिया", "# दुनिया"),
+        ("# दुनिया नमस्ते", "य", "# दुनिया", "# दुनिया"),
+    ],
+)
+def test_what_is_cut_in_any_script_ends_behind_a_word(sure: str, unsure: str, shown: str, unfinished: str) -> None:
+    request = at("\n", 0)
+    assert refine(sure + unsure, request, sure=len(sure)).text == shown
+    assert refine(sure, request, is_unfinished=True).text == unfinished
+
+
+@given(text=st.text("aé_9. (\n"), rest=st.text("aé_9. (", min_size=1))
+def test_a_begun_word_is_what_an_expression_finds(text: str, rest: str) -> None:
+    expected = re.sub(r"(?<!\w)\w+\Z", "", text)
+    assert without_begun_word(text) == expected
+    assert without_begun_word(text, rest) == (expected if re.match(r"\w", rest) else text)
 
 
 @pytest.mark.parametrize(
