@@ -166,7 +166,7 @@ class AcceptanceTracker:
             shown.offset, shown.moved = shown.offset - shown.moved, 0
         typed = shared_prefix(text[shown.offset : shown.offset + len(shown.text)], shown.text)
         # One key may complete it, too: the closer that it would replace stands right of the cursor.
-        is_one_key = all(len(edit.inserted) < 2 or edit.inserted in _PAIRS for edit in edits)
+        is_one_key = all(map(_is_one_key, edits))
         gained = min(typed - shown.typed, 1) if is_one_key else typed - shown.typed
         if not any(edit.inserted for edit in edits) and 0 <= edits[0].start - shown.offset <= shown.typed:
             shown.typed = typed  # editors remove what a snippet replaces before they put it in
@@ -222,3 +222,8 @@ class AcceptanceTracker:
         if self._shown is not None:
             self.statistics.rejected += self._shown.counts_as_rejected
         self._shown = None
+
+
+def _is_one_key(edit: Edit) -> bool:
+    """Return whether an edit may be one keystroke. At Enter and Tab editors insert several characters."""
+    return len(edit.inserted) < 2 or edit.inserted in _PAIRS or not edit.inserted.strip("\r\n \t")

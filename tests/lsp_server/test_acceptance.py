@@ -48,6 +48,17 @@ def test_what_edits_say(keys: list[str], counts: tuple[int, int, int, int]) -> N
     assert typist.counts() == counts
 
 
+@pytest.mark.parametrize("line_end", ["\n", "\r\n"])
+def test_enter_is_one_key_with_the_indentation_that_the_editor_adds(line_end: str) -> None:
+    typist = Typist()
+    typist.send(f"a(){line_end}    b()")
+    for key in ["a", "(", ")", f"{line_end}    ", "x"]:
+        typist.insert(key)
+    assert typist.counts() == (1, 0, 0, 0)
+    typist.insert("y", at=0)
+    assert typist.counts() == (1, 0, 0, 1)
+
+
 @pytest.mark.parametrize("pair", ["()", "[]", "{}", '""', "''", "``"])
 def test_a_bracket_that_the_editor_closes_is_one_key(pair: str) -> None:
     typist = Typist()
