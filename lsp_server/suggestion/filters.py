@@ -94,7 +94,7 @@ def indentation(completion: Completion, request: CompletionRequest) -> Change | 
     has_tabs = "\t" in request.line_before + completion.text  # else the document's need not be looked for
     known = set(_WITH_TABS.findall(request.text)) if may_mix and has_tabs else set()
     head, *rest = completion.text.split("\n")
-    if request.is_blank_before:  # what is typed and what comes are one white space
+    if request.line_before == request.indent:  # what is typed and what comes are one white space
         head, _ = strip_typed(_reindented(request.line_before + head, unit, known), request.line_before)
     lines = [head]
     lines += [_reindented(line, unit, known) for line in rest]

@@ -43,11 +43,11 @@ _OUT_OF_TIME = "time or tokens ran out, or the model broke off, before the line 
 
 
 def reads_from_column_0(request: CompletionRequest) -> bool:
-    """Return whether the model is asked for the whole line, since nothing but white space stands before the cursor.
+    """Return whether the model is asked for the whole line, since only tabs and spaces stand before the cursor.
 
     Tokens of code hold the space in front of a word. So a prompt that ends in white space has no good next token.
     """
-    return request.options.filters.whole_line and request.is_blank_before and request.line_before != ""
+    return request.options.filters.whole_line and request.line_before == request.indent != ""
 
 
 def is_done(raw: str, request: CompletionRequest) -> bool:

@@ -136,6 +136,14 @@ def test_an_answer_that_leaves_the_block_is_stopped_once_its_indentation_is_writ
     assert not is_done("    r", replace(request, options=without("dedent")))
 
 
+@pytest.mark.parametrize("typed", ["\u3000", "\u00a0", "\f", "    \u3000"])
+def test_an_answer_behind_other_white_space_than_tabs_and_spaces_begins_at_the_cursor(typed: str) -> None:
+    """Nothing of it is taken for an indentation that the answer has to repeat."""
+    above = "def f(x):\n    y = x\n"
+    request = CompletionRequest(text=f"{above}{typed}\n", offset=len(above + typed))
+    assert refine("return y\n", request).text == "return y"
+
+
 def test_a_very_long_line_below_is_not_compared_token_by_token(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stops, "_TOKEN", SimpleNamespace(findall=lambda text: pytest.fail("after each token")))
     request = CompletionRequest(text="x = \n" + "a, " * 1000 + "\n", offset=4, is_multi_line=True)
