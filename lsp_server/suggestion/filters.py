@@ -15,7 +15,7 @@ from contract.repository.secrets import (
 )
 from lsp_server.request import Completion, CompletionRequest
 from lsp_server.suggestion.brackets import CLOSING, OPENERS, QUOTES, SIDE_CHARS, open_at_end
-from lsp_server.suggestion.indentation import indent_unit, reindent, strip_typed
+from lsp_server.suggestion.indentation import TAB_WIDTH, indent_of, indent_unit, reindent, strip_typed
 from lsp_server.suggestion.right_side import doubled_closers
 from lsp_server.suggestion.steps import Change, Rejection
 from lsp_server.syntax.grammars import Grammar, NoTreeError, language_name
@@ -30,6 +30,7 @@ _SPECIAL_TOKEN = re.compile(
     r"|</s>(?!\w)|<\|(?:fim|im|end|file|repo)[\w|]*$"
 )
 _WITH_TABS = re.compile(r"(?m)^ *\t[ \t]*(?=\S)")
+_ALIGNED = re.compile(r"\t++ ++(?!\t)")
 _WORD_END = re.compile(r"\w+|[^\w\s]|\s+")
 _PYTHON_HEADER = re.compile(
     r"^\s*+(?:async\s++)?+(?:if|elif|else|for|while|with|def|class|try|except|finally|match|case)\b"
@@ -83,7 +84,8 @@ def invisible(completion: Completion, request: CompletionRequest) -> Change | Re
 def indentation(completion: Completion, request: CompletionRequest) -> Change | Rejection | None:
     """Indent with tabs or spaces, as the document does. White space with tabs that it uses itself stays as it is.
 
-    So do the tabs of a Makefile's recipes, though its continued lines may have spaces.
+    So do the tabs of a Makefile's recipes, though its continued lines may have spaces. So do spaces behind tabs if the
+    document indents with tabs: they align a line with one above. In the first line some of them may stand for tabs.
     """
     unit = indent_unit(request.text, request.offset)
     is_makefile = language_name(request.path, request.language_id) == "Makefile"
@@ -95,9 +97,12 @@ def indentation(completion: Completion, request: CompletionRequest) -> Change | 
     known = set(_WITH_TABS.findall(request.text)) if may_mix and has_tabs else set()
     head, *rest = completion.text.split("\n")
     if request.line_before == request.indent:  # what is typed and what comes are one white space
-        head, _ = strip_typed(_reindented(request.line_before + head, unit, known), request.line_before)
+        head = request.line_before + head
+        if not _is_aligned(head, unit) or indent_of(head).count(" ") % TAB_WIDTH == 0:
+            head = _reindented(head, unit, known)
+        head, _ = strip_typed(head, request.line_before)
     lines = [head]
-    lines += [_reindented(line, unit, known) for line in rest]
+    lines += [line if _is_aligned(line, unit) else _reindented(line, unit, known) for line in rest]
     text = "\n".join(lines)
     if text == completion.text:
         return None
@@ -270,6 +275,9 @@ def _ends(last: str, closers: str, *, is_indented: bool) -> Iterator[str]:
 
 
 def _reindented(line: str, unit: str, known: Container[str]) -> str:
-    content = line.lstrip(" \t")
-    white_space = line[: len(line) - len(content)]
-    return line if white_space in known else reindent(white_space, unit) + content
+    white_space = indent_of(line)
+    return line if white_space in known else reindent(white_space, unit) + line[len(white_space) :]
+
+
+def _is_aligned(line: str, unit: str) -> bool:
+    return unit == "\t" and _ALIGNED.match(line) is not None
