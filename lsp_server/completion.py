@@ -6,7 +6,6 @@ decides when to ask. `lsp_server.suggestion` decides what is shown of an answer.
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -42,6 +41,25 @@ class Prompt:
     max_new_tokens: int
 
 
+class _Confidence:
+    """The product of the probabilities of an answer's tokens, as they come.
+
+    A token that completes no character holds some of its bytes. It counts once another token completes the character.
+    """
+
+    def __init__(self) -> None:
+        self.value = 1.0
+        self._held = 1.0  # product of the tokens behind the last whole character
+        self._length = 0
+
+    def add(self, length: int, probability: float, *, counts: bool) -> None:
+        """Take a token into account behind which the text has `length` characters; `counts`: the newest of them do."""
+        self._held *= probability
+        if length > self._length:
+            self.value *= self._held if counts else 1.0
+            self._held, self._length = 1.0, length
+
+
 class _Watch:
     """Looks at an answer after each token: it may be whole, time may run out, or the model be no longer sure.
 
@@ -56,7 +74,7 @@ class _Watch:
         self._budget_s = prompt.request.options.trigger.budget_ms / 1000
         self._deadline = started + self._budget_s
         self._is_begun = False
-        self._confidence = 1.0
+        self._confidence = _Confidence()
 
     def is_enough(self, text: str, probability: float) -> bool:
         """Return whether the answer ends with this token. `text` is all of it so far."""
@@ -64,9 +82,10 @@ class _Watch:
         if not self._is_begun:  # the prompt is read; if that took nearly all the time, a third of it is added
             self._is_begun, self._deadline = True, max(self._deadline, now + self._budget_s / 3)
         request, raw = self._prompt.request, without_start(text, self._prompt.start)
-        if raw.strip() or (raw and not reads_from_column_0(request)):  # not for the indentation of its own line
-            self._confidence *= probability
-        self.is_unsure = not self._confidence >= request.options.threshold.confidence
+        # The indentation of its own line does not count.
+        counts = bool(raw.strip() or (raw and not reads_from_column_0(request)))
+        self._confidence.add(len(text), probability, counts=counts)
+        self.is_unsure = not self._confidence.value >= request.options.threshold.confidence
         if self.is_unsure:
             return True
         self.sure = len(raw)
@@ -265,14 +284,13 @@ class Completer:
         if completion.indent is not None:  # that the line begins further left counts, too
             shown_from -= begun
         detokenizer = Detokenizer(self._engine.encoder.tokenizer, prompt.ids)
-        logarithm, end = 0.0, 0
+        confidence, end = _Confidence(), 0
         for count, probability in enumerate(answer.probabilities, start=1):
             if end >= shown_to:
                 break
             end = len(detokenizer.text(answer.token_ids[:count]))
-            if end > shown_from:
-                logarithm += math.log(max(probability, 1e-12))
-        return math.exp(logarithm)
+            confidence.add(end, probability, counts=end > shown_from)
+        return confidence.value
 
     def _described(
         self, completion: Completion, request: CompletionRequest, answer: Generation | None = None
