@@ -18,6 +18,8 @@ NO_ITEMS = types.InlineCompletionList(items=())
 # Characters after which an editor without inline completions asks. Within words it asks by itself.
 TRIGGER_CHARACTERS = (".", "(", "[", "{", "=", ",", ":", " ", "\n")
 ACCEPTED = "submodel.accepted"
+# Clients that count any CR which is not a file's line end as a character of its line.
+ONE_LINE_END = frozenset({"Neovim", "Eglot", "helix"})
 
 
 def register_handlers(server: CompletionServer) -> None:
@@ -25,7 +27,8 @@ def register_handlers(server: CompletionServer) -> None:
 
     @server.feature(types.INITIALIZE)
     def initialize(ls: CompletionServer, params: types.InitializeParams) -> None:
-        ls.is_neovim = params.client_info is not None and params.client_info.name == "Neovim"
+        client = params.client_info.name if params.client_info is not None else ""
+        ls.is_neovim, ls.has_one_line_end = client == "Neovim", client in ONE_LINE_END
         is_list = not _has_inline_completion(params.capabilities)
         if is_list:
             ls.set_list_client(find_list_client(params.client_info, params.capabilities))
@@ -70,7 +73,7 @@ def register_handlers(server: CompletionServer) -> None:
 
     @server.feature(types.TEXT_DOCUMENT_DID_OPEN)
     def text_document_did_open(ls: CompletionServer, params: types.DidOpenTextDocumentParams) -> None:
-        ls.open_document(Document(params.text_document, ls.encoding, is_neovims=ls.is_neovim))
+        ls.open_document(Document(params.text_document, ls.encoding, has_one_line_end=ls.has_one_line_end))
 
     @server.feature(types.TEXT_DOCUMENT_DID_CHANGE)
     def text_document_did_change(ls: CompletionServer, params: types.DidChangeTextDocumentParams) -> None:

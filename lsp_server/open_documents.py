@@ -38,7 +38,7 @@ class Document(TextDocument):
     clamps a character past the end of the last line to the one before the end.
     """
 
-    def __init__(self, item: types.TextDocumentItem, encoding: Encoding, *, is_neovims: bool = False) -> None:
+    def __init__(self, item: types.TextDocumentItem, encoding: Encoding, *, has_one_line_end: bool = False) -> None:
         super().__init__(
             uri=item.uri,
             source=item.text if len(item.text) <= MAX_DOCUMENT_CHARS else "",
@@ -47,7 +47,7 @@ class Document(TextDocument):
             position_codec=PositionCodec(types.PositionEncodingKind(encoding.value)),
         )
         self._encoding = encoding
-        self._is_neovims = is_neovims
+        self._has_one_line_end = has_one_line_end
         self._lines = self._new_lines()
         self._edits: list[Edit] = []
         self._copied = 0  # characters, by the edits of this message
@@ -102,7 +102,7 @@ class Document(TextDocument):
         return offset, types.Position(*within)
 
     def _new_lines(self) -> LineStarts:
-        return LineStarts.of_neovim(self.source) if self._is_neovims else LineStarts()
+        return LineStarts.of_one_line_end(self.source) if self._has_one_line_end else LineStarts()
 
 
 class OpenDocuments:

@@ -1,9 +1,9 @@
 """Converts positions of the language server protocol to offsets into a text.
 
 Lines end at LF, CRLF or CR and nowhere else. `str.splitlines`, which pygls uses, also splits at form feeds and seven
-more characters, so that it numbers the lines of some files otherwise than editors do. Neovim knows one line end a
-file, and counts any other CR as a character. Characters are counted in the code units that client and server agreed
-on. The command line refuses a position outside the file; the protocol demands that it is clamped.
+more characters, so that it numbers the lines of some files otherwise than editors do. Neovim, Emacs and Helix know
+one line end a file, and count any other CR as a character. Characters are counted in the code units that client and
+server agreed on. The command line refuses a position outside the file; the protocol demands that it is clamped.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ class LineStarts:
         self._line_end = line_end
 
     @classmethod
-    def of_neovim(cls, text: str) -> LineStarts:
-        """Return those of a text that Neovim has sent, which ends lines at LF, or at CR if there is no LF."""
+    def of_one_line_end(cls, text: str) -> LineStarts:
+        """Return those of a text of a client whose files have one line end: LF, or CR if there is no LF."""
         return cls(_CR if "\r" in text and "\n" not in text else _LF)
 
     def find(self, text: str, line: int) -> tuple[int, int, int]:

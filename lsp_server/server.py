@@ -66,7 +66,8 @@ class CompletionServer(LanguageServer):
         self._used_s = time.monotonic()
         self.session = Session(self.service, options)
         self.notices = Notices(self)
-        self.is_neovim = False  # the client; it has line ends of its own
+        self.is_neovim = False  # the client
+        self.has_one_line_end = False  # each file of the client
         self.list_client = ListClient()
         self.is_started = False  # bundles were looked for
         self._changing_bundles = asyncio.Lock()  # else the status between two changes would be of neither

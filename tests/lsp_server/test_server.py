@@ -690,6 +690,18 @@ def test_neovim_counts_its_own_lines_and_inserts_line_feeds(
     talk(test, name="Neovim", capabilities={"textDocument": {"inlineCompletion": {}}})
 
 
+@pytest.mark.parametrize("name", ["Eglot", "helix"])
+def test_a_client_whose_lines_end_at_line_feeds_alone_edits_the_right_line(name: str) -> None:
+    async def test(client: Client) -> None:
+        client.open("file:///a.py", "a = '\r'\ndef f():\n    \n")
+        client.change("file:///a.py", edit(2, 4, "x"))
+        document = client.server.document("file:///a.py")
+        assert document is not None
+        assert document.source == "a = '\r'\ndef f():\n    x\n"
+
+    talk(test, name=name)
+
+
 @pytest.mark.parametrize("typed", ["", "el"])
 def test_a_line_that_leaves_its_block_takes_the_place_of_its_white_space(
     typed: str, monkeypatch: pytest.MonkeyPatch
