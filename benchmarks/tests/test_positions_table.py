@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.positions_table import TUNED, UNTUNED, lead, print_known, print_lines, saving
+from benchmarks.positions_table import TUNED, UNTUNED, lead, print_known, print_lines, print_llama_vscode, saving
 
 
 def test_the_lead_is_the_difference_over_all_lines_and_repositories_stay_apart() -> None:
@@ -123,3 +123,10 @@ def test_repositories_are_the_sample_in_a_row_of_their_own(capsys: pytest.Captur
     rows = [line.split(" | ") for line in capsys.readouterr().out.splitlines() if "as a sample" in line]
     # The leads are 50 and 100: their mean's standard error is 25, and Student's t of one degree is 12.7.
     assert rows[0][1:] == ["8", "100.0 %", "the better of each", "25.0 %", "+75.0 (too few for an interval) |"]
+
+
+def test_answers_to_other_lines_are_refused() -> None:
+    asked = {"kinds": {"held-out": {"lines_sha256": "other", "answers": []}}}
+    document = {"kinds": {"held-out": {"lines_sha256": "lines"}}}
+    with pytest.raises(SystemExit, match="measure it again"):
+        print_llama_vscode({"a": document}, {"a": asked})

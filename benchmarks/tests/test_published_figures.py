@@ -179,6 +179,26 @@ def test_readme_has_the_lines_right(leads: Mapping[tuple[str, ...], list[str]]) 
     assert f"{first[0]} of held-out lines and {first[1]} of later ones" in README
 
 
+def test_llama_vscode_with_its_snippets(capsys: pytest.CaptureFixture[str]) -> None:
+    positions_table.main()
+    blocks = capsys.readouterr().out.split("\n\n")
+    heads = ("| with snippets |", "| median with snippets |")
+    for head in heads:
+        (printed,) = (block.splitlines()[2:] for block in blocks if block.startswith(head))
+        assert table(head) == [cells(line) for line in printed]
+    rows = {row[0]: row[1:] for row in table(heads[0])}
+    held_out, later = (rows[f"all, {kind}"] for kind in positions_table.KINDS.values())
+    assert held_out[0] == later[0]
+    leads = [row[3].removeprefix("+").replace("-", "−") for row in (held_out, later)]
+    assert f"on {later[0]} lines of each kind, it completes {held_out[2]} of held-out lines and {later[2]}" in README
+    gained, within = leads[0].split(" ", 1)
+    assert f"leads by {gained} points {within} and by {leads[1]}." in README
+    assert f"{gained} points {within} and by {leads[1]}." in WORDS
+    times = sorted(float(row[3].removesuffix(" s")) for row in table(heads[1]))
+    assert f"{times[0]} to {times[-1]} s then (Zen 4)" in README
+    assert f"{times[0]} to {times[-1]} s then (Zen 4)" in SUMMARY
+
+
 def test_builds_of_two_versions(capsys: pytest.CaptureFixture[str]) -> None:
     names = {"gson": "gson", "hono": "hono", "httpx": "httpx", "all three": "all"}
     printed = pair_rows(capsys, [f"{name}-v22:{name}-v20" for name in LANGUAGES if name != "cobra"])
