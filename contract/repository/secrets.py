@@ -11,7 +11,7 @@ document. `benchmarks/secrets_table.py` counts what is found of each kind.
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -60,6 +60,10 @@ _JOINT = re.compile(r"([\"'`])\s{0,40}+[+.&\\]{0,2}+\s{0,40}+\1")
 _LITERAL_ENDS = tuple(f"{quote}{joint}" for quote in "\"'`" for joint in ("", "+", " +", "\\", " \\", ".", " .", " &"))
 _LAST_OF_LITERAL = frozenset(end[-1] for end in _LITERAL_ENDS)
 _MAX_SPLIT_LINES = 4
+# Of a value below its name, and of the line above: a value is judged by its first 1,000 characters anyway.
+_MAX_BELOW_CHARS = 1100
+_MAX_OPEN_CHARS = 2000
+_MAX_OPEN_NAMES = 4  # the last ones
 _KEY_MARKS = ("PRIVATE KEY", "PuTTY-User-Key-File", "Private-MAC:")  # where a key's first and last lines are
 _ELSE_LINE = re.compile(r"\n[ \t]{0,80}+(?:\|\||\?\?|\?:|or\b)")  # it goes on with an alternative
 _ELSE_STARTS = ("||", "??", "?:", "or ")
@@ -250,8 +254,8 @@ def _find_below(line: str, below: str) -> str | None:
     """What a line names and the next one holds; a private key begins with the next one, whatever it is called."""
     if line.rstrip().endswith(":") and below.lstrip().startswith(('"""', "'''")):
         return None  # a function's documentation
-    value = below.strip()
-    for name in names_of_open_values(line):
+    value = below.strip()[:_MAX_BELOW_CHARS]
+    for name in deque(names_of_open_values(line[-_MAX_OPEN_CHARS:]), maxlen=_MAX_OPEN_NAMES):
         kind = kind_of_secret(f"{name} = {value}")
         if kind is None and line.rstrip().endswith(BLOCK_ENDS) and value.count(" ") < 2:  # else a sentence
             kind = kind_of_secret(f'{name} = """' + value.rstrip("\"'`;,)"))

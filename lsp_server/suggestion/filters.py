@@ -49,7 +49,9 @@ _BRACED_ENDS = (
 # What is searched for secrets before an answer: its line's end, and a key of KEY_BLOCK_LINES above it.
 _SECRET_LINE_CHARS = 4_000
 _SECRET_ABOVE_CHARS = 20_000
-_NAME_ABOVE_LINES = 8  # more than a value's name stands above it; a key is found without its closing quote
+# More than a value's name stands above it, once for each quote; a key is found without its closing quote.
+_NAME_ABOVE_LINES = 8
+_NAME_ABOVE_CHARS = 2_000
 _MAX_CUTS = 24  # last words that are tried, and as many last lines; each costs some parses
 _MAX_CLOSED = 3  # ways to close what an answer opens; each costs a parse
 _CUT_CHARS = 1_000_000  # of all texts that are parsed to try them, some: fewer places in a long file
@@ -122,9 +124,10 @@ def secret(completion: Completion, request: CompletionRequest) -> Change | Rejec
     *lines, last = (line_before + completion.text).split("\n")
     detail = _find_secret([*lines, last], above, was_there=was_there)
     # A string that goes on right of the cursor, or was cut off, lacks its closing quote.
+    near = "\n".join(above[-_NAME_ABOVE_LINES:])[-_NAME_ABOVE_CHARS:].split("\n")
     for quote in sorted(QUOTES):
         if detail is None and quote in last:
-            detail = _find_secret([*lines, f"{last}{quote}"], above[-_NAME_ABOVE_LINES:], was_there=was_there)
+            detail = _find_secret([*lines, f"{last}{quote}"], near, was_there=was_there)
     return None if detail is None else Rejection(detail=detail)
 
 

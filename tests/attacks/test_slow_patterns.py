@@ -246,3 +246,21 @@ for text in texts:
 def test_slow_lines_of_a_whole_file_end() -> None:
     """No limit of speed: a pattern that takes the square would take minutes, and is killed."""
     subprocess.run([sys.executable, "-P", "-c", SMOKE], check=True, timeout=120, env={"PYTHONPATH": ":".join(sys.path)})
+
+
+BELOW = """
+from contract.repository.secrets import remove_secrets
+from lsp_server.request import Completion, CompletionRequest
+from lsp_server.suggestion.filters import secret
+line = ("(" + ("pw " * 27)[:79] + ")") * 119 + " ||"
+text = line + "\\n" + "a" * 200_000
+assert remove_secrets(text).text == text
+text = line[-4000:] + "\\n" + "a" * 15_000 + "("
+assert secret(Completion(text="1, 'x', `y`, \\"z"), CompletionRequest(text=text, offset=len(text))) is None
+"""
+
+
+def test_a_value_below_a_line_of_thousands_of_names_is_judged_for_few_of_them() -> None:
+    """On 40147da0 it was judged for each: this took hours, with the interpreter's lock held."""
+    environment = {"PYTHONPATH": ":".join(sys.path)}
+    subprocess.run([sys.executable, "-P", "-c", BELOW], check=True, timeout=120, env=environment)

@@ -263,6 +263,16 @@ def test_a_value_below_its_name_goes_with_it() -> None:
     assert clean.text == "a = 1\n)\n"
 
 
+@pytest.mark.parametrize(
+    ("above", "below"), [("password = (", '"{}"'), ("api_key: >-", "{}"), ("env.API_KEY ||", "'{}'")]
+)
+def test_a_value_is_found_below_a_long_line_and_if_it_is_long_itself(above: str, below: str) -> None:
+    names = "" if above.endswith("-") else "read(token, key), " * 300
+    for length in (40, 4000):
+        text = f"{names}{above}\n{below.format(draw(ALNUM, length))}\nb = 2\n"
+        assert remove_secrets(text).text == "b = 2\n"
+
+
 def test_a_text_without_secrets_comes_back_unchanged() -> None:
     text = 'import os\n\nTOKEN = os.environ["TOKEN"]\r\n\n'
     clean = remove_secrets(text)
