@@ -8,8 +8,9 @@ A registry is a folder of plain files, so that any web server, bucket or disk ca
 
 One Ed25519 key signs all metadata. A user gives its public half, and that alone makes a registry trusted: the first
 root must name this key and no other. python-tuf then refuses foreign signatures, versions older than the last one seen
-(kept in the state folder), metadata that was not renewed in time, parts of different versions, and files that are
-longer than they may be. The repositories are spread over 256 files (TUF's hash bins), so that a pull reads one of them.
+(kept in the state folder), metadata that was not renewed in time, parts that are not those whose version and SHA-256
+the index names, and files that are longer than they may be. The repositories are spread over 256 files (TUF's hash
+bins), so that a pull reads one of them.
 
 What it does not cover: changing the key. A new key is a new registry to its users.
 """
@@ -164,7 +165,7 @@ class RegistryIndex:
             raise RegistryError(f"{where} is damaged ({first_line(error, 200)}); copy or publish it again.") from error
         except exceptions.DownloadLengthMismatchError as error:
             raise RegistryError(
-                f"{where} is larger than an index may be, so it was not read; publish it again."
+                f"{where} has a file that is longer than it may be, so it was not read; copy or publish it again."
             ) from error
         except exceptions.DownloadHTTPError as error:
             is_missing = error.status_code in (NOT_FOUND, _FORBIDDEN)

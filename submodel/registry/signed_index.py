@@ -1,11 +1,13 @@
 """The publisher's side of a registry's index: TUF metadata that is read, checked, extended, signed and written.
 
 What is there is extended only if the publisher's own key signed it: whoever can write to the folder gets nothing of
-theirs signed. All files but `timestamp.json` have a version in their names and are written first, so that a publisher
-who is killed leaves the old index. Versions are seconds since 1970 and always grow.
+theirs signed. Timestamp and snapshot pin each part by its version and SHA-256, so that no part stands in for another
+one, nor an older one for a newer one. All files but `timestamp.json` have a version in their names and are written
+first, so that a publisher who is killed leaves the old index. Versions are seconds since 1970 and always grow.
 
 What it does not cover: an older index that somebody put back before it is extended. Publish from a folder of your own,
-and copy that.
+and copy that. Nor, in an index that a version without these SHA-256 wrote, the parts that have not changed since: they
+are pinned by version alone, which several of them share.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from __future__ import annotations
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from securesystemslib.signer import Signer
 from tuf.api.exceptions import RepositoryError
@@ -45,7 +47,8 @@ from submodel.registry.index import (
     root_keys,
 )
 
-# Of what timestamp and snapshot pin by version; these two alone are renewed, and end soon.
+_Signed = TypeVar("_Signed", Root, Timestamp, Snapshot, Targets)
+# Of what timestamp and snapshot pin; these two alone are renewed, and end soon.
 LASTING_DAYS: Final = 3650
 
 
@@ -64,18 +67,16 @@ class SignedIndex:
         self._is_new = is_new
         if is_new:
             self._root, self._targets = self._make_root(), self._make_targets()
-            self._snapshot = Snapshot(meta={"targets.json": MetaFile(self._targets.version)})
+            self._snapshot = Snapshot()  # `save` says what it pins
             self._timestamp_version = 0
             self._parts = {name: Targets() for name in self._bins.get_roles()}
             self._changed = set(self._parts)
             return
         try:
-            self._root = self._read(ROOT_FILE, Root.type, None)
-            timestamp = self._read("timestamp.json", Timestamp.type, self._root)
-            version = timestamp.snapshot_meta.version
-            self._snapshot = self._read(f"{version}.snapshot.json", Snapshot.type, self._root)
-            version = self._snapshot.meta["targets.json"].version
-            self._targets = self._read(f"{version}.targets.json", Targets.type, self._root)
+            self._root = self._read(Root, Root.type)
+            timestamp = self._read(Timestamp, Timestamp.type, self._root)
+            self._snapshot = self._read(Snapshot, Snapshot.type, self._root, timestamp.snapshot_meta)
+            self._targets = self._read(Targets, Targets.type, self._root, self._snapshot.meta["targets.json"])
         except KeyError as error:
             raise RegistryError(f"The index in {folder} lacks {error}; copy it again.") from error
         self._timestamp_version = timestamp.version
@@ -118,17 +119,16 @@ class SignedIndex:
         """Sign and write what changed, valid for so many days; `timestamp.json` last, which makes it the index."""
         if self._is_new:
             self._write(ROOT_FILE, self._root, LASTING_DAYS)
-            self._write(f"{self._targets.version}.targets.json", self._targets, LASTING_DAYS)
+            self._snapshot.meta["targets.json"] = self._write_part(Targets.type, self._targets, LASTING_DAYS)
         for name in sorted(self._changed):
             targets = self._parts[name]
             targets.version = self._after(targets.version)
-            self._write(f"{targets.version}.{name}.json", targets, LASTING_DAYS)
-            self._snapshot.meta[f"{name}.json"] = MetaFile(targets.version)
+            self._snapshot.meta[f"{name}.json"] = self._write_part(name, targets, LASTING_DAYS)
         self._changed, self._is_new = set(), False
         self._snapshot.version = self._after(self._snapshot.version)
-        self._write(f"{self._snapshot.version}.snapshot.json", self._snapshot, days)
+        pinned = self._write_part(Snapshot.type, self._snapshot, days)
         self._timestamp_version = self._after(self._timestamp_version)
-        timestamp = Timestamp(version=self._timestamp_version, snapshot_meta=MetaFile(self._snapshot.version))
+        timestamp = Timestamp(version=self._timestamp_version, snapshot_meta=pinned)
         self._write("timestamp.json", timestamp, days)
 
     @property
@@ -144,14 +144,23 @@ class SignedIndex:
             known = self._snapshot.meta.get(f"{name}.json")
             if known is None:
                 raise RegistryError(f"The index in {self._folder} lacks {name}; copy it again.")
-            self._parts[name] = self._read(f"{known.version}.{name}.json", name, self._targets)
+            self._parts[name] = self._read(Targets, name, self._targets, known)
         return name, self._parts[name]
 
-    def _read(self, name: str, role: str, delegator: Root | Targets | None) -> Any:
-        """The signed part of a file of metadata, whose signature is checked; a root's by itself and our key."""
-        path = self._folder / METADATA / name
+    def _read(
+        self, kind: type[_Signed], role: str, delegator: Root | Targets | None = None, pinned: MetaFile | None = None
+    ) -> _Signed:
+        """The signed part of a role's file of metadata, once its signature is checked; a root's by itself and our key.
+
+        pinned: what the snapshot or the timestamp says of the file; None for those two that nothing pins.
+        """
+        name = f"{role}.json" if pinned is None else f"{pinned.version}.{role}.json"
+        path = self._folder / METADATA / (ROOT_FILE if kind is Root else name)
         try:
-            metadata: Metadata[Any] = Metadata.from_bytes(read_bytes(path, LIMITS.targets_max_length))
+            content = read_bytes(path, LIMITS.targets_max_length)
+            if pinned is not None:
+                pinned.verify_length_and_hashes(content)
+            metadata: Metadata[Any] = Metadata.from_bytes(content)
             if delegator is None:
                 delegator = metadata.signed
                 if not isinstance(delegator, Root) or root_keys(delegator) != [self._key.keyval["public"]]:
@@ -160,6 +169,10 @@ class SignedIndex:
                         "or into a new folder."
                     )
             delegator.verify_delegate(role, metadata.signed_bytes, metadata.signatures)
+            if not isinstance(metadata.signed, kind):
+                raise ValueError(f"it is of the type {metadata.signed.type}, not {kind.type}")
+            if pinned is not None and metadata.signed.version != pinned.version:
+                raise ValueError(f"it has the version {metadata.signed.version}, and the index names {pinned.version}")
         except (OSError, ValueError, KeyError, RepositoryError) as error:
             raise RegistryError(
                 f"{path} can't be used ({getattr(error, 'strerror', None) or first_line(error, 200)}); copy the "
@@ -178,11 +191,18 @@ class SignedIndex:
         delegations = Delegations({self._key.keyid: self._key}, succinct_roles=bins)
         return Targets(version=self._after(0), delegations=delegations)
 
-    def _write(self, name: str, signed: Any, days: float) -> None:
+    def _write_part(self, role: str, signed: Targets | Snapshot, days: float) -> MetaFile:
+        """Write a file that has its version in its name; return what pins it."""
+        content = self._write(f"{signed.version}.{role}.json", signed, days)
+        return MetaFile.from_data(signed.version, content, ["sha256"])
+
+    def _write(self, name: str, signed: Any, days: float) -> bytes:
         signed.expires = datetime.now(UTC).replace(microsecond=0) + timedelta(days=days)
         metadata = Metadata(signed)
         metadata.sign(self._signer)
-        write_bytes(self._folder / METADATA / name, metadata.to_bytes(JSONSerializer(compact=True)))
+        content = metadata.to_bytes(JSONSerializer(compact=True))
+        write_bytes(self._folder / METADATA / name, content)
+        return content
 
     @staticmethod
     def _after(version: int) -> int:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tuf.api.metadata import MetaFile
 
 from contract.bundle.bundle import Bundle, find_trusted_bundle
 from contract.bundle.manifest import MODEL_FILE, build_of, read_manifest, write_manifest
@@ -193,7 +194,61 @@ def test_an_older_document_under_a_newer_index(served: Path, registry: Path, pub
     shutil.copy(next((published[0] / METADATA).glob(f"*.{role}")), newest_bin)
     for path in Path(os.environ["SUBMODEL_STATE_DIR"]).rglob(role):
         path.unlink()  # or it would not be asked for
-    refuse(served, "is older")
+    refuse(served, "is damaged")
+
+
+@pytest.mark.parametrize("role", [BIN, "targets"])
+def test_a_part_in_the_place_of_another_of_its_version(repository: Path, registry: Path, key: str, role: str) -> None:
+    """On 40147da0 a mirror could withhold a bundle so: parts were pinned by a version that many share."""
+    path = newest(registry, role)
+    version = path.name.split(".")[0]
+    others = [one for one in (registry / METADATA).glob("*.repositories-*.json") if one != path]
+    other = max(others, key=lambda one: one.name.startswith(f"{version}."))
+    path.write_bytes(other.read_bytes())
+    refuse(repository, "is damaged|longer than it may be", registry, key)
+    with pytest.raises(RegistryError, match="can't be used"):
+        signed_anew(registry, lambda index: index.find(target_path(NAME)))
+
+
+def test_a_publisher_signs_no_older_part_anew(served: Path, registry: Path, published: tuple[Path, str]) -> None:
+    """On 40147da0 its bytes under the newer one's name were taken over, and signed: a rollback for all who pull."""
+    path = newest(registry, BIN)
+    path.write_bytes(newest(published[0], BIN).read_bytes())
+    with pytest.raises(RegistryError, match="can't be used"):
+        signed_anew(registry, lambda index: index.put(target_path(NAME), b"{}"))
+
+
+@pytest.mark.parametrize("other", ["1.root.json", "snapshot"])
+def test_metadata_of_another_type(served: Path, registry: Path, other: str) -> None:
+    """The publisher's side ended with a trace on 40147da0."""
+    content = (newest(registry, other) if other == "snapshot" else registry / METADATA / other).read_bytes()
+    (registry / METADATA / "timestamp.json").write_bytes(content)
+    refuse(served, "is damaged")
+    with pytest.raises(RegistryError, match=r"timestamp\.json can't be used \(it is of the type \w+, not timestamp\)"):
+        signed_anew(registry, lambda index: None)
+
+
+def test_an_index_that_names_no_hashes_is_read_and_extended(
+    repository: Path, tiny_bundle: Bundle, newer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As 40147da0 wrote it. Its parts are compared by version."""
+    registry = tmp_path / "registry"
+    with monkeypatch.context() as patch:
+        patch.setattr(MetaFile, "from_data", lambda version, *_: MetaFile(version))
+        key = publish(tiny_bundle.folder, registry)
+        assert b'"hashes"' not in newest(registry, "snapshot").read_bytes()
+    assert run_pull(PullSettings(folder=repository, address=str(registry), key=key)).build == build_of(
+        tiny_bundle.folder
+    )
+    old = newest(registry, BIN).read_bytes()
+    publish(newer, registry)
+    assert run_pull(PullSettings(folder=repository)).build == build_of(newer)
+    path = newest(registry, "snapshot")
+    document = json.loads(path.read_text())
+    assert [name for name, one in document["signed"]["meta"].items() if "hashes" in one] == [f"{BIN}.json"]
+    newest(registry, BIN).write_bytes(old)
+    with pytest.raises(RegistryError, match="can't be used"):
+        signed_anew(registry, lambda index: index.find(target_path(NAME)))
 
 
 def test_an_index_that_nobody_renewed(repository: Path, registry: Path, newer: Path, key: str) -> None:
@@ -238,7 +293,7 @@ def test_an_index_of_100_megabytes(served: Path, registry: Path, key: str, role:
     path = newest(registry, role) if role in ("snapshot", BIN) else registry / METADATA / f"{role}.json"
     with path.open("r+b") as file:
         file.truncate(100 << 20)
-    refuse(served, "larger than an index may be")
+    refuse(served, "longer than it may be")
     fetcher = RegistryFetcher()
     with pytest.raises(RegistryError):
         RegistryIndex(base_address(str(registry)), key, fetcher).find(NAME)
