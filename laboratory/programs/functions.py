@@ -79,7 +79,7 @@ def find_functions(path: str, text: str, *, min_lines: int, max_lines: int) -> t
         return ()
     try:
         tree = ast.parse(text)
-    except (SyntaxError, ValueError, RecursionError):
+    except (SyntaxError, ValueError, RecursionError, MemoryError):  # the last two: it is nested too deeply
         return ()
     starts = [0, *(match.end() for match in re.finditer("\n", text))]
     found = []

@@ -21,6 +21,7 @@ from builder.number_format import fastest_dtype
 from contract.bundle.bundle import graph_of
 from contract.console import Advance, StageDisplay
 from contract.errors import BuildError, EvaluationError, SubmodelError
+from contract.files.disk_errors import resource_problem
 from contract.files.seals import seal_key, sealed_json
 from contract.files.whole_files import PRIVATE, write_text
 from contract.plain_text import plain
@@ -140,14 +141,19 @@ class _Evaluation:
         if general:
             document["humaneval"] = general
         if functional:
+            self._keep(document | self._times(started))  # hours of scoring, before a stranger's programs run
             try:
                 document["functional"] = self._score_functional(functional, files)
-            except EvaluationError as error:  # hours of scoring are printed all the same
-                document["failed"] = [f"The functions were not scored: {error}"]
+            except (SubmodelError, OSError, MemoryError) as error:  # what was scored is printed all the same
+                why = error if isinstance(error, SubmodelError) else f"{resource_problem(error) or error}."
+                document["failed"] = [f"The functions were not scored: {why}"]
                 self._display.say(document["failed"][0])
-        document |= {"stages": self._stages, "seconds": round(time.perf_counter() - started, 1)}
+        document |= self._times(started)
         self._keep(document)
         return document
+
+    def _times(self, started: float) -> dict[str, Any]:
+        return {"stages": self._stages, "seconds": round(time.perf_counter() - started, 1)}
 
     def _read_corpus(self, advance: Advance) -> Corpus:
         settings = self._settings

@@ -111,7 +111,10 @@ def test_the_first_lines_indentation_may_come_with_the_answer():
     assert function.with_body("  return 2") == function.with_body("return 2")
 
 
-@pytest.mark.parametrize("text", ["def f(:\n", "def f():\r\n    x = 1\r\n    return x\r\n", "\0", "print 1"])
+NESTED = "x = (\n" + "-\n" * 6000 + "1)\n"  # for which CPython's parser raises MemoryError
+
+
+@pytest.mark.parametrize("text", ["def f(:\n", "def f():\r\n    x = 1\r\n    return x\r\n", "\0", "print 1", NESTED])
 def test_what_is_no_python_has_no_functions(text):
     assert found(text) == {}
 
