@@ -360,7 +360,8 @@ def _facts(source: SubModel, loaded: LoadedBase) -> dict[str, Any]:
         "parameters": loaded.model.num_parameters(),
     }
     facts = {name: known[name] for name in INHERITED if name in known}
-    return {**facts, "prompt": loaded.prompt.to_json()}
+    base = {key: value for key, value in known["base"].items() if key != "why"}  # it may name folders of this machine
+    return {**facts, "base": base, "prompt": loaded.prompt.to_json()}
 
 
 def _write_tokenizer(fresh: Path, source: SubModel, loaded: LoadedBase) -> None:

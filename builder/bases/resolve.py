@@ -68,7 +68,7 @@ class ResolvedBase:
         return {**known, "beside_sha256": self.beside_sha256} if self.beside_sha256 else known
 
     def to_json(self) -> BaseFacts:
-        """As manifests hold it. No path of this machine is in it."""
+        """As manifests hold it. `why` may name a folder of this machine, so that a bundle leaves it out."""
         known: BaseFacts = {
             "name": self.name,
             "source": self.source,

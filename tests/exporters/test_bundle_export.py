@@ -39,13 +39,16 @@ FP32 = ExportSettings(precision=Precision.FP32, parity=LOOSE)
 INT8 = ExportSettings(precision=Precision.INT8, parity=LOOSE)
 
 
+BASE = {"name": "random", "sha256": "0" * 64}
+
+
 @pytest.fixture
 def sub_model(tmp_path: Path, model_folder: Callable[[str], Path]) -> Path:
     """A folder as the builder writes it."""
     folder = Path(shutil.copytree(model_folder("llama-tied"), tmp_path / "model"))
     manifest = {
         "schema": 1,
-        "base": {"name": "random", "sha256": "0" * 64},
+        "base": BASE | {"why": "it is the best that is available (no room in /home/ada/.cache)"},
         "licence": "Apache-2.0",
         "prompt": PromptFormat(stop_tokens=("<|unused|>",), max_prefix_tokens=99).to_json(),
         "plan": {"ffn_width": 128},
@@ -95,7 +98,8 @@ def test_exports_a_sub_model(sub_model: Path, tmp_path: Path, settings: ExportSe
     assert bundle == read_bundle(tmp_path / "bundle")
     manifest = json.loads((tmp_path / "bundle" / "bundle.json").read_text("utf-8"))
     source = json.loads((sub_model / "manifest.json").read_text())
-    for key in ("base", "licence", "plan", "calibration", "parameters", "prompt"):
+    assert manifest["base"] == BASE, "what names folders of the machine stays there"
+    for key in ("licence", "plan", "calibration", "parameters", "prompt"):
         assert manifest[key] == source[key], key
     assert manifest["quantization"] == str(settings.precision)
     assert manifest["parity"]["max_logit_difference"] < 1e-3
