@@ -158,13 +158,18 @@ class RepositoryCopy:
                 shutil.copytree(self._folder, folder, symlinks=True)
                 for path, text in changed.items():
                     _replace_text(folder, path, text)
-            except (OSError, shutil.Error) as error:
+            except (OSError, shutil.Error, RecursionError) as error:
                 raise EvaluationError(
-                    f"The repository can't be copied to {parent} for a run of its tests: {error}"
+                    f"The repository can't be copied to {parent} for a run of its tests: {_why(error)}"
                 ) from error
             # Before what is installed: an editable install would lead the tests back to the user's own folder.
             roots = [folder, *(source for source in [folder / "src"] if source.is_dir())]
             return run_sandboxed(self._settings.command, self._limits, folder=folder, python_path=roots)
+
+
+def _why(error: Exception) -> str:
+    """Why a copy failed. `shutil.copytree` and, before Python 3.12, `os.walk` call themselves for each folder."""
+    return "its folders are nested too deeply." if isinstance(error, RecursionError) else str(error)
 
 
 def _replace_text(root: Path, path: str, text: str) -> None:
@@ -208,13 +213,15 @@ def copied_repository(repository: Path, settings: FunctionalSettings = _DEFAULT_
 
     Raises EvaluationError where it can't be copied or its tests do not pass.
     """
-    _check_size(repository)
     with temporary_folder("submodel-tests-") as parent:
         folder = parent / (repository.resolve().name or "repository")
         try:
+            _check_size(repository)
             shutil.copytree(repository, folder, symlinks=True, ignore=shutil.ignore_patterns(*LEFT_OUT))
-        except (OSError, shutil.Error) as error:
-            raise EvaluationError(f"The repository {repository} can't be copied to run its tests: {error}") from error
+        except (OSError, shutil.Error, RecursionError) as error:
+            raise EvaluationError(
+                f"The repository {repository} can't be copied to run its tests: {_why(error)}"
+            ) from error
         yield RepositoryCopy(folder, settings)
 
 

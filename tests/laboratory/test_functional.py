@@ -200,6 +200,12 @@ def test_a_missing_file_is_reported(repository):
         pass
 
 
+def test_folders_that_are_nested_too_deeply_are_reported(repository):
+    (repository / "/".join("d" * 600)).mkdir(parents=True)
+    with pytest.raises(EvaluationError, match="nested too deeply"), copied_repository(repository):
+        pass
+
+
 def test_without_a_covered_function_there_is_no_rate():
     scores = FunctionalScores(tried=1, covered=(), passes={"a": ()}, unchanged_s=1.0, network="none")
     assert scores.to_json()["models"]["a"]["pass_rate"] is None
