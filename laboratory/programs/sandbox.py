@@ -12,8 +12,9 @@ ordinary users on most machines. It starts only if all of these protections are 
 - processes: the program sees no others, and the kernel ends all of the namespace with its first process.
 - files: read-only, except the program's folder. Of the root's folders the program sees those of the system
   (SYSTEM_FOLDERS), without what the user has in them (`_hidden_folders`). The home folder and all others are empty,
-  except for the program's own installation (`_installations`) and what the caller names. /tmp, /var/tmp and /dev/shm
-  are fresh and empty. /dev holds null, zero, full, random, urandom and pseudo-terminals.
+  except for the program's own installation (`_installations`) and what the caller names. Files that lie in the root
+  itself can't be opened. /tmp, /var/tmp and /dev/shm are fresh and empty. /dev holds null, zero, full, random, urandom
+  and pseudo-terminals.
 
 If the kernel does not grant all of this (most containers, macOS), EvaluationError is raised, unless
 `Limits.needs_namespaces` is False. A program then has the rights of its user, and only a machine or container that can

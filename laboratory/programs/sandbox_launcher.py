@@ -167,13 +167,17 @@ def hide_processes() -> None:
 def wall_files(job: dict[str, Any]) -> None:
     """Hide the folders in `covered`, except what lies there of `readable`, `writable` and `fresh`; `fresh` are empty.
 
-    Only `writable` and `fresh` can be written. Of /dev only DEVICES are left. Raises OSError if a mount fails, as
-    before Linux 5.12.
+    Files in the root itself are hidden by /dev/null, which can't be opened there. Only `writable` and `fresh` can be
+    written. Of /dev only DEVICES are left. Raises OSError if a mount fails, as before Linux 5.12.
     """
     shown = {folder: os.open(folder, O_PATH) for folder in [*job["readable"], *job["writable"]]}
     devices = {os.fsencode(f"/dev/{name}"): os.open(f"/dev/{name}", O_PATH) for name in DEVICES}
     for folder in job["covered"]:
         call_libc("mount", b"tmpfs", os.fsencode(folder), b"tmpfs", MS_NOSUID | MS_NODEV, COVER)
+    with os.scandir("/") as entries:
+        for entry in entries:
+            if entry.is_file(follow_symlinks=False):
+                _bind(devices[b"/dev/null"], os.fsencode(entry.path))
     _make_devices(devices)
     fresh = [_make_folder(folder) for folder in job["fresh"]]
     for path in fresh:

@@ -115,6 +115,19 @@ def test_no_mode_is_changed_through_a_link(victim):
     assert victim.stat().st_mode & 0o777 == 0o640
 
 
+def test_files_of_the_root_itself_are_not_read(in_namespaces):
+    """Succeeds on 40147da0: only the root's folders were covered."""
+    with os.scandir("/") as entries:
+        files = [one.path for one in entries if one.is_file(follow_symlinks=False) and os.access(one.path, os.R_OK)]
+    if not files:
+        pytest.skip("no file lies in the root of this system")
+    read = (
+        "def read(path):\n    try:\n        return open(path, 'rb').read()\n    except OSError:\n        return b''\n"
+        f"print([path for path in {files!r} if read(path)])"
+    )
+    assert in_namespaces(read).stdout.strip() == "[]"
+
+
 @pytest.mark.parametrize("isolate", [True, False], ids=["namespaces", "without"])
 def test_a_program_cant_tell_its_own_outcome(grants_namespaces, isolate):
     if isolate and not grants_namespaces:
