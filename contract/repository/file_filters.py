@@ -89,7 +89,7 @@ def reason_by_path(path: str, *, is_tracked: bool = False) -> str | None:
 def decode_text(content: bytes) -> str | None:
     """The text of a file with LF line ends and no byte order mark, or None where the bytes are no UTF-8 text.
 
-    Windows line ends become LF: models are calibrated on LF, and the server turns a CRLF document into LF for its
+    CRLF and a lone CR become LF: models are calibrated on LF, and the server does the same to a document for its
     prompt. So one file has one text, and one split, whatever the checkout's line ends are.
     """
     if b"\0" in content:
@@ -98,7 +98,7 @@ def decode_text(content: bytes) -> str | None:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
         return None
-    return text.replace("\r\n", "\n")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def reason_by_text(text: str, language: Language) -> str | None:

@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 
+from contract.repository.file_filters import decode_text
 from contract.repository.secrets import blank_secrets, kind_of_secret, remove_secrets
 from lsp_server.options import ServerOptions, read_options
 from lsp_server.request import Completion, CompletionRequest
@@ -196,6 +197,13 @@ def test_blank_lines_below_a_key_on_one_line_are_kept() -> None:
     kind = next(one for one in KINDS if one.name == "PKCS#8 body on one line")
     text = f'pem = "{kind.draw(random.Random(0))}"\n\nx1\n'
     assert remove_secrets(text).text == "\nx1\n"
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r", "\r\r\n", "\n\r"])
+def test_whatever_ends_a_line_a_password_without_quotes_is_found(end: str) -> None:
+    """On 40147da0 a lone CR was no line end: the password was a part of a longer line, and was learned."""
+    text = decode_text(end.join(("import os", "DB_PASSWORD = Kx9vTq2mLw8Z", "DEBUG = 1", "")).encode())
+    assert text is not None and remove_secrets(text).text.split() == ["import", "os", "DEBUG", "=", "1"]
 
 
 def test_no_option_of_a_client_lets_a_secret_be_suggested() -> None:

@@ -123,6 +123,7 @@ def test_a_text_of_white_space_is_empty(text: str) -> None:
 
 def test_decoding() -> None:
     assert decode_text("é = 1\r\nb = 2\r\n".encode()) == "é = 1\nb = 2\n"
+    assert decode_text(b"a = 1\r\r\nb = 2\rc = 3\r\n") == "a = 1\n\nb = 2\nc = 3\n"
     assert decode_text(b"\xef\xbb\xbfa = 1\n") == "a = 1\n"
     assert decode_text(b"a\0b") is None
     assert decode_text("é".encode("latin-1")) is None
