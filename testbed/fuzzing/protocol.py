@@ -5,15 +5,21 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import threading
+from concurrent.futures import Future
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from pygls.exceptions import JsonRpcInternalError, JsonRpcInvalidParams, JsonRpcMethodNotFound
 
 from contract.errors import SubmodelError
+from lsp_server.options import ServerOptions, TriggerOptions
+from lsp_server.request import Completion, CompletionRequest
+from lsp_server.server import CompletionServer
+from lsp_server.service import CompletionService
+from lsp_server.transports import create_server
 from testbed.fuzzing.mutation import Shape
 from testbed.fuzzing.reader import Reader
-
-if TYPE_CHECKING:
-    from lsp_server.server import CompletionServer
 
 
 class Refused(SubmodelError):
@@ -31,20 +37,20 @@ class ProtocolReader(Reader):
     server: CompletionServer
 
     def prepare(self) -> None:
-        """A message of each kind; a server that has been initialized and has a document open."""
+        """A message of each kind; a server that has been initialized."""
         self.loop = asyncio.new_event_loop()
         self.written: list[dict[str, Any]] = []
         self.errors: list[Exception] = []
         self.count = 0
         self._start()
         logging.disable(logging.CRITICAL)  # until `close`, which nobody calls if a server can't be made
-        uri = {"uri": "file:///w/a.py"}
-        here = {"line": 1, "character": 4}
+        uri = {"uri": URI}
+        here = {"line": 1, "character": len("    return value")}
         span = {"start": {"line": 0, "character": 2}, "end": here}
         place = {"textDocument": uri, "position": here}
         item = {"item": {"command": {"arguments": [1]}}, "acceptedLength": 3}
         kinds: list[tuple[str, Any]] = [
-            ("textDocument/didOpen", {"textDocument": {**uri, "languageId": "python", "version": 1, "text": TEXT}}),
+            ("textDocument/didOpen", OPENED),
             ("textDocument/didChange", {"textDocument": {**uri, "version": 2}, "contentChanges": [
                 {"range": span, "text": "y😋\n"}, {"text": TEXT}]}),
             ("textDocument/didClose", {"textDocument": uri}),
@@ -77,10 +83,13 @@ class ProtocolReader(Reader):
         self.written.append(json.loads(data.partition(b"\r\n\r\n")[2]))
 
     def read(self, data: bytes) -> None:
-        """One message, until nothing is to be done any more."""
+        """One message while a document is open, until nothing is to be done any more."""
         self.count += 1
         if self.count % 5000 == 0:
             self._start()
+        document = self.server.document(URI)
+        if document is None or not document.is_kept:
+            self._tell({"jsonrpc": "2.0", "method": "textDocument/didOpen", "params": OPENED})
         self.written.clear()
         self.errors.clear()
         refusal = self.loop.run_until_complete(self._handle(data))
@@ -117,8 +126,6 @@ class ProtocolReader(Reader):
 
     def _is_refusal(self, error: Exception) -> bool:
         """Whether it is pygls' word for a message that says nothing to it, not a handler that failed."""
-        from pygls.exceptions import JsonRpcInternalError, JsonRpcInvalidParams, JsonRpcMethodNotFound
-
         if isinstance(error, JsonRpcInternalError):
             return False
         return isinstance(error, (JsonRpcInvalidParams, JsonRpcMethodNotFound, SubmodelError))
@@ -130,24 +137,24 @@ class ProtocolReader(Reader):
         assert any(answer.get("id") == "probe" and "result" in answer for answer in self.written), "it answers no more"
 
     def _start(self) -> None:
-        from lsp_server.options import ServerOptions, TriggerOptions
-        from lsp_server.transports import create_server
-
         if hasattr(self, "server"):
             self.server.close()
         options = ServerOptions(bundle=Path("/w/bundle"), trigger=TriggerOptions(debounce_min_ms=0, debounce_max_ms=0))
         self.server = create_server(options, "1")
         self.server.protocol.set_writer(self)
         self.server.service.close()
-        self.server.service = self.server.session.service = PlayedService()  # type: ignore[assignment]
+        self.server.service = self.server.session.service = PlayedService()
         self.server.report_server_error = lambda error, source: self.errors.append(error)  # type: ignore[method-assign]
         capabilities = {"workspace": {"configuration": False}}
         first = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {
             "processId": None, "rootUri": None, "capabilities": capabilities}}  # fmt: skip
 
+        self._tell(first)
+
+    def _tell(self, message: dict[str, Any]) -> None:
         async def begin() -> None:
             protocol = self.server.protocol
-            protocol.handle_message(json.loads(json.dumps(first), object_hook=protocol.structure_message))
+            protocol.handle_message(json.loads(json.dumps(message), object_hook=protocol.structure_message))
 
         self.loop.run_until_complete(begin())
 
@@ -157,65 +164,35 @@ COMMANDS: tuple[tuple[str, list[Any]], ...] = (
     *(("pause", []), ("resume", []), ("snooze", [0.001])),
 )
 TEXT = "def f(value):\n    return value\n\n\nclass A:\n    x = 1\n"
+URI = "file:///w/a.py"
+OPENED = {"textDocument": {"uri": URI, "languageId": "python", "version": 1, "text": TEXT}}
 
 
-class PlayedService:
-    """Answers at once, and loads nothing."""
+class PlayedService(CompletionService):
+    """Answers at once, and loads nothing. What it does not play is the real service's, so that mypy compares them."""
 
-    def __init__(self) -> None:
-        import threading
-
-        self.bundles: dict[Path, Any] = {}
-        self.is_busy = False
-        self._event = threading.Event
-
-    def supersede(self) -> Any:
-        """As the real one."""
-        return self._event()
-
-    def is_newest(self, unwanted: Any) -> bool:
-        """Nothing else waits."""
-        return True
-
-    def can_read_ahead(self, folder: Path, threads: int | None) -> bool:
-        """There is no model to read anything."""
-        return False
-
-    async def complete(self, request: Any, unwanted: Any, *, may_load: bool = True) -> Any:
+    async def complete(
+        self, request: CompletionRequest, unwanted: threading.Event | None = None, *, may_load: bool = True
+    ) -> Completion:
         """The same text at every place."""
-        from lsp_server.request import Completion
-
         assert 0 <= request.offset <= len(request.text)
         return Completion(text="foo(bar)", raw="foo(bar)")
 
-    def load(self, folder: Path, threads: int | None) -> Any:
+    async def recall(self, request: CompletionRequest) -> Completion:
+        """The same text at every place, another than the model's."""
+        assert 0 <= request.offset <= len(request.text)
+        return Completion(text="bar", raw="bar")
+
+    def load(self, bundle_folder: Path, threads: int | None) -> Future[None]:
         """Loaded."""
-        return self._done()
+        return _done()
 
-    def unload(self, folder: Path | None = None, *, forget: bool = False) -> Any:
+    def unload(self, bundle_folder: Path | None = None, *, forget: bool = False) -> Future[None]:
         """Freed."""
-        return self._done()
+        return _done()
 
-    def free_when_idle(self, minutes: float) -> None:
-        """There is no model to free."""
 
-    async def settle(self, future: Any) -> Any:
-        """What a future gives that is done."""
-        return future.result()
-
-    async def forget(self, folder: Path | None = None) -> None:
-        """Freed."""
-
-    def build_of(self, folder: Path) -> str | None:
-        """None was loaded."""
-        return None
-
-    def close(self) -> None:
-        """Nothing runs."""
-
-    def _done(self) -> Any:
-        from concurrent.futures import Future
-
-        future: Future[None] = Future()
-        future.set_result(None)
-        return future
+def _done() -> Future[None]:
+    future: Future[None] = Future()
+    future.set_result(None)
+    return future

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 import shutil
 import threading
 from collections.abc import Awaitable, Callable, Generator
@@ -609,6 +610,17 @@ def test_nothing_of_a_message_stays_once_it_is_answered(tmp_path: Path) -> None:
         for seed in reader.seeds:
             reader.read(seed)
         assert reader.server.protocol._request_futures == {}
+
+
+def test_the_fuzzers_requests_reach_an_open_document(tmp_path: Path) -> None:
+    with READERS["protocol"](tmp_path) as reader:
+        assert isinstance(reader, ProtocolReader)
+        shown = []
+        for seed in reader.seeds:
+            reader.read(seed)
+            if json.loads(seed).get("method") == "textDocument/inlineCompletion":
+                shown.append([item["insertText"] for item in reader.written[-1]["result"]["items"]])
+    assert shown == [["foo(bar)", "bar"], ["valuefoo(bar)"]]
 
 
 def test_shutdown_cancels_what_has_not_ended(monkeypatch: pytest.MonkeyPatch) -> None:
