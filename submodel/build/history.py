@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from builder.artifact import MANIFEST, read_artifact
-from builder.bases.download import sha256_of
 from builder.corpus.corpus import Corpus
 from builder.corpus.following import Known, know
 from contract.documents import SUB_MODEL
+from contract.errors import BuildError
 from contract.files.disk_calls import rename, sync
+from contract.files.file_hash import hash_file
 from contract.files.seals import open_sealed, seal_key, sealed_json
 from contract.files.untrusted_json import read_bytes
 from contract.files.whole_files import PRIVATE, write_text
@@ -119,9 +120,12 @@ def remember_build(
 
 
 def made_at(model: Path) -> str | None:
-    """SHA-256 of the manifest of the model in a folder; None if it has none."""
+    """SHA-256 of the manifest of the model in a folder; None if it has none. Raises BuildError if it can't be read."""
     path = model / MANIFEST
-    return sha256_of(path) if path.is_file() else None
+    try:
+        return hash_file(path) if path.is_file() else None
+    except OSError as error:
+        raise BuildError(f"{path} can't be read ({error.strerror or error}); check its permissions.") from error
 
 
 def describe_version(kind: str, commit: str | None, tuned: Mapping[str, Any], seconds: float) -> dict[str, Any]:

@@ -12,7 +12,6 @@ from typing import Any
 import torch
 
 from builder.artifact import read_artifact
-from builder.bases.download import sha256_of
 from builder.bases.load import LoadedBase, load_resolved
 from builder.bases.resolve import ResolvedBase
 from builder.checkpoint_writer import parity_examples, save_checkpoint, save_reweighted
@@ -24,7 +23,7 @@ from builder.learning_examples import IsNew
 from builder.memory import keep_to_machine, peak_rss_bytes
 from builder.number_format import DTYPES, fastest_dtype
 from builder.pruning.structured_pruning import prune
-from contract.bundle.bundle import CHECKPOINT_MANIFEST, read_bundle
+from contract.bundle.bundle import read_bundle
 from contract.bundle.drafts import within_limit
 from contract.bundle.manifest import build_of
 from contract.bundle.trusted_builds import check_trusted
@@ -281,13 +280,13 @@ class ModelStages:
 
     def _state_of(self, stage_hash: str, paths: BuildPaths) -> StateFile:
         """Also of the manifest of the model that is trained: pruned again, it may have other channels."""
-        made = sha256_of(paths.start / CHECKPOINT_MANIFEST)
+        made = made_at(paths.start)
         return StateFile(path=self._paths.finetuning_state, stage_hash=hash_of(stage=stage_hash, made=made))
 
     def _bundle_hash(self, model_hash: str, paths: BuildPaths) -> str:
         """Also of the model's manifest: the same training run twice gives other weights."""
         shared = {} if self._shared is None else {"shared": self._shared.bundle.build}
-        made = sha256_of(paths.result / CHECKPOINT_MANIFEST)
+        made = made_at(paths.result)
         quantize = self._settings.quantize
         return hash_of(version=EXPORT_VERSION, model=model_hash, made=made, quantize=quantize, **shared)
 

@@ -9,9 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from builder.artifact import MANIFEST, read_artifact
+from builder.artifact import read_artifact
 from builder.bases.catalogue import CATALOGUE
-from builder.bases.download import sha256_of
 from builder.bases.folder_model import read_base_config
 from builder.bases.load import resolve_base
 from builder.corpus.changes import head_commit
@@ -41,7 +40,7 @@ from exporters.checkpoint_reader import read_shape
 from submodel.build.build_settings import BuildSettings
 from submodel.build.checkout import read_checkout, say_large
 from submodel.build.document import base_facts, score_part, scores_of, stage_rows, unscored
-from submodel.build.history import remember_build
+from submodel.build.history import made_at, remember_build
 from submodel.build.kept_answers import KeptAnswers
 from submodel.build.leftovers import remove_leftovers
 from submodel.build.lock import build_lock
@@ -209,7 +208,7 @@ class Build(ModelStages):
                 quantize=self._settings.quantize,
                 seed=self._settings.seed,
                 shared=None if (start := self._shared_start) is None else start.folder,
-                made=sha256_of(self._paths.model / MANIFEST),
+                made=made_at(self._paths.model),
             )
 
     def _compete(self, held_out: HeldOut, ours: Scores, bundle_hash: str) -> dict[str, Any]:
