@@ -12,8 +12,8 @@ import torch
 from builder.artifact import SubModel, read_artifact
 from builder.bases.catalogue import CATALOGUE
 from builder.bases.folder_model import read_folder_model
-from builder.bases.load import load_base, load_resolved
-from builder.bases.resolve import AUTO, ResolvedBase, resolve_base
+from builder.bases.load import load_resolved
+from builder.bases.resolve import AUTO, ResolvedBase, find_on_disk, resolve_base
 from builder.corpus.corpus import SourceFile
 from builder.evaluation.infill import base_encoder
 from builder.evaluation.scoring import Predictor
@@ -102,7 +102,7 @@ def open_predictor(
         return BundlePredictor(read_bundle(candidate.folder), candidate.name)
     source = read_artifact(candidate.folder)
     if source.manifest is None:
-        loaded = load_base(str(candidate.folder.absolute()), dtype=dtype, on_event=say)
+        loaded = load_resolved(find_on_disk(candidate.folder.absolute()), dtype=dtype, on_event=say)
         return TorchPredictor(candidate.name, loaded.model, PromptEncoder(loaded.tokenizer, loaded.prompt))
     return open_checkpoint(candidate.name, source, dtype)
 
