@@ -1,4 +1,4 @@
-"""What `submodel build` needs beyond serving: packages that a laptop may lack, and a considerate torch."""
+"""What `submodel build` needs beyond serving: packages that may be missing, and threads of torch that sleep to wait."""
 
 from __future__ import annotations
 
@@ -33,7 +33,10 @@ _CPU_TORCH: Final = ("--torch-backend", "cpu")
 
 
 def prepare_to_build(command: str) -> None:
-    """Call before torch is imported; raises SubmodelError with the command that installs what is missing."""
+    """Set OMP_WAIT_POLICY to PASSIVE unless it is set. Call this before torch is imported.
+
+    Raises SubmodelError with the command that installs what is missing.
+    """
     # Threads that spin at barriers make a build 1.6 times slower beside two busy processes, and gain nothing alone.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if missing := missing_modules():

@@ -143,7 +143,7 @@ def ask_transformers_js(bundle: Bundle, graph: Path, prompts: list[list[int]]) -
 
 
 def run_javascript(script: str, prompts: list[list[int]], *arguments: str) -> RuntimeAnswers:
-    """A script of benchmarks/portability/javascript in npm's folder in the cache."""
+    """Run a script of testbed/javascript in npm's folder in the cache, with the prompts as its input."""
     node = find_program("node")
     if node is None:
         raise Missing("install Node 20")

@@ -92,7 +92,7 @@ def cached_snapshot(hub_id: str) -> Snapshot | None:
 
 
 def fetch_snapshot(hub_id: str, on_progress: Callable[[int, int], None] = lambda done, total: None) -> Snapshot:
-    """Download the wanted files of the newest revision; raises BaseModelError with the reason in a few words.
+    """Download the wanted files of the newest revision; raises BaseModelError, one sentence with the reason.
 
     `on_progress` gets bytes that are there and bytes in all. An interrupted download resumes.
     """

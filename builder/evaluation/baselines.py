@@ -1,4 +1,4 @@
-"""What a model must beat: completions that cost nothing, from the text alone.
+"""What a model must beat: model-free completions, from the text alone.
 
 Two of them. The most similar line: the end of the closest earlier line that begins as the current one does. The n-gram:
 word by word, what followed the longest match of the last words, in the text before the cursor and in the calibration

@@ -72,7 +72,7 @@ def is_link(path: Path) -> bool:
 
 
 def is_link_status(status: os.stat_result) -> bool:
-    """The same of what `lstat` said."""
+    """Whether this result of `lstat` is that of a symbolic link or, on Windows, of a junction."""
     junction = getattr(stat, "IO_REPARSE_TAG_MOUNT_POINT", -1)  # Windows
     return stat.S_ISLNK(status.st_mode) or getattr(status, "st_reparse_tag", 0) == junction
 

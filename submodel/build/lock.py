@@ -1,4 +1,4 @@
-"""One command a folder writes to it: the second one says who holds it."""
+"""The lock of a folder that commands write to: one at a time, and a second one says which command holds it."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ fi
 unstable=$("$PYTHON" -c 'from testbed.editors import UNSTABLE; print(UNSTABLE)')
 if [ ! -e "$unstable" ] && command -v patchelf >/dev/null; then
   tests/e2e/unstable.sh "$unstable" neovim elpa-lsp-mode ||
-    echo "Neovim 0.12 and lsp-mode 10 are not to be had here. Their tests will be skipped." >&2
+    echo "Neovim 0.12 and lsp-mode 10 are not available here. Their tests will be skipped." >&2
 fi
 "$PYTHON" -m pip install --quiet --only-binary :all: --editable '.[peers]'
 if command -v npm >/dev/null; then
