@@ -23,7 +23,7 @@ def bench(
         typer.Option(
             metavar="NAME=FILE.gguf|NAME=BUNDLE|genai|optimum",
             help="A model for llama.cpp, another bundle, or another runtime on the same bundle; repeat it for several. "
-            "llama.cpp and genai need the extra `bench`. A bundle reads its whole window before it answers.",
+            "llama.cpp and genai need the extra `bench`. Another bundle is asked with its whole window.",
         ),
     ] = None,
     peer_python: Annotated[

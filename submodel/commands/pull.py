@@ -20,8 +20,8 @@ def pull(
         Path | None,
         typer.Argument(
             metavar="REPO",
-            help="The repository's folder, or one below it. If --repository is given too, that very folder, such as "
-            "a package of a larger repository.",
+            help="The repository's folder, or one below it. With --repository: exactly this folder, such as a "
+            "package of a larger repository.",
         ),
     ] = None,
     key: Annotated[

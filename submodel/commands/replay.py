@@ -21,7 +21,9 @@ def replay(
     switch: Annotated[
         list[str] | None,
         typer.Option(
-            "--switch", metavar="NAME", help="Once more with one part switched, such as 'without syntax'; or 'all'."
+            "--switch",
+            metavar="NAME",
+            help="Replay once more with one part switched, such as 'without syntax', or with each in turn ('all').",
         ),
     ] = None,
     pace: Annotated[
@@ -29,7 +31,7 @@ def replay(
         typer.Option(
             min=1,
             metavar="MS",
-            help="Type a key every MS milliseconds; what is suggested later isn't seen. Default: wait for it.",
+            help="A keystroke every MS milliseconds; later suggestions are ignored. Default: wait for each suggestion.",
         ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the passages.")] = 0,
