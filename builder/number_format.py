@@ -12,16 +12,16 @@ import torch
 DTYPES: Final[Mapping[str, torch.dtype]] = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
-def fastest_dtype(*, size: int = 1024, rounds: int = 3) -> torch.dtype:
-    """bfloat16 where a (size × size) product in it is clearly faster than in float32 here, else float32."""
-    seconds = {dtype: _product_seconds(dtype, size, rounds) for dtype in (torch.float32, torch.bfloat16)}
+def fastest_dtype() -> torch.dtype:
+    """bfloat16 where a product in it is clearly faster than in float32 here, else float32."""
+    seconds = {dtype: _product_seconds(dtype) for dtype in (torch.float32, torch.bfloat16)}
     return torch.bfloat16 if seconds[torch.bfloat16] < 0.8 * seconds[torch.float32] else torch.float32
 
 
-def _product_seconds(dtype: torch.dtype, size: int, rounds: int) -> float:
-    matrix = torch.randn(size, size).to(dtype)
+def _product_seconds(dtype: torch.dtype) -> float:
+    matrix = torch.randn(1024, 1024).to(dtype)
     # Where no kernel is made for it, one product takes seconds.
-    return shortest_seconds(lambda: matrix @ matrix, rounds, most_s=2.0)
+    return shortest_seconds(lambda: matrix @ matrix, rounds=3, most_s=2.0)
 
 
 def shortest_seconds(run: Callable[[], object], rounds: int, *, most_s: float = inf) -> float:

@@ -14,7 +14,7 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
@@ -64,9 +64,9 @@ def find_program(name: str) -> str | None:
     return None
 
 
-def child_environment(environment: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Return the environment (default: this process's) in which a child looks for nothing in its current folder."""
-    kept = dict(os.environ if environment is None else environment)
+def child_environment() -> dict[str, str]:
+    """Return this process's environment, so that a child looks for nothing in its current folder."""
+    kept = dict(os.environ)
     for variable in ("PATH", "PYTHONPATH"):
         entries = _absolute(kept.pop(variable, ""))
         if entries:  # an empty PATH would be the current folder

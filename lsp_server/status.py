@@ -41,7 +41,7 @@ def describe_status(
         "threads": session.threads() or power.cores,
         "memoryBytes": memory_bytes(),
         "latencyMs": session.tracker.statistics.latency(),
-        "bundles": [_describe_bundle(session, repositories, *one) for one in bundles.items()],
+        "bundles": [_describe_bundle(repositories, *one) for one in bundles.items()],
     }
 
 
@@ -74,7 +74,7 @@ def _state(session: Session, bundles: dict[Path, BundleStatus], *, is_started: b
     return "unloaded", "submodel has freed its memory and loads its model again at the next request."
 
 
-def _describe_bundle(session: Session, repositories: Repositories, folder: Path, status: BundleStatus) -> ServedBundle:
+def _describe_bundle(repositories: Repositories, folder: Path, status: BundleStatus) -> ServedBundle:
     manifest: Mapping[str, Any] = {} if status.state is BundleState.UNTRUSTED else manifest_or_empty(folder)
     workspace = workspace_of(folder)
     base = manifest.get("base")

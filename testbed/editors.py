@@ -79,7 +79,6 @@ def editing(
     home: Path,
     environment: Mapping[str, str],
     *,
-    columns: int = 100,
     lines: int = 12,
     port: int = DOCUMENTED_PORT,
 ) -> Iterator[Terminal]:

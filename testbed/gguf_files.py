@@ -69,7 +69,7 @@ def tensors_of(model: PreTrainedModel, quantization: GGMLQuantizationType = GGML
     return tensors
 
 
-def metadata_of(config: PretrainedConfig, tokenizer: Tokenizer, pre: str = "gpt-2") -> dict[str, tuple[str, object]]:
+def metadata_of(config: PretrainedConfig, tokenizer: Tokenizer) -> dict[str, tuple[str, object]]:
     """Key to GGUFWriter's method suffix and value."""
     tokens = [tokenizer.id_to_token(i) for i in range(tokenizer.get_vocab_size())]
     kinds = [3 if token in SPECIAL else 1 for token in tokens]
@@ -86,7 +86,7 @@ def metadata_of(config: PretrainedConfig, tokenizer: Tokenizer, pre: str = "gpt-
         f"{arch}.rope.freq_base": ("float32", config.rope_theta),
         f"{arch}.attention.layer_norm_rms_epsilon": ("float32", config.rms_norm_eps),
         "tokenizer.ggml.model": ("string", "gpt2"),
-        "tokenizer.ggml.pre": ("string", pre),
+        "tokenizer.ggml.pre": ("string", "gpt-2"),
         "tokenizer.ggml.tokens": ("array", tokens + [f"[PAD{len(tokens) + i}]" for i in range(PADDING_ROWS)]),
         "tokenizer.ggml.token_type": ("array", kinds + [5] * PADDING_ROWS),
         "tokenizer.ggml.merges": ("array", merges),

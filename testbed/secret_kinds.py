@@ -60,9 +60,9 @@ def plant(kind: SecretKind, count: int, seed: int = 0) -> Iterator[PlantedSecret
         yield PlantedSecret(text=f"first = 1\n{line}\nlast = 2\n", parts=tuple(value.split("\n")))
 
 
-def count_found(kind: SecretKind, count: int = PLANTED, seed: int = 0) -> int:
-    """Return how many of `count` planted values leave no part behind."""
-    cleaned = ((remove_secrets(one.text).text, one.parts) for one in plant(kind, count, seed))
+def count_found(kind: SecretKind, seed: int = 0) -> int:
+    """Return how many of PLANTED values leave no part behind."""
+    cleaned = ((remove_secrets(one.text).text, one.parts) for one in plant(kind, PLANTED, seed))
     return sum(not any(part in text for part in parts) for text, parts in cleaned)
 
 

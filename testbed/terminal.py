@@ -13,6 +13,7 @@ from contract.children import find_program
 
 TMUX = find_program("tmux")
 PATIENCE_S = 300  # on a busy machine
+COLUMNS = 100
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 3.0, 30.0  # before keys are pressed again; each pause is twice the one before
 
 
@@ -86,12 +87,12 @@ class Terminal:
 
 @contextmanager
 def open_terminal(
-    command: Sequence[str], *, folder: Path, environment: Mapping[str, str], columns: int = 100, lines: int = 12
+    command: Sequence[str], *, folder: Path, environment: Mapping[str, str], lines: int = 12
 ) -> Iterator[Terminal]:
     """Start a command in `folder`. It is ended afterwards, and the terminal with it."""
     with tempfile.TemporaryDirectory() as scratch:  # the path of a socket has at most 107 characters
         terminal = Terminal(Path(scratch) / "tmux", environment)
-        size = ["-x", str(columns), "-y", str(lines)]
+        size = ["-x", str(COLUMNS), "-y", str(lines)]
         keep = ["set-option", "-g", "remain-on-exit", "on", ";", "set-option", "-g", "status", "off", ";"]
         terminal.tmux(*keep, "new-session", "-d", *size, "-c", str(folder), *command)
         try:

@@ -49,7 +49,6 @@ class EditorSession:
     sent: int = 0
     answered: Counter[str] = field(default_factory=Counter)
     latencies_ms: dict[str, list[float]] = field(default_factory=lambda: {"without": [], "with": []})
-    offsets: list[int] = field(default_factory=list)  # by the order in which they were asked
     decisions: dict[int, Any] = field(default_factory=dict)
 
     async def ask(self, offset: int, phase: str) -> None:

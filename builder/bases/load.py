@@ -54,30 +54,24 @@ class _Vocabulary:
     pad_token: str | None
 
 
-def load_base(
-    spec: str,
-    *,
-    on_event: Callable[[str], None] = lambda text: None,
-    on_progress: Callable[[int, int], None] = lambda done, total: None,
-    dtype: torch.dtype = torch.bfloat16,
-) -> LoadedBase:
+def load_base(spec: str, *, dtype: torch.dtype = torch.bfloat16) -> LoadedBase:
     """Resolve and load the base that `spec` names: "auto", a catalogue name, a folder, a GGUF file or a hub id.
 
-    Each call of `on_event` begins something, and the calls of `on_progress` after it (bytes done, bytes in all) are its
-    progress. Raises BaseModelError, one sentence, for whatever keeps the base from being had or read.
+    Raises BaseModelError, one sentence, if the base can't be found, fetched or read.
     """
-    resolved = resolve_base(spec, on_event=on_event, on_progress=on_progress)
-    return load_resolved(resolved, on_event=on_event, on_progress=on_progress, dtype=dtype)
+    return load_resolved(resolve_base(spec), dtype=dtype)
 
 
 def load_resolved(
     base: ResolvedBase,
     *,
     on_event: Callable[[str], None] = lambda text: None,
-    on_progress: Callable[[int, int], None] = lambda done, total: None,
     dtype: torch.dtype = torch.bfloat16,
 ) -> LoadedBase:
-    """Load what `resolve_base` found."""
+    """Load what `resolve_base` found; `on_event` gets a sentence as the reading begins.
+
+    Raises BaseModelError, one sentence, if it can't be read.
+    """
     on_event(f"Reading {base.name}: {base.why}")
     licence = base.licence
     if base.is_gguf:
@@ -85,7 +79,7 @@ def load_resolved(
             found = read_tokenizer(gguf)
             if licence == UNKNOWN_LICENCE:
                 licence = gguf.optional("general.license", str, UNKNOWN_LICENCE)
-            model = read_model(gguf, dtype=dtype, on_progress=on_progress)
+            model = read_model(gguf, dtype=dtype)
         vocabulary = _Vocabulary(
             tokenizer=found.tokenizer,
             adds_bos=found.adds_bos,

@@ -17,6 +17,7 @@ from itertools import accumulate
 from contract.documents import Estimate
 
 _Z = 1.96  # 97.5 % of a normal distribution lie below
+DRAWS = 2000  # of a bootstrap
 
 
 def is_exact(answer: str, truth: str) -> bool:
@@ -57,8 +58,6 @@ def bootstrap(
     *,
     groups: Sequence[int] = (),
     files: Sequence[str] = (),
-    rounds: int = 2000,
-    seed: int = 0,
 ) -> Interval:
     """The 95 % percentile interval of `figure(indices)` when the `count` positions are drawn again with replacement.
 
@@ -67,11 +66,11 @@ def bootstrap(
     files: the file of each position, in place of groups. Lines of one file are alike, so whole files are drawn as
     well, one fewer than there are (Rao and Wu, 1988). The interval holds both, since few files alone say too little.
     """
-    rng = random.Random(seed)
+    rng = random.Random(0)
     ends = list(accumulate(groups or (count,)))
     strata = [range(end - size, end) for end, size in zip(ends, groups or (count,), strict=True)]
     low, high = _percentiles(
-        [figure([index for stratum in strata for index in rng.choices(stratum, k=len(stratum))]) for _ in range(rounds)]
+        [figure([index for stratum in strata for index in rng.choices(stratum, k=len(stratum))]) for _ in range(DRAWS)]
     )
     of_files: dict[str, list[int]] = {}
     for index, file in enumerate(files):
@@ -79,7 +78,7 @@ def bootstrap(
     if len(of_files) > 1:
         whole = list(of_files.values())
         by_file = [
-            figure([index for one in rng.choices(whole, k=len(whole) - 1) for index in one]) for _ in range(rounds)
+            figure([index for one in rng.choices(whole, k=len(whole) - 1) for index in one]) for _ in range(DRAWS)
         ]
         lowest, highest = _percentiles(by_file)
         low, high = min(low, lowest), max(high, highest)

@@ -18,6 +18,7 @@ from torch.nn.functional import pad, scaled_dot_product_attention
 from builder.number_format import shortest_seconds
 
 BLOCK = 64  # queries at a time: the scores of more leave the processor's cache
+TIMED_TOKENS = 512
 
 
 def attend(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, *, scaling: float) -> torch.Tensor:
@@ -90,10 +91,10 @@ def _probabilities(rows: torch.Tensor, key: torch.Tensor) -> torch.Tensor:
     return torch.softmax(scores, -1)
 
 
-def is_faster_here(heads: int, key_heads: int, size: int, *, tokens: int = 512, rounds: int = 3) -> bool:
+def is_faster_here(heads: int, key_heads: int, size: int) -> bool:
     """Whether `attend` is clearly faster than torch's kernel on this processor, with its gradients."""
     query, key, value = (
-        torch.randn(count, tokens, size).bfloat16().requires_grad_() for count in (heads, key_heads, key_heads)
+        torch.randn(count, TIMED_TOKENS, size).bfloat16().requires_grad_() for count in (heads, key_heads, key_heads)
     )
 
     def by_torch() -> torch.Tensor:
@@ -101,6 +102,6 @@ def is_faster_here(heads: int, key_heads: int, size: int, *, tokens: int = 512, 
         return scaled_dot_product_attention(query[None], keys, values, is_causal=True)
 
     def seconds(run: Callable[[], torch.Tensor]) -> float:
-        return shortest_seconds(lambda: run().sum().backward(), rounds)  # type: ignore[no-untyped-call]
+        return shortest_seconds(lambda: run().sum().backward(), rounds=3)  # type: ignore[no-untyped-call]
 
     return seconds(partial(attend, query, key, value, scaling=size**-0.5)) < 0.8 * seconds(by_torch)

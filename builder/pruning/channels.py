@@ -25,9 +25,10 @@ from contract.errors import BuildError
 Tensor = torch.Tensor
 ROUNDED_TOKENS = 2048  # at once: rounding copies them
 MOST_SUMMED = 1 << 16  # tokens whose products of 8 bits fit into a sum of 32
+BLOCKS = 8  # of a Gram matrix's channels
 
 
-def gram_matrix(activations: Tensor, *, chunk_tokens: int = 4096, blocks: int = 8) -> Tensor:
+def gram_matrix(activations: Tensor, *, chunk_tokens: int = 4096, blocks: int = BLOCKS) -> Tensor:
     """Sum of a aᵀ over tokens, (channels, channels) in float32; activations: (tokens, channels).
 
     Only the upper blocks are multiplied, then mirrored: little more than half the work of a full product. Each chunk is
@@ -45,7 +46,7 @@ def gram_matrix(activations: Tensor, *, chunk_tokens: int = 4096, blocks: int = 
     return gram
 
 
-def gram_matrix_in_8_bits(activations: Tensor, *, blocks: int = 8) -> Tensor:
+def gram_matrix_in_8_bits(activations: Tensor) -> Tensor:
     """Return the Gram matrix of activations that are rounded to 8 bits, with a scale for each channel.
 
     It stays positive semidefinite, being a product of a matrix with itself. What rounding changes is small beside a
@@ -59,7 +60,7 @@ def gram_matrix_in_8_bits(activations: Tensor, *, blocks: int = 8) -> Tensor:
         rows = activations[start : start + ROUNDED_TOKENS]
         rounded[:, start : start + ROUNDED_TOKENS] = torch.mul(rows, factors).round_().to(torch.int8).t()
     gram = torch.zeros(channels, channels, dtype=torch.float32)
-    edges = [channels * i // blocks for i in range(blocks + 1)]
+    edges = [channels * i // BLOCKS for i in range(BLOCKS + 1)]
     for start in range(0, tokens, MOST_SUMMED):
         part = rounded[:, start : start + MOST_SUMMED]
         for left, right in itertools.pairwise(edges):

@@ -144,9 +144,9 @@ class SandboxRun:
         return self.outcome == "passed"
 
 
-def run_python(source: str, limits: Limits = _DEFAULT_LIMITS, *, python: str = sys.executable) -> SandboxRun:
+def run_python(source: str, limits: Limits = _DEFAULT_LIMITS) -> SandboxRun:
     """Run the text of one Python program, as `program.py` in a fresh folder."""
-    return run_sandboxed([python, "program.py"], limits, texts={"program.py": source})
+    return run_sandboxed([sys.executable, "program.py"], limits, texts={"program.py": source})
 
 
 def run_sandboxed(

@@ -20,6 +20,8 @@ from contract.bundle.drafts import RUNS, DraftIndex
 ANSWERS = 8  # that are remembered
 MAX_DRAFT = 12  # tokens; a longer step costs more than its last tokens bring
 MOST_TIMES = 2  # the expected time; a step that takes longer counts as one of that
+LEARNED = 0.1  # weight of one token that was checked in the share of right ones
+RECOVERED = 0.01  # weight of the first rate, at each draft that was not tried
 Source = tuple[str, int]  # where the draft was found, and the length of the run that led there
 
 
@@ -85,17 +87,17 @@ class Acceptance:
         """Return the probability that a token is right if those before it were."""
         return self._rates.get(source, _first_rate(source))
 
-    def observe(self, source: Source, right: int, checked: int, *, weight: float = 0.1) -> None:
+    def observe(self, source: Source, right: int, checked: int) -> None:
         """Count a draft of which `right` tokens of `checked` were right: every right one, and the first wrong one."""
         outcomes = [1.0] * right + [0.0] * (right < checked)
         rate = self.rate(source)
         for outcome in outcomes:
-            rate += weight * (outcome - rate)
+            rate += LEARNED * (outcome - rate)
         self._rates[source] = min(0.98, max(0.02, rate))
 
-    def recover(self, source: Source, *, weight: float = 0.01) -> None:
+    def recover(self, source: Source) -> None:
         """Count a draft that was not tried: a source that was wrong for long is tried again after some of these."""
-        self._rates[source] = (1 - weight) * self.rate(source) + weight * _first_rate(source)
+        self._rates[source] = (1 - RECOVERED) * self.rate(source) + RECOVERED * _first_rate(source)
 
 
 def _first_rate(source: Source) -> float:
