@@ -55,7 +55,7 @@ def newest(registry: Path, role: str) -> Path:
     return max((registry / METADATA).glob(f"*.{role}.json"), key=lambda path: int(path.name.split(".")[0]))
 
 
-def signed_anew(registry: Path, change: Callable[[SignedIndex], None]) -> None:
+def signed_anew(registry: Path, change: Callable[[SignedIndex], object]) -> None:
     """What the holder of the key could sign."""
     secret = load_pem_private_key(registry.with_suffix(".pem").read_bytes(), None)
     index = SignedIndex(registry, CryptoSigner(secret), is_new=False)

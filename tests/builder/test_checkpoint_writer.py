@@ -4,6 +4,7 @@ import json
 import os
 from dataclasses import replace
 from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
@@ -34,7 +35,7 @@ def save_pruned(folder):
         plan_summary={},
         calibration=SimpleNamespace(summary=dict),
     )
-    save_checkpoint(folder, pruned, [], {})
+    save_checkpoint(folder, cast(Any, pruned), [], {})
     return folder
 
 

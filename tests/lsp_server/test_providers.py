@@ -19,7 +19,7 @@ from contract.bundle.manifest import write_manifest_of
 from contract.errors import SubmodelError
 from lsp_server.decoding import decoder as decoder_module
 from lsp_server.decoding import engine as engine_module
-from lsp_server.decoding import kv_cache, runtime
+from lsp_server.decoding import kv_cache
 from lsp_server.decoding.decoder import LOGITS_TO_KEEP, Decoder
 from lsp_server.decoding.engine import Engine
 from lsp_server.decoding.kv_cache import PAST, KvCache
@@ -65,8 +65,8 @@ def test_the_libraries_of_cuda_s_wheels_are_loaded_first(
     monkeypatch: pytest.MonkeyPatch, provider: Provider, steps: list[str]
 ) -> None:
     done: list[str] = []
-    monkeypatch.setattr(runtime.onnxruntime, "preload_dlls", lambda: done.append("libraries"))
-    monkeypatch.setattr(runtime.onnxruntime, "InferenceSession", lambda *_, **__: done.append("session"))
+    monkeypatch.setattr("onnxruntime.preload_dlls", lambda: done.append("libraries"))
+    monkeypatch.setattr("onnxruntime.InferenceSession", lambda *_, **__: done.append("session"))
     open_session(Path("model.onnx"), provider=provider)
     assert done == steps
 

@@ -16,5 +16,7 @@ def test_a_manifest_that_cannot_be_read_stops_the_build(tmp_path: Path, monkeypa
     assert made_at(tmp_path) is None
     (tmp_path / "manifest.json").write_text("{}")
     monkeypatch.setattr(history, "hash_file", Mock(side_effect=PermissionError(13, "Permission denied")))
-    with pytest.raises(BuildError, match=r"manifest\.json can't be read \(Permission denied\); check its permissions\."):
+    with pytest.raises(
+        BuildError, match=r"manifest\.json can't be read \(Permission denied\); check its permissions\."
+    ):
         made_at(tmp_path)

@@ -213,7 +213,7 @@ def test_pruning_in_8_bits_is_for_builds_that_need_not_be_made_again_elsewhere(
     with StageDisplay() as display, pytest.raises(Pruned):
         stages = ModelStages(settings, display, cast(Any, None), {}, None)
         stages._loaded = cast(Any, SimpleNamespace(model=None, tokenizer=None, prompt=FIM))
-        stages._prune(0.8, BuildPaths(root=tmp_path), False, lambda done, total: None)
+        stages._prune(0.8, BuildPaths(root=tmp_path), lambda done, total: None)
     assert asked == [expected]
 
 
