@@ -21,14 +21,14 @@ from tokenizers import Tokenizer
 
 from builder.bases.folder_model import HEAD_STEP, check_sizes, with_rope_theta
 from builder.bases.prompt_tokens import with_control_tokens_special
-from contract.errors import ExportError
+from builder.bases.weight_index import INDEX, read_weight_index
+from contract.errors import BaseModelError, ExportError
 from contract.files.disk_errors import is_out_of_memory
 from contract.files.untrusted_json import read_json
 from contract.tokenizer_file import TokenizerError, read_tokenizer_file
 
 MAX_POSITIONS = 8192  # the rotary tables' length: 2 MB at 8,192; editors' prompts are far shorter
 SINGLE_FILE = "model.safetensors"
-INDEX_FILE = "model.safetensors.index.json"
 
 FloatArray = NDArray[np.float32]
 
@@ -272,25 +272,20 @@ def _expected_shapes(shape: DecoderShape) -> dict[str, tuple[int, ...]]:
 
 def _tensor_files(folder: Path) -> dict[str, Path]:
     """Tensor name → the safetensors file that holds it."""
-    single, index = folder / SINGLE_FILE, folder / INDEX_FILE
+    single = folder / SINGLE_FILE
     try:
         if single.is_file():
             with safe_open(single, framework="pt") as file:
                 return dict.fromkeys(file.keys(), single)
-        if index.is_file():
-            weight_map = read_json(index)["weight_map"]
-            files = {name: folder / Path(str(file)).name for name, file in weight_map.items()}
-            for path in sorted(set(files.values())):
-                if not path.is_file():
-                    raise ExportError(
-                        f"{path} is missing, though {INDEX_FILE} names it; fetch or build the model again."
-                    )
-            return files
-    except (OSError, SafetensorError, ValueError, KeyError, AttributeError, TypeError) as error:
+        if (folder / INDEX).is_file():
+            return read_weight_index(folder)
+    except BaseModelError as error:
+        raise ExportError(str(error)) from error
+    except (OSError, SafetensorError, ValueError) as error:
         if is_out_of_memory(error):
             raise
         raise ExportError(f"The weights in {folder} can't be read: {error}; fetch or build the model again.") from error
     raise ExportError(
-        f"{folder} is no model: it has neither {SINGLE_FILE} nor {INDEX_FILE}; save it with safetensors "
+        f"{folder} is no model: it has neither {SINGLE_FILE} nor {INDEX}; save it with safetensors "
         "(transformers' save_pretrained does)."
     )

@@ -25,13 +25,14 @@ from transformers import (
     Qwen2ForCausalLM,
 )
 
+from builder.bases.weight_index import read_weight_index
 from contract.errors import BaseModelError, first_line
 from contract.files.disk_errors import is_out_of_memory
 from contract.files.untrusted_json import read_json
 
 ARCHITECTURES: Final = {"llama": (LlamaConfig, LlamaForCausalLM), "qwen2": (Qwen2Config, Qwen2ForCausalLM)}
 ATTENTION: Final = "sdpa"  # torch's own, which these two have
-WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
+WEIGHTS = "model.safetensors"
 _SHARED_KEYS: Final = frozenset(
     {
         "vocab_size",
@@ -209,16 +210,7 @@ def _read_weights(folder: Path) -> dict[str, torch.Tensor]:
 def _weight_files(folder: Path) -> list[Path]:
     if (folder / WEIGHTS).is_file():
         return [folder / WEIGHTS]
-    weight_map = read_object(folder / INDEX).get("weight_map")
-    names = sorted(set(weight_map.values())) if isinstance(weight_map, dict) else []
-    for name in names:
-        if not isinstance(name, str) or Path(name).name != name or not name.endswith(".safetensors"):
-            raise BaseModelError(
-                f"{folder / INDEX} names {name!r}, which is no safetensors file beside it; fetch it again."
-            )
-        if not (folder / name).is_file():  # a pipe would wait for a writer
-            raise BaseModelError(f"{folder / INDEX} names {name!r}, which is no file beside it; fetch the model again.")
-    return [folder / name for name in names]
+    return sorted(set(read_weight_index(folder).values()))
 
 
 def read_object(path: Path) -> dict[str, Any]:

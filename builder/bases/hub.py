@@ -32,10 +32,10 @@ from huggingface_hub.utils import disable_progress_bars
 from builder.artifact import MANIFEST
 from builder.bases.catalogue import MODEL_TYPES, BaseModel, gguf_path
 from builder.bases.download import disk_refusal
+from builder.bases.weight_index import INDEX, read_weight_index
 from builder.bases.wheels import ASKS_FOR_PASSWORD, PROXY_REFUSES, check_space
 from contract.errors import BaseModelError
 from contract.files.disk_errors import DISK_ERRORS, is_disk_full
-from contract.files.untrusted_json import read_json
 from contract.files.whole_files import SPARE_BYTES, write_text
 
 PATIENCE_S: Final = 5.0  # for the hub's first answer
@@ -158,14 +158,13 @@ def is_whole(folder: Path) -> bool:
     """Whether a folder has a configuration, a tokenizer and every weight file that its index names."""
     if not all((folder / name).is_file() for name in ("config.json", "tokenizer.json")):
         return False
-    index = folder / "model.safetensors.index.json"
-    if not index.is_file():
+    if not (folder / INDEX).is_file():
         return (folder / "model.safetensors").is_file()
     try:
-        shards = {str(shard) for shard in read_json(index)["weight_map"].values()}
-    except (ValueError, KeyError, AttributeError, TypeError, OSError):
+        read_weight_index(folder)
+    except BaseModelError:
         return False
-    return bool(shards) and all(Path(one).name == one and (folder / one).is_file() for one in shards)
+    return True
 
 
 def _ask(hub_id: str) -> Any:

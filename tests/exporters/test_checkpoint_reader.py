@@ -46,6 +46,17 @@ def test_reads_the_shape(folder: Path) -> None:
     assert not shape.is_tied
 
 
+@pytest.mark.parametrize("name", ["../shard.safetensors", "sub/shard.safetensors", "shard.bin", 7])
+def test_an_index_that_names_another_file_than_one_beside_it_is_refused(folder: Path, name: object) -> None:
+    tensors = load_file(folder / "model.safetensors")
+    for copy in ("shard.safetensors", "shard.bin", "7"):
+        shutil.copy(folder / "model.safetensors", folder / copy)
+    (folder / "model.safetensors").unlink()
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": dict.fromkeys(tensors, name)}))
+    with pytest.raises(ExportError, match=r"index\.json names .*, which is no safetensors file beside it"):
+        Checkpoint(folder)
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
 def test_reads_any_float_type_from_shards(
     tmp_path: Path, model_folder: Callable[[str], Path], dtype: torch.dtype
