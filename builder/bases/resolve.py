@@ -289,9 +289,13 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
 
 def licence_of(folder: Path) -> str:
     """From a sub-model's manifest or a model card; "unknown" where neither says."""
-    if _is_sub_model(folder):
-        licence = _read_manifest(folder).get("licence")
-        return licence if isinstance(licence, str) else UNKNOWN_LICENCE
+    if (folder / MANIFEST).is_file():
+        manifest = _read_manifest(folder)
+        licence = manifest.get("licence")
+        if isinstance(licence, str):
+            return licence
+        if not manifest or "prompt" in manifest:  # else it is another program's
+            return UNKNOWN_LICENCE
     try:
         text = read_bytes(folder / "README.md").decode("utf-8", "replace").replace("\r\n", "\n")
     except (OSError, ValueError):
