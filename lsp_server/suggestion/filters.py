@@ -160,7 +160,8 @@ def syntax(
     document has as many errors without the cursor's line, they are elsewhere, and the text is cut only if the whole
     document parses then: ERROR nodes are counted, and a worse text may have fewer of them. Where a language with macros
     has errors without that line, the grammar does not know what is written here, and the text is left as it is. So it
-    is once `stop`, which is asked before each cut, says yes: nobody wants it then.
+    is once `stop`, which is asked before each cut, says yes: nobody wants it then. So is a line that breaks off: what
+    its rest would be is not known.
     """
     is_cython = request.path.endswith((".pyx", ".pxd"))  # Python's grammar does not know `cdef`
     if request.grammar is None or is_cython:
@@ -189,6 +190,8 @@ def _parsed_part(
         if _errors_with(closed, completion.replaces, request, parsed) <= most_errors:
             detail = f"{own!r} closes what it opens"
             return Change(text=closed, replaces=completion.replaces, added=len(own), detail=detail)
+    if _breaks_off(completion):
+        return None
     words = [match.end() for match in _WORD_END.finditer(completion.text) if match.group().strip()][:-1]
     lines = [match.start() for match in re.finditer(r"\n", completion.text)]  # a block may break off far within a body
     most = min(_MAX_CUTS, max(2, _CUT_CHARS // len(request.text)))
@@ -205,6 +208,15 @@ def _parsed_part(
             dropped = completion.text[at:].strip()
             return Change(text=kept, replaces=replaces, detail=f"{dropped!r} does not parse")
     return Rejection(detail="it does not parse") if wanted > max(without, elsewhere) else None
+
+
+def _breaks_off(completion: Completion) -> bool:
+    """Return whether the rest of a line is left out: the model is not sure of it, or time ran out.
+
+    A block that breaks off ends with its last whole line.
+    """
+    cuts = [step for step in completion.steps if step.name in ("threshold", "budget") and step.after is not None]
+    return any(not (step.before or "").removeprefix(step.after or "").startswith("\n") for step in cuts)
 
 
 def _own_closers(completion: Completion, request: CompletionRequest) -> Iterator[str]:

@@ -597,6 +597,23 @@ def test_what_is_cut_in_any_script_ends_behind_a_word(sure: str, unsure: str, sh
     assert refine(sure, request, is_unfinished=True).text == unfinished
 
 
+@pytest.mark.parametrize(
+    ("path", "text", "sure", "unsure"),
+    [
+        ("a.py", "def f():\n    total = 0\n    ‸\n    return total\n", "for", " x in xs:\n"),
+        ("a.py", "f(\n    ‸\n    b=1,\n)\n", "key=textwrap.indent(", "a),\n"),
+        ("A.java", "class A {\n  void f() {\n    ‸\n  }\n}\n", "for (int i = 0; i <", " n; i++) {\n"),
+        ("a.go", "package a\n\nfunc f() {\n\t‸\n}\n", "if err :=", " g(); err != nil {\n"),
+        ("a.rs", "struct A {\n    a: u8,\n    ‸\n    c: u8,\n}\n", "b:", " u8,\n"),
+    ],
+)
+def test_of_a_line_that_breaks_off_no_rest_is_asked(path: str, text: str, sure: str, unsure: str) -> None:
+    before, after = text.split("‸")
+    request = at(before + after, len(before), path=path)
+    sure = request.indent + sure
+    assert refine(sure + unsure, request, sure=len(sure)).text == sure.lstrip()
+
+
 @given(text=st.text("aé_9. (\n"), rest=st.text("aé_9. (", min_size=1))
 def test_a_begun_word_is_what_an_expression_finds(text: str, rest: str) -> None:
     expected = re.sub(r"(?<!\w)\w+\Z", "", text)
