@@ -22,6 +22,8 @@ _CLOSING_WORDS = re.compile(r"(?i)(?:@?+end[a-z]*+(?: [ \w]*+)?+(?:\([^()]*+\))?
 _CLOSING_MARK = re.compile(
     r"#\s*+endif\b.*+|\{%[-+~]?+\s*+end[^%]*+%\}|\{\{[-~]?+\s*+(?:end\b|/)[^{}]*+\}\}|<%-?+\s*+(?:end\b|\})[^%]*+%>"
 )
+# And these, which go on with the statement of their depth.
+_BRANCH = re.compile(r"(?:\}\s*+)?+(?:else|elif|elsif|catch|except|rescue|finally|ensure)\b.*+")
 _MAX_COMPARED_CHARS = 2000  # of a line, token by token: after each token of an answer, which is shorter
 _REPEATED = re.compile(r"(?s)(.{4,60}?)\1\1")  # three times in a row
 _TOKEN = re.compile(r"\w+|[^\w\s]")
@@ -253,16 +255,22 @@ def _closes(content: str) -> bool:
 
 
 def _as_compared(line: str) -> str:
-    """Return a line without its indentation, but keep that of one that closes: nested ones follow each other."""
+    """Return a line without its indentation, but keep that of one that closes, or branches: nested ones are alike."""
     content = line.strip()
-    depth = columns_of(line) if _CLOSING_TAG.fullmatch(content) or _closes(content) else 0
+    keeps_depth = _CLOSING_TAG.fullmatch(content) or _closes(content) or _BRANCH.fullmatch(content)
+    depth = columns_of(line) if keeps_depth else 0
     return " " * depth + content
 
 
 def _is_same(line: str, other: str) -> bool:
-    """Return whether two lines are equal but for white space between words and a comma or semicolon at the end."""
+    """Return whether two lines are equal but for white space between words, and a comma or semicolon at the end.
+
+    They are those of `_as_compared`. Where that keeps their depth, it is compared, too.
+    """
     if line == other:
         return True
+    if columns_of(line) != columns_of(other):
+        return False
     if max(len(line), len(other)) > _MAX_COMPARED_CHARS or _CLOSING_TAG.fullmatch(other.strip()):
         return False
     one, another = (_TOKEN.findall(text.rstrip().rstrip(",;")) for text in (line, other))
