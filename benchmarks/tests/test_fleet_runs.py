@@ -33,7 +33,7 @@ def test_the_fleet_on_paper_is_of_today_s_builds_and_on_the_page(paper: tuple[di
     whole = document["builds"]["whole"]
     assert f"They took {min(whole['seconds']):.0f} to {max(whole['seconds']):.0f} s." in page
     assert f"up to {max(whole['peak_rss_bytes']) / 1e9:.1f} GB" in page
-    assert f"({mean(document['builds']['shared start']['seconds']):.0f} s on average" in page
+    assert f"; {mean(document['builds']['shared start']['seconds']):.0f} s on average)" in page
     thousand, many = (one for one in document["fleets"] if one["start"] == "whole")
     assert f"{thousand['core_hours_first'] / 8:.0f} hours" in " ".join(page.split())
     assert f"{many['fetched_a_day_tb'] * 8e3 / fleet_runs.NIGHT_S:.1f} Gbit/s if all" in page

@@ -30,7 +30,7 @@ _SPECIAL_TOKEN = re.compile(
     r"|</s>(?!\w)|<\|(?:fim|im|end|file|repo)[\w|]*$"
 )
 _WITH_TABS = re.compile(r"(?m)^ *\t[ \t]*(?=\S)")
-_ALIGNED = re.compile(r"\t++ ++(?!\t)")
+_ALIGNED = re.compile(r"^\t++ ++(?!\t)")
 _WORD_END = re.compile(r"\w+|[^\w\s]|\s+")
 _PYTHON_HEADER = re.compile(
     r"^\s*+(?:async\s++)?+(?:if|elif|else|for|while|with|def|class|try|except|finally|match|case)\b"
