@@ -167,8 +167,8 @@ def syntax(
     document has as many errors without the cursor's line, they are elsewhere, and the text is cut only if the whole
     document parses then: ERROR nodes are counted, and a worse text may have fewer of them. Where a language with macros
     has errors without that line, the grammar does not know what is written here, and the text is left as it is. So it
-    is once `stop`, which is asked before each cut, says yes: nobody wants it then. So is a line that breaks off: what
-    its rest would be is not known.
+    is once `stop`, which is asked before each cut, says yes: nobody wants it then. So is a line that breaks off, if
+    nothing stands right of it: what its rest would be is not known.
     """
     is_cython = request.path.endswith((".pyx", ".pxd"))  # Python's grammar does not know `cdef`
     if request.grammar is None or is_cython:
@@ -197,7 +197,7 @@ def _parsed_part(
         if _errors_with(closed, completion.replaces, request, parsed) <= most_errors:
             detail = f"{own!r} closes what it opens"
             return Change(text=closed, replaces=completion.replaces, added=len(own), detail=detail)
-    if _breaks_off(completion):
+    if _breaks_off(completion) and not request.line_after[completion.replaces :].strip():
         return None
     words = [match.end() for match in _WORD_END.finditer(completion.text) if match.group().strip()][:-1]
     lines = [match.start() for match in re.finditer(r"\n", completion.text)]  # a block may break off far within a body
