@@ -22,7 +22,6 @@ The requests and the ring are those of ggml-org/llama.vscode at 3938fb3: `comple
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import random
@@ -41,13 +40,13 @@ import psutil
 
 from benchmarks.builds import RESULTS, run_program, write_result
 from benchmarks.machine import describe_machine, describe_versions
-from benchmarks.single_positions import draw_positions
+from benchmarks.single_positions import draw_again, positions_parser, sources_of
 from builder.evaluation.infill import PREFIX_LINES, SUFFIX_LINES
 from builder.evaluation.metrics import is_exact
 from builder.evaluation.scoring import without_indentation
 from contract.repository.git import run_git
 from laboratory.bench.bench_run import describe_peers, own_environment
-from laboratory.bench.workload import Keystroke, WorkloadSettings, hash_strokes
+from laboratory.bench.workload import Keystroke
 from laboratory.replay.passages import changed_files
 
 SAMPLED, GREEDY = "llama.vscode", "llama.vscode, greedy"
@@ -73,32 +72,23 @@ class Snippet:
 
 def main() -> None:
     """Ask both kinds, and keep the answers beside those of earlier runs."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("bundle", type=Path)
-    parser.add_argument("repository", type=Path)
-    parser.add_argument("--built", type=Path, required=True, help="the checkout that the bundle was built of")
-    parser.add_argument("--since", required=True)
-    parser.add_argument("--name", required=True)
+    parser = positions_parser(__doc__)
     parser.add_argument("--server", type=Path, required=True, help="llama-server")
     parser.add_argument("--gguf", type=Path, required=True)
     parser.add_argument("--count", type=int, default=20, help="of each kind")
     arguments = parser.parse_args()
     name = f"llama-vscode-{arguments.name}"
-    drawn = json.loads((RESULTS / f"positions-{arguments.name}.json").read_text("utf-8"))
+    path = RESULTS / f"positions-{arguments.name}.json"
+    drawn = json.loads(path.read_text("utf-8"))["kinds"]
     kept = json.loads((RESULTS / f"{name}.json").read_text("utf-8")) if (RESULTS / f"{name}.json").is_file() else {}
     peer = describe_peers([(SAMPLED, arguments.gguf)])[SAMPLED]
     if kept and kept["peer"] != peer:
         raise SystemExit(f"{name}.json has the answers of another model; move it away first.")
     kinds = kept.get("kinds", {})
-    sources = {"held-out": (arguments.built, None), "later": (arguments.repository, arguments.since)}
     with served(arguments.server, arguments.gguf) as server:
-        for kind, (repository, since) in sources.items():
-            figures = drawn["kinds"][kind]
-            settings = WorkloadSettings(passages=figures["lines"], lines=1, keys=1, since=since)
-            strokes = draw_positions([arguments.bundle], repository, settings)
-            if hash_strokes(strokes) != figures["lines_sha256"]:
-                raise SystemExit(f"The {kind} lines are not those of positions-{arguments.name}.json.")
-            known = kinds.setdefault(kind, {"lines_sha256": figures["lines_sha256"], "answers": []})["answers"]
+        for kind, repository, since in sources_of(arguments):
+            strokes = draw_again([arguments.bundle], repository, since, kind, drawn[kind], path)
+            known = kinds.setdefault(kind, {"lines_sha256": drawn[kind]["lines_sha256"], "answers": []})["answers"]
             known += ask_all(server, strokes[len(known) : arguments.count], arguments.repository, arguments.since)
             right = {engine: sum(answer[engine] for answer in known) for engine in (SAMPLED, GREEDY)}
             print(kind, len(known), right, {key: round(median(one[key] for one in known)) for key in MEASURED})

@@ -91,19 +91,19 @@ def count(kinds: Sequence[Typed], way: str, what: str) -> int:
 
 def saved(kinds: Sequence[Typed], way: str, run: int = SERVER) -> Interval:
     """Return the share of the keystrokes that are saved, with its 95 % interval over files or commits."""
-
-    def counts(each: Each) -> tuple[Sequence[int], Sequence[int]]:
-        pairs = zip(each["keys_alone"], each["keys"], strict=True)
-        return [alone - keys for alone, keys in pairs], each["keys_alone"]
-
-    return _share(kinds, way, run, counts)
+    return _share(kinds, way, run, _saved_keys)
 
 
 def saved_in_others(kinds: Sequence[Typed], way: str, run: int = SERVER) -> Interval:
     """Return the share that is saved, with its interval over repositories: a reader's own is another one."""
-    each = [kind[way]["runs"][run]["each"] for kind in kinds]
-    sums = [(sum(one["keys_alone"]) - sum(one["keys"]), sum(one["keys_alone"])) for one in each]
-    return clustered_mean([[Cluster(*pair) for pair in sums]])
+    each = [_saved_keys(kind[way]["runs"][run]["each"]) for kind in kinds]
+    return clustered_mean([[Cluster(sum(part), sum(whole)) for part, whole in each]])
+
+
+def _saved_keys(each: Each) -> tuple[Sequence[int], Sequence[int]]:
+    """Return how many keystrokes each passage saves, and how many it takes alone."""
+    pairs = zip(each["keys_alone"], each["keys"], strict=True)
+    return [alone - keys for alone, keys in pairs], each["keys_alone"]
 
 
 def gain(pairs: Sequence[tuple[Typed, Typed]], way: str) -> Interval:

@@ -55,12 +55,7 @@ KEPT = ("engines", "ratios", "exact", "lines", "source", "threads")
 
 def main() -> None:
     """Ask both kinds, one after the other, and keep the figures."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("bundle", type=Path)
-    parser.add_argument("repository", type=Path)
-    parser.add_argument("--built", type=Path, required=True, help="the checkout that the bundle was built of")
-    parser.add_argument("--since", required=True)
-    parser.add_argument("--name", required=True)
+    parser = positions_parser(__doc__)
     parser.add_argument("--peer", action="append", default=[], metavar="NAME=FILE")
     parser.add_argument("--llama-python", default=sys.executable)
     parser.add_argument("--count", type=int, default=150)
@@ -80,7 +75,7 @@ def main() -> None:
     }
     workloads = {
         kind: (repository, WorkloadSettings(passages=arguments.count, lines=1, keys=1, since=since))
-        for kind, repository, since in _sources(arguments)
+        for kind, repository, since in sources_of(arguments)
     }
     folders = [arguments.bundle, *(file for _, file in peers if file.is_dir())]
     asked = {kind: draw_positions(folders, *workload) for kind, workload in workloads.items()}
@@ -102,6 +97,17 @@ def main() -> None:
             "versions": {**versions, **document["versions"]},
         }
         write_result(f"positions-{arguments.name}", reported)  # each kind takes half an hour without a GPU
+
+
+def positions_parser(description: str | None) -> argparse.ArgumentParser:
+    """Return a parser of the arguments that say where positions come from, and what their file is called."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("bundle", type=Path)
+    parser.add_argument("repository", type=Path)
+    parser.add_argument("--built", type=Path, required=True, help="the checkout that the bundle was built of")
+    parser.add_argument("--since", required=True)
+    parser.add_argument("--name", required=True)
+    return parser
 
 
 def ask_all(
@@ -170,7 +176,7 @@ def _origins_of_run(
     return dict.fromkeys(own, origin) | {name: origin | peer for name, peer in run.get("peers", {}).items()}
 
 
-def _sources(arguments: argparse.Namespace) -> tuple[tuple[str, Path, str | None], ...]:
+def sources_of(arguments: argparse.Namespace) -> tuple[tuple[str, Path, str | None], ...]:
     """Each kind of position, the folder that it comes from, and the revision that its lines are later than."""
     return ("held-out", arguments.built, None), ("later", arguments.repository, arguments.since)
 
@@ -181,6 +187,25 @@ def draw_positions(bundles: Sequence[Path], repository: Path, settings: Workload
     workload = make_workload(repository, settings, held_out)
     check_unlearned(bundles, workload, settings.since)
     return workload.strokes
+
+
+def draw_again(
+    bundles: Sequence[Path], repository: Path, since: str | None, kind: str, drawn: Mapping[str, Any], path: Path
+) -> list[Keystroke]:
+    """Return the positions of a kind that an earlier run asked; stop if they can't be drawn again.
+
+    drawn: what the file `path` says of the kind.
+    """
+    strokes = draw_positions(
+        bundles, repository, WorkloadSettings(passages=drawn["lines"], lines=1, keys=1, since=since)
+    )
+    if hash_strokes(strokes) != drawn["lines_sha256"]:
+        raise SystemExit(
+            f"The {kind} lines are not those of {path}, so the answers in it belong to others: the repository, the "
+            "build or the way to draw lines differs. Check out the commit of this program that the file names, or "
+            "measure all again without --again."
+        )
+    return strokes
 
 
 def find_renames(repository: Path, since: str) -> Mapping[str, str]:
@@ -280,19 +305,12 @@ def ask_again(arguments: argparse.Namespace, peers: Sequence[tuple[str, Path]]) 
         check_build(reported, build, path)
     renames = find_renames(arguments.repository, arguments.since)
     asked: dict[str, list[Keystroke]] = {}
-    for kind, repository, since in _sources(arguments):
+    bundles = [arguments.bundle, *(folder for _, folder in peers)]
+    for kind, repository, since in sources_of(arguments):
         figures = reported["kinds"][kind]
-        settings = WorkloadSettings(passages=figures["lines"], lines=1, keys=1, since=since)
-        asked[kind] = draw_positions([arguments.bundle, *(folder for _, folder in peers)], repository, settings)
-        described = describe_lines(asked[kind], arguments, renames)
-        if described["lines_sha256"] != figures["lines_sha256"]:
-            raise SystemExit(
-                f"The {kind} lines are not those of {path}, so the answers in it belong to others: the repository, the "
-                "build or the way to draw lines differs. Check out the commit of this program that the file names, or "
-                "measure all again without --again."
-            )
+        asked[kind] = draw_again(bundles, repository, since, kind, figures, path)
         if arguments.again != "peers":
-            figures.update(described)
+            figures.update(describe_lines(asked[kind], arguments, renames))
     check_built(reported["kinds"]["later"]["files"], arguments.bundle, arguments.built)
     threads = reported["kinds"]["held-out"]["threads"]
     own = (("submodel", False), (FIRST_ANSWER, True)) if arguments.again == "bundle" else ()

@@ -21,14 +21,13 @@ from tokenizers import Tokenizer
 
 from builder.bases.folder_model import HEAD_STEP, check_sizes, with_rope_theta
 from builder.bases.prompt_tokens import with_control_tokens_special
-from builder.bases.weight_index import INDEX, read_weight_index
+from builder.bases.weight_index import INDEX, WEIGHTS, read_weight_index
 from contract.errors import BaseModelError, ExportError
 from contract.files.disk_errors import is_out_of_memory
 from contract.files.untrusted_json import read_json
 from contract.tokenizer_file import TokenizerError, read_tokenizer_file
 
 MAX_POSITIONS = 8192  # the rotary tables' length: 2 MB at 8,192; editors' prompts are far shorter
-SINGLE_FILE = "model.safetensors"
 
 FloatArray = NDArray[np.float32]
 
@@ -107,7 +106,6 @@ def read_shape(config: Mapping[str, Any], folder: Path) -> DecoderShape:
             f"The model in {folder} has {what}, which the decode graph does not support; take another, or "
             "`submodel export --quantize fp32`, which goes through optimum."
         )
-
     try:
         heads = int(config["num_attention_heads"])
         hidden_size = int(config["hidden_size"])
@@ -272,7 +270,7 @@ def _expected_shapes(shape: DecoderShape) -> dict[str, tuple[int, ...]]:
 
 def _tensor_files(folder: Path) -> dict[str, Path]:
     """Tensor name → the safetensors file that holds it."""
-    single = folder / SINGLE_FILE
+    single = folder / WEIGHTS
     try:
         if single.is_file():
             with safe_open(single, framework="pt") as file:
@@ -286,6 +284,6 @@ def _tensor_files(folder: Path) -> dict[str, Path]:
             raise
         raise ExportError(f"The weights in {folder} can't be read: {error}; fetch or build the model again.") from error
     raise ExportError(
-        f"{folder} is no model: it has neither {SINGLE_FILE} nor {INDEX}; save it with safetensors "
+        f"{folder} is no model: it has neither {WEIGHTS} nor {INDEX}; save it with safetensors "
         "(transformers' save_pretrained does)."
     )

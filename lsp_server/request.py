@@ -124,6 +124,11 @@ class CompletionRequest:
         """What is known of this request with less indentation: an answer is looked at after each token."""
         return {}
 
+    @property
+    def is_in_indentation(self) -> bool:
+        """Whether only tabs and spaces, or nothing, stand before the cursor on its line."""
+        return self.line_before == self.indent
+
     @cached_property
     def is_blank_before(self) -> bool:
         """Whether only white space stands before the cursor on its line."""

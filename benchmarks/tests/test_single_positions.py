@@ -185,8 +185,8 @@ def test_no_engine_is_asked_unless_all_lines_are_those_of_the_document(
     kinds = {kind: {"lines": 1, "lines_sha256": kind, "threads": 1} for kind in ("held-out", "later")}
     (tmp_path / "positions-x.json").write_text(json.dumps({"kinds": kinds}))
     lines = iter(("held-out", "others"))
-    describe = lambda *_: {"lines_sha256": next(lines)}  # noqa: E731
-    arguments = patched(tmp_path, monkeypatch, describe_lines=describe, BundleWorker=None)
+    doubles = {"hash_strokes": lambda _: next(lines), "describe_lines": lambda *_: {}}
+    arguments = patched(tmp_path, monkeypatch, **doubles, BundleWorker=None)
 
     with pytest.raises(SystemExit, match=r"later lines are not those of .* without --again"):
         ask_again(arguments, ())
@@ -215,7 +215,8 @@ def test_peers_alone_leave_what_the_bundle_of_another_build_answered(
     arguments = patched(
         tmp_path,
         monkeypatch,
-        describe_lines=lambda *_: {"lines_sha256": "same", "files": "n"},
+        hash_strokes=lambda _: "same",
+        describe_lines=lambda *_: {"files": "n"},
         describe_peers=lambda peers: {name: {"sha256": folder.name} for name, folder in peers},
         write_result=lambda name, document: (tmp_path / f"{name}.json").write_text(json.dumps(document)),
         BundleWorker=Worker,

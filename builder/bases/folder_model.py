@@ -25,14 +25,13 @@ from transformers import (
     Qwen2ForCausalLM,
 )
 
-from builder.bases.weight_index import read_weight_index
+from builder.bases.weight_index import WEIGHTS, read_weight_index
 from contract.errors import BaseModelError, first_line
 from contract.files.disk_errors import is_out_of_memory
 from contract.files.untrusted_json import read_json
 
 ARCHITECTURES: Final = {"llama": (LlamaConfig, LlamaForCausalLM), "qwen2": (Qwen2Config, Qwen2ForCausalLM)}
 ATTENTION: Final = "sdpa"  # torch's own, which these two have
-WEIGHTS = "model.safetensors"
 _SHARED_KEYS: Final = frozenset(
     {
         "vocab_size",

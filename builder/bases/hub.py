@@ -32,7 +32,7 @@ from huggingface_hub.utils import disable_progress_bars
 from builder.artifact import MANIFEST
 from builder.bases.catalogue import MODEL_TYPES, BaseModel, gguf_path
 from builder.bases.download import disk_refusal
-from builder.bases.weight_index import INDEX, read_weight_index
+from builder.bases.weight_index import INDEX, WEIGHTS, read_weight_index
 from builder.bases.wheels import ASKS_FOR_PASSWORD, PROXY_REFUSES, check_space
 from contract.errors import BaseModelError
 from contract.files.disk_errors import DISK_ERRORS, is_disk_full
@@ -48,7 +48,7 @@ WANTED_FILES: Final = (
     "tokenizer_config.json",
     "special_tokens_map.json",
     "model*.safetensors",
-    "model.safetensors.index.json",
+    INDEX,
     "README.md",  # names the licence
     MANIFEST,  # of a sub-model
 )
@@ -159,7 +159,7 @@ def is_whole(folder: Path) -> bool:
     if not all((folder / name).is_file() for name in ("config.json", "tokenizer.json")):
         return False
     if not (folder / INDEX).is_file():
-        return (folder / "model.safetensors").is_file()
+        return (folder / WEIGHTS).is_file()
     try:
         read_weight_index(folder)
     except BaseModelError:

@@ -1,4 +1,4 @@
-"""The index of a model folder whose weights lie in several safetensors files."""
+"""Where the weights of a model folder lie: in one safetensors file, or in several that an index names."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Final
 from contract.errors import BaseModelError, first_line
 from contract.files.untrusted_json import read_json
 
+WEIGHTS: Final = "model.safetensors"
 INDEX: Final = "model.safetensors.index.json"
 
 

@@ -105,7 +105,7 @@ def indentation(completion: Completion, request: CompletionRequest) -> Change | 
     has_tabs = "\t" in request.line_before + completion.text  # else the document's need not be looked for
     known = set(_WITH_TABS.findall(request.text)) if may_mix and has_tabs else set()
     head, *rest = completion.text.split("\n")
-    if request.line_before == request.indent:  # what is typed and what comes are one white space
+    if request.is_in_indentation:  # what is typed and what comes are one white space
         head = request.line_before + head
         if not _is_aligned(head, unit) or indent_of(head).count(" ") % TAB_WIDTH == 0:
             head = _reindented(head, unit, known)
@@ -173,6 +173,8 @@ def syntax(
     is_cython = request.path.endswith((".pyx", ".pxd"))  # Python's grammar does not know `cdef`
     if request.grammar is None or is_cython:
         return None
+    if _breaks_off(completion) and not request.line_after[completion.replaces :].strip():
+        return None
     try:
         return _parsed_part(completion, request, request.grammar, stop)
     except NoTreeError:
@@ -197,8 +199,6 @@ def _parsed_part(
         if _errors_with(closed, completion.replaces, request, parsed) <= most_errors:
             detail = f"{own!r} closes what it opens"
             return Change(text=closed, replaces=completion.replaces, added=len(own), detail=detail)
-    if _breaks_off(completion) and not request.line_after[completion.replaces :].strip():
-        return None
     words = [match.end() for match in _WORD_END.finditer(completion.text) if match.group().strip()][:-1]
     lines = [match.start() for match in re.finditer(r"\n", completion.text)]  # a block may break off far within a body
     most = min(_MAX_CUTS, max(2, _CUT_CHARS // len(request.text)))
@@ -223,7 +223,7 @@ def _breaks_off(completion: Completion) -> bool:
     A block that breaks off ends with its last whole line.
     """
     cuts = [step for step in completion.steps if step.name in ("threshold", "budget") and step.after is not None]
-    return any(not (step.before or "").removeprefix(step.after or "").startswith("\n") for step in cuts)
+    return any(not (step.before or "").startswith(f"{step.after}\n") for step in cuts)
 
 
 def _own_closers(completion: Completion, request: CompletionRequest) -> Iterator[str]:

@@ -47,7 +47,7 @@ def reads_from_column_0(request: CompletionRequest) -> bool:
 
     Tokens of code hold the space in front of a word. So a prompt that ends in white space has no good next token.
     """
-    return request.options.filters.whole_line and request.line_before == request.indent != ""
+    return request.options.filters.whole_line and request.is_in_indentation and request.indent != ""
 
 
 def is_done(raw: str, request: CompletionRequest) -> bool:

@@ -24,13 +24,12 @@ def without_begun_word(text: str, rest: str = "") -> str:
 def _is_within_word(character: str, following: str) -> bool:
     """Return whether no word ends between two characters. A combining mark belongs to the character before it."""
     if _is_mark(following):
-        return character == "_" or character.isalnum() or _is_mark(character)
-    return _is_letter(character) and _is_letter(following)
+        return _is_of_word(character)
+    return all(_is_of_word(one) and not _SPACELESS.match(one) for one in (character, following))
 
 
-def _is_letter(character: str) -> bool:
-    is_of_word = character == "_" or character.isalnum() or _is_mark(character)
-    return is_of_word and not _SPACELESS.match(character)
+def _is_of_word(character: str) -> bool:
+    return character == "_" or character.isalnum() or _is_mark(character)
 
 
 def _is_mark(character: str) -> bool:
