@@ -292,6 +292,23 @@ def test_the_minutes_are_used_up_though_the_machine_changes_or_stands_still(tmp_
     assert summary["minutes"] - stall / 60 == pytest.approx(3, rel=0.15)
 
 
+def test_the_minutes_are_kept_though_some_steps_take_longer(tmp_path, monkeypatch):
+    """By a clock of its own: in each third step a token takes 1.6 times as long."""
+    now, passes, real = [0.0], [0], training_run.packed_nats  # type: ignore[attr-defined]
+
+    def packed_nats(model, sequences, device):
+        passes[0] += model.training
+        now[0] += sum(map(len, sequences)) / 100 * (1.6 if model.training and passes[0] % 3 == 0 else 1)
+        return real(model, sequences, device)
+
+    monkeypatch.setattr(training_run, "packed_nats", packed_nats)
+    monkeypatch.setattr(training_run, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+    first, *others = corpus()
+    files = [replace(first, path=f"{number}.py") for number in range(40)] + others
+    summary = run(tmp_path, files=files, settings=replace(SETTINGS, minutes=3, warmup_steps=4)).summary
+    assert summary["minutes"] == pytest.approx(3, rel=0.05)
+
+
 def test_a_run_may_stand_still_after_any_layer_and_no_minute_is_lost(tmp_path, monkeypatch):
     """By a clock of its own: a pass takes ten seconds, and each report a minute."""
     now, reports, real = [0.0], [], training_run.packed_nats  # type: ignore[attr-defined]
@@ -342,7 +359,7 @@ def test_on_a_slow_machine_the_rate_rises_and_falls_within_few_steps(tmp_path, m
     first, *others = corpus()
     files = [replace(first, path=f"{number}.py") for number in range(20)] + others
     run(tmp_path, files=files, settings=replace(SETTINGS, minutes=2, warmup_steps=8))
-    assert len(rates) == 10
+    assert len(rates) in (9, 10), "each takes as long, whatever its tokens"
     assert rates[:3] == [1 / 8, 2 / 8, 1.0], "the plan is made after a fifth of the minutes"
     assert rates[2:] == sorted(rates[2:], reverse=True)
     assert rates[-1] < 0.2
