@@ -48,6 +48,10 @@ _BRACED_ENDS = (
     (re.compile(r"<[A-Za-z][\w.]*+(?:\s[^<>]*+)?$"), " />"),
     (re.compile(r"<[A-Za-z][^<]*>\s*+$"), "</x>"),
     (re.compile(r"^\s*#\s*if"), "\n#endif"),
+    (re.compile(r"^\s*\?(?![.?])"), " : x"),
+    (re.compile(r"\w<\s*$"), "x>"),
+    (re.compile(r"\w<\s*$"), "x> {}"),
+    (re.compile(r"\w<\s*$"), "x>() {}"),
     (re.compile(r"^\s*template\b"), "\nvoid x();"),
     (re.compile(r"\b(?:do|if|unless|while|until|def|class|module|begin|case)\b"), "\nend"),
     (re.compile(r"\bimport\b"), ' from "x"'),
@@ -93,12 +97,12 @@ def invisible(completion: Completion, request: CompletionRequest) -> Change | Re
 def indentation(completion: Completion, request: CompletionRequest) -> Change | Rejection | None:
     """Indent with tabs or spaces, as the document does. White space with tabs that it uses itself stays as it is.
 
-    So do the tabs of a Makefile's recipes, though its continued lines may have spaces. So do spaces behind tabs if the
+    So does all of a Makefile, where a tab makes a recipe of a line and spaces don't. So do spaces behind tabs if the
     document indents with tabs: they align a line with one above. In the first line some of them may stand for tabs.
     """
     unit = indent_unit(request.text, request.offset)
     is_makefile = language_name(request.path, request.language_id) == "Makefile"
-    if unit is None or (unit != "\t" and is_makefile):
+    if unit is None or is_makefile:
         return None
     # In Python a block of tabs and one of spaces don't go together.
     may_mix = unit == "\t" or request.grammar is None or not request.grammar.is_indented

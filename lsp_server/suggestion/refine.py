@@ -38,6 +38,7 @@ FILTERS: Mapping[str, filters.Filter] = MappingProxyType(
 )
 
 _STRING_START = re.compile(r"(?<!\w)[A-Za-z]{0,2}[#$@]{0,2}$")  # before the quote; behind a word it is an apostrophe
+_SWITCH = re.compile(r"^\s*+(?:switch|select)\b.*\{\s*$")
 _UNSURE = "the model is not sure enough of what follows"
 _OUT_OF_TIME = "time or tokens ran out, or the model broke off, before the line was whole"
 
@@ -171,10 +172,14 @@ def _outdented(raw: str, request: CompletionRequest) -> CompletionRequest | None
 
 
 def _with_less_indentation(indent: str, request: CompletionRequest) -> CompletionRequest | None:
-    columns = width(request.indent)
-    if not request.may_reindent or request.is_multi_line or columns_of(request.previous_line) != columns:
+    if not request.may_reindent or request.is_multi_line:
         return None
+    above, columns = columns_of(request.previous_line), width(request.indent)
     indent = reindent(indent, indent_unit(request.text, request.offset) or indent)
+    # Go's first `case` begins where its `switch` does.
+    is_case = above == width(indent) and _SWITCH.match(request.previous_line) is not None
+    if above != columns and not is_case:
+        return None
     outer = next((line for line in request.lines_above() if columns_of(line) <= width(indent)), None)
     return request.with_indent(indent) if outer is not None and columns_of(outer) == width(indent) else None
 

@@ -18,12 +18,14 @@ MAX_LINES = 8  # of a block; more is rarely right and never read
 _MIN_WORD_CHARS = 4  # shorter lines, such as `else:` or `}`, repeat in good code
 # They close as brackets do: the same word at another depth closes another block. "end)", "End If", "endif()", "done;".
 _CLOSING_WORDS = re.compile(r"(?i)(?:@?+end[a-z]*+(?: [ \w]*+)?+(?:\([^()]*+\))?+|fi|done|esac)[)\]};,.]*+")
-# So do these, but their depth is not always shown: "#endif", "{% endif %}", "{{- end }}", "{{/if}}", "<% end %>".
+# So do these, but their depth is not always shown: "#endif", "{% endif %}", "{{- end }}", "{{/if}}", "{/if}",
+# "<% end %>", "\end{x}".
 _CLOSING_MARK = re.compile(
-    r"#\s*+endif\b.*+|\{%[-+~]?+\s*+end[^%]*+%\}|\{\{[-~]?+\s*+(?:end\b|/)[^{}]*+\}\}|<%-?+\s*+(?:end\b|\})[^%]*+%>"
+    r"#\s*+endif\b.*+|\{%[-+~]?+\s*+end[^%]*+%\}|\{\{[-~]?+\s*+(?:end\b|/)[^{}]*+\}\}|\{/\w++\}"
+    r"|<%-?+\s*+(?:end\b|\})[^%]*+%>|\\end\{[^{}]*+\}"
 )
 # And these, which go on with the statement of their depth.
-_BRANCH = re.compile(r"(?:\}\s*+)?+(?:else|elif|elsif|catch|except|rescue|finally|ensure)\b.*+")
+_BRANCH = re.compile(r"(?:\}\s*+|\{:)?+(?:else|elif|elsif|catch|except|rescue|finally|ensure)\b.*+")
 _MAX_COMPARED_CHARS = 2000  # of a line, token by token: after each token of an answer, which is shorter
 _REPEATED = re.compile(r"(?s)(.{4,60}?)\1\1")  # three times in a row
 _TOKEN = re.compile(r"\w+|[^\w\s]")
