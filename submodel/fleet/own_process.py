@@ -19,6 +19,7 @@ from typing import Any, Final, ParamSpec, TypeVar
 
 from contract.children import kill_each, kill_tree, processes_below
 from contract.files.whole_files import write_text
+from submodel.extras import limit_spinning
 from submodel.fleet.layout import OVER_TIME, Outcome
 
 _FORKSERVER: Final = "forkserver"  # elsewhere each process loads the libraries itself
@@ -32,8 +33,7 @@ def build_in_own_process(document: Mapping[str, Any]) -> Outcome:
 
     That one is killed at the time limit, from here: what runs in it may hold the interpreter's lock.
     """
-    # As `prepare_to_build` says. The process that is forked from has loaded torch before a build begins.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    limit_spinning()  # the process that is forked from has loaded torch before a build begins
     mark = Path(document["work"], document["name"], OVER_TIME)
     try:
         with _time_limit(document["time_limit_s"], mark, document["run"]):

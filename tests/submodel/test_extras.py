@@ -121,3 +121,15 @@ def test_a_build_without_the_extra_ends_in_that_line(origin, monkeypatch):
     monkeypatch.setattr(extras, "missing_modules", lambda: ["torch"])
     with pytest.raises(SubmodelError, match=r"`submodel build` needs torch. .* with: .+\[build\]'` in a clone of"):
         extras.prepare_to_build("build")
+
+
+def test_threads_spin_for_a_while_unless_the_user_says_how_they_wait(monkeypatch):
+    environment = {"PATH": "/bin"}
+    monkeypatch.setattr(extras.os, "environ", environment)
+    extras.limit_spinning()
+    assert environment["OMP_WAIT_POLICY"] == "PASSIVE"
+    assert 1_000 <= int(environment["GOMP_SPINCOUNT"]) <= 100_000
+    environment.clear()
+    environment["OMP_WAIT_POLICY"] = "ACTIVE"
+    extras.limit_spinning()
+    assert environment == {"OMP_WAIT_POLICY": "ACTIVE"}
