@@ -229,6 +229,12 @@ def test_more_minutes_on_larger_repositories(capsys: pytest.CaptureFixture[str])
                 seconds, _, *figures = printed[f"{pair}, {kind}"]
                 assert rows.pop(f"{name}, {kind}") == [seconds, *figures]
         assert rows == {}
+    printed = pair_rows(capsys, ["gson-v22-amx-40min:gson-v22-amx"])
+    for name, *figures in table("| 150 lines of each kind | seconds, 40 and 4.5 minutes |"):
+        seconds, _, *others = printed[name.replace("gson", "all")]
+        assert figures == [seconds, *others]
+        assert others[1].replace("-", "−") in SUMMARY
+    assert f"Nor is it for 40 on gson: {printed[f'all, {HELD_OUT}'][3].replace('-', '−')}." in README
 
 
 def test_builds_without_pruning(capsys: pytest.CaptureFixture[str]) -> None:
