@@ -3,6 +3,7 @@
 import importlib.metadata
 import importlib.util
 import json
+import os
 import shlex
 import sys
 from types import SimpleNamespace
@@ -125,7 +126,7 @@ def test_a_build_without_the_extra_ends_in_that_line(origin, monkeypatch):
 
 def test_threads_spin_for_a_while_unless_the_user_says_how_they_wait(monkeypatch):
     environment = {"PATH": "/bin"}
-    monkeypatch.setattr(extras.os, "environ", environment)
+    monkeypatch.setattr(os, "environ", environment)
     extras.limit_spinning()
     assert environment["OMP_WAIT_POLICY"] == "PASSIVE"
     assert 1_000 <= int(environment["GOMP_SPINCOUNT"]) <= 100_000
