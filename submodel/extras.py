@@ -49,7 +49,7 @@ def limit_spinning() -> None:
     Call this before torch is imported. It changes nothing if OMP_WAIT_POLICY is set.
     """
     # Threads that spin for long make a build 1.6 times slower beside two busy processes. Threads that sleep at once
-    # make fine-tuning a sixth slower alone: a step has thousands of short products.
+    # make fine-tuning a fifth slower alone: a step has thousands of short products.
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ |= {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": _SPINS}
 

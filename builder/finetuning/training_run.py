@@ -215,7 +215,8 @@ class TrainingRun:
     def _pace(self) -> float:
         """Seconds a token: the median by tokens, and once steps have followed the first plan, their mean.
 
-        The tokens of short windows take longer, which a median leaves out: with it alone runs took a twelfth more.
+        The tokens of short windows take longer, which a median leaves out: with it alone runs took up to a twelfth
+        more.
         """
         paces = sorted(self._step_paces)
         tokens = list(itertools.accumulate(tokens for _, tokens in paces))
