@@ -101,8 +101,7 @@ def indentation(completion: Completion, request: CompletionRequest) -> Change | 
     document indents with tabs: they align a line with one above. In the first line some of them may stand for tabs.
     """
     unit = indent_unit(request.text, request.offset)
-    is_makefile = language_name(request.path, request.language_id) == "Makefile"
-    if unit is None or is_makefile:
+    if unit is None or language_name(request.path, request.language_id) == "Makefile":
         return None
     # In Python a block of tabs and one of spaces don't go together.
     may_mix = unit == "\t" or request.grammar is None or not request.grammar.is_indented

@@ -253,59 +253,59 @@ def test_it_learns_in_bf16(tmp_path, monkeypatch, is_faster):
     assert len({entry["validation"] for entry in finetuned.summary["curve"]}) > 2, "each step changes the weights"
 
 
-def test_the_minutes_are_used_up_though_what_runs_first_takes_longer(tmp_path, monkeypatch):
-    """By a clock of its own: a token takes a hundredth of a second, four times that in the first pass and step."""
-    now, seen, real = [0.0], set(), training_run.packed_nats  # type: ignore[attr-defined]
+def run_by_clock(tmp_path, monkeypatch, seconds_of, *, copies, minutes, warmup_steps):
+    """The summary of a run by a clock of its own.
+
+    seconds_of: how long a pass takes, of the training passes so far, whether it is one, and its tokens.
+    """
+    now, passes, real = [0.0], [0], training_run.packed_nats  # type: ignore[attr-defined]
 
     def packed_nats(model, sequences, device):
-        seconds = sum(map(len, sequences)) / 100
-        now[0] += seconds * (1 if model.training in seen else 4)
-        seen.add(model.training)
+        passes[0] += model.training
+        now[0] += seconds_of(passes[0], model.training, sum(map(len, sequences)))
         return real(model, sequences, device)
 
-    monkeypatch.setattr(training_run, "PASS_TOKENS", 1)  # several passes a validation, as of whole windows
     monkeypatch.setattr(training_run, "packed_nats", packed_nats)
     monkeypatch.setattr(training_run, "time", SimpleNamespace(perf_counter=lambda: now[0]))
     first, *others = corpus()
-    files = [replace(first, path=f"{number}.py") for number in range(20)] + others
-    summary = run(tmp_path, files=files, settings=replace(SETTINGS, minutes=2, warmup_steps=4)).summary
+    files = [replace(first, path=f"{number}.py") for number in range(copies)] + others
+    return run(tmp_path, files=files, settings=replace(SETTINGS, minutes=minutes, warmup_steps=warmup_steps)).summary
+
+
+def test_the_minutes_are_used_up_though_what_runs_first_takes_longer(tmp_path, monkeypatch):
+    """A token takes a hundredth of a second, four times that in the first pass and step."""
+    seen = set()
+
+    def seconds_of(passes, is_training, tokens):
+        is_first = is_training not in seen
+        seen.add(is_training)
+        return tokens / 100 * (4 if is_first else 1)
+
+    monkeypatch.setattr(training_run, "PASS_TOKENS", 1)  # several passes a validation, as of whole windows
+    summary = run_by_clock(tmp_path, monkeypatch, seconds_of, copies=20, minutes=2, warmup_steps=4)
     assert 4 < summary["steps"] < 8 * 20
     assert summary["minutes"] == pytest.approx(2, rel=0.07)
 
 
 @pytest.mark.parametrize(("later", "stall"), [(0.7, 0.0), (1.4, 0.0), (1.0, 300.0)])
 def test_the_minutes_are_used_up_though_the_machine_changes_or_stands_still(tmp_path, monkeypatch, later, stall):
-    """By a clock of its own: after ten steps a token takes `later` times as long; the third step stalls."""
-    now, passes, real = [0.0], [0], training_run.packed_nats  # type: ignore[attr-defined]
+    """After ten steps a token takes `later` times as long; the third step stalls."""
 
-    def packed_nats(model, sequences, device):
-        passes[0] += model.training
-        now[0] += sum(map(len, sequences)) / 100 * (later if passes[0] > 10 else 1) + stall * (passes[0] == 3)
-        return real(model, sequences, device)
+    def seconds_of(passes, is_training, tokens):
+        return tokens / 100 * (later if passes > 10 else 1) + stall * (passes == 3)
 
-    monkeypatch.setattr(training_run, "packed_nats", packed_nats)
-    monkeypatch.setattr(training_run, "time", SimpleNamespace(perf_counter=lambda: now[0]))
-    first, *others = corpus()
-    files = [replace(first, path=f"{number}.py") for number in range(40)] + others
-    summary = run(tmp_path, files=files, settings=replace(SETTINGS, minutes=3, warmup_steps=4)).summary
+    summary = run_by_clock(tmp_path, monkeypatch, seconds_of, copies=40, minutes=3, warmup_steps=4)
     assert 10 < summary["steps"] < 8 * 40
     assert summary["minutes"] - stall / 60 == pytest.approx(3, rel=0.15)
 
 
 def test_the_minutes_are_kept_though_some_steps_take_longer(tmp_path, monkeypatch):
-    """By a clock of its own: in each third step a token takes 1.6 times as long."""
-    now, passes, real = [0.0], [0], training_run.packed_nats  # type: ignore[attr-defined]
+    """In each third step a token takes 1.6 times as long."""
 
-    def packed_nats(model, sequences, device):
-        passes[0] += model.training
-        now[0] += sum(map(len, sequences)) / 100 * (1.6 if model.training and passes[0] % 3 == 0 else 1)
-        return real(model, sequences, device)
+    def seconds_of(passes, is_training, tokens):
+        return tokens / 100 * (1.6 if is_training and passes % 3 == 0 else 1)
 
-    monkeypatch.setattr(training_run, "packed_nats", packed_nats)
-    monkeypatch.setattr(training_run, "time", SimpleNamespace(perf_counter=lambda: now[0]))
-    first, *others = corpus()
-    files = [replace(first, path=f"{number}.py") for number in range(40)] + others
-    summary = run(tmp_path, files=files, settings=replace(SETTINGS, minutes=3, warmup_steps=4)).summary
+    summary = run_by_clock(tmp_path, monkeypatch, seconds_of, copies=40, minutes=3, warmup_steps=4)
     assert summary["minutes"] == pytest.approx(3, rel=0.05)
 
 
@@ -342,24 +342,20 @@ def test_a_run_may_stand_still_after_any_layer_and_no_minute_is_lost(tmp_path, m
 
 
 def test_on_a_slow_machine_the_rate_rises_and_falls_within_few_steps(tmp_path, monkeypatch):
-    """By a clock of its own: a step takes twelve seconds of the two minutes."""
-    now, rates, real = [0.0], [], training_run.packed_nats  # type: ignore[attr-defined]
-
-    def packed_nats(model, sequences, device):
-        now[0] += 12 * model.training
-        return real(model, sequences, device)
+    """A step takes twelve seconds of the two minutes."""
+    rates = []
 
     def noted_rate(step, total, *, peak, warmup):
         rates.append(learning_rate_at(step, total, peak=1.0, warmup=warmup))
         return peak * rates[-1]
 
-    monkeypatch.setattr(training_run, "packed_nats", packed_nats)
     monkeypatch.setattr(training_run, "learning_rate_at", noted_rate)
-    monkeypatch.setattr(training_run, "time", SimpleNamespace(perf_counter=lambda: now[0]))
-    first, *others = corpus()
-    files = [replace(first, path=f"{number}.py") for number in range(20)] + others
-    run(tmp_path, files=files, settings=replace(SETTINGS, minutes=2, warmup_steps=8))
-    assert len(rates) in (9, 10), "each takes as long, whatever its tokens"
+
+    def seconds_of(passes, is_training, tokens):
+        return 12 * is_training
+
+    run_by_clock(tmp_path, monkeypatch, seconds_of, copies=20, minutes=2, warmup_steps=8)
+    assert len(rates) == 9, "all but one of ten: the plan goes by tokens, and here each step takes as long"
     assert rates[:3] == [1 / 8, 2 / 8, 1.0], "the plan is made after a fifth of the minutes"
     assert rates[2:] == sorted(rates[2:], reverse=True)
     assert rates[-1] < 0.2
