@@ -210,6 +210,21 @@ def test_builds_of_two_versions(capsys: pytest.CaptureFixture[str]) -> None:
     assert f"{of_bits[0]} on held-out lines and {of_bits[1]} on later ones" in WORDS
 
 
+STAGE_FILES = ("old", "new", "zen4", "amx", "amx-awake")  # a column of the page each
+
+
+def test_the_stages_of_a_build() -> None:
+    files = [read(RESULTS / f"stage-times-httpx-{name}.json") for name in STAGE_FILES]
+    seconds = [{stage["stage"]: stage["seconds"] for stage in file["stages"]} for file in files]
+    tuned = [file["finetuning"] for file in files]
+    rows = {name: figures for name, *figures in table("| stage | version 19, Xeon |")}
+    assert rows["prune"] == [f"{each['prune']:.0f} s" for each in seconds]
+    assert rows["fine-tune"] == [f"{each['finetune']:.0f} s" for each in seconds]
+    assert rows["its steps, tokens"] == [f"{each['steps']}, {each['tokens']:,}" for each in tuned]
+    assert rows["all"] == [f"{sum(each.values()):.0f} s" for each in seconds]
+    assert rows["peak memory"] == [f"{file['peak_rss_bytes'] / 1e9:.2f} GB" for file in files]
+
+
 def test_more_minutes_on_larger_repositories(capsys: pytest.CaptureFixture[str]) -> None:
     rows = {row[0]: row[1:] for row in table("| 150 lines of each kind | seconds, 10 and 4.5 minutes |")}
     lines, bits = (rows["both, held-out lines"][place].replace("-", "−") for place in (2, 3))
