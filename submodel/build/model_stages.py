@@ -199,11 +199,12 @@ class ModelStages:
         advance: Advance,
         *,
         fresh: frozenset[str] = frozenset(),
+        waiting: frozenset[str] = frozenset(),
         is_new: IsNew | None = None,
     ) -> Learned:
         """Fine-tune the model of `paths.start` and save it. `taught` makes the format to teach of the model's own.
 
-        fresh: paths that are learned from first. is_new: which of their lines.
+        fresh: paths that are learned from first. waiting: paths that no step reads. is_new: which lines of fresh files.
         """
         settings, source = self._settings.finetuning, read_artifact(paths.start)
         self._loaded = None  # the base of a kept stage: it would stay in memory beside the model
@@ -220,7 +221,7 @@ class ModelStages:
             tuned = finetune(
                 model,
                 encoder,
-                self._corpus.files,
+                [file for file in self._corpus.files if file.path not in waiting],
                 settings,
                 state=state,
                 fresh=fresh,

@@ -53,7 +53,7 @@ class UpdatePlan:
 
     @cached_property
     def waiting(self) -> frozenset[str]:
-        """The paths that refused updates have read, if there are others: these come first."""
+        """The paths that refused updates have read, if there are others: this update reads only those."""
         waiting = frozenset(path for path, sha256 in self.to_learn.items() if sha256 in self.tried)
         return waiting if len(waiting) < len(self.to_learn) else frozenset[str]()
 
@@ -68,7 +68,7 @@ class UpdatePlan:
 
     def not_learned(self, read: frozenset[str]) -> set[str]:
         """The paths to learn from that a fine-tuning has not learned; `read` are those that its kept steps read."""
-        return self.to_learn.keys() - (read - self.waiting)
+        return self.to_learn.keys() - read
 
     def has_lines(self, split: Split) -> bool:
         """Whether a file of that split has a line to ask for."""

@@ -47,7 +47,7 @@ from submodel.build.update_start import finish_swap, history_to_update, precisio
 from submodel.memory_and_disk import has_free_memory
 from submodel.report.render import read_saved, render_beside_evaluation
 
-UPDATE_VERSION = 11  # raised when the same inputs give another model
+UPDATE_VERSION = 12  # raised when the same inputs give another model
 LEARNING_RATE = 2.5e-4  # half of a build's: the model is tuned already (docs/LOG.md)
 # What an update of a model of so many parameters takes at most: 4.9 GB were measured with 296 million (docs/LOG.md).
 LARGE_PARAMETERS, BYTES_A_PARAMETER = 200_000_000, 17
@@ -226,7 +226,13 @@ class _Update(ModelStages):
 
         def make(advance: Advance) -> dict[str, Any]:
             learned = self._finetune(
-                stage_hash, self._paths, lambda known: known, advance, fresh=plan.fresh, is_new=plan.is_new
+                stage_hash,
+                self._paths,
+                lambda known: known,
+                advance,
+                fresh=plan.fresh,
+                waiting=plan.waiting,
+                is_new=plan.is_new,
             )
             untried = plan.to_learn.keys() - plan.waiting - learned.tried
             return {**learned.summary, UNREAD: sorted(plan.not_learned(learned.read)), UNTRIED: sorted(untried)}

@@ -384,10 +384,13 @@ def test_files_that_a_refused_update_did_not_reach_are_tried_by_the_next(reposit
     always_better(monkeypatch, is_better=False)
     change(repository)
     begun: list[set[str]] = []  # the files that each update begins with
+    old: set[str] = set()  # those that are mixed in
 
     def make_all(files, *arguments, is_new=None, covers=False, **options):
         if covers and (len(begun) == 0 or begun[-1] != {file.path for file in files}):
             begun.append({file.path for file in files})
+        if not covers:
+            old.update(file.path for file in files)
         return make_examples(files, *arguments, is_new=is_new, covers=covers, **options)
 
     monkeypatch.setattr(training_data, "make_examples", make_all)
@@ -401,6 +404,7 @@ def test_files_that_a_refused_update_did_not_reach_are_tried_by_the_next(reposit
     again = follow(repository, positions=0)
     assert (again["kept"], again["files"]["to_learn"], "untried" in again["files"]) == ("old", to_learn, False)
     assert begun[1] == begun[0] - set(sorted(begun[0])[:4])
+    assert old.isdisjoint(begun[0]), "what counts as not learned is not mixed in"
     seeds = [one["finetuning"]["settings"]["seed"] for one in (document, again)]
     assert seeds[0] != seeds[1], "it draws other lines, to learn and to validate on"
     assert drifted(repository) == 0
