@@ -261,5 +261,6 @@ def make_folder(folder: Path) -> None:
             pass
     except OSError as error:
         raise BuildError(
-            f"{folder} can't be written ({error.strerror or error}); choose another folder with -o."
+            f"{folder} can't be written ({error.strerror or error}); check its permissions, or choose another folder "
+            "with -o."
         ) from error

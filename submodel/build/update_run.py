@@ -163,6 +163,7 @@ class _Update(ModelStages):
         is_better = tuned.get("kept_step", 0) > 0
         version = {**describe_version("update", commit, tuned, 0.0), "kept": "old", "stage_hash": whole_hash}
         # The history is written before the scores: what is left to do then is of no importance to the model.
+        version |= {name: figures_of(scores_of(record).to_json()) for name, record in scores.items()}
         exported = self._swap(stage_hash, commit, version) if is_better else None
         if self._untried:
             document["files"]["untried"] = len(self._untried)
@@ -186,7 +187,10 @@ class _Update(ModelStages):
 
     def _go_without_learning(self, has_swapped: bool) -> Mapping[str, Mapping[str, Any]]:
         """Score the model whose swap was finished, else renew the drafts where files differ; returns the scores."""
-        scored = self._scorer.score_new(self._history.model_hash) if has_swapped else {}
+        last = self._history.versions[-1]
+        # An update that was killed while it scored has left no seconds.
+        is_unscored = last["kept"] == "new" and not last["seconds"] and "held_out" not in last
+        scored = self._scorer.score_new(self._history.model_hash) if has_swapped or is_unscored else {}
         rows = {name: scores_of(record).to_json() for name, record in scored.items()}
         if rows:
             self._remember({**self._history.versions[-1], **{name: figures_of(row) for name, row in rows.items()}})

@@ -48,6 +48,7 @@ from submodel.build.pipeline import run_build
 from submodel.build.stages import Stages, hash_of_output
 from submodel.build.update_plan import plan_update
 from submodel.build.update_run import UNREAD, UpdateSettings, run_update
+from submodel.build.update_scores import UpdateScorer
 from submodel.commands.update import _outcome
 from testbed.git import git
 from testbed.models import save_base
@@ -676,6 +677,19 @@ def test_a_killed_update_leaves_a_whole_bundle_and_is_finished_by_the_next(repos
     assert hash_of_output("finetune", output / "model", output / "stages")
     assert read_bundle(output / "bundle").manifest["finetuning"]["kept_step"] > 0
     assert not (output / "next").exists()
+
+
+def test_an_update_that_was_killed_while_it_scored_is_scored_by_the_next(repository, monkeypatch):
+    change(repository)
+    always_better(monkeypatch)
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(UpdateScorer, "score_new", _raise)
+        follow(repository)
+    document = follow(repository)
+    last = document["history"][-1]
+    assert (last["kept"], document["kept"]) == ("new", "old")
+    assert last["held_out"]["positions"] == last["since"]["positions"] == 4
+    assert follow(repository)["stages"] == []
 
 
 def test_a_half_done_swap_is_finished_though_files_have_changed_and_the_next_training_is_refused(
