@@ -24,6 +24,7 @@ _AGAIN = "run `submodel build` again"
 EVALUATION: Final = "evaluation"  # the purpose of its MAC (`contract.files.seals`)
 REPORT_SCHEMA: Final = 2  # of the document below; raised when a key that the page needs changes its meaning
 SHOWN = 4  # completions side by side: one of each kind
+SHOWN_VERSIONS = 20  # and the last build, if it was before these
 
 
 def render_report(document: Mapping[str, Any], *, title: str) -> str:
@@ -40,6 +41,7 @@ def render_report(document: Mapping[str, Any], *, title: str) -> str:
         layers=_layers(document["plan"].get("layer_output_error", ())),
         examples=choose_examples(document.get("answers", ())),
         is_exact=is_exact,
+        versions=_last_versions(document.get("history", ())),
     )
 
 
@@ -138,6 +140,19 @@ def _exact_match(scored: Sequence[Mapping[str, Any]]) -> Markup | None:
     )
 
 
+def _last_versions(versions: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    first = max(0, len(versions) - SHOWN_VERSIONS)
+    builds = [number for number in range(first) if versions[number]["kind"] == "build"]
+    return [versions[number] for number in (*builds[-1:], *range(first, len(versions)))]
+
+
+def _exact(figures: Mapping[str, Any]) -> str:
+    """The share of lines that were completed exactly, its interval if it has one, and how many were asked."""
+    low_and_high = figures.get("fim_exact_match_interval")
+    interval = " ({:.0%} to {:.0%})".format(*low_and_high) if low_and_high else ""
+    return f"{figures['fim_exact_match']:.1%}{interval} of {figures['positions']}"
+
+
 def _curve(curve: Sequence[Mapping[str, Any]]) -> Markup | None:
     if len(curve) < 2:
         return None
@@ -162,6 +177,7 @@ def _template(name: str) -> Template:
     environment.filters["millions"] = lambda value: f"{value / 1e6:,.0f} M"
     environment.filters["megabytes"] = lambda value: f"{value / 1e6:,.0f} MB"
     environment.filters["percent"] = lambda value: f"{value:.1%}"
+    environment.filters["exact"] = _exact
     environment.filters["points"] = points
     environment.filters["change"] = change
     return environment.get_template(name)
