@@ -34,6 +34,11 @@ class SharedModel:
     rank: int  # what the fine-tunings since have added to a projection at most; the rest is rounding to bfloat16
 
 
+def has_room(shared: SharedModel) -> bool:
+    """Whether an adapter may have the rank of all fine-tunings since the shared model."""
+    return max(len(names) for _, names in _projections(0)) * shared.rank <= MOST_RANK
+
+
 def write_adapted(
     graph: Path,
     adapter: Path,
@@ -47,7 +52,7 @@ def write_adapted(
     and writes nothing, if there can be no adapter: where more than the layers' projections differs, nothing does, the
     bundle is another model's, its graph has 2 GB or more, or there were too many fine-tunings.
     """
-    if max(len(names) for _, names in _projections(0)) * shared.rank > MOST_RANK:
+    if not has_room(shared):
         return None
     first = Checkpoint(shared.folder)
     names = [name for layer in range(first.shape.layers) for pair in _projections(layer) for name in pair[1]]

@@ -11,7 +11,7 @@ from contract.documents import AdapterFacts
 from contract.errors import ExportError, ParityError
 from contract.files.disk_calls import remove_folder
 from contract.progress import Progress, counted, part_of
-from exporters.adapter_export import SharedModel, write_adapted
+from exporters.adapter_export import SharedModel, has_room, write_adapted
 from exporters.adapter_file import ADAPTER_FILE
 from exporters.checkpoint_reader import Checkpoint
 from exporters.export_settings import ExportSettings
@@ -85,7 +85,10 @@ class GraphWriter:
         self.on_event("Writing the int8 graph by an adapter of the shared model")
         facts = write_adapted(path, adapter, shared, self.checkpoint, part_of(on_progress, 0, WRITING))
         if facts is None:
-            self.on_event("No adapter can be made of the shared model's bundle; writing the graph without one")
+            why = "No adapter can be made of the shared model's bundle"
+            if not has_room(shared):
+                why = "After so many updates no adapter can hold what was learned; the next `submodel build` makes one"
+            self.on_event(f"{why}; writing the graph without one")
             return None
         self.on_event(f"Comparing the int8 graph with the checkpoint on {len(self.references)} prompts")
         try:

@@ -20,6 +20,7 @@ from contract.bundle.bundle import read_bundle
 from contract.bundle.manifest import MODEL_FILE, build_of
 from contract.bundle.trusted_builds import forget_build, trust_build
 from contract.errors import BuildError
+from exporters import adapter_export
 from exporters.adapter_file import merged, read_adapter
 from lsp_server.decoding.engine import Engine
 from submodel.app import app
@@ -171,6 +172,16 @@ def test_an_update_of_it_has_an_adapter_too(shared_bundle, built_with_an_adapter
     changes = read_adapter(last.folder / last.manifest["adapter"]["file"], source.model_path.stat().st_size)
     with source.model_path.open("rb") as graph:
         assert b"".join(merged(graph, changes)) == last.model_path.read_bytes()
+
+
+def test_after_too_many_updates_it_says_what_brings_the_adapter_back(built_with_an_adapter, tmp_path, monkeypatch):
+    repository = Path(shutil.copytree(built_with_an_adapter, tmp_path / "own"))
+    for path in write_repository(tmp_path / "more", 11).iterdir():
+        shutil.copy(path, repository / f"more_{path.name}")
+    monkeypatch.setattr(adapter_export, "MOST_RANK", 1)
+    said = run("update", repository, "--minutes", 0.02, "--positions", 0)
+    assert "the next `submodel build` makes one" in said
+    assert "adapter" not in read_bundle(repository / ".submodel" / "bundle").manifest
 
 
 @pytest.mark.parametrize("reason", ["none", "another model's", "not trusted"])
