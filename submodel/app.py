@@ -1,4 +1,4 @@
-"""The command line: commands by name, errors to one sentence and exit code 1.
+"""The command line: commands by name, errors to one sentence and an exit code.
 
 Each command imports what it needs when it runs, so that `submodel serve` starts without what only `build` needs.
 """
@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from contract.errors import SubmodelError
+from contract.errors import NotNowError, SubmodelError
 from contract.files.disk_errors import resource_problem
 from contract.plain_text import plain
 from submodel import __version__
@@ -37,6 +37,7 @@ from submodel.commands.trust import trust
 from submodel.commands.update import update
 
 INTERRUPTED = 130  # the exit code after Ctrl+C, as shells give it
+NOT_NOW = 75  # of what may work later: EX_TEMPFAIL of BSD's sysexits.h
 
 app = typer.Typer(
     name="submodel",
@@ -109,7 +110,7 @@ def main() -> None:
         app()
     except SubmodelError as error:
         _tell(str(error))
-        sys.exit(1)
+        sys.exit(NOT_NOW if isinstance(error, NotNowError) else 1)
     except Exception as error:
         if (sentence := resource_problem(error)) is None:
             raise

@@ -14,7 +14,7 @@ from pathlib import Path
 from filelock import Timeout
 
 from contract.bundle.bundle import WORKSPACE_BUNDLE
-from contract.errors import BuildError
+from contract.errors import BuildError, NotNowError
 from contract.files.lock_file import cannot_lock, open_lock
 from contract.files.whole_files import write_json
 from submodel.build.paths import prepare_output
@@ -27,7 +27,7 @@ class LockedError(BuildError):
     """A folder that another command holds, or that can't be locked."""
 
 
-class HeldError(LockedError):
+class HeldError(LockedError, NotNowError):
     """A folder that another command holds: it is free when that one ends."""
 
 

@@ -27,7 +27,7 @@ from builder.finetuning.finetune_settings import FinetuneSettings
 from contract.bundle.bundle import find_bundle, graph_of, read_bundle
 from contract.children import shell_line
 from contract.console import Advance, StageDisplay
-from contract.errors import BuildError, BundleError, ParityError
+from contract.errors import BuildError, BundleError, NotNowError, ParityError
 from contract.files.folders import restore_folder
 from contract.files.whole_files import PRIVATE, write_json, write_text
 from exporters.bundle_export import renew_drafts
@@ -223,7 +223,7 @@ class _Update(ModelStages):
         if parameters >= LARGE_PARAMETERS and not has_free_memory(needed):
             sentence = f"An update of this model takes up to {needed / 1e9:.1f} GB of memory, and less is free"
             if self._settings.is_paced:
-                raise BuildError(f"{sentence}; close other programs, then run `submodel update`.")
+                raise NotNowError(f"{sentence}; close other programs, then run `submodel update`.")
             self._display.say(f"{sentence}; close other programs.")
 
         plan = self._plan

@@ -31,7 +31,7 @@ from contract.bundle.manifest import build_of, write_manifest_of
 from contract.bundle.previous import MOST_KEPT, previous_bundles
 from contract.bundle.trusted_builds import UntrustedError, check_trusted, trust_build
 from contract.console import StageDisplay
-from contract.errors import BuildError, ParityError
+from contract.errors import BuildError, NotNowError, ParityError
 from contract.files.folders import replace_folder
 from contract.files.seals import seal_key, sealed_json
 from contract.files.whole_files import PRIVATE, write_text
@@ -542,7 +542,7 @@ def test_an_update_that_an_editor_began_does_not_take_the_last_memory(repository
     settings = UpdateSettings(repository=repository, output=repository / ".submodel", minutes=MINUTES, positions=0)
     with (
         StageDisplay() as display,
-        pytest.raises(BuildError, match=r"takes up to \d+.0 GB of memory, and less"),
+        pytest.raises(NotNowError, match=r"takes up to \d+.0 GB of memory, and less"),
     ):
         run_update(replace(settings, is_paced=True), display)
     with StageDisplay() as display:

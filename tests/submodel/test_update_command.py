@@ -21,12 +21,13 @@ from typer.testing import CliRunner, Result
 from builder.corpus.corpus import read_corpus
 from contract.console import StageDisplay
 from contract.documents import BuildProgress
-from contract.errors import BuildError, CorpusError
+from contract.errors import BuildError, CorpusError, NotNowError
 from contract.files.disk_errors import resource_problem
 from lsp_server.serve_errors import EngineCrash
 from submodel import app as submodel_app
 from submodel.build import update_run
 from submodel.build.history import FILE
+from submodel.build.lock import HeldError
 from submodel.build.paths import BuildPaths
 from submodel.build.update_run import UpdateSettings
 from submodel.build.update_start import history_to_update
@@ -201,13 +202,21 @@ def test_a_network_that_does_not_answer_is_no_disk():
     assert resource_problem(OSError(errno.ESTALE, os.strerror(errno.ESTALE))) is not None
 
 
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(NotNowError("Too little memory is free."), 75), (HeldError("It is held."), 75), (BuildError("It is broken."), 1)],
+)
+def test_the_exit_code_says_whether_the_command_may_work_later(monkeypatch, capsys, error, code):
+    assert errors_of(monkeypatch, capsys, ["update"], error, code) == f"submodel: {error}"
+
+
 def test_another_error_is_a_defect_and_keeps_its_trace(monkeypatch, capsys):
     with pytest.raises(RuntimeError, match="shapes"):
         errors_of(monkeypatch, capsys, ["build"], RuntimeError("shapes differ"))
 
 
-def errors_of(monkeypatch, capsys, words: list[str], error: BaseException) -> str:
-    """The last line on stderr of a command that ends with an error."""
+def errors_of(monkeypatch, capsys, words: list[str], error: BaseException, code: int | None = None) -> str:
+    """The last line on stderr of a command that ends with an error. code: the exit code, if it is to be checked."""
     played = typer.Typer()
 
     @played.command()
@@ -216,8 +225,9 @@ def errors_of(monkeypatch, capsys, words: list[str], error: BaseException) -> st
 
     monkeypatch.setattr(submodel_app, "app", lambda: played([]))
     monkeypatch.setattr(sys, "argv", ["submodel", *words])
-    with pytest.raises(SystemExit):
+    with pytest.raises(SystemExit) as ended:
         submodel_app.main()
+    assert code in (None, ended.value.code)
     return capsys.readouterr().err.strip().splitlines()[-1]
 
 
