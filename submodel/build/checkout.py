@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -9,9 +10,20 @@ from typing import Final
 from builder.corpus.corpus import Corpus, read_corpus
 from contract.children import shell_line
 from contract.console import Advance, StageDisplay
+from contract.errors import NotNowError
+from contract.repository.git import GitError, decode_name, run_git
 
 # Of it the default minutes of fine-tuning read a few per cent on two cores.
 LARGE_CODE_BYTES: Final = 5_000_000
+# In git's folder of a working tree while a command waits for its user.
+_UNFINISHED: Final = {
+    "rebase-merge": "a rebase",
+    "rebase-apply": "a rebase",
+    "MERGE_HEAD": "a merge",
+    "CHERRY_PICK_HEAD": "a cherry-pick",
+    "REVERT_HEAD": "a revert",
+    "BISECT_LOG": "a bisection",
+}
 
 
 def read_checkout(repository: Path, display: StageDisplay, advance: Advance) -> Corpus:
@@ -27,6 +39,28 @@ def read_checkout(repository: Path, display: StageDisplay, advance: Advance) -> 
     if elsewhere := _elsewhere(corpus.skipped):
         display.say(f"Not read: {elsewhere}.")
     return corpus
+
+
+def check_settled(repository: Path) -> None:
+    """Raise NotNowError if git has checked out what nobody works on: no branch, or amid a rebase, a merge or the like.
+
+    A repository that git can't tell of counts as settled.
+    """
+    try:
+        folder = Path(decode_name(run_git(repository, "rev-parse", "--absolute-git-dir").rstrip(b"\r\n")))
+    except GitError:
+        return
+    what = next((what for name, what in _UNFINISHED.items() if os.path.lexists(folder / name)), None)
+    if what is not None:
+        raise NotNowError(
+            f"{what.capitalize()} is not finished in {repository}; finish it, then run `submodel update`."
+        )
+    try:
+        run_git(repository, "symbolic-ref", "--quiet", "HEAD")
+    except GitError as error:
+        raise NotNowError(
+            f"No branch is checked out in {repository}; check one out, or run `submodel update`, which asks for none."
+        ) from error
 
 
 def say_large(corpus: Corpus) -> str | None:

@@ -34,7 +34,7 @@ from exporters.bundle_export import renew_drafts
 from exporters.export_settings import SHORT_PARITY, ExportSettings
 from exporters.precision import Precision
 from submodel.build.build_settings import BuildSettings
-from submodel.build.checkout import read_checkout
+from submodel.build.checkout import check_settled, read_checkout
 from submodel.build.document import scores_of, stage_rows, unscored
 from submodel.build.history import NEXT, History, describe_version, drop_next_history, figures_of, write_history
 from submodel.build.lock import build_lock
@@ -80,8 +80,8 @@ class UpdateSettings(BuildSettings):
 def run_update(settings: UpdateSettings, display: StageDisplay) -> dict[str, Any]:
     """Bring the model and the bundle of `settings.output` up to date; returns the document that `--json` prints.
 
-    Raises SubmodelError, and BuildError if the output holds nothing that this account and this version have built. The
-    bundle and the model that are there stay until a better one is whole.
+    Raises SubmodelError, BuildError if the output holds nothing that this account and this version have built, and
+    NotNowError if a paced update has to wait. The bundle and the model that are there stay until a better one is whole.
     """
     if not settings.output.is_dir():
         raise _no_build(settings)
@@ -101,6 +101,8 @@ def run_update(settings: UpdateSettings, display: StageDisplay) -> dict[str, Any
         commit = head_commit(settings.repository)  # before its files are read
         with display.stage("read the repository") as advance:
             found = read_checkout(settings.repository, display, advance)
+        if settings.is_paced:
+            check_settled(settings.repository)  # now that it is read: the reading may have waited for its user
         with display.stage("compare with the last version") as advance:
             plan = plan_update(UpdatePaths(root=settings.output).start, display, found, history, manifest, advance)
         return _Update(settings, display, history, plan).update(commit, started, has_swapped=has_swapped)

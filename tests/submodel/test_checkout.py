@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from builder.corpus.corpus import read_corpus
 from contract.console import StageDisplay
+from contract.errors import NotNowError
 from contract.repository import listing
 from contract.repository.git import GitError
-from submodel.build.checkout import read_checkout, say_large
+from submodel.build.checkout import check_settled, read_checkout, say_large
 from testbed.git import git
 from testbed.python_files import write_python
 
@@ -78,3 +81,55 @@ def test_of_much_code_a_build_says_that_it_reads_a_part(tmp_path: Path, monkeypa
     said = say_large(corpus)
     assert said is not None
     assert "`submodel build PATH`" in said
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """On `main`, with another branch, `other`, whose two commits can't be merged or picked without a conflict."""
+    root = tmp_path / "repository"
+    root.mkdir()
+    git(root, "init", "--initial-branch", "main")
+    for name, branch, value in (("first", None, 0), ("second", "other", 1), ("third", "other", 2), ("mine", "main", 3)):
+        if branch is not None:
+            git(root, "checkout", *([] if branch == "main" or value == 2 else ["-b"]), branch)
+        (root / "a.py").write_text(f"x = {value}\n")
+        git(root, "add", "--all")
+        git(root, "commit", "-m", name)
+    return root
+
+
+@pytest.mark.parametrize(
+    ("command", "what"),
+    [
+        ("checkout --detach", "No branch is checked out"),
+        ("merge other", "A merge is not finished"),
+        ("rebase --merge other", "A rebase is not finished"),
+        ("rebase --apply other", "A rebase is not finished"),
+        ("cherry-pick other", "A cherry-pick is not finished"),
+        ("revert --no-edit HEAD~1", "A revert is not finished"),
+        ("bisect start", "A bisection is not finished"),
+    ],
+)
+@pytest.mark.parametrize("is_linked", [False, True], ids=["main", "linked"])
+def test_what_git_has_checked_out_for_a_while_is_not_settled(
+    repository: Path, command: str, what: str, is_linked: bool
+) -> None:
+    elsewhere = repository
+    if is_linked:
+        git(repository, "worktree", "add", "-b", "linked", "../linked")
+        repository = repository.parent / "linked"
+    inner = repository / "inner"
+    inner.mkdir()
+    check_settled(inner)
+    with suppress(subprocess.CalledProcessError):  # the conflict
+        git(repository, *command.split())
+    with pytest.raises(NotNowError, match=what):
+        check_settled(inner)
+    if is_linked:
+        check_settled(elsewhere)
+
+
+def test_a_branch_without_a_commit_and_a_folder_without_git_are_settled(tmp_path: Path) -> None:
+    check_settled(tmp_path)
+    git(tmp_path, "init")
+    check_settled(tmp_path)

@@ -33,6 +33,7 @@ from submodel.build.update_run import UpdateSettings
 from submodel.build.update_start import history_to_update
 from submodel.commands.update import update
 from submodel.fleet.identity import fingerprint_of
+from testbed.git import git
 
 ROW = {"name": "sub-model", "fim_exact_match": 0.5, "positions": 30, "bits_per_byte": 1.25}
 NEW: dict[str, Any] = {
@@ -229,6 +230,36 @@ def errors_of(monkeypatch, capsys, words: list[str], error: BaseException, code:
         submodel_app.main()
     assert code in (None, ended.value.code)
     return capsys.readouterr().err.strip().splitlines()[-1]
+
+
+@pytest.mark.parametrize("is_paced", [False, True])
+def test_an_update_that_an_editor_began_leaves_alone_what_nobody_works_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_paced: bool
+) -> None:
+    """The user takes it up while the update reads."""
+    (tmp_path / ".submodel" / "stages").mkdir(parents=True)
+    git(tmp_path, "init")
+    git(tmp_path, "commit", "--allow-empty", "-m", "first")
+
+    class Planned(Exception):
+        pass
+
+    def read(*_: object) -> None:
+        git(tmp_path, "checkout", "--detach")
+
+    def plan(*_: object) -> None:
+        raise Planned
+
+    history = SimpleNamespace(quantize="int8", seed=0, updates=0)
+    monkeypatch.setattr(update_run, "finish_swap", lambda *_: False)
+    monkeypatch.setattr(update_run, "history_to_update", lambda *_: history)
+    bundle = SimpleNamespace(manifest={"quantization": "int8"})
+    monkeypatch.setattr(update_run, "read_bundle", lambda *_, verify: bundle)
+    monkeypatch.setattr(update_run, "read_checkout", read)
+    monkeypatch.setattr(update_run, "plan_update", plan)
+    settings = UpdateSettings(repository=tmp_path, output=tmp_path / ".submodel", is_paced=is_paced)
+    with StageDisplay() as display, pytest.raises(NotNowError if is_paced else Planned):
+        update_run.run_update(settings, display)
 
 
 def test_in_a_subfolder_it_names_the_build_of_the_folder_above(tmp_path: Path) -> None:
