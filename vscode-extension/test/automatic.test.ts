@@ -30,6 +30,7 @@ vi.mock('vscode', () => {
   }
   return {
     Disposable,
+    Uri: { file: (path: string) => path },
     TextEditorSelectionChangeKind: { Keyboard: 1, Mouse: 2, Command: 3 },
     window: {
       onDidChangeTextEditorSelection: (listener: (event: object) => void) => {
@@ -109,6 +110,38 @@ test('the server is asked every ten minutes, also by a clock that was set back',
   await vi.advanceTimersByTimeAsync(120_000);
   expect(asked).toBe(2);
   updates.dispose();
+});
+
+/** What a night without a key comes to: the minute and the repository of each update that began. */
+async function spendNight(repositories: readonly string[], outcome: string): Promise<[number, string][]> {
+  const begun: [number, string][] = [];
+  const startMs = Date.now();
+  const updateByItself = ({ repository }: { repository: string }): Promise<string> => {
+    begun.push([Math.round((Date.now() - startMs) / 60_000), repository]);
+    return Promise.resolve(outcome);
+  };
+  const drift = { isStale: true, files: 10, changed: 3, added: 0, removed: 0, command: 'submodel update' };
+  const bundles = repositories.map((workspaceFolder) => ({ workspaceFolder, build: 'b0', drift }));
+  const controller = { readStatus: () => Promise.resolve({ bundles }) };
+  around.isAutomatic = true;
+  const updates = new AutomaticUpdates(
+    { ...builds, updateByItself } as never,
+    controller as never,
+    { has: () => false } as never,
+    SILENT,
+  );
+  await vi.advanceTimersByTimeAsync(2 * 3_600_000);
+  updates.dispose();
+  return begun;
+}
+
+test('an update that had to wait is tried again after an hour, and others get their turn', async () => {
+  expect(await spendNight(['/a', '/b'], 'notNow')).toEqual([
+    [1, '/a'],
+    [11, '/b'],
+    [61, '/a'],
+    [71, '/b'],
+  ]);
 });
 
 test('an update stands still while the cursor is moved, and goes on ten seconds later', async () => {

@@ -156,6 +156,18 @@ test('an update that began by itself and is stopped by the user is left for a da
   expect(around.told).toEqual([expect.stringMatching(/^The update was stopped/)]);
 });
 
+test('an update that began by itself and had to wait has not failed', async () => {
+  around.terminal = makeTerminal(75);
+  expect(await builds.updateByItself(BUILT)).toBe('notNow');
+  expect([failures.has(BUILT), around.told]).toEqual([false, []]);
+  around.terminal = makeTerminal(1);
+  expect(await builds.updateByItself(BUILT)).toEqual({ problem: 'submodel update ended with exit code 1.' });
+  expect(failures.has(BUILT)).toBe(true);
+  around.terminal = makeTerminal(0);
+  expect(await builds.updateByItself(BUILT)).toBe('done');
+  expect(failures.has(BUILT)).toBe(false);
+});
+
 test('an update that is asked for while the automatic one ends begins after it', async () => {
   const ending = makeTerminal(undefined) as { stop: () => void };
   const stop = ending.stop;

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 
-import { FailedUpdates, findDue, mayBegin, mustEnd } from '../src/build/due';
+import { FailedUpdates, findDue, mayBegin, mustEnd, PastUpdates } from '../src/build/due';
 import type { ServerStatus } from '../src/server/protocol';
 import { makeMemory } from './doubles';
 
@@ -12,7 +12,13 @@ const STATUS: ServerStatus = {
 };
 const BUILT = { repository: '/a', build: 'b0' };
 const QUIET = { isAutomatic: true, isTrusted: true, isQuiet: true };
-const WELL = { conditions: QUIET, status: STATUS as ServerStatus | undefined, isEnabled: true, hasFailed: false };
+const WELL = {
+  conditions: QUIET,
+  status: STATUS as ServerStatus | undefined,
+  isEnabled: true,
+  hasFailed: false,
+  hadToWait: false,
+};
 
 test.each([
   ['all is well', {}, BUILT],
@@ -22,15 +28,20 @@ test.each([
   ['on battery', { status: { ...STATUS, power: { onBattery: true } } }, undefined],
   ['suggestions are off there', { isEnabled: false }, undefined],
   ['the last update has failed', { hasFailed: true }, undefined],
+  ['the last update had to wait', { hadToWait: true }, undefined],
   ['there is no server', { status: undefined }, undefined],
   ['nothing is stale', { status: { bundles: [{ workspaceFolder: '/a', drift: null }] } }, undefined],
 ])('%s', async (_, change, due) => {
-  const { conditions, status, isEnabled, hasFailed } = { ...WELL, ...change };
+  const { conditions, status, isEnabled, hasFailed, hadToWait } = { ...WELL, ...change };
   const failures = new FailedUpdates(makeMemory());
   if (hasFailed) {
     await failures.note(BUILT, 'no memory');
   }
-  expect(findDue(conditions, status, failures, () => isEnabled)).toEqual(due);
+  const past = new PastUpdates();
+  if (hadToWait) {
+    past.noteWaiting(BUILT);
+  }
+  expect(findDue(conditions, status, failures, past, () => isEnabled)).toEqual(due);
 });
 
 test('an update that runs ends once the setting is off, or when it stands still for too long', () => {
@@ -71,4 +82,17 @@ test('a problem is news once, and again after a success', async () => {
   await failures.forget(BUILT.repository);
   expect(failures.has(BUILT)).toBe(false);
   expect(await failures.note(BUILT, 'no disk')).toBe(true);
+});
+
+test('what had to wait is left for an hour, unless there is another bundle', () => {
+  let now = 0;
+  const past = new PastUpdates(() => now);
+  expect(past.has(BUILT)).toBe(false);
+  past.noteWaiting(BUILT);
+  now = HOUR_MS - 1;
+  expect(past.has(BUILT)).toBe(true);
+  expect(past.has({ ...BUILT, build: 'b1' })).toBe(false);
+  expect(past.has({ ...BUILT, repository: '/other' })).toBe(false);
+  now = HOUR_MS;
+  expect(past.has(BUILT)).toBe(false);
 });

@@ -5,10 +5,10 @@ import * as vscode from 'vscode';
 
 import type { Logger } from '../logger';
 import type { ServerController } from '../server/controller';
-import { isOnBattery } from '../server/serverStatus';
+import { type Built, isOnBattery } from '../server/serverStatus';
 import { isEnabledFor, readSettings, SECTION } from '../settings';
 import type { BuildCommand } from './command';
-import { type Conditions, type FailedUpdates, findDue, isWithin, mayBegin, mustEnd } from './due';
+import { type Conditions, type FailedUpdates, findDue, isWithin, mayBegin, mustEnd, PastUpdates } from './due';
 import { Pace } from './pace';
 
 const LOOK_MS = 5_000;
@@ -16,6 +16,7 @@ const ASK_AGAIN_MS = 600_000; // of a server that had no drift to tell of
 
 export class AutomaticUpdates implements vscode.Disposable {
   private readonly pace = new Pace();
+  private readonly past = new PastUpdates();
   private readonly following: vscode.Disposable;
   private watching: vscode.Disposable | undefined;
   private askedAtMs = -Infinity;
@@ -121,10 +122,16 @@ export class AutomaticUpdates implements vscode.Disposable {
     this.askedAtMs = Date.now();
     const status = await this.controller.readStatus();
     const isEnabled = (repository: string): boolean => isEnabledFor(vscode.Uri.file(repository));
-    const due = findDue(this.conditions(), status, this.failures, isEnabled);
+    const due = findDue(this.conditions(), status, this.failures, this.past, isEnabled);
     if (due) {
       this.log.info(`${due.repository} has changed, and nobody uses this window's editors: an update begins`);
-      void this.builds.updateByItself(due);
+      void this.update(due);
+    }
+  }
+
+  private async update(due: Built): Promise<void> {
+    if ((await this.builds.updateByItself(due)) === 'notNow') {
+      this.past.noteWaiting(due);
     }
   }
 

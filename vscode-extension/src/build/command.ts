@@ -32,7 +32,10 @@ const WORDS = {
 } as const satisfies Record<TaskName, object>;
 
 const NEVER_BEGUN = Promise.resolve(undefined);
-const BUSY = 'Another submodel command'; // of its lock's refusal: another window updates the same repository
+const NOT_NOW = 75; // exit code: another window updates the same repository, say, or too little memory is free
+
+/** What came of a task that ran to its end. */
+export type Outcome = 'done' | 'notNow' | { readonly problem: string };
 
 /** A task from its beginning to its end. */
 interface Run {
@@ -43,7 +46,7 @@ interface Run {
   isToStop: boolean;
   isUnwanted: boolean; // the user has stopped it
   terminal?: BuildTerminal; // once there is one
-  ended: Promise<string | undefined>; // why it failed; undefined if it did not
+  ended: Promise<Outcome | undefined>; // undefined if it was stopped
 }
 
 export class BuildCommand {
@@ -95,22 +98,23 @@ export class BuildCommand {
     await this.begin(task, target, false)?.ended;
   }
 
-  /** Update a repository that nobody has asked to update. Its failure is shown once. */
-  async updateByItself(built: Built): Promise<void> {
+  /**
+   * Update a repository that nobody has asked to update. Its failure is shown once. Resolves to what came of it;
+   * undefined if it was stopped or did not begin.
+   */
+  async updateByItself(built: Built): Promise<Outcome | undefined> {
     const target = this.running ? undefined : await findBuilt(built.repository);
     const run = target && !isTaskRunning(target.folder) ? this.begin('update', target, true) : undefined;
-    if (!run) {
-      return;
-    }
-    const problem = await run.ended;
-    if (run.isUnwanted) {
+    const outcome = await run?.ended;
+    if (run?.isUnwanted) {
       await this.failures.note(built, 'You have stopped it.'); // or it would begin again in minutes
-    } else if (problem === undefined) {
+    } else if (outcome === 'done') {
       await this.failures.forget(built.repository);
-    } else if ((await this.failures.note(built, problem)) && run.isByItself) {
+    } else if (typeof outcome === 'object' && (await this.failures.note(built, outcome.problem)) && run?.isByItself) {
       // Nobody has asked meanwhile, and so nobody has seen it.
-      await this.tellFailure('update', run.target, `An automatic update has failed. ${problem}`);
+      await this.tellFailure('update', run.target, `An automatic update has failed. ${outcome.problem}`);
     }
+    return outcome;
   }
 
   get runsByItself(): boolean {
@@ -173,8 +177,8 @@ export class BuildCommand {
     return run;
   }
 
-  /** Resolves to why it failed; undefined if it did not. */
-  private async runTask(run: Run): Promise<string | undefined> {
+  /** Resolves to what came of it; undefined if it was stopped. */
+  private async runTask(run: Run): Promise<Outcome | undefined> {
     const { task, target } = run;
     const building = task === 'build' ? 'building' : task;
     this.status.update({ building, isUpdate: task === 'update', isStill: false, isTask: !run.isByItself });
@@ -185,7 +189,7 @@ export class BuildCommand {
       if (!run.isByItself) {
         this.onNoExecutable(messageOf(error));
       }
-      return messageOf(error);
+      return { problem: messageOf(error) };
     }
     if (run.isToStop) {
       return undefined;
@@ -213,7 +217,7 @@ export class BuildCommand {
         const isWorse = task === 'build' && (await isWorseThanBase(target.repository));
         tellSuccess(text ?? UPDATED, isWorse, target.repository);
       }
-      return undefined;
+      return 'done';
     }
     if (terminal.wasStopped) {
       this.log.info(WORDS[task].stopped);
@@ -223,11 +227,12 @@ export class BuildCommand {
       return undefined;
     }
     const problem = describeFailure(task, { code, signal: terminal.signal, tail: terminal.tail });
-    this.log.warn(`The ${task} failed: ${problem}\n${terminal.tail.trimEnd()}`);
+    const isLater = code === NOT_NOW;
+    this.log.warn(`The ${task} ${isLater ? 'has to wait' : 'failed'}: ${problem}\n${terminal.tail.trimEnd()}`);
     if (!run.isByItself) {
       void this.tellFailure(task, target, problem);
     }
-    return problem.includes(BUSY) ? undefined : problem;
+    return isLater ? 'notNow' : { problem };
   }
 
   /** Resolves to the exit code; undefined if another task of the folder has begun meanwhile. */

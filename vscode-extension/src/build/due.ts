@@ -5,6 +5,7 @@ import { type Built, isOnBattery, staleBundles } from '../server/serverStatus';
 
 const FAILURES = 'failedUpdates';
 const AGAIN_MS = 24 * 3_600_000; // after a failure, unless the bundle is another one by then
+const LATER_MS = 3_600_000; // after one that something passing was in the way of
 
 export interface Conditions {
   readonly isAutomatic: boolean; // submodel.update.automatic
@@ -21,17 +22,20 @@ export function mustEnd({ isAutomatic }: Pick<Conditions, 'isAutomatic'>, isStil
   return !isAutomatic || isStillTooLong;
 }
 
-/** The first stale bundle whose update has not failed and whose suggestions are on; undefined if no update may begin. */
+/** The first stale bundle that an update may help and whose suggestions are on; undefined if no update may begin. */
 export function findDue(
   conditions: Conditions,
   status: ServerStatus | undefined,
   failures: Pick<FailedUpdates, 'has'>,
+  past: Pick<PastUpdates, 'has'>,
   isEnabled: (repository: string) => boolean,
 ): Built | undefined {
   if (!mayBegin(conditions) || isOnBattery(status)) {
     return undefined;
   }
-  return staleBundles(status?.bundles ?? []).find((one) => !failures.has(one) && isEnabled(one.repository));
+  return staleBundles(status?.bundles ?? []).find(
+    (one) => !failures.has(one) && !past.has(one) && isEnabled(one.repository),
+  );
 }
 
 /** Whether less than a span has passed since a time; false if the clock was set back since. */
@@ -79,5 +83,27 @@ export class FailedUpdates {
 
   private get all(): Readonly<Record<string, Failure | undefined>> {
     return (this.memory.get(FAILURES) ?? {}) as Readonly<Record<string, Failure | undefined>>;
+  }
+}
+
+interface Past {
+  readonly atMs: number;
+  readonly build: string | undefined;
+}
+
+/** The automatic updates of this window that had to wait, by repository. */
+export class PastUpdates {
+  private readonly waiting = new Map<string, Past>();
+
+  constructor(private readonly now: () => number = Date.now) {}
+
+  /** Whether an update of this very build had to wait within an hour. */
+  has({ repository, build }: Built): boolean {
+    const past = this.waiting.get(repository);
+    return past !== undefined && past.build === build && isWithin(LATER_MS, past.atMs, this.now());
+  }
+
+  noteWaiting({ repository, build }: Built): void {
+    this.waiting.set(repository, { atMs: this.now(), build });
   }
 }
