@@ -144,6 +144,13 @@ test('an update that had to wait is tried again after an hour, and others get th
   ]);
 });
 
+test('an update that was done does not begin again at the drift that the server still tells of', async () => {
+  expect(await spendNight(['/a', '/b'], 'done')).toEqual([
+    [1, '/a'],
+    [11, '/b'],
+  ]);
+});
+
 test('an update stands still while the cursor is moved, and goes on ten seconds later', async () => {
   const stands: boolean[] = [];
   const running = { ...builds, runsByItself: true, standStill: (isStill: boolean) => void stands.push(isStill) };

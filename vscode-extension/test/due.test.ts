@@ -11,6 +11,7 @@ const STATUS: ServerStatus = {
   bundles: [{ workspaceFolder: '/a', build: 'b0', drift: DRIFT }],
 };
 const BUILT = { repository: '/a', build: 'b0' };
+const STALE = { ...BUILT, figures: '10 3 0 0' };
 const QUIET = { isAutomatic: true, isTrusted: true, isQuiet: true };
 const WELL = {
   conditions: QUIET,
@@ -21,7 +22,7 @@ const WELL = {
 };
 
 test.each([
-  ['all is well', {}, BUILT],
+  ['all is well', {}, STALE],
   ['the setting is off', { conditions: { ...QUIET, isAutomatic: false } }, undefined],
   ['the workspace is not trusted', { conditions: { ...QUIET, isTrusted: false } }, undefined],
   ['somebody types', { conditions: { ...QUIET, isQuiet: false } }, undefined],
@@ -39,7 +40,7 @@ test.each([
   }
   const past = new PastUpdates();
   if (hadToWait) {
-    past.noteWaiting(BUILT);
+    past.note(STALE, 'notNow');
   }
   expect(findDue(conditions, status, failures, past, () => isEnabled)).toEqual(due);
 });
@@ -87,12 +88,24 @@ test('a problem is news once, and again after a success', async () => {
 test('what had to wait is left for an hour, unless there is another bundle', () => {
   let now = 0;
   const past = new PastUpdates(() => now);
-  expect(past.has(BUILT)).toBe(false);
-  past.noteWaiting(BUILT);
+  expect(past.has(STALE)).toBe(false);
+  past.note(STALE, 'notNow');
   now = HOUR_MS - 1;
-  expect(past.has(BUILT)).toBe(true);
-  expect(past.has({ ...BUILT, build: 'b1' })).toBe(false);
-  expect(past.has({ ...BUILT, repository: '/other' })).toBe(false);
+  expect(past.has({ ...STALE, figures: '11 3 0 0' })).toBe(true);
+  expect(past.has({ ...STALE, build: 'b1' })).toBe(false);
+  expect(past.has({ ...STALE, repository: '/other' })).toBe(false);
   now = HOUR_MS;
-  expect(past.has(BUILT)).toBe(false);
+  expect(past.has(STALE)).toBe(false);
+});
+
+test('what was done is left until there is another bundle or another drift, or for a day', () => {
+  let now = 0;
+  const past = new PastUpdates(() => now);
+  past.note(STALE, 'done');
+  now = 23 * HOUR_MS;
+  expect(past.has(STALE)).toBe(true);
+  expect(past.has({ ...STALE, build: 'b1' })).toBe(false);
+  expect(past.has({ ...STALE, figures: '11 3 0 0' })).toBe(false);
+  now = 24 * HOUR_MS;
+  expect(past.has(STALE)).toBe(false);
 });

@@ -124,7 +124,7 @@ test('an update by itself is of a repository that one would bring up to date, on
   const others = [bundle('/a', 'build', true), bundle('/b', 'update', false), { drift: null }, {}];
   expect(staleBundles(others)).toEqual([]);
   const stale = { ...bundle('/c', 'update', true), build: 'b0' };
-  expect(staleBundles([...others, stale])).toEqual([{ repository: '/c', build: 'b0' }]);
+  expect(staleBundles([...others, stale])).toEqual([{ repository: '/c', build: 'b0', figures: '10 3 0 0' }]);
   expect(isOnBattery({ power: { onBattery: true } })).toBe(true);
   expect(isOnBattery({ power: { onBattery: null } })).toBe(false); // a desktop
   expect(isOnBattery(undefined)).toBe(false);

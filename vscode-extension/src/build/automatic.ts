@@ -5,7 +5,7 @@ import * as vscode from 'vscode';
 
 import type { Logger } from '../logger';
 import type { ServerController } from '../server/controller';
-import { type Built, isOnBattery } from '../server/serverStatus';
+import { isOnBattery, type Stale } from '../server/serverStatus';
 import { isEnabledFor, readSettings, SECTION } from '../settings';
 import type { BuildCommand } from './command';
 import { type Conditions, type FailedUpdates, findDue, isWithin, mayBegin, mustEnd, PastUpdates } from './due';
@@ -129,9 +129,10 @@ export class AutomaticUpdates implements vscode.Disposable {
     }
   }
 
-  private async update(due: Built): Promise<void> {
-    if ((await this.builds.updateByItself(due)) === 'notNow') {
-      this.past.noteWaiting(due);
+  private async update(due: Stale): Promise<void> {
+    const outcome = await this.builds.updateByItself(due);
+    if (outcome === 'done' || outcome === 'notNow') {
+      this.past.note(due, outcome);
     }
   }
 

@@ -1,10 +1,10 @@
 // When an update that nobody has asked for is due. Free of VS Code.
 
 import type { ServerStatus } from '../server/protocol';
-import { type Built, isOnBattery, staleBundles } from '../server/serverStatus';
+import { type Built, isOnBattery, type Stale, staleBundles } from '../server/serverStatus';
 
 const FAILURES = 'failedUpdates';
-const AGAIN_MS = 24 * 3_600_000; // after a failure, unless the bundle is another one by then
+const AGAIN_MS = 24 * 3_600_000; // after one that has failed or was done, unless the bundle is another one by then
 const LATER_MS = 3_600_000; // after one that something passing was in the way of
 
 export interface Conditions {
@@ -29,7 +29,7 @@ export function findDue(
   failures: Pick<FailedUpdates, 'has'>,
   past: Pick<PastUpdates, 'has'>,
   isEnabled: (repository: string) => boolean,
-): Built | undefined {
+): Stale | undefined {
   if (!mayBegin(conditions) || isOnBattery(status)) {
     return undefined;
   }
@@ -89,21 +89,30 @@ export class FailedUpdates {
 interface Past {
   readonly atMs: number;
   readonly build: string | undefined;
+  readonly figures: string | undefined; // of the drift that is dealt with; undefined: it had to wait
 }
 
-/** The automatic updates of this window that had to wait, by repository. */
+/**
+ * The automatic updates of this window that another one need not follow, by repository. The server measures no drift
+ * while nobody uses it. So an update for a branch that was left meanwhile finds nothing to do, and leaves a stale drift.
+ */
 export class PastUpdates {
-  private readonly waiting = new Map<string, Past>();
+  private readonly all = new Map<string, Past>();
 
   constructor(private readonly now: () => number = Date.now) {}
 
-  /** Whether an update of this very build had to wait within an hour. */
-  has({ repository, build }: Built): boolean {
-    const past = this.waiting.get(repository);
-    return past !== undefined && past.build === build && isWithin(LATER_MS, past.atMs, this.now());
+  /** Whether an update of this very build had to wait within an hour, or was done within a day at this very drift. */
+  has({ repository, build, figures }: Stale): boolean {
+    const past = this.all.get(repository);
+    if (!past || past.build !== build) {
+      return false;
+    }
+    return past.figures === undefined
+      ? isWithin(LATER_MS, past.atMs, this.now())
+      : past.figures === figures && isWithin(AGAIN_MS, past.atMs, this.now());
   }
 
-  noteWaiting({ repository, build }: Built): void {
-    this.waiting.set(repository, { atMs: this.now(), build });
+  note({ repository, build, figures }: Stale, outcome: 'done' | 'notNow'): void {
+    this.all.set(repository, { atMs: this.now(), build, figures: outcome === 'done' ? figures : undefined });
   }
 }

@@ -123,18 +123,26 @@ export interface Drifted extends Built {
   readonly task: TaskName | undefined; // what the server suggests against the drift; undefined: no task does it
 }
 
+export interface Stale extends Built {
+  readonly figures: string; // of its drift; other figures were measured at another time
+}
+
 /** Whether the server knows that the machine runs on its battery; a desktop has none to tell of. */
 export function isOnBattery(status: ServerStatus | undefined): boolean {
   return status?.power?.onBattery === true;
 }
 
 /** The bundles whose sub-models an update would bring up to date. */
-export function staleBundles(bundles: readonly ServedBundle[]): Built[] {
+export function staleBundles(bundles: readonly ServedBundle[]): Stale[] {
   return bundles.flatMap(({ drift, workspaceFolder, build }) =>
     workspaceFolder && drift?.isStale && taskAgainst(drift) === 'update'
-      ? [{ repository: workspaceFolder, build: build ?? undefined }]
+      ? [{ repository: workspaceFolder, build: build ?? undefined, figures: figuresOf(drift) }]
       : [],
   );
+}
+
+function figuresOf({ files, changed, added, removed }: DriftFacts): string {
+  return [files, changed, added, removed].join(' ');
 }
 
 /** The repository whose drift the server's message is about; undefined for any other message. */
