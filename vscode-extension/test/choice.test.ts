@@ -5,6 +5,7 @@ import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 
 import { OWN_BUNDLE } from '../src/bundle/bundles';
 import { Bundles } from '../src/bundle/choice';
+import { makeMemory } from './doubles';
 
 const BUSY = 4_000; // ms that a busy machine may take
 const found = vi.hoisted(() => vi.fn());
@@ -135,6 +136,14 @@ test('nothing is read of a folder whose suggestions are off', async () => {
   expect(await bundles.repositories()).toEqual([on, off]);
   workspace.off = off;
   expect(await bundles.served()).toMatchObject([{ folder: path.join(on, OWN_BUNDLE) }]);
+});
+
+test('a pick that is forgotten is told of once', async () => {
+  const memory = makeMemory();
+  await memory.update('bundle', '/elsewhere/bundle');
+  const bundles = new Bundles(memory as never);
+  expect([await bundles.forgetPick(), await bundles.forgetPick()]).toEqual([true, false]);
+  expect(bundles.picked()).toBeUndefined();
 });
 
 test('a bundle that was picked from elsewhere is listed, with the mark', async () => {

@@ -32,6 +32,7 @@ vi.mock('vscode', async () => ({
   window: {
     showErrorMessage: tell,
     showInformationMessage: tell,
+    showWarningMessage: tell,
     withProgress: (_options: unknown, run: (progress: object, token: object) => unknown) =>
       run(
         { report: (step: object) => around.reports.push(step) },
@@ -56,6 +57,10 @@ vi.mock('../src/build/task', () => ({
   },
   openTaskTerminal: (repository: string) => Promise.resolve(`a new one of ${repository}`),
   taskDefinition: () => ({}),
+}));
+vi.mock('../src/bundle/bundles', async (original) => ({
+  ...(await original<object>()),
+  readBundle: () => Promise.resolve(graphs.length > 0 ? { graphs: graphs.shift() } : undefined),
 }));
 const TARGET = { repository: '/a/b', folder: { name: 'a', uri: { fsPath: '/a' } } };
 vi.mock('../src/build/target', () => ({
@@ -93,6 +98,9 @@ function makeTerminal(code: number | undefined, progress: readonly object[] = []
 
 const BUSY = 4_000; // ms that a busy machine may take
 const BUILT = { repository: '/a/b', build: 'b0' };
+const EARLIER = '/a/b/.submodel/previous/2026-01-01T00-00-00-000Z';
+let picked: string | undefined; // by the user
+let graphs: string[]; // of the repository's own bundle, before and after a task; none: it stays
 let status: StatusModel;
 let failures: FailedUpdates;
 let builds: BuildCommand;
@@ -101,7 +109,17 @@ beforeEach(() => {
   Object.assign(around, { isTrusted: true, answers: [], told: [], executed: [], reports: [], picks: 0, opened: [] });
   Object.assign(around, { isTaskRunning: false, onOpened: () => undefined });
   failures = new FailedUpdates(makeMemory());
-  const bundles = { repositoriesBelow: () => Promise.resolve([]), forgetPick: () => Promise.resolve() } as never;
+  picked = undefined;
+  graphs = [];
+  const bundles = {
+    repositoriesBelow: () => Promise.resolve([]),
+    picked: () => picked,
+    forgetPick: () => {
+      const wasPicked = picked !== undefined;
+      picked = undefined;
+      return Promise.resolve(wasPicked);
+    },
+  } as never;
   const controller = { restartForNewBundle: () => Promise.resolve() } as never;
   status = new StatusModel();
   builds = new BuildCommand(bundles, controller, status, failures, () => undefined, SILENT);
@@ -215,4 +233,28 @@ test('a task that is rerun from its terminal gets a new one', async () => {
   expect(await around.open()).toBe(around.terminal);
   expect(await around.open()).toBe('a new one of /a/b');
   expect(await around.open()).toBe('a new one of /a/b');
+});
+
+test.each([
+  ['an earlier bundle of it', EARLIER, undefined, 0],
+  ['an earlier bundle of it, and wants the update', EARLIER, 'Update', 1],
+  ['another bundle', '/elsewhere/bundle', undefined, 1],
+  ['no bundle', undefined, undefined, 1],
+])('an update of a user who has picked %s', async (_, folder, answer, begun) => {
+  const isAsked = folder === EARLIER;
+  picked = folder;
+  Object.assign(around, { terminal: makeTerminal(0), answers: [answer] });
+  await builds.run('update');
+  expect([around.opened.length, picked]).toEqual([begun, folder]); // the old model stays
+  expect(around.told.includes('Update the newer sub-model?')).toBe(isAsked);
+});
+
+test('that the pick is served no longer is said', async () => {
+  picked = '/elsewhere/bundle';
+  graphs = ['first', 'second'];
+  around.terminal = makeTerminal(0);
+  await builds.run('update');
+  expect(picked).toBeUndefined();
+  const told = 'The sub-model is updated. The new bundle is served in place of the one that you had picked.';
+  expect(around.told).toEqual([told]);
 });

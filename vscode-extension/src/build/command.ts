@@ -4,7 +4,7 @@
 import * as path from 'node:path';
 import * as vscode from 'vscode';
 
-import { isSameFolder, isWorseThanBase, OWN_BUNDLE, readBundle } from '../bundle/bundles';
+import { isPreviousOf, isSameFolder, isWorseThanBase, OWN_BUNDLE, readBundle } from '../bundle/bundles';
 import type { Bundles } from '../bundle/choice';
 import { describeBundle } from '../bundle/manifest';
 import { type Logger, messageOf } from '../logger';
@@ -19,6 +19,7 @@ import { createTask, isTaskRunning, openBuildTerminal, openTaskTerminal, taskDef
 import type { BuildTerminal } from './terminal';
 
 const UPDATED = 'The sub-model is updated.';
+const NO_PICK = ' The new bundle is served in place of the one that you had picked.';
 
 const WORDS = {
   build: {
@@ -72,9 +73,24 @@ export class BuildCommand {
       return;
     }
     const target = await pickTarget(task, named, await this.bundles.repositoriesBelow());
-    if (target) {
+    if (target && (task === 'build' || (await this.mayGoForward(target)))) {
       await this.runOf(task, target);
     }
+  }
+
+  /** Whether a user who went back to an earlier bundle wants an update all the same. */
+  private async mayGoForward({ repository }: Target): Promise<boolean> {
+    const picked = this.bundles.picked();
+    if (picked === undefined || !isPreviousOf(repository, picked)) {
+      return true;
+    }
+    const detail = 'You went back to an earlier bundle. An update goes on from the newer model that you left.';
+    const answer = await vscode.window.showWarningMessage(
+      'Update the newer sub-model?',
+      { modal: true, detail },
+      'Update',
+    );
+    return answer === 'Update';
   }
 
   private async runOf(task: TaskName, target: Target): Promise<void> {
@@ -206,16 +222,15 @@ export class BuildCommand {
     this.log.info(`submodel ${task} in ${target.repository} ended with ${code}`);
     if (code === 0) {
       const isNew = task === 'build' || (await readBundle(own))?.graphs !== before?.graphs;
-      if (isNew && !run.isByItself) {
-        await this.bundles.forgetPick(); // nothing else takes away what the user has picked
-      }
+      // Nothing else takes away what the user has picked.
+      const hadPick = isNew && !run.isByItself && (await this.bundles.forgetPick());
       this.status.update({ building: undefined });
       await this.controller.restartForNewBundle(`a sub-model was ${task === 'build' ? 'built' : 'updated'}`);
       const text = task === 'build' ? await describeBuilt(target.repository) : terminal.lastMessage;
       this.log.info(text ?? UPDATED);
       if (!run.isByItself) {
         const isWorse = task === 'build' && (await isWorseThanBase(target.repository));
-        tellSuccess(text ?? UPDATED, isWorse, target.repository);
+        tellSuccess(`${text ?? UPDATED}${hadPick ? NO_PICK : ''}`, isWorse, target.repository);
       }
       return 'done';
     }

@@ -25,6 +25,11 @@ export async function readBundle(folder: string): Promise<BundleInfo | undefined
   }
 }
 
+/** Whether a folder is a bundle that was replaced in a repository. */
+export function isPreviousOf(repository: string, folder: string): boolean {
+  return isAtOrBelow(folder, path.join(repository, PREVIOUS));
+}
+
 /** The bundles that were replaced in a repository, the one that was replaced last first, as the server lists them. */
 export async function listPrevious(repository: string): Promise<string[]> {
   const place = path.join(repository, PREVIOUS);

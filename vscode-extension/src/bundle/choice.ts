@@ -125,9 +125,11 @@ export class Bundles {
     return (await Promise.all(repositories.map((folder) => listPrevious(folder)))).flat();
   }
 
-  /** Serve the workspace's own bundle again, as after a build. */
-  async forgetPick(): Promise<void> {
+  /** Serve the workspace's own bundle again, as after a build; return whether another one was picked. */
+  async forgetPick(): Promise<boolean> {
+    const wasPicked = this.memory.get<string>(PICKED) !== undefined;
     await this.memory.update(PICKED, undefined);
+    return wasPicked;
   }
 
   private async list(
