@@ -137,7 +137,7 @@ export class BuildCommand {
     return this.running?.isByItself === true;
   }
 
-  /** Stop an update that runs by itself; the next one goes on from what it has done. */
+  /** Stop an update that runs by itself. The next one goes on from what it has done if no code has changed by then. */
   async stopByItself(): Promise<void> {
     if (this.runsByItself) {
       await this.end();
