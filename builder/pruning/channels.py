@@ -119,12 +119,15 @@ def eliminate(weight: Tensor, hessian: Tensor, keep: int, *, block: int = 1536) 
 def output_error(weight: Tensor, channels: Tensor, new_weight: Tensor, activations: Tensor) -> float:
     """‖W a − W' a_P‖² / ‖W a‖², summed over tokens: the share of the layer's output energy that is lost.
 
-    activations: (tokens, channels), of text that neither the Gram matrix nor the refit has seen.
+    activations: (tokens, channels), of text that neither the Gram matrix nor the refit has seen. What is lost is a
+    product with the difference of the weights, so that both products may be in the activations' own type.
     """
-    rows = activations.float()
-    truth = rows @ weight.float().T
-    energy = float(truth.square().sum())
-    return float((truth - rows[:, channels] @ new_weight.T).square().sum()) / energy if energy > 0.0 else 0.0
+    difference = weight.to(torch.float32, copy=True)
+    difference[:, channels] -= new_weight
+    lost, energy = (
+        float((activations @ one.to(activations.dtype).T).float().square().sum()) for one in (difference, weight)
+    )
+    return lost / energy if energy > 0.0 else 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
