@@ -10,13 +10,17 @@ import os
 import shutil
 import sys
 import time
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import TypeVar
 
 from contract.files.removal import remove_tree
 
 if sys.platform == "darwin":
     import fcntl
+
+T = TypeVar("T")
 
 # Windows renames nothing that another process has open or mapped: virus scanners let go soon, servers don't.
 _RENAME_WAITS_S = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 2.0)
@@ -31,18 +35,13 @@ def rename(source: Path, target: Path) -> None:
     keeps one of the two open on Windows; OSError as the system does.
     """
     waits_s = _RENAME_WAITS_S + (_MORE_WAITS_S if source.is_dir() else ())
-    for wait_s in (*waits_s, None):
-        try:
-            source.replace(target)
-            return
-        except OSError as error:
-            is_held = isinstance(error, PermissionError) or getattr(error, "winerror", None) == _MAPPED
-            if not (is_held and _is_windows()):
-                raise
-            if wait_s is None:
-                why = "it is in use; close what has it open (an editor or a virus scanner, say)"
-                raise PermissionError(errno.EACCES, why, str(target)) from error
-            time.sleep(wait_s)
+    try:
+        _while_held(lambda: source.replace(target), waits_s)
+    except OSError as error:
+        if not _is_held(error):
+            raise
+        why = "it is in use; close what has it open (an editor or a virus scanner, say)"
+        raise PermissionError(errno.EACCES, why, str(target)) from error
 
 
 def remove_folder(folder: Path) -> None:
@@ -86,6 +85,23 @@ def sync_tree(folder: Path) -> None:
     """Force a folder and all below it to the disk, so that after a power cut the renamed folder is not an empty one."""
     for path in (*folder.rglob("*"), folder):
         sync(path)
+
+
+def _while_held(call: Callable[[], T], waits_s: Sequence[float]) -> T:
+    """Call again after each wait while Windows refuses since another process has the file open; return the result."""
+    for wait_s in waits_s:
+        try:
+            return call()
+        except OSError as error:
+            if not _is_held(error):
+                raise
+        time.sleep(wait_s)
+    return call()
+
+
+def _is_held(error: OSError) -> bool:
+    is_refused = isinstance(error, PermissionError) or getattr(error, "winerror", None) == _MAPPED
+    return is_refused and _is_windows()
 
 
 def _is_windows() -> bool:
