@@ -1,6 +1,6 @@
 """Calls that each system answers in its own way: a rename, the removal of a folder, a write that is forced to the disk.
 
-Windows refuses the first two while another process has a file open, so they wait there.
+Windows refuses them while another process has a file open, so they wait there.
 """
 
 from __future__ import annotations
@@ -60,10 +60,21 @@ def remove_folder(folder: Path) -> None:
 
 
 def sync(path: Path) -> None:
-    """Force a file, or the names in a folder, to the disk."""
-    if path.is_dir() and os.name == "nt":
-        return  # Windows has no handle on a folder to sync
-    handle = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
+    """Force a file, or the names in a folder, to the disk.
+
+    Windows has no handle on a folder to sync, and opens no file for it that is read-only or stays in use: such a file
+    is whole, and its flush is left out.
+    """
+    if not _is_windows():
+        handle = os.open(path, os.O_RDONLY)
+    elif path.is_dir():
+        return
+    else:
+        waits_s = _RENAME_WAITS_S if os.access(path, os.W_OK) else ()
+        try:
+            handle = _while_held(lambda: os.open(path, os.O_RDWR), waits_s)
+        except PermissionError:
+            return
     try:
         _force(handle)
     except OSError as error:

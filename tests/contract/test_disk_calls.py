@@ -56,6 +56,31 @@ def test_on_macos_the_drive_s_cache_is_written_too_where_the_file_system_can(tmp
     assert calls == ([51] if knows else [51, "fsync"])
 
 
+@pytest.mark.parametrize(("times", "is_writable"), [(2, True), (100, True), (100, False)])
+def test_a_flush_waits_for_who_holds_the_file_and_is_left_out_at_last(tmp_path, monkeypatch, times, is_writable):
+    """Windows played: a scanner has the fresh file open. No wait helps with one that is read-only."""
+    (tmp_path / "model.onnx").touch()
+    left, waits, forced, open_file = [13] * times, [], [], os.open
+
+    def refuse(path, flags):
+        if left:
+            raise PermissionError(left.pop(), "in use")
+        return open_file(path, flags)
+
+    monkeypatch.setattr(os, "open", refuse)
+    monkeypatch.setattr(os, "access", lambda path, mode: is_writable)
+    monkeypatch.setattr(os, "fsync", forced.append)
+    monkeypatch.setattr(disk_calls, "time", SimpleNamespace(sleep=waits.append))
+    monkeypatch.setattr(disk_calls, "_is_windows", lambda: True)
+    disk_calls.sync_tree(tmp_path)
+    assert len(waits) == (min(times, 7) if is_writable else 0)
+    assert len(forced) == (times == 2)
+    monkeypatch.setattr(disk_calls, "_is_windows", lambda: False)
+    left[:] = [13]
+    with pytest.raises(PermissionError):
+        disk_calls.sync(tmp_path / "model.onnx")
+
+
 def test_a_rename_waits_for_who_holds_the_name(tmp_path, monkeypatch):
     """Windows played: another process has the old file open, for a moment or for good."""
     (tmp_path / "a").write_text("old")
