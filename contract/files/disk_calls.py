@@ -1,4 +1,4 @@
-"""Calls that each system answers in its own way: a rename, the removal of a folder, a write that is forced to the disk.
+"""Calls that each system answers in its own way: renames, removals, writes that are forced to the disk.
 
 Windows refuses them while another process has a file open, so they wait there.
 """
@@ -42,6 +42,11 @@ def rename(source: Path, target: Path) -> None:
             raise
         why = "it is in use; close what has it open (an editor or a virus scanner, say)"
         raise PermissionError(errno.EACCES, why, str(target)) from error
+
+
+def remove_file(path: Path) -> None:
+    """Remove a file if it is there; waits for some seconds if Windows refuses. Raises OSError if it stays."""
+    _while_held(lambda: path.unlink(missing_ok=True), _RENAME_WAITS_S)
 
 
 def remove_folder(folder: Path) -> None:

@@ -17,7 +17,7 @@ from builder.corpus.corpus import Corpus
 from builder.corpus.following import Known, know
 from contract.documents import SUB_MODEL
 from contract.errors import BuildError
-from contract.files.disk_calls import rename, sync
+from contract.files.disk_calls import remove_file, rename, sync
 from contract.files.file_hash import hash_file
 from contract.files.seals import open_sealed, seal_key, sealed_json
 from contract.files.untrusted_json import read_bytes
@@ -173,7 +173,7 @@ def take_next_history(folder: Path) -> None:
 
 def drop_next_history(folder: Path) -> None:
     """Forget what was written as NEXT: its model will not take the old one's place."""
-    (folder / NEXT).unlink(missing_ok=True)
+    remove_file(folder / NEXT)
 
 
 def read_history(folder: Path, name: str = FILE) -> History | None:

@@ -11,7 +11,7 @@ import pytest
 
 from contract.errors import BuildError
 from contract.files import disk_calls, removal
-from contract.files.disk_calls import remove_folder
+from contract.files.disk_calls import remove_file, remove_folder
 from contract.files.folders import replace_folder
 from contract.files.whole_files import write_text
 
@@ -26,6 +26,27 @@ def test_a_folder_that_is_held_for_a_moment_is_removed_on_windows(tmp_path, monk
     remove_folder(folder)
     assert not folder.exists()
     assert len(waits) == 2
+
+
+def test_a_file_that_is_held_for_a_moment_is_removed_on_windows(tmp_path, monkeypatch):
+    left, waits, unlink = [13] * 2, [], os.unlink
+
+    def refuse(path):
+        if left:
+            raise PermissionError(left.pop(), "in use")
+        unlink(path)
+
+    monkeypatch.setattr(os, "unlink", refuse)
+    monkeypatch.setattr(disk_calls, "time", SimpleNamespace(sleep=waits.append))
+    monkeypatch.setattr(disk_calls, "_is_windows", lambda: True)
+    (tmp_path / "history.json").touch()
+    remove_file(tmp_path / "history.json")
+    assert not (tmp_path / "history.json").exists()
+    assert len(waits) == 2
+    remove_file(tmp_path / "history.json")
+    left += [13] * 50
+    with pytest.raises(PermissionError):
+        remove_file(tmp_path / "history.json")
 
 
 def test_a_folder_that_cannot_be_removed_is_an_error(tmp_path, monkeypatch):
