@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import Final, Literal
 
 from contract.errors import CorpusError
-from contract.files.file_names import path_below
+from contract.files.file_names import is_link_status, path_below
 from contract.files.home import folders_up
 from contract.repository.git import GitError, decode_name, run_git
 from contract.repository.ignore_rules import IgnoreRules
@@ -152,7 +152,7 @@ def _walk(top: Path, root: Path, limits: ListingLimits) -> Listing:
                 for entry in entries:
                     visited += 1
                     limits.check(root, visited)
-                    found.append((entry.name, entry.is_dir(follow_symlinks=False)))
+                    found.append((entry.name, _is_folder(entry)))
         except OSError:
             unreadable += 1
             continue
@@ -172,6 +172,16 @@ def _walk(top: Path, root: Path, limits: ListingLimits) -> Listing:
             else:
                 paths.append(path.removeprefix(begin))
     return Listing(paths=_finish(paths), source="walk", unreadable_folders=unreadable)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry is a folder and no link to one: a junction of Windows is a folder to `is_dir`."""
+    if not entry.is_dir(follow_symlinks=False):
+        return False
+    try:
+        return not is_link_status(entry.stat(follow_symlinks=False))
+    except OSError:  # the walk looks into it next, and counts it then
+        return True
 
 
 def _is_repository(folder: Path) -> bool:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import stat
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -25,6 +28,8 @@ from contract.repository.listing import ListingLimits, list_files
 from contract.repository.reading import SourceReader, Unreadable
 from contract.repository.texts import read_repository
 from testbed.git import git as run_git
+
+JUNCTION = 0xA0000003  # IO_REPARSE_TAG_MOUNT_POINT
 
 
 @pytest.fixture(autouse=True)
@@ -217,6 +222,45 @@ def test_without_git_the_repository_is_walked(tmp_path: Path, monkeypatch: pytes
     listing = list_files(tmp_path / "repo")
     assert listing.source == "walk"
     assert listing.paths == (".gitignore", "main.py")
+
+
+def test_the_walk_follows_no_junction(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Windows played: what lies behind it is no part of the repository, and one may lead to a folder above it."""
+    write_files(tmp_path, {"main.py": "", "junction/secret.py": "", "folder/a.py": ""})
+    scan, status = os.scandir, SimpleNamespace(st_mode=stat.S_IFDIR, st_reparse_tag=JUNCTION)
+
+    class Junction:
+        name = "junction"
+
+        def is_dir(self, *, follow_symlinks: bool) -> bool:
+            return True
+
+        def stat(self, *, follow_symlinks: bool) -> SimpleNamespace:
+            return status
+
+    @contextmanager
+    def scandir(folder: Path) -> Iterator[Iterator[object]]:
+        with scan(folder) as entries:
+            yield (Junction() if entry.name == Junction.name else entry for entry in entries)
+
+    monkeypatch.setattr(stat, "IO_REPARSE_TAG_MOUNT_POINT", JUNCTION, raising=False)
+    monkeypatch.setattr(os, "scandir", scandir)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert list_files(tmp_path).paths == ("folder/a.py", "junction", "main.py")  # as any link: it is not read
+
+
+def test_a_folder_that_cannot_be_asked_for_its_kind_is_looked_into(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has just been removed, or lies in a folder that may be listed and not entered; `scandir` knows its kind."""
+    write_files(tmp_path, {"main.py": "", "folder/a.py": ""})
+
+    def refuse(status: os.stat_result) -> bool:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(listing_module, "is_link_status", refuse)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert list_files(tmp_path).paths == ("folder/a.py", "main.py")
 
 
 @pytest.mark.parametrize("broken", ["", "gitdir: /nowhere\n", "\0"])
