@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Final
 
 from builder.corpus.corpus import Corpus, read_corpus
@@ -33,7 +33,7 @@ def read_checkout(repository: Path, display: StageDisplay, advance: Advance) -> 
         display.say(
             f"git does not list the files of {repository} ({corpus.git_problem}). All files that no .gitignore "
             f"excludes are read. Which lines of a changed file are new is not known."
-            f"{_advice(corpus.git_problem, repository)}"
+            f"{_advice(corpus.git_problem, repository.absolute())}"
         )
     display.say(corpus.say_read())
     if elsewhere := _elsewhere(corpus.skipped):
@@ -87,8 +87,12 @@ def _elsewhere(skipped: Mapping[str, int]) -> str:
     return " and ".join(parts)
 
 
-def _advice(git_problem: str, repository: Path) -> str:
+def _advice(git_problem: str, repository: PurePath) -> str:
+    """repository: its absolute path. git before 2.46 compares it letter by letter, on Windows with slashes."""
     if "dubious ownership" not in git_problem:
         return ""
-    folder = shell_line(["git", "config", "--global", "--add", "safe.directory", str(repository.absolute())])
-    return f" submodel does not read the system's configuration of git; if you trust the folder, run `{folder}`."
+    folder = shell_line([repository.as_posix()])
+    if repository.drive.startswith("\\\\"):  # of a share, as git itself writes it
+        folder = f'"%(prefix)/{folder.strip(chr(34))}"'
+    command = f"git config --global --add safe.directory {folder}"
+    return f" submodel does not read the system's configuration of git; if you trust the folder, run `{command}`."

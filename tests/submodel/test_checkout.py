@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from contextlib import suppress
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 import pytest
 
@@ -13,7 +14,7 @@ from contract.console import StageDisplay
 from contract.errors import NotNowError
 from contract.repository import listing
 from contract.repository.git import GitError
-from submodel.build.checkout import check_settled, read_checkout, say_large
+from submodel.build.checkout import _advice, check_settled, read_checkout, say_large
 from testbed.git import git
 from testbed.python_files import write_python
 
@@ -51,6 +52,23 @@ def test_why_git_does_not_list_is_said_and_what_helps_if_the_owner_is_another(
     assert ("git does not list the files of" in said) is (problem is not None)
     assert (problem or "") in said
     assert ("git config --global --add safe.directory" in said) is is_advised
+
+
+@pytest.mark.parametrize(
+    ("folder", "named"),
+    [
+        (r"C:\code\app", "C:/code/app"),
+        (r"C:\my code\app", '"C:/my code/app"'),
+        (r"\\server\share\app", '"%(prefix)///server/share/app"'),
+        (r"\\server\my share\app", '"%(prefix)///server/my share/app"'),
+    ],
+)
+def test_on_windows_the_advice_names_the_folder_as_git_does(
+    monkeypatch: pytest.MonkeyPatch, folder: str, named: str
+) -> None:
+    """git before 2.46 compares letter by letter, with slashes."""
+    monkeypatch.setattr(sys, "platform", "win32")
+    assert f" safe.directory {named}`" in _advice("detected dubious ownership", PureWindowsPath(folder))
 
 
 def test_what_lies_in_other_repositories_or_is_not_checked_out_is_said(
