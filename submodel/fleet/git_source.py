@@ -47,6 +47,7 @@ _REF: Final = re.compile(r"[A-Za-z0-9_][\w./+@#-]{0,254}")
 _ATTRIBUTES: Final = "* -filter -ident -text -eol -working-tree-encoding -export-subst\n"
 _CONFIG: Final = {
     "core.symlinks": "false",
+    "core.longpaths": "true",  # Windows' git writes no path of 260 characters without it
     "core.protectHFS": "true",
     "core.protectNTFS": "true",
     "fetch.fsckObjects": "true",
