@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from contract.bundle.bundle import Bundle, read_bundle
+from contract.files.folders import copy_folder
 from contract.prompt import PromptEncoder, shared_prefix
 from laboratory.bench.llama_cpp_worker import answer_requests
 from lsp_server.decoding.detokenizer import Detokenizer, control_ids, load_tokenizer
@@ -51,7 +52,10 @@ class Genai:
                 config["model"]["decoder"]["session_options"]["intra_op_num_threads"] = threads
                 (folder / path.name).write_text(json.dumps(config), "utf-8")
             elif path.is_dir():
-                (folder / path.name).symlink_to(path.absolute())
+                try:
+                    (folder / path.name).symlink_to(path.absolute())
+                except OSError:  # Windows gives the right to make links to few accounts
+                    copy_folder(path, folder / path.name, as_links=True)
             else:
                 shutil.copyfile(path, folder / path.name)
         self._genai = onnxruntime_genai

@@ -6,16 +6,18 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from unittest.mock import Mock
 
 import pytest
 
 from builder.evaluation.infill import InfillEncoder
+from contract.bundle.bundle import read_bundle
 from contract.bundle.manifest import MODEL_FILE
 from contract.console import StageDisplay
 from contract.errors import BundleError, SubmodelError
 from contract.prompt import PromptEncoder, PromptFormat, begun_text
-from laboratory.bench import bench_run
+from laboratory.bench import bench_run, runtime_worker
 from laboratory.bench.bench_run import BenchError, BenchSettings, leads, own_environment, ratios, run_bench
 from laboratory.bench.bundle_worker import BundleWorker
 from laboratory.bench.llama_cpp_worker import PATH_FIRST, SUFFIX_FIRST, Peer
@@ -143,6 +145,25 @@ def test_two_engines_of_one_name_are_refused(tmp_path, peers):
         BenchSettings(
             bundle=tmp_path, repository=tmp_path, runtimes=("genai",), peers=tuple((name, tmp_path) for name in peers)
         )
+
+
+@pytest.mark.parametrize("has_right", [True, False])
+def test_a_folder_of_the_bundle_is_copied_for_genai_where_no_link_may_be_made(tiny_bundle, monkeypatch, has_right):
+    """Windows played: WinError 1314."""
+
+    class Model:
+        def __init__(self, folder):
+            self.content = (Path(folder) / MODEL_FILE).read_bytes()
+
+    def refuse(*_):
+        raise OSError(22, "A required privilege is not held by the client")
+
+    genai = SimpleNamespace(Model=Model, GeneratorParams=Mock(), Generator=Mock(), __version__="0")
+    monkeypatch.setitem(sys.modules, "onnxruntime_genai", genai)
+    if not has_right:
+        monkeypatch.setattr(Path, "symlink_to", refuse)
+    opened = runtime_worker.Genai(read_bundle(tiny_bundle.folder), threads=1)
+    assert opened._model.content == (tiny_bundle.folder / MODEL_FILE).read_bytes()
 
 
 def test_without_held_out_text_there_are_no_prompts(tmp_path, tiny_bundle, monkeypatch):
