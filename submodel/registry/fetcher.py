@@ -68,9 +68,7 @@ def base_address(text: str) -> str:
     if not is_plain:
         raise RegistryError("The registry's address holds a user name, a query or a fragment; give it without them.")
     if parts.scheme == "file":
-        if parts.hostname not in (None, "localhost"):
-            raise RegistryError(f"The address {text!r} names another machine's file; {_FORMS}.")
-        return base_address(url2pathname(parts.path))
+        return base_address(_file_path(text))
     if parts.scheme not in ("https", "http") or not parts.hostname:
         raise RegistryError(f"The address {text!r} is of a kind that can't be fetched; {_FORMS}.")
     return f"{text.rstrip('/')}/"
@@ -192,10 +190,21 @@ class _SameScheme(HTTPRedirectHandler):
     http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
 
 
+def _file_path(address: str) -> str:
+    """Return the path that a file:// address names; on Windows that of a share, too, as `Path.as_uri` writes it.
+
+    Raises RegistryError if it is another machine's file.
+    """
+    parts = urlsplit(address)
+    if parts.hostname in (None, "localhost"):
+        return url2pathname(parts.path)
+    if sys.platform == "win32":
+        return url2pathname(f"//{parts.netloc}{parts.path}")
+    raise RegistryError(f"The address {address!r} names another machine's file; {_FORMS}.")
+
+
 def _read_file(url: str) -> Iterator[bytes]:
-    parts = urlsplit(url)
-    is_share = sys.platform == "win32" and parts.netloc not in ("", "localhost")  # file://server/share
-    path = url2pathname(f"//{parts.netloc}{parts.path}" if is_share else parts.path)
+    path = _file_path(url)
     try:
         # A pipe would wait for a writer, and a device might not end.
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
