@@ -33,7 +33,7 @@ from builder.artifact import MANIFEST
 from builder.bases.catalogue import MODEL_TYPES, BaseModel, gguf_path
 from builder.bases.download import disk_refusal
 from builder.bases.weight_index import INDEX, WEIGHTS, read_weight_index
-from builder.bases.wheels import ASKS_FOR_PASSWORD, PROXY_REFUSES, check_space
+from builder.bases.wheels import ASKS_FOR_PASSWORD, NOT_TRUSTED, PROXY_REFUSES, check_space, not_trusted
 from contract.errors import BaseModelError
 from contract.files.disk_errors import DISK_ERRORS, is_disk_full
 from contract.files.whole_files import SPARE_BYTES, write_text
@@ -218,8 +218,8 @@ def _refusal(hub_id: str, error: Exception) -> BaseModelError:
         why = f"the hub answered {error.response.status_code}"
     elif isinstance(error, TimeoutError):
         why = f"the hub didn't answer within {PATIENCE_S:.0f} seconds"
-    elif "CERTIFICATE_VERIFY_FAILED" in str(error):
-        why = "its certificate is not trusted here; name your proxy's certificates with REQUESTS_CA_BUNDLE"
+    elif NOT_TRUSTED in str(error):
+        why = not_trusted("its", "REQUESTS_CA_BUNDLE")
     elif PROXY_REFUSES in str(error):
         why = ASKS_FOR_PASSWORD
     else:

@@ -26,6 +26,7 @@ POLL_S: Final = 0.2  # how often the progress is looked at
 INCOMING_PREFIX: Final = "incoming-"
 MOST_COPIES: Final = 3  # pip moves a wheel by copying, so two lie there, and one to spare
 PROXY_REFUSES: Final = "Tunnel connection failed: 407"  # http.client's words, in the errors of pip and huggingface_hub
+NOT_TRUSTED: Final = "CERTIFICATE_VERIFY_FAILED"  # OpenSSL's word, in everybody's errors
 ASKS_FOR_PASSWORD: Final = "the proxy asks for a password; set HTTPS_PROXY to http://USER:PASSWORD@HOST:PORT"
 PIP_OPTIONS: Final = ("--no-deps", "--only-binary", ":all:", "--no-cache-dir", "--progress-bar", "off")
 
@@ -110,11 +111,16 @@ def disk_full(folder: Path, needed_bytes: int, variable: str = "SUBMODEL_CACHE")
     )
 
 
+def not_trusted(whose: str, variable: str) -> str:
+    """The words for a certificate that is not trusted. variable: names a file of those that are to be."""
+    return f"{whose} certificate is not trusted here; name your proxy's certificates with {variable}"
+
+
 def _last_words(output: str) -> str:
     """The last error line of pip; its last line at all where it names none. A certificate or a proxy comes first."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
-    if any("CERTIFICATE_VERIFY_FAILED" in line for line in lines):  # of warnings; the error is that nothing was found
-        return "the certificate of the index is not trusted here; give pip your proxy's with PIP_CERT"
+    if any(NOT_TRUSTED in line for line in lines):  # of warnings; the error is that nothing was found
+        return not_trusted("the index's", "PIP_CERT")
     if any(PROXY_REFUSES in line for line in lines):  # of warnings, too
         return ASKS_FOR_PASSWORD
     errors = [line.removeprefix("ERROR:").strip() for line in lines if line.startswith("ERROR:")]

@@ -38,6 +38,7 @@ from urllib.request import (
 from tuf.api.exceptions import DownloadError, DownloadHTTPError
 from tuf.ngclient import FetcherInterface
 
+from builder.bases.wheels import NOT_TRUSTED, not_trusted
 from contract.errors import RegistryError, first_line
 from contract.files.home import expand_home
 from submodel import __version__
@@ -100,8 +101,18 @@ class RegistryFetcher(FetcherInterface):
         except HTTPError as error:
             raise DownloadHTTPError(f"{url} can't be fetched (the server answers {error.code})", error.code) from error
         except (OSError, HTTPException, ValueError) as error:  # URLError is an OSError; ValueError: an odd redirect
-            why = "the server sends nothing of the file" if patience.is_over else first_line(error, 200)
+            why = "the server sends nothing of the file" if patience.is_over else _why(error)
             raise DownloadError(f"{url} can't be fetched ({why})") from error
+
+
+def _why(error: Exception) -> str:
+    """What a failed fetch says; of a certificate that is not trusted, what to do."""
+    if NOT_TRUSTED not in str(error):
+        return first_line(error, 200)
+    words = not_trusted("its", "SSL_CERT_FILE")
+    if sys.platform == "darwin":  # that of python.org has no certificates at first
+        words += ", or run the Install Certificates.command of your Python"
+    return words
 
 
 class _Patience:

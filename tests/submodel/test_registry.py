@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import queue
+import re
 import shutil
 import subprocess
 import sys
@@ -18,7 +19,9 @@ from datetime import UTC, datetime
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from ssl import SSLCertVerificationError
 from unittest.mock import Mock
+from urllib.error import URLError
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -31,6 +34,7 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
 )
 from filelock import FileLock
+from tuf.api.exceptions import DownloadError
 from typer.testing import CliRunner
 
 from builder.bases.catalogue import CACHE_VARIABLE
@@ -44,6 +48,7 @@ from contract.errors import CorpusError, RegistryError
 from contract.files.state_folder import VARIABLE, state_folder
 from submodel.app import app
 from submodel.registry import publish_run, pull_run
+from submodel.registry.fetcher import RegistryFetcher, _Patience
 from submodel.registry.found_bundles import find_bundles
 from submodel.registry.index import FILES
 from submodel.registry.names import given_name, names_of, repository_name, repository_root
@@ -266,6 +271,23 @@ def test_of_two_pulls_at_once_the_second_waits_and_says_so(
 def test_nobody_answers(repository: Path, published: tuple[Path, str]) -> None:
     with pytest.raises(RegistryError, match=r"can't be fetched .*; try again, or give another address\.$"):
         run_pull(PullSettings(folder=repository, address="http://127.0.0.1:9", key=published[1]))
+
+
+@pytest.mark.parametrize(
+    ("platform", "more"), [("linux", ""), ("darwin", ", or run the Install Certificates.command of your Python")]
+)
+def test_what_to_do_is_said_of_a_certificate_that_is_not_trusted(
+    monkeypatch: pytest.MonkeyPatch, platform: str, more: str
+) -> None:
+    """Python from python.org trusts none on macOS until that command was run."""
+    words = "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: unable to get local issuer certificate"
+    opener = Mock()
+    opener.open.side_effect = URLError(SSLCertVerificationError(1, words))
+    monkeypatch.setattr(_Patience, "opener", lambda _: opener)
+    monkeypatch.setattr(sys, "platform", platform)
+    said = "its certificate is not trusted here; name your proxy's certificates with SSL_CERT_FILE"
+    with pytest.raises(DownloadError, match=re.escape(f"https://models.example/a can't be fetched ({said}{more})")):
+        RegistryFetcher().download_bytes("https://models.example/a", 1000)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such modes")
