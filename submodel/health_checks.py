@@ -125,7 +125,8 @@ def check_state_folder() -> CheckResult:
     if not can_be_written(folder):
         advice = "A build could not be trusted; check its permissions."
         return CheckResult(name="state folder", status="fail", found=f"{folder} can't be written", advice=advice)
-    return CheckResult(name="state folder", status="ok", found=str(folder.parent))
+    # The real path: Windows gives Python from the Microsoft Store another folder than the one that it names.
+    return CheckResult(name="state folder", status="ok", found=os.path.realpath(folder.parent))
 
 
 def check_runtime() -> CheckResult:

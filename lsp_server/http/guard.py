@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hmac
 import ipaddress
+import os
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,10 +27,11 @@ _TOKEN_BYTES: Final = 24  # 32 characters
 def read_token() -> tuple[str, Path]:
     """Return this user's token, 32 characters, and the file that holds it, of mode 0600. The first call makes it.
 
-    Raises StateFolderError if the file can't be written or read.
+    The file's path is the real one: that of %LOCALAPPDATA% is a file of another folder to Python from the Microsoft
+    Store, and none to other programs. Raises StateFolderError if the file can't be written or read.
     """
     token = private_key(TOKEN_FILE, lambda: secrets.token_urlsafe(_TOKEN_BYTES).encode())
-    return token.decode("ascii", "replace"), state_folder() / TOKEN_FILE
+    return token.decode("ascii", "replace"), Path(os.path.realpath(state_folder() / TOKEN_FILE))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,6 +21,7 @@ from lsp_server.http.guard import TOKEN_FILE, Guard, read_token
 from lsp_server.http.messages import MAX_SNIPPETS, Refusal, read_completion, read_infill
 from lsp_server.options import ServerOptions
 from lsp_server.serve_errors import ServeError
+from submodel.health_checks import check_state_folder
 from tests.http_server import HttpServer, head, received, serving
 
 PROMPT = {"prompt": "def greet(name):\n    return ", "max_tokens": 4}
@@ -294,9 +295,21 @@ def test_the_token_s_file_is_the_user_s_alone() -> None:
     token, file = read_token()
     assert len(token) == 32
     assert read_token()[0] == token
-    assert file == state_folder() / TOKEN_FILE
+    assert file == Path(os.path.realpath(state_folder())) / TOKEN_FILE
     if sys.platform != "win32":
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need rights on Windows")
+def test_the_token_s_path_is_one_that_other_programs_find(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A linked folder plays the one that Windows gives Python from the Microsoft Store."""
+    (tmp_path / "real").mkdir()
+    (tmp_path / "named").symlink_to(tmp_path / "real")
+    monkeypatch.setenv("SUBMODEL_STATE_DIR", str(tmp_path / "named" / "state"))
+    token, file = read_token()
+    assert file == tmp_path / "real" / "state" / TOKEN_FILE
+    assert file.read_text() == token
+    assert check_state_folder().found == str(tmp_path / "real" / "state")
 
 
 @pytest.mark.skipif(os.name != "posix", reason="Windows has no such modes")
