@@ -10,6 +10,8 @@ import { makeMemory } from './doubles';
 const BUSY = 4_000; // ms that a busy machine may take
 const found = vi.hoisted(() => vi.fn());
 const showQuickPick = vi.hoisted(() => vi.fn());
+const showOpenDialog = vi.hoisted(() => vi.fn());
+const showWarningMessage = vi.hoisted(() => vi.fn());
 const workspace = vi.hoisted(() => ({
   workspaceFolders: [] as object[],
   textDocuments: [] as object[],
@@ -25,7 +27,7 @@ vi.mock('vscode', () => ({
     readonly fire = found;
   },
   Uri: { file: (file: string) => file },
-  window: { showQuickPick },
+  window: { showOpenDialog, showQuickPick, showWarningMessage },
   workspace,
 }));
 
@@ -152,6 +154,25 @@ test('a bundle that was picked from elsewhere is listed, with the mark', async (
   const items = (await (showQuickPick.mock.lastCall?.[0] as Promise<object[]>)) as { label: string; detail?: string }[];
   expect(items.filter(({ label }) => label.startsWith('$(check)')).map(({ detail }) => detail)).toEqual([other]);
 });
+
+test.skipIf(process.platform === 'win32')(
+  'a listed bundle on a network share is refused, as one of another folder is',
+  async () => {
+    const onShare = `/${path.join(build('older'), OWN_BUNDLE)}`; // on Windows it would be one; here it is the same folder
+    const update = vi.fn();
+    const bundles = new Bundles({ get: () => undefined, update } as never);
+    showOpenDialog.mockResolvedValueOnce([{ fsPath: onShare }]);
+    for (const folder of [onShare, 'browse']) {
+      showQuickPick.mockImplementationOnce(async (items: Promise<{ folder?: string }[]>) =>
+        (await items).find((item) => item.folder === folder),
+      );
+      showWarningMessage.mockClear();
+      expect(await bundles.choose(() => Promise.resolve([onShare]))).toBe(false);
+      expect(showWarningMessage).toHaveBeenCalledExactlyOnceWith(expect.stringContaining('is on a network share'));
+    }
+    expect(update).not.toHaveBeenCalled();
+  },
+);
 
 test('a pick has its mark however it is written', async () => {
   const older = path.join(build('older'), OWN_BUNDLE);

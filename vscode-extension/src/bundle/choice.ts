@@ -112,6 +112,9 @@ export class Bundles {
     if (folder === 'cancelled' || isSamePick(folder, this.memory.get<string>(PICKED))) {
       return false;
     }
+    if (folder !== undefined && isRefused(folder)) {
+      return false;
+    }
     await this.memory.update(PICKED, folder);
     return true;
   }
@@ -227,15 +230,23 @@ async function isDeleted(folder: string): Promise<boolean> {
   return beside.length > 0 || workspaceFolders().some((root) => isAtOrBelow(folder, root));
 }
 
+/** Whether a folder is on a network share; the user is told. */
+function isRefused(folder: string): boolean {
+  if (!isOnShare(folder)) {
+    return false;
+  }
+  const text = `${folder} is on a network share, from which the server loads nothing. Copy the bundle to this machine.`;
+  void vscode.window.showWarningMessage(plain(text));
+  return true;
+}
+
 async function browse(): Promise<string> {
   const [uri] =
     (await vscode.window.showOpenDialog({ canSelectFiles: false, canSelectFolders: true, openLabel: 'Serve' })) ?? [];
   if (!uri) {
     return 'cancelled';
   }
-  if (isOnShare(uri.fsPath)) {
-    const text = `${uri.fsPath} is on a network share, from which the server loads nothing. Copy the bundle to this machine.`;
-    void vscode.window.showWarningMessage(plain(text));
+  if (isRefused(uri.fsPath)) {
     return 'cancelled';
   }
   if (!(await readBundle(uri.fsPath))) {
