@@ -16,7 +16,7 @@ from contract.repository.secrets import (
 from lsp_server.request import Completion, CompletionRequest
 from lsp_server.suggestion.brackets import CLOSING, OPENERS, QUOTES, SIDE_CHARS, open_at_end
 from lsp_server.suggestion.indentation import TAB_WIDTH, indent_of, indent_unit, reindent, strip_typed
-from lsp_server.suggestion.right_side import doubled_closers
+from lsp_server.suggestion.right_side import doubled_closers, without_marks
 from lsp_server.suggestion.steps import Change, Rejection
 from lsp_server.syntax.grammars import Grammar, NoTreeError, language_name
 from lsp_server.syntax.parsed_text import ParsedText
@@ -243,7 +243,7 @@ def _own_closers(completion: Completion, request: CompletionRequest) -> Iterator
     text = completion.text.rstrip()
     if not after or set(after) - CLOSING - {" "} or "\n" in text or len(text.strip()) < 2 or text[-1] not in OPENERS:
         return
-    waiting = open_at_end(request.line_before[-SIDE_CHARS:] + text)[::-1]
+    waiting = open_at_end(without_marks(request.line_before[-SIDE_CHARS:] + text, request))[::-1]
     ends = [own for own in range(1, len(waiting)) if after.startswith(waiting[own])] + [len(waiting)]
     yield from (waiting[:own] for own in ends[:_MAX_CLOSED])
 
@@ -277,7 +277,7 @@ def _errors_elsewhere(request: CompletionRequest, parsed: ParsedText) -> int:
 
 def _rests(last: str, request: CompletionRequest, operands: Sequence[str]) -> Iterator[str]:
     """Yield what the rest of an unfinished last line could be: what is missing at its end is no error of the text."""
-    closers = "".join(reversed(open_at_end(last)))
+    closers = "".join(reversed(open_at_end(without_marks(last, request))))
     ends = list(_ends(last, closers, is_indented=request.grammar is not None and request.grammar.is_indented))
     for operand in operands:
         yield from (rest for end in ends if (rest := f"{operand}{closers}{end}"))

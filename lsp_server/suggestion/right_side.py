@@ -22,9 +22,9 @@ from lsp_server.suggestion.steps import Change, Rejection
 from lsp_server.syntax.grammars import language_name
 
 _MIN_OVERLAP = 3  # characters of text; fewer are chance
-# Languages where a single quote is a quote only around one character: else it marks a list, a type or a name.
-_MARKING = frozenset({"Clojure", "Elm", "F#", "Haskell", "Lisp", "OCaml"})
-_CHARACTER_OR_MARK = re.compile(r"((?<!\w)'(?:[^\\']|\\.[^']{0,8})')|'")
+# Languages where a single quote is a quote only around one character. Else it marks a list, a type or a lifetime.
+_MARKING = frozenset({"Clojure", "Elm", "F#", "Haskell", "Julia", "Lisp", "OCaml", "Rust"})
+_CHARACTER_OR_MARK = re.compile(r"((?<![^\Wb])'(?:[^\\']|\\.[^']{0,8})')|'")
 _ANGLE = re.compile(r"<|(?<![-=])>")
 _OPEN_GENERIC = re.compile(r"\w<[^<>;(){}]*+$")  # the start of a type's arguments, whose `>` some editors insert
 
@@ -97,8 +97,8 @@ def _doubled(text: str, request: CompletionRequest) -> tuple[list[int], int]:
         text = first_line
     matched: list[int] = []
     replaced = 0
-    waiting = open_at_cursor(_without_marks(request.line_before, request), after)
-    closers = outer_closers(_without_marks(text, request), waiting)
+    waiting = open_at_cursor(without_marks(request.line_before, request), after)
+    closers = outer_closers(without_marks(text, request), waiting)
     if after.lstrip(" ").startswith(">") and _OPEN_GENERIC.search(request.line_before[-SIDE_CHARS:]):
         closers = sorted([*closers, *_outer_angles(text)])
     for index in closers:
@@ -140,11 +140,11 @@ def _leaves_open(kept: str, text: str, request: CompletionRequest) -> bool:
 def _unpaired(text: str, request: CompletionRequest, replaced: int = 0) -> int:
     """Count the brackets and quotes without a partner near the cursor in its line with `text` in it."""
     line = request.line_before[-SIDE_CHARS:] + text + request.line_after[replaced:SIDE_CHARS]
-    line = _without_marks(line, request)
+    line = without_marks(line, request)
     return len(open_at_end(line)) + len(outer_closers(line, ""))
 
 
-def _without_marks(text: str, request: CompletionRequest) -> str:
+def without_marks(text: str, request: CompletionRequest) -> str:
     """Return a text with a blank for each single quote that is none in the request's language."""
     if language_name(request.path, request.language_id) not in _MARKING:
         return text
