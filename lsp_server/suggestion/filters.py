@@ -56,6 +56,9 @@ _BRACED_ENDS = (
     (re.compile(r"\b(?:do|if|unless|while|until|def|class|module|begin|case)\b"), "\nend"),
     (re.compile(r"\bimport\b"), ' from "x"'),
     (re.compile(r"\bfrom\s*+$"), ' "x"'),
+    # PHP's control flow without braces, in code and around HTML.
+    (re.compile(r"^\s*+(?:<\?php\s++)?+(if|for|foreach|while|switch)\b.*:\s*+$"), r" end\1;"),
+    (re.compile(r"^\s*+<\?php\s++(if|for|foreach|while|switch)\b.*:\s*+\?>\s*+$"), r"<?php end\1; ?>"),
 )
 # What is searched for secrets before an answer: its line's end, and a key of KEY_BLOCK_LINES above it.
 _SECRET_LINE_CHARS = 4_000
@@ -296,7 +299,7 @@ def _ends(last: str, closers: str, *, is_indented: bool) -> Iterator[str]:
         return
     yield ";"
     yield " {}"
-    yield from (rest for pattern, rest in _BRACED_ENDS if pattern.search(last))
+    yield from (match.expand(rest) for pattern, rest in _BRACED_ENDS if (match := pattern.search(last)))
 
 
 def _reindented(line: str, unit: str, known: Container[str]) -> str:
