@@ -56,10 +56,13 @@ _BRACED_ENDS = (
     (re.compile(r"\b(?:do|if|unless|while|until|def|class|module|begin|case)\b"), "\nend"),
     (re.compile(r"\bimport\b"), ' from "x"'),
     (re.compile(r"\bfrom\s*+$"), ' "x"'),
+    (re.compile(r"^\s*+/\*"), "\n*/"),
     # PHP's control flow without braces, in code and around HTML.
     (re.compile(r"^\s*+(?:<\?php\s++)?+(if|for|foreach|while|switch)\b.*:\s*+$"), r" end\1;"),
     (re.compile(r"^\s*+<\?php\s++(if|for|foreach|while|switch)\b.*:\s*+\?>\s*+$"), r"<?php end\1; ?>"),
 )
+# What begins and ends a string of several lines, which the lines above may leave open.
+_LONG_QUOTES = ('"""', "'''", "`")
 # What is searched for secrets before an answer: its line's end, and a key of KEY_BLOCK_LINES above it.
 _SECRET_LINE_CHARS = 4_000
 _SECRET_ABOVE_CHARS = 20_000
@@ -284,6 +287,14 @@ def _rests(last: str, request: CompletionRequest, operands: Sequence[str]) -> It
     ends = list(_ends(last, closers, is_indented=request.grammar is not None and request.grammar.is_indented))
     for operand in operands:
         yield from (rest for end in ends if (rest := f"{operand}{closers}{end}"))
+    yield from _ends_of_text(request.text[: request.line_start])
+
+
+def _ends_of_text(above: str) -> Iterator[str]:
+    """Yield what may close a comment or a string of several lines that the lines above leave open."""
+    if above.rfind("/*") > above.rfind("*/"):
+        yield "\n*/"
+    yield from (f"\n{quote}" for quote in _LONG_QUOTES if above.count(quote) % 2)
 
 
 def _ends(last: str, closers: str, *, is_indented: bool) -> Iterator[str]:
