@@ -8,6 +8,7 @@ from itertools import pairwise
 
 TAB_WIDTH = 4  # columns; what matters is that it is the same for all lines of a text
 _SHOWN_CHARS = 32_000  # on either side of the cursor, which show how a document indents
+_MIN_MIXED_LINES = 8  # fewer show no habit
 _LEAVING = re.compile(r"^\s*+(?:return|continue|break|raise|pass)\b")
 
 
@@ -30,11 +31,15 @@ def columns_of(line: str) -> int:
 
 
 def indent_unit(text: str, offset: int = 0) -> str | None:
-    r"""Return what the document indents with around `offset`: "\t", or so many spaces; None if nothing shows it."""
+    r"""Return what the document indents with around `offset`: "\t", or so many spaces; None if nothing shows it.
+
+    None, too, if it mixes them, as GNU's style does, whose tabs stand for 8 spaces.
+    """
     text = text[max(0, offset - _SHOWN_CHARS) : offset + _SHOWN_CHARS]
     indents = [match.group() for match in re.finditer(r"(?m)^[ \t]+(?=[^\s*])", text)]
     tabs = sum("\t" in indent for indent in indents)
-    if not indents:
+    is_mixed = len(indents) >= _MIN_MIXED_LINES and 4 * min(tabs, len(indents) - tabs) >= len(indents)
+    if not indents or is_mixed:
         return None
     if 2 * tabs > len(indents):
         return "\t"

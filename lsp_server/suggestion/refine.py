@@ -175,7 +175,8 @@ def _with_less_indentation(indent: str, request: CompletionRequest) -> Completio
     if not request.may_reindent or request.is_multi_line:
         return None
     above, columns = columns_of(request.previous_line), width(request.indent)
-    indent = reindent(indent, indent_unit(request.text, request.offset) or indent)
+    unit = indent_unit(request.text, request.offset)
+    indent = indent if unit is None else reindent(indent, unit)
     # Go's first `case` begins where its `switch` does.
     is_case = above == width(indent) and _SWITCH.match(request.previous_line) is not None
     if above != columns and not is_case:

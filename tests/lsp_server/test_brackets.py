@@ -85,6 +85,8 @@ def test_of_a_long_line_its_end_is_read() -> None:
         ("a\n  b\n    c\n  d", "  "),
         ("a\nb", None),
         ("/*\n * a\n */", None),
+        ("a\n    b\n\tc\n" * 4, None),
+        ("a\n\tb\n\tc\n\td\n" * 3 + "    e\n", "\t"),
     ],
 )
 def test_what_a_document_indents_with(text: str, unit: str | None) -> None:
