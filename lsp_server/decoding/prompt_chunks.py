@@ -6,8 +6,7 @@ PROMPT_CHUNK = 128  # tokens, until this machine's speed is known; half the size
 CHUNK_S = 0.2  # a cancelled request waits for one chunk at most
 MAX_CHUNK = 512  # tokens; longer ones are slower again
 AHEAD_S = 0.1  # the same for a request that comes while a prompt is read ahead
-MIN_AHEAD = 32  # tokens; smaller chunks take nearly as long
-MIN_OBSERVED = PROMPT_CHUNK // 2  # tokens; shorter chunks show little about longer ones
+MIN_AHEAD = 32  # tokens; smaller chunks take nearly as long, and show little about longer ones
 MOST_TIMES = 3  # the expected time; a chunk that takes longer, as when the machine stood still, counts as one of that
 REMAINDER = 40  # tokens that are read with the chunk before them: alone they would take as long as all 40
 
@@ -34,7 +33,7 @@ class ChunkSize:
 
     def observe(self, tokens: int, seconds: float) -> None:
         """Take a chunk's time into account, unless it was too short to tell."""
-        if tokens < MIN_OBSERVED:
+        if tokens < MIN_AHEAD:
             return
         if not self._is_guess:
             seconds = min(seconds, MOST_TIMES * self.seconds(tokens))
