@@ -105,7 +105,10 @@ def with_threshold(request: CompletionRequest, options: ServerOptions) -> Comple
 
 
 def scope_of(request: CompletionRequest, build: str | None) -> str:
-    """Return what an answer depends on besides the text: which build gives it, and how much may be shown."""
+    """Return what an answer depends on besides the text: build, file, language, and how much may be shown."""
     options = request.options
-    shown = f"{options.threshold.confidence}\0{options.trigger.multi_line}\0{request.may_reindent}"
-    return f"{request.bundle}\0{build}\0{request.path}\0{shown}"
+    shown = (
+        f"{options.threshold.confidence}\0{options.trigger.multi_line}\0{request.may_reindent}"
+        f"\0{request.may_place_cursor}"
+    )
+    return f"{request.bundle}\0{build}\0{request.path}\0{request.language_id}\0{shown}"

@@ -402,10 +402,10 @@ def test_low_battery_takes_no_more_cores_than_a_full_one() -> None:
         assert session.threads() == 2
 
 
-def test_another_file_is_another_place(tmp_path: Path) -> None:
+@pytest.mark.parametrize("other", [{"path": "b.py"}, {"language_id": "rust"}, {"may_place_cursor": True}])
+def test_another_file_or_language_is_another_place(other: dict[str, Any]) -> None:
     session, service = make()
-    other = replace(at("x = ‸\n"), path="b.py")
-    assert ask(session, at("x = ‸\n"), other) == ["foo(bar)", "foo(bar)"]
+    assert ask(session, at("x = ‸\n"), replace(at("x = ‸\n"), **other)) == ["foo(bar)", "foo(bar)"]
     assert len(service.requests) == 2
 
 
