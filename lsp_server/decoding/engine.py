@@ -137,7 +137,8 @@ class Engine:
         is_stopped = stop or _never
         limit = LINE_TOKENS * (lines or 1) if max_new_tokens is None else max_new_tokens
         cache = self._use_memory(prompt_ids, limit)
-        cache.keep(len(prompt_ids) - 1)  # the last token is always computed: its logits are what the answer starts from
+        if cache.logits_after(len(prompt_ids)) is None:
+            cache.keep(len(prompt_ids) - 1)  # the last token is computed again: the answer starts from its logits
         kept = len(cache.tokens)
         begin = Start(self._vocabulary, start) if start else None
         last = self._vocabulary.line_ends if lines == 1 else frozenset()
@@ -207,8 +208,10 @@ class Engine:
         while (left := len(prompt_ids) - len(cache.tokens)) and not (stop or _never)():
             chunk = prompt_ids[-left:][: sizes.take_ahead(left)]
             began = time.perf_counter()
-            self.decoder.feed(chunk)
+            logits = self.decoder.feed(chunk)
             sizes.observe(len(chunk), time.perf_counter() - began)
+            if len(chunk) == left:
+                cache.keep_logits(len(prompt_ids), logits)
         return len(cache.tokens) - known
 
     def reading_s(self, prompt_ids: Sequence[int]) -> float:

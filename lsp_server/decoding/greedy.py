@@ -17,7 +17,7 @@ from lsp_server.serve_errors import ServeError
 
 
 class GreedyTokens:
-    """Continues a prompt. The decoder's cache holds its first `kept` tokens; at least one is left to read.
+    """Continues a prompt. The decoder's cache holds its first `kept` tokens; if that is all, also the logits after it.
 
     Iterating yields each token with its probability. It ends only if `is_stopped` says so, if the positions run out, or
     if no token fits `start`, with which the tokens have to begin. Only in the first case `was_stopped` is true. The
@@ -47,20 +47,25 @@ class GreedyTokens:
         self._context = list(prompt_ids)
 
     def __iter__(self) -> Iterator[tuple[int, float]]:
-        draft = NO_DRAFT
+        draft, whole = NO_DRAFT, len(self._prompt_ids)
         sizes = self._decoder.chunk
         start = self._kept
-        while start < len(self._prompt_ids):
+        known = self._decoder.cache.logits_after(whole)
+        if known is not None:
+            logits = known[None]
+        while start < whole:
             if self._is_stopped():
                 return
-            chunk = list(self._prompt_ids[start : start + sizes.take(len(self._prompt_ids) - start)])
+            chunk = list(self._prompt_ids[start : start + sizes.take(whole - start)])
             start += len(chunk)
-            if start == len(self._prompt_ids):
+            if start == whole:
                 draft = self._propose(len(chunk))
             began = time.perf_counter()
             logits = self._decoder.feed([*chunk, *draft.tokens], keep=1 + len(draft.tokens))
             sizes.observe(len(chunk) + len(draft.tokens), time.perf_counter() - began)
             self.computed += len(chunk)
+            if start == whole:
+                self._decoder.cache.keep_logits(whole, logits[:1])  # also for who asks after a cancelled request
         while not self._is_stopped():
             before = len(self._context)
             yield from self._take(logits, draft)
@@ -91,6 +96,7 @@ class GreedyTokens:
             right += 1
         cache = self._decoder.cache
         cache.keep(len(cache.tokens) - len(draft.tokens) + right)
+        cache.keep_logits(len(cache.tokens) - right, logits[: right + 1])
         if draft.source is not None and self._drafter is not None:
             self._drafter.acceptance.observe(draft.source, right, len(draft.tokens))
         for token, probability in chosen:

@@ -23,6 +23,7 @@ from lsp_server.serve_errors import EngineCrash
 GROWTH_POSITIONS = 512  # enough for most prompts with their answers; attention's scratch grows with the buffer
 
 MAX_CACHES = 16  # choosing one compares the prompt with each
+MAX_LOGITS_BYTES = 2 << 20  # in one cache: those after some twenty tokens of a sub-model
 
 # Of numpy, of the system, of an accelerator.
 _MEMORY_ERRORS: tuple[type[Exception], ...] = (MemoryError, OSError, *RUNTIME_ERRORS)
@@ -31,7 +32,11 @@ PAST = "past_key_values."  # before layer and kind, in the names of the graph's 
 
 
 class KvCache:
-    """Invariant: the first `len(tokens)` positions of every buffer belong to `tokens`; later positions hold garbage."""
+    """Invariant: the first `len(tokens)` positions of every buffer belong to `tokens`; later positions hold garbage.
+
+    It also keeps the logits after some of the last tokens, so that an answer to a prompt that ends there begins without
+    a step of the model.
+    """
 
     def __init__(self, *, layers: int, kv_heads: int, head_dim: int, max_positions: int) -> None:
         self.tokens: list[int] = []
@@ -40,6 +45,7 @@ class KvCache:
         self.max_positions = max_positions
         self.moves = 0  # how often the buffers were replaced: what was bound before is gone
         self._written = 0  # positions of the buffers that were ever written: only their pages are in memory
+        self._logits: dict[int, NDArray[np.float32]] = {}  # by the number of tokens before them
         self._names = [f"{layer}.{kind}" for layer in range(layers) for kind in ("key", "value")]
         self._shape = (1, kv_heads, 0, head_dim)
         self._buffers: NDArray[np.floating[Any]] = np.zeros((len(self._names), *self._shape), np.float32)
@@ -80,11 +86,29 @@ class KvCache:
         self.reserve(count)
         self._buffers[..., :count, :] = other._buffers[..., :count, :]
         self.tokens = other.tokens[:count]
+        self._logits = dict(other._logits)
+        self.keep(count)
 
     def keep(self, count: int) -> None:
         """Forget all but the first `count` tokens."""
         self._written = max(self._written, len(self.tokens))
         del self.tokens[count:]
+        self._logits = {place: row for place, row in self._logits.items() if place <= count}
+
+    def keep_logits(self, first: int, logits: NDArray[np.float32]) -> None:
+        """Keep copies of the logits after `first` tokens, after one more, and so on; older ones make room.
+
+        logits: (positions, vocabulary).
+        """
+        for place, row in enumerate(logits, first):
+            self._logits.pop(place, None)  # the newest are last
+            self._logits[place] = row.copy()
+        while len(self._logits) > max(1, MAX_LOGITS_BYTES // logits[0].nbytes):
+            del self._logits[next(iter(self._logits))]
+
+    def logits_after(self, count: int) -> NDArray[np.float32] | None:
+        """Return the logits after the first `count` tokens, (vocabulary,), if they are kept."""
+        return self._logits.get(count)
 
     def reserve(self, positions: int) -> None:
         """Make room for `positions` tokens in all. Raises EngineCrash if there is no memory for them."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -12,6 +13,7 @@ from contract.bundle.bundle import Bundle
 from contract.prompt import PromptFormat, shared_prefix
 from contract.runtime_errors import RUNTIME_ERRORS
 from lsp_server.completion import SHORT_WINDOWS
+from lsp_server.decoding import kv_cache
 from lsp_server.decoding.engine import KV_BYTES, Engine, Generation, most_kv_bytes
 from lsp_server.decoding.kv_cache import GROWTH_POSITIONS, MAX_CACHES, KvCache, KvMemory
 from lsp_server.decoding.prompt_chunks import AHEAD_S, CHUNK_S, MIN_AHEAD, PROMPT_CHUNK, ChunkSize
@@ -47,7 +49,7 @@ def hold(memory: KvMemory, prompt_ids: Sequence[int]) -> KvCache:
 
 
 @pytest.mark.parametrize("places", [PLACES, SHARED], ids=["nothing shared", "40 tokens shared"])
-def test_going_back_to_a_place_computes_one_token(tiny_bundle: Bundle, places: list[list[int]]) -> None:
+def test_going_back_to_a_place_computes_nothing(tiny_bundle: Bundle, places: list[list[int]]) -> None:
     engine = Engine(tiny_bundle, threads=1)
     expected = [fresh_answer(tiny_bundle, place) for place in places]
     for _ in range(2):
@@ -55,7 +57,43 @@ def test_going_back_to_a_place_computes_one_token(tiny_bundle: Bundle, places: l
             found = engine.generate(place, max_new_tokens=6, lines=None)
             assert found.token_ids == answer.token_ids
             assert found.probabilities == pytest.approx(answer.probabilities, rel=1e-4)
-    assert [engine.generate(place, max_new_tokens=1).computed_tokens for place in places] == [1] * len(places)
+    assert [engine.generate(place, max_new_tokens=1).computed_tokens for place in places] == [0] * len(places)
+
+
+def test_an_answer_begins_without_a_step_where_tokens_were_generated(
+    tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = Engine(tiny_bundle, threads=1)
+    monkeypatch.setattr(engine, "drafter", None)
+    feed, read = engine.decoder.feed, []
+    monkeypatch.setattr(
+        engine.decoder, "feed", lambda tokens, keep=1: read.append(len(tokens)) or feed(tokens, keep=keep)
+    )
+    first = engine.generate(PLACES[0], max_new_tokens=6, lines=None)
+    for count in (5, 2, 0):  # the user goes back in what was generated
+        del read[:]
+        found = engine.generate([*PLACES[0], *first.token_ids[:count]], max_new_tokens=6 - count, lines=None)
+        assert found.token_ids == first.token_ids[count:]
+        assert found.probabilities == pytest.approx(first.probabilities[count:], rel=1e-4)
+        assert read == [1] * (6 - count - 1)
+
+
+def test_logits_are_kept_of_some_tokens_and_forgotten_with_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = new_cache()
+    rows = np.arange(6, dtype=np.float32).reshape(6, 1)
+    monkeypatch.setattr(kv_cache, "MAX_LOGITS_BYTES", 4 * rows[0].nbytes)
+    cache.reserve(10)
+    cache.tokens = [7] * 10
+    cache.keep_logits(5, rows)
+    assert [cache.logits_after(count) for count in range(5, 11)] == [None, None, *rows[2:]]
+    rows[5] = 99
+    assert cache.logits_after(10) == 5, "a copy: the decoder writes to its own"
+    other = new_cache()
+    other.copy_start(cache, 8)
+    for kept in (other, cache):
+        kept.keep(8)
+        kept.tokens += [1, 2]
+        assert [kept.logits_after(count) for count in (7, 8, 9, 10)] == [2, 3, None, None]
 
 
 def test_a_cache_whose_buffers_moved_is_bound_again(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,7 +154,7 @@ def test_reading_that_is_given_up_keeps_what_it_has_read(
     expected = min(calls * PROMPT_CHUNK // 2, len(prompt_ids))
     assert engine.read(prompt_ids, iter(after(calls)).__next__) == expected
     answer = engine.generate(prompt_ids, max_new_tokens=6, lines=None)
-    assert answer.computed_tokens == max(1, len(prompt_ids) - expected)
+    assert answer.computed_tokens == len(prompt_ids) - expected
     assert answer.token_ids == fresh_answer(tiny_bundle, prompt_ids).token_ids
 
 
@@ -223,6 +261,16 @@ def test_chunks_that_are_read_ahead_are_shorter() -> None:
         chunk.observe(chunk.tokens, chunk.tokens / 100)  # tokens a second
     assert chunk.take_ahead(1000) == MIN_AHEAD
     assert chunk.seconds(100) == pytest.approx(1, rel=0.01)
+
+
+def test_chunks_that_are_read_ahead_correct_a_slow_first_one() -> None:
+    chunk = ChunkSize()
+    chunk.observe(PROMPT_CHUNK, PROMPT_CHUNK / 100)  # tokens a second
+    for _ in range(20):
+        ahead = chunk.take_ahead(1000)
+        chunk.observe(ahead, ahead / 1000)
+    assert chunk.seconds(100) == pytest.approx(0.1, rel=0.01)
+    assert chunk.take_ahead(1000) == pytest.approx(1000 * AHEAD_S, abs=1)
 
 
 def test_what_was_written_stays_in_memory_until_the_buffers_are_replaced() -> None:
