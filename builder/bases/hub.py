@@ -11,7 +11,7 @@ import fnmatch
 import queue
 import re
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -111,13 +111,10 @@ def fetch_snapshot(hub_id: str, on_progress: Callable[[int, int], None] = lambda
     check_space(blobs, total - _bytes_in(blobs) + SPARE_BYTES, "HF_HOME")  # huggingface_hub only warns
     disable_progress_bars()  # ours is shown instead
     constants.HF_HUB_DISABLE_SYMLINKS_WARNING = True  # on Windows: nobody can do anything about it here
-    failure: Exception = ConnectionError()
     for tries_left in reversed(range(TRIES)):
         try:
             folder = _in_background(
-                lambda: huggingface_hub.snapshot_download(
-                    hub_id, revision=info.sha, allow_patterns=list(WANTED_FILES), etag_timeout=PATIENCE_S
-                ),
+                lambda: _download([file.rfilename for file in files], hub_id, info.sha),
                 meanwhile=lambda: on_progress(min(_bytes_in(blobs), total), total),
             )
             break
@@ -128,18 +125,26 @@ def fetch_snapshot(hub_id: str, on_progress: Callable[[int, int], None] = lambda
                 raise disk_refusal(error, blobs, total, "HF_HOME") from error
             if not tries_left:
                 raise _refusal(hub_id, error) from error
-            failure = error
-    if not all((Path(folder) / file.rfilename).is_file() for file in files):
-        raise _refusal(hub_id, failure) from failure  # without the hub huggingface_hub returns what it has
     on_progress(total, total)
-    if not is_whole(Path(folder)):
+    if not is_whole(folder):
         raise BaseModelError(
             f"The hub's {hub_id} lacks a configuration, tokenizer.json or weights; take another model."
         )
     with suppress(OSError):  # huggingface_hub notes no newest revision where a commit is named
         write_text(_cache_of(hub_id) / "refs" / "main", str(info.sha))
     published = {file.rfilename: file.lfs.sha256 for file in files if file.lfs is not None}
-    return Snapshot(folder=Path(folder), revision=str(info.sha), sha256=published)
+    return Snapshot(folder=folder, revision=str(info.sha), sha256=published)
+
+
+def _download(names: Sequence[str], hub_id: str, revision: str) -> Path:
+    """Fetch the files that the cache lacks; return their folder.
+
+    One after the other: `snapshot_download` has threads of its own, and Python waits for those at its exit.
+    """
+    places = [
+        huggingface_hub.hf_hub_download(hub_id, name, revision=revision, etag_timeout=PATIENCE_S) for name in names
+    ]
+    return Path(places[0]).parent
 
 
 def _cache_of(hub_id: str) -> Path:

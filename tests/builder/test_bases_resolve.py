@@ -2,14 +2,18 @@
 
 import dataclasses
 import errno
-import fnmatch
 import hashlib
 import json
 import os
 import re
 import shutil
+import subprocess
+import sys
 import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from types import SimpleNamespace
+from typing import ClassVar
 
 import huggingface_hub
 import pytest
@@ -35,7 +39,7 @@ def played_hub(tmp_path, monkeypatch):
     snapshot = tmp_path / "hub" / "models--owner--tiny" / "snapshots" / "abc123"
     save_base(snapshot)
     weights = snapshot / "model.safetensors"
-    stage = SimpleNamespace(sha256=hashlib.sha256(weights.read_bytes()).hexdigest(), folder=snapshot, patterns=None)
+    stage = SimpleNamespace(sha256=hashlib.sha256(weights.read_bytes()).hexdigest(), folder=snapshot, fetched=[])
 
     def model_info(self, hub_id, **options):
         assert options["timeout"] <= 5
@@ -48,14 +52,18 @@ def played_hub(tmp_path, monkeypatch):
         pickle = SimpleNamespace(rfilename="pytorch_model.bin", size=1 << 40, lfs=lfs)
         return SimpleNamespace(sha="abc123", siblings=[*files, pickle])
 
-    def snapshot_download(hub_id, *, local_files_only=False, **options):
-        if local_files_only:
-            raise LocalEntryNotFoundError("not cached")
-        stage.patterns = options["allow_patterns"]
-        return str(snapshot)
+    def snapshot_download(hub_id, *, local_files_only, **options):
+        assert local_files_only
+        raise LocalEntryNotFoundError("not cached")
+
+    def hf_hub_download(hub_id, name, *, revision, etag_timeout):
+        assert (revision, etag_timeout <= 5) == ("abc123", True)
+        stage.fetched.append(name)
+        return str(snapshot / name)
 
     monkeypatch.setattr(huggingface_hub.HfApi, "model_info", model_info)
     monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", hf_hub_download)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))  # nothing is cached yet
     return stage
 
@@ -83,7 +91,7 @@ def test_the_hubs_files_are_fetched_and_compared(played_hub):
     assert base.source == "model hub owner/tiny"
     assert base.identity.keys() == {"name", "source", "sha256", "licence", "revision"}
     assert seen[-1][0] == seen[-1][1] < 1 << 30
-    assert not any("bin" in pattern or "py" in pattern for pattern in played_hub.patterns)
+    assert set(played_hub.fetched) == {path.name for path in played_hub.folder.iterdir()}, "and no pickle"
     played_hub.sha256 = "0" * 64
     with pytest.raises(ChangedFileError, match="the hub says 0000"):
         resolve_base("owner/tiny")
@@ -94,7 +102,7 @@ def test_a_sub_model_on_the_hub_is_one(played_hub):
     manifest.write_text(json.dumps({"schema": 1, "prompt": {}, "licence": "apache-2.0"}))
     base = resolve_base("owner/tiny")
     assert (base.is_sub_model, base.licence) == (True, "apache-2.0")
-    assert any(fnmatch.fnmatch(manifest.name, pattern) for pattern in played_hub.patterns)
+    assert manifest.name in played_hub.fetched
     manifest.write_text(json.dumps({"files": []}))
     base = resolve_base("owner/tiny")
     assert (base.is_sub_model, base.licence) == (False, "mit"), "it is another program's manifest"
@@ -103,11 +111,11 @@ def test_a_sub_model_on_the_hub_is_one(played_hub):
 def test_a_connection_that_times_out_is_no_disk_that_is_gone(played_hub, monkeypatch):
     asked = []
 
-    def silent(hub_id, *, local_files_only=False, **options):
+    def silent(hub_id, name, **options):
         asked.append(hub_id)
         raise OSError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
 
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", silent)
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", silent)
     with pytest.raises(BaseModelError, match="the hub didn't answer") as refusal:
         hub.fetch_snapshot("owner/tiny")
     assert "HF_HOME" not in str(refusal.value)
@@ -148,50 +156,111 @@ def test_a_download_that_breaks_within_hf_xet_is_a_sentence(played_hub, monkeypa
     def broken(*arguments, **options):
         raise RuntimeError(words)
 
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", broken)
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", broken)
     with pytest.raises(BaseModelError, match=reason):
         fetch_snapshot("owner/tiny")
 
 
 def test_a_system_without_links_gets_no_warning_of_them(played_hub, monkeypatch):
-    whole, seen = huggingface_hub.snapshot_download, []
+    whole, seen = huggingface_hub.hf_hub_download, []
 
     def note(*arguments, **options):
         seen.append(huggingface_hub.constants.HF_HUB_DISABLE_SYMLINKS_WARNING)
         return whole(*arguments, **options)
 
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_DISABLE_SYMLINKS_WARNING", False)
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", note)
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", note)
     fetch_snapshot("owner/tiny")
     assert seen[0]
 
 
 def test_a_download_that_breaks_once_goes_on(played_hub, monkeypatch):
-    whole, breaks = huggingface_hub.snapshot_download, [ConnectionError("asleep")]
+    whole, breaks = huggingface_hub.hf_hub_download, [ConnectionError("asleep")]
 
     def broken_once(*arguments, **options):
         if breaks:
             raise breaks.pop()
         return whole(*arguments, **options)
 
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", broken_once)
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", broken_once)
     assert fetch_snapshot("owner/tiny").revision == "abc123"
     assert breaks == []
 
 
 def test_a_download_that_breaks_in_the_middle_is_no_fault_of_the_model(played_hub, monkeypatch):
-    """On its second try, still without a network, huggingface_hub returns the folder that it has begun."""
-    breaks = [ConnectionError("asleep")]
+    """On its second try, still without a network, huggingface_hub finds the files that it has, and no other."""
+    whole = huggingface_hub.hf_hub_download
 
-    def broken(*arguments, **options):
-        if breaks:
-            raise breaks.pop()
-        (played_hub.folder / "model.safetensors").unlink()
-        return str(played_hub.folder)
+    def broken(hub_id, name, **options):
+        if name == "model.safetensors":
+            raise LocalEntryNotFoundError("An error happened while trying to locate the file on the Hub")
+        return whole(hub_id, name, **options)
 
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", broken)
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", broken)
     with pytest.raises(BaseModelError, match="the hub can't be reached"):
         fetch_snapshot("owner/tiny")
+
+
+class StuckHub(BaseHTTPRequestHandler):
+    """A hub with one model, of whose weights no byte ever comes."""
+
+    protocol_version = "HTTP/1.1"
+    commit = "a" * 40
+    sizes: ClassVar = {"config.json": 1 << 10, "tokenizer.json": 1 << 10, "model.safetensors": 1 << 20}
+
+    def do_HEAD(self):
+        name = self.path.rpartition("/")[2]
+        self.answer(self.sizes[name], X_Repo_Commit=self.commit, ETag=f'"{name}"')
+
+    def do_GET(self):
+        if "/api/" in self.path:
+            files = [{"rfilename": name, "size": size} for name, size in self.sizes.items()]
+            content = json.dumps({"id": "owner/stuck", "sha": self.commit, "siblings": files}).encode()
+            self.answer(len(content))
+            self.wfile.write(content)
+            return
+        self.do_HEAD()
+        name = self.path.rpartition("/")[2]
+        if name == "model.safetensors":
+            self.connection.recv(1)  # returns when the client is gone
+        else:
+            self.wfile.write(bytes(self.sizes[name]))
+
+    def answer(self, size, **headers):
+        self.send_response(200)
+        for name, value in {"Content-Length": str(size), **headers}.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.end_headers()
+
+    def log_message(self, *arguments):
+        pass
+
+
+def test_a_program_that_is_stopped_in_a_download_ends(tmp_path):
+    """Python waits at its exit for the threads of an executor, such as those of `snapshot_download`."""
+    program = """
+import sys
+from builder.bases.hub import fetch_snapshot
+
+def stop(done, total):
+    if done >= 2 << 10:  # the weights' turn
+        sys.exit("stopped")
+
+fetch_snapshot("owner/stuck", stop)
+"""
+    with ThreadingHTTPServer(("127.0.0.1", 0), StuckHub) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        environment = {
+            **{name: value for name, value in os.environ.items() if "proxy" not in name.lower()},
+            "HF_ENDPOINT": f"http://127.0.0.1:{server.server_address[1]}",
+            "HF_HOME": str(tmp_path),
+            "HF_HUB_OFFLINE": "0",
+            "PYTHONPATH": str(Path(__file__).parents[2]),
+        }
+        command = [sys.executable, "-c", program]
+        ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+        server.shutdown()
+    assert ended.stderr.strip() == "stopped"
 
 
 def test_what_was_fetched_is_found_again_without_a_network(played_hub, monkeypatch):
@@ -217,14 +286,14 @@ def test_another_kind_of_model_is_refused_before_it_is_downloaded(played_hub, mo
     monkeypatch.setattr(huggingface_hub.HfApi, "model_info", model_info)
     with pytest.raises(BaseModelError, match="starcoder2"):
         fetch_snapshot("owner/tiny")
-    assert played_hub.patterns is None
+    assert played_hub.fetched == []
 
 
 def test_what_the_disk_has_no_room_for_is_not_begun(played_hub, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=SPARE_BYTES))
     with pytest.raises(BaseModelError, match=r"full.*set HF_HOME"):
         fetch_snapshot("owner/tiny")
-    assert played_hub.patterns is None
+    assert played_hub.fetched == []
 
 
 def test_a_cached_snapshot_needs_all_its_files(played_hub, monkeypatch):
