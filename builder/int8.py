@@ -96,7 +96,7 @@ def is_int8_faster(dtype: torch.dtype) -> bool:
             linear(inputs, weight)
 
     try:
-        if not _is_right(columns):
+        if not multiplies_rightly():
             return False
         for _ in range(3):  # what else runs here slows one turn of both
             # Where no kernel is made for it, one product takes seconds.
@@ -109,9 +109,16 @@ def is_int8_faster(dtype: torch.dtype) -> bool:
     return in_8_bits < 0.9 * in_dtype
 
 
-def _is_right(columns: int) -> bool:
-    """Whether the largest sums come out: some processors without VNNI add pairs in 16 bits, which these leave."""
+def multiplies_rightly() -> bool:
+    """Whether the largest sums come out: some processors without VNNI add pairs in 16 bits, which these leave.
+
+    False if this torch has no such product, or not for this processor.
+    """
+    columns = 896  # of a layer of the first base
     largest = torch.full((16, columns), LARGEST, dtype=torch.int8)
     signs = torch.tensor([1, -1], dtype=torch.int8).repeat(8)[:, None]
-    sums = torch._int_mm(largest.repeat(4, 1), (signs * largest).t())
+    try:
+        sums = torch._int_mm(largest.repeat(4, 1), (signs * largest).t())
+    except (AttributeError, RuntimeError):
+        return False
     return torch.equal(sums, (signs.int() * columns * LARGEST**2).t().expand(64, -1))

@@ -18,7 +18,7 @@ from builder.checkpoint_writer import parity_examples, save_checkpoint, save_rew
 from builder.corpus.corpus import Corpus
 from builder.fim_examples import FimExample
 from builder.finetuning.training_state import StateFile
-from builder.int8 import is_int8_faster
+from builder.int8 import is_int8_faster, multiplies_rightly
 from builder.learning_examples import IsNew
 from builder.memory import keep_to_machine, peak_rss_bytes
 from builder.number_format import DTYPES, fastest_dtype
@@ -265,7 +265,8 @@ class ModelStages:
         """The number format to fine-tune in, and whether products are taken in 8 bits.
 
         They are those of the state that a killed run has left on this kind of device, since its steps were planned by
-        their pace. Without one they are measured.
+        their pace. Without one they are measured. If that run multiplied in 8 bits, and this processor does so wrongly,
+        they are measured too, and fine-tuning starts from the beginning.
         """
         settings = self._settings
         if settings.minutes == 0:
@@ -275,7 +276,8 @@ class ModelStages:
         found = state.load()
         if found is not None and found[0].device == training_device().type:  # one of another device is not resumed
             progress, _ = found
-            if progress.dtype in (DTYPES if settings.dtype is None else (settings.dtype,)):
+            is_format_known = progress.dtype in (DTYPES if settings.dtype is None else (settings.dtype,))
+            if is_format_known and (not progress.is_int8 or multiplies_rightly()):
                 return DTYPES[progress.dtype], progress.is_int8
         return self._dtype if settings.dtype is not None else training_dtype(self._dtype), self._is_int8
 

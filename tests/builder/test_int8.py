@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from builder import int8, number_format
-from builder.int8 import in_8_bits, is_int8_faster, multiply, quantize_rows
+from builder.int8 import in_8_bits, is_int8_faster, multiplies_rightly, multiply, quantize_rows
 
 
 def test_a_row_keeps_its_largest_value():
@@ -65,7 +65,7 @@ def test_only_a_processor_that_multiplies_rightly_in_8_bits_does(monkeypatch, pr
     seconds = cycle([0.5, 1.0])  # in 8 bits and not
     monkeypatch.setattr(int8, "shortest_seconds", lambda *_, **__: next(seconds))
     monkeypatch.setattr(torch, "_int_mm", int_mm)
-    assert is_int8_faster(torch.float32) == (product == "exact")
+    assert is_int8_faster(torch.float32) == multiplies_rightly() == (product == "exact")
 
 
 @pytest.mark.parametrize(
@@ -80,6 +80,6 @@ def test_only_a_processor_that_multiplies_rightly_in_8_bits_does(monkeypatch, pr
 def test_8_bits_are_measured_in_turns(monkeypatch, seconds, is_faster):
     left = iter(seconds)
     monkeypatch.setattr(int8, "shortest_seconds", lambda *_, **__: next(left))
-    monkeypatch.setattr(int8, "_is_right", lambda columns: True)
+    monkeypatch.setattr(int8, "multiplies_rightly", lambda: True)
     assert is_int8_faster(torch.float32) == is_faster
     assert not [*left]

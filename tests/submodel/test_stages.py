@@ -244,6 +244,7 @@ def test_a_killed_fine_tuning_goes_on_in_the_number_format_that_it_had(tmp_path,
     monkeypatch.setattr(model_stages, "fastest_dtype", lambda: torch.float32)
     monkeypatch.setattr(model_stages, "is_int8_faster", lambda dtype: False)
     monkeypatch.setattr(finetune, "training_device", lambda: torch.device("cpu"))
+    monkeypatch.setattr(model_stages, "multiplies_rightly", lambda: True)
     state = StateFile(path=tmp_path / "state", stage_hash="k")
     settings = BuildSettings(repository=tmp_path, output=tmp_path, base="b", size=1.0, minutes=1)
     with StageDisplay() as display:
@@ -255,6 +256,10 @@ def test_a_killed_fine_tuning_goes_on_in_the_number_format_that_it_had(tmp_path,
         state.save(TrainingProgress(dtype="bfloat16", is_int8=True), {"w": torch.ones(2)}, {}, {})
         assert stages._format_of(state) == (torch.bfloat16, True)
         assert asked._format_of(state) == (torch.float32, False)
+        monkeypatch.setattr(model_stages, "multiplies_rightly", lambda: False)
+        assert stages._format_of(state) == (torch.float32, False), "on another processor it begins anew"
+        state.save(TrainingProgress(dtype="bfloat16"), {"w": torch.ones(2)}, {}, {})
+        assert stages._format_of(state) == (torch.bfloat16, False)
         state.save(TrainingProgress(device="cuda", dtype="bfloat16"), {"w": torch.ones(2)}, {}, {})
         assert stages._format_of(state) == (torch.float32, False), "the CPU begins anew, in its own format"
 
