@@ -19,13 +19,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, cast
 
-from contract.bundle.bundle import DECODE_GRAPH_LAYOUT, graph_of, read_bundle, replace_bundle
+from contract.bundle.bundle import DECODE_GRAPH_LAYOUT, graph_facts, graph_of, read_bundle, replace_bundle
 from contract.bundle.drafts import FOLDER as DRAFTS
 from contract.bundle.manifest import (
     MANIFEST_FILE,
     MAX_FILES,
     MAX_MANIFEST_BYTES,
-    MODEL_FILE,
     check_manifest,
     read_manifest,
     with_checksum,
@@ -95,7 +94,7 @@ def unpack_bundle(archive: Path, folder: Path) -> PackedBundle:
             content = _first_entry(source, archive)
             manifest = _manifest_of(content, archive)
             files = _check_entries(source, manifest, archive, size)
-            keeps_previous = graph_of(folder) != manifest["files"][MODEL_FILE]  # else there is nothing to go back to
+            keeps_previous = graph_of(folder) != graph_facts(files)  # else there is nothing to go back to
             with replace_bundle(folder, keeps_previous=keeps_previous) as fresh:
                 total = sum(facts["bytes"] for facts in files.values())
                 free = shutil.disk_usage(fresh).free

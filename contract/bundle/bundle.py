@@ -222,9 +222,15 @@ def replace_bundle(target: Path, *, keeps_previous: bool = True) -> Iterator[Pat
 def graph_of(folder: Path) -> object:
     """What a bundle's manifest says of its graph: it changes with the model, not with drafts. None if there is none."""
     try:
-        return read_bundle(folder, verify=False).manifest["files"].get(MODEL_FILE)
+        return graph_facts(read_bundle(folder, verify=False).manifest["files"])
     except BundleError:
         return None
+
+
+def graph_facts(files: Mapping[str, FileFacts]) -> object:
+    """The facts of the graph among those of a bundle's files: of 2 GB or more its weights lie in a file beside it."""
+    graph, weights = files[MODEL_FILE], files.get(f"{MODEL_FILE}_data")
+    return graph if weights is None else [graph, weights]
 
 
 def is_bundle_of(manifest: Mapping[str, Any], model: Path) -> bool:

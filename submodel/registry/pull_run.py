@@ -20,7 +20,7 @@ from urllib.parse import urljoin
 from tuf.api.exceptions import DownloadError
 
 from builder.bases.catalogue import CACHE_VARIABLE, cache_folder
-from contract.bundle.bundle import WORKSPACE_BUNDLE, graph_of, read_bundle, replace_bundle
+from contract.bundle.bundle import WORKSPACE_BUNDLE, graph_facts, graph_of, read_bundle, replace_bundle
 from contract.bundle.manifest import AGAIN, MANIFEST_FILE, MAX_MANIFEST_BYTES, MODEL_FILE, build_of, check_manifest
 from contract.bundle.pulled_builds import REGISTRY_FILE, PulledFrom, note_pulled
 from contract.bundle.trusted_builds import trust_build
@@ -104,7 +104,7 @@ def run_pull(
         is_new = not _is_there(target, facts)
         if is_new:
             files = _fetch(store, fetcher, address, facts, find_artifact(document, SHARED), on_bytes)
-            keeps_previous = graph_of(target) != files[MODEL_FILE]  # else there is nothing to go back to
+            keeps_previous = graph_of(target) != graph_facts(files)  # else there is nothing to go back to
             with bundle_lock(target), replace_bundle(target, keeps_previous=keeps_previous) as fresh:
                 for relative, file in {**files, MANIFEST_FILE: facts}.items():
                     store.put(file, fresh / relative)

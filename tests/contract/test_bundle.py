@@ -16,7 +16,14 @@ from types import SimpleNamespace
 import pytest
 
 from contract.bundle import previous
-from contract.bundle.bundle import MAX_CACHE_BYTES, Architecture, find_bundle, read_bundle, replace_bundle
+from contract.bundle.bundle import (
+    MAX_CACHE_BYTES,
+    Architecture,
+    find_bundle,
+    graph_of,
+    read_bundle,
+    replace_bundle,
+)
 from contract.bundle.manifest import MANIFEST_FILE, MODEL_FILE, TOKENIZER_FILE, write_manifest, write_manifest_of
 from contract.bundle.previous import MOST_KEPT, place_for, previous_bundles
 from contract.errors import BundleError, ExportError
@@ -46,6 +53,19 @@ def test_reads_what_was_written(bundle: Path) -> None:
     assert (read.prompt, read.architecture) == (PROMPT, ARCHITECTURE)
     assert read.model_path.read_bytes() == b"a graph" * 100
     assert read.tokenizer_path == bundle / TOKENIZER_FILE
+
+
+def test_the_weights_beside_a_graph_are_the_graph_s(bundle: Path) -> None:
+    inside = graph_of(bundle)
+    assert inside == read_bundle(bundle).manifest["files"][MODEL_FILE], "as kept stages have it"
+    seen: list[object] = [inside]
+    for weights in (b"some", b"others"):
+        (bundle / f"{MODEL_FILE}_data").write_bytes(weights)
+        write_manifest_of(bundle, {"prompt": PROMPT.to_json(), "architecture": ARCHITECTURE.to_json()})
+        assert graph_of(bundle) not in seen
+        assert json.loads(json.dumps(graph_of(bundle))) == graph_of(bundle)
+        seen.append(graph_of(bundle))
+    assert graph_of(bundle / "none") is None
 
 
 def test_what_file_managers_leave_is_no_file_of_the_bundle(bundle: Path) -> None:

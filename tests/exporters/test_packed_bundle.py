@@ -237,6 +237,17 @@ def test_other_drafts_of_the_same_graph_leave_what_a_user_can_go_back_to(
     assert previous_bundles(target) == []
 
 
+def test_a_graph_with_other_weights_beside_it_leaves_one_to_go_back_to(
+    bundle: Path, archive: Path, tmp_path: Path
+) -> None:
+    target = tmp_path / "laptop" / ".submodel" / "bundle"
+    unpack_bundle(archive, target)
+    (bundle / f"{MODEL_FILE}_data").write_bytes(b"weights")
+    write_manifest_of(bundle, {**read_bundle(bundle).manifest})
+    unpack_bundle(pack_bundle(bundle, tmp_path / "other.submodel").path, target)
+    assert len(previous_bundles(target)) == 1
+
+
 def test_a_name_that_comes_twice(archive: Path, tmp_path: Path) -> None:
     rewrite(archive, lambda entries: [*entries, entries[-1]])
     with pytest.raises(BundleError, match="disagree"):

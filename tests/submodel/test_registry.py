@@ -158,6 +158,18 @@ def test_each_file_is_fetched_once(
     assert third.build == second.build and third.fetched_bytes < model
 
 
+def test_of_a_graph_with_other_weights_beside_it_the_older_one_is_kept(
+    registry: Path, published: tuple[Path, str], repository: Path, newer: Path
+) -> None:
+    settings = PullSettings(folder=repository, address=str(registry), key=published[1])
+    first = run_pull(settings)
+    (newer / f"{MODEL_FILE}_data").write_bytes(b"weights")
+    write_manifest_of(newer, {**read_bundle(newer).manifest})
+    publish(newer, registry)
+    second = run_pull(settings)
+    assert [build_of(folder) for folder in previous_bundles(second.bundle)] == [first.build]
+
+
 def test_of_an_adapted_bundle_the_adapter_is_fetched_and_the_shared_graph_once(
     registry: Path, published: tuple[Path, str], repository: Path, tiny_bundle: Bundle, tmp_path: Path
 ) -> None:
