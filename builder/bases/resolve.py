@@ -5,7 +5,9 @@ No torch is loaded here: a build knows its base, and so whether earlier stages s
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -107,12 +109,25 @@ def resolve_base(
 
 
 def check_spec(spec: str) -> None:
-    """Raise BaseModelError if `spec` can't name a base model. Nothing is fetched."""
-    if spec != AUTO and spec not in CATALOGUE and not is_hub_id(spec) and not expand_home(Path(spec)).exists():
+    """Raise BaseModelError if `spec` can't name a base model, or names what can't be read. Nothing is fetched."""
+    if spec != AUTO and spec not in CATALOGUE and not is_hub_id(spec) and not _is_there(expand_home(Path(spec))):
         raise BaseModelError(
             f"There is no base model {spec!r}: it is no folder or GGUF file here, no hub id (owner/name), and none of "
             f"the known names {', '.join((AUTO, *CATALOGUE))}; `submodel bases` says more."
         )
+
+
+def _is_there(path: Path) -> bool:
+    """Whether there is such a file or folder; raises BaseModelError if it can't be read."""
+    try:
+        path.stat()
+        if not os.access(path, os.R_OK | os.X_OK if path.is_dir() else os.R_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: no path has a null byte
+        return False
+    except OSError as error:
+        raise BaseModelError(f"{path} can't be read ({error.strerror}); check its path and permissions.") from error
+    return True
 
 
 def is_hub_id(spec: str) -> bool:
@@ -174,7 +189,7 @@ def _from_hub_id(hub_id: str, on_event: Report, on_progress: Progress) -> Resolv
         try:
             snapshot = fetch_snapshot(hub_id, on_progress)
         except BaseModelError as error:
-            if not Path(hub_id).exists():
+            if not os.path.lexists(hub_id):  # no path that the system refuses exists
                 raise
             raise BaseModelError(f"{error} There is a folder of that name here; give ./{hub_id} for it.") from error
     known = next((entry for entry in CATALOGUE.values() if entry.hub_id == hub_id), None)

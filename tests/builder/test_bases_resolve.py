@@ -133,6 +133,39 @@ def test_of_a_damaged_file_in_the_hubs_cache_the_blob_is_named(played_hub, monke
         resolve_base("owner/tiny")
 
 
+@pytest.mark.parametrize("number", [errno.ENAMETOOLONG, errno.EACCES])
+def test_a_base_whose_name_the_system_refuses_is_a_sentence(monkeypatch, number):
+    def refuse(self, **options):
+        raise OSError(number, os.strerror(number), str(self))
+
+    monkeypatch.setattr(Path, "stat", refuse)
+    with pytest.raises(BaseModelError) as refusal:
+        resolve_base("a" * 300)
+    wanted = f"{'a' * 300} can't be read ({os.strerror(number)}); check its path and permissions."
+    assert str(refusal.value) == wanted
+
+
+def test_a_hub_id_that_is_too_long_for_a_path_is_a_sentence(monkeypatch):
+    refuse_hub(monkeypatch, ConnectionError())
+    with pytest.raises(BaseModelError, match="the hub can't be reached"):
+        resolve_base(f"{'a' * 300}/tiny")
+
+
+@pytest.mark.parametrize("name", ["base", "base.gguf"])
+def test_a_base_that_can_not_be_entered_or_read_is_a_sentence(tmp_path, monkeypatch, name):
+    path = tmp_path / name
+    save_base(path) if name == "base" else path.write_bytes(b"GGUF")
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    with pytest.raises(BaseModelError, match=r"can't be read \(Permission denied\); check its path and permissions"):
+        resolve_base(str(path))
+
+
+def test_a_name_that_is_no_path_is_no_base_model(tmp_path):
+    for name in ("a\0b", str(tmp_path / "none" / "here")):
+        with pytest.raises(BaseModelError, match="There is no base model"):
+            resolve_base(name)
+
+
 def test_a_folder_is_known_by_its_configuration_and_tokenizer_too(tmp_path):
     folder = save_base(tmp_path / "base")
     before = resolve_base(str(folder))
