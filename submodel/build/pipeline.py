@@ -162,7 +162,7 @@ class Build(ModelStages):
             "finetuning": finetuned.result,
             "parity": exported.result["parity"],
             "corpus": self._corpus.summary(),
-            "stages": [],
+            "stages": stage_rows(stages.records),
             "seconds": 0.0,
             # Of pruning and fine-tuning, though other runs may have done them.
             "peak_rss_bytes": (read_artifact(paths.model).manifest or {}).get("peak_rss_bytes"),
@@ -173,6 +173,8 @@ class Build(ModelStages):
         document["seconds"] = round(time.perf_counter() - started, 1)
         self._remember_build(document, model_hash, commit)  # updates go on from here, whatever becomes of the scores
         if held_out:
+            if exported.is_fresh:  # the report that lies there is of another bundle
+                self._write_report(document)
             display.say(f"The bundle is ready: editors can use {paths.bundle} now. The build goes on to score it")
             base = self._score_base("score the base", held_out)
             self._loaded = None  # before the sub-model is scored
@@ -188,12 +190,17 @@ class Build(ModelStages):
         document["seconds"] = round(time.perf_counter() - started, 1)
         remember_stages(settings, self._base, stages.records)
         self._remember_build(document, model_hash, commit)
-        write_json(paths.figures, document, mode=PRIVATE)
-        page = render_beside_evaluation(document, paths, graph_of(paths.bundle), title=settings.title)
-        write_text(paths.report, page, mode=PRIVATE)
+        self._write_report(document)
         is_kept = settings.dense_baseline or not any(record.is_fresh for record in stages.records)
         remove_leftovers(paths, has_trials=settings.size is None, has_dense_baseline=is_kept)
         return document
+
+    def _write_report(self, document: BuildReport) -> None:
+        """Write the document and its page beside the bundle."""
+        paths = self._paths
+        write_json(paths.figures, document, mode=PRIVATE)
+        page = render_beside_evaluation(document, paths, graph_of(paths.bundle), title=self._settings.title)
+        write_text(paths.report, page, mode=PRIVATE)
 
     def _remember_build(self, document: BuildReport, model_hash: str, commit: str | None) -> None:
         """Put the build into the history of the repository's model, and that into the document."""

@@ -193,6 +193,41 @@ def test_a_stage_that_is_kept_leaves_the_state_of_another_fine_tuning(tmp_path):
     assert state.exists()
 
 
+@pytest.mark.slow
+def test_a_build_that_is_stopped_while_it_scores_leaves_the_report_of_its_own_bundle(tmp_path, monkeypatch):
+    settings = BuildSettings(
+        repository=make_repository(tmp_path),
+        output=tmp_path / "output",
+        base=str(save_base(tmp_path / "base", kind="qwen2")),
+        size=1.0,
+        minutes=0,
+        quantize="fp32",
+        positions=4,
+    )
+    paths = BuildPaths(root=settings.output)
+
+    def reported():
+        return json.loads(paths.figures.read_text()), paths.report.read_text()
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    with StageDisplay() as display:
+        run_build(settings, display)
+        scored = reported()
+        monkeypatch.setattr(pipeline.Build, "_score_base", stop)
+        with pytest.raises(KeyboardInterrupt):
+            run_build(settings, display)
+        assert reported() == scored, "which is of the same bundle"
+        with pytest.raises(KeyboardInterrupt):
+            run_build(replace(settings, size=0.8), display)
+    document, page = reported()
+    assert document["plan"]["share_of_base"] <= 0.8 < scored[0]["plan"]["share_of_base"]
+    assert document["stages"][-1]["name"] == "export"
+    assert "against_base" not in document
+    assert page != scored[1]
+
+
 @pytest.mark.parametrize(
     ("steps", "dtype", "expected"), [(None, None, True), (3, None, False), (None, "float32", False)]
 )
