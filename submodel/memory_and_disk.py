@@ -18,13 +18,18 @@ from builder.bases.catalogue import SMOLLM2_SMALL, cache_folder
 from contract.errors import BaseModelError
 from contract.files.home import expand_home
 from contract.processor import CGROUPS
+from submodel.build.size_search import MOST_TRIED, SIZES
 from submodel.check_result import CheckResult
 
 # A base of half a billion parameters in float32 (docs/faq.md); which number format a build takes is measured later.
 BUILD_MEMORY_BYTES: Final = 6_000_000_000
 BUILD_BYTES_A_PARAMETER: Final = 12  # of the base; 8 to 11 were measured
 SERVE_MEMORY_BYTES: Final = 600_000_000
-BUILD_DISK_BYTES: Final = 3_000_000_000  # pruned and tuned model, bundle, and the float32 graph that is checked
+BUILD_DISK_BYTES: Final = 3_000_000_000  # what the default base and smaller ones need, and some more
+# Bytes a parameter of what a build writes.
+CHECKPOINTS: Final = 4  # the pruned and the tuned model, both in bfloat16
+FLOAT32_GRAPH: Final = 4  # an export checks it, and removes it before it writes another precision
+INT8_GRAPH: Final = 1
 HUB_DISK_BYTES: Final = 1_000_000_000  # the hub's file of the first base
 INDEX_DISK_BYTES: Final = 500_000_000  # the package index's file of it
 # What a container may take, by versions of cgroups: the limit, what is taken, and of that the files that give way.
@@ -71,6 +76,18 @@ def _memory() -> tuple[int, int]:
         except (OSError, ValueError, KeyError):  # the other version, or "max"
             continue
     return available, total
+
+
+def build_disk_bytes(parameters: int, size: float | None, *, has_dense_baseline: bool) -> int:
+    """The most that lies on the disk at one time; parameters: those of the base; size: None if it is searched."""
+    share = max(SIZES) if size is None else size
+    exported = CHECKPOINTS + FLOAT32_GRAPH
+    moments = [
+        exported * share,
+        CHECKPOINTS * MOST_TRIED if size is None else 0,  # the search keeps the models of all sizes that it tries
+        (CHECKPOINTS + INT8_GRAPH) * share + exported if has_dense_baseline else 0,
+    ]
+    return max(BUILD_DISK_BYTES, int(parameters * max(moments)))
 
 
 def check_disk(name: str, folder: Path, needed: int) -> CheckResult:

@@ -89,6 +89,12 @@ def read_model(
     return cast(PreTrainedModel, model)
 
 
+def count_parameters(gguf: GgufFile) -> int:
+    """How many weights `read_model` loads, about: the rows that no token has are counted, too."""
+    is_tied = _is_tied(gguf)
+    return sum(math.prod(tensor.shape) for name, tensor in gguf.tensors.items() if not (is_tied and name == HEAD))
+
+
 def _check_architecture(gguf: GgufFile) -> None:
     name = gguf.require("general.architecture", str)
     if name not in ARCHITECTURES:

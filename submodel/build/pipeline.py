@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from builder.artifact import read_artifact
-from builder.bases.catalogue import CATALOGUE
 from builder.bases.folder_model import read_base_config
-from builder.bases.load import resolve_base
+from builder.bases.load import ResolvedBase, resolve_base
 from builder.corpus.changes import head_commit
 from builder.corpus.corpus import Corpus
 from builder.corpus.following import follow_shared
@@ -23,6 +22,8 @@ from builder.evaluation.infill import base_encoder
 from builder.evaluation.scores import Scores, compare
 from builder.evaluation.scoring import Scorable
 from builder.evaluation.torch_predictor import TorchPredictor
+from builder.gguf.reader import open_gguf
+from builder.gguf.weights import count_parameters
 from builder.memory import give_back_memory
 from builder.pruning.structured_pruning import least_size_for
 from contract.bundle.bundle import graph_of, read_bundle
@@ -52,7 +53,7 @@ from submodel.build.stage_times import expected_stages, remember_stages
 from submodel.build.stages import StageRecord, adopt_model, hash_of
 from submodel.evaluation.line_times import line_times
 from submodel.evaluation.predictors import open_checkpoint
-from submodel.memory_and_disk import BUILD_DISK_BYTES, check_disk, check_memory
+from submodel.memory_and_disk import build_disk_bytes, check_disk, check_memory
 from submodel.report.render import REPORT_SCHEMA, render_beside_evaluation
 
 
@@ -74,15 +75,7 @@ def run_build(settings: BuildSettings, display: StageDisplay) -> BuildReport:
             restore_folder(folder)  # else the stage that made it would run again
         with display.stage("find the base") as advance:
             base = resolve_base(settings.base, on_event=display.say, on_progress=advance)
-        if base.is_gguf:
-            parameters = CATALOGUE[base.name].parameters if base.name in CATALOGUE else None
-        else:
-            # Refuses now what an export would refuse after all minutes.
-            parameters = read_shape(read_base_config(base.path), base.path).parameters
-        if parameters is not None and (memory := check_memory(parameters)).advice:
-            display.say(f"Memory: {memory.found}. {memory.advice}")
-        if (disk := check_disk("disk", settings.output, BUILD_DISK_BYTES)).advice:
-            display.say(f"Disk: {disk.found}. {disk.advice}")
+        parameters = _count_parameters(base)
         if base.is_sub_model:
             if base.path.resolve().is_relative_to(settings.output.resolve()):
                 raise BuildError(
@@ -98,7 +91,25 @@ def run_build(settings: BuildSettings, display: StageDisplay) -> BuildReport:
             if settings.keeps_sub_model:
                 display.say(f"{base.name} is a sub-model already: it keeps its size. All the time goes to fine-tuning")
                 settings = replace(settings, size=1.0)
+        _say_shortage(settings, parameters, display)
         return Build(settings, display, corpus, sources, base).run(held_out, commit, started)
+
+
+def _count_parameters(base: ResolvedBase) -> int:
+    """How many parameters the base has; refuses now what an export would refuse after all minutes."""
+    if not base.is_gguf:
+        return read_shape(read_base_config(base.path), base.path).parameters
+    with open_gguf(base.path) as gguf:
+        return count_parameters(gguf)
+
+
+def _say_shortage(settings: BuildSettings, parameters: int, display: StageDisplay) -> None:
+    """Say so if memory or disk may not do for a base of so many parameters."""
+    needed = build_disk_bytes(parameters, settings.size, has_dense_baseline=settings.dense_baseline)
+    if (memory := check_memory(parameters)).advice:
+        display.say(f"Memory: {memory.found}. {memory.advice}")
+    if (disk := check_disk("disk", settings.output, needed)).advice:
+        display.say(f"Disk: {disk.found}. {disk.advice}")
 
 
 def _follow_base(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from contract.errors import BuildError
 
 SIZES = (0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.7, 0.8)  # shares of the base's parameters that are tried
+MOST_TRIED: Final = 0.55 + 0.7 + 0.8  # the largest sum of the sizes that one search tries
 
 
 class NoSizeError(BuildError):

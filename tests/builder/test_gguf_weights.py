@@ -12,7 +12,7 @@ from gguf.quants import dequantize, quantize
 from builder.gguf import weights
 from builder.gguf.reader import open_gguf
 from builder.gguf.tokenizer import read_tokenizer
-from builder.gguf.weights import read_model
+from builder.gguf.weights import count_parameters, read_model
 from contract.errors import BaseModelError
 from testbed.gguf_files import make_parts, write_gguf
 
@@ -39,6 +39,8 @@ def test_weights_and_logits_are_those_of_the_model(tmp_path, kind, is_tied):
     for name, tensor in found.state_dict().items():
         assert torch.equal(tensor, expected[name]), name
     assert (found.lm_head.weight is found.model.embed_tokens.weight) == is_tied
+    with open_gguf(tmp_path / "tiny.gguf") as gguf:
+        assert 0 <= count_parameters(gguf) - model.num_parameters() < 0.01 * model.num_parameters(), "rows of no token"
     assert found.config.vocab_size == tokenizer.get_vocab_size()
     torch.testing.assert_close(found(IDS).logits, model(IDS).logits)
 
@@ -77,6 +79,8 @@ def test_two_copies_of_one_matrix_are_tied_to_the_better(tmp_path, better):
     assert found.config.tie_word_embeddings
     error = (found.lm_head.weight - model.lm_head.weight).abs().max() / model.lm_head.weight.abs().max()
     assert error < 0.01  # Q8_0 is within 1/254; Q5_0 within 1/30
+    with open_gguf(tmp_path / "tiny.gguf") as gguf:
+        assert count_parameters(gguf) == pytest.approx(model.num_parameters(), rel=0.01)
 
 
 def test_progress_ends_at_the_whole(tmp_path):

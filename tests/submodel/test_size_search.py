@@ -1,5 +1,7 @@
 """The search finds the smallest size that passes, and says when none does."""
 
+from contextlib import suppress
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,7 +12,7 @@ from contract.errors import BuildError
 from contract.files.folders import IGNORED
 from submodel.build import pipeline
 from submodel.build.build_settings import BuildSettings
-from submodel.build.size_search import SIZES, is_as_good, is_worse, smallest_size
+from submodel.build.size_search import MOST_TRIED, SIZES, is_as_good, is_worse, smallest_size
 from testbed.models import save_base
 from testbed.python_files import write_python
 
@@ -26,6 +28,21 @@ def test_the_smallest_that_passes_is_found_in_few_trials(place):
     assert smallest_size(SIZES, passes) == SIZES[place]
     assert len(tried) <= 4
     assert len(set(tried)) == len(tried)
+
+
+def test_no_search_tries_more_than_is_said_of_the_disk():
+    def sum_tried(place):
+        tried = []
+
+        def passes(size):
+            tried.append(size)
+            return size in SIZES[place:]
+
+        with suppress(BuildError):  # at the last place: none passes
+            smallest_size(SIZES, passes)
+        return sum(tried)
+
+    assert max(sum_tried(place) for place in range(len(SIZES) + 1)) == pytest.approx(MOST_TRIED)
 
 
 def test_none_that_passes_is_said():

@@ -18,6 +18,7 @@ from builder.finetuning.training_state import StateFile, TrainingProgress
 from contract.bundle import drafts
 from contract.console import StageDisplay
 from contract.errors import BuildError, ExportError
+from submodel import memory_and_disk
 from submodel.build import model_stages, pipeline, score_stages
 from submodel.build.build_settings import BuildSettings
 from submodel.build.model_stages import ModelStages
@@ -25,6 +26,7 @@ from submodel.build.paths import BuildPaths
 from submodel.build.pipeline import run_build
 from submodel.build.stages import Stages, adopt_model, hash_of, kept_record
 from submodel.check_result import CheckResult
+from testbed.gguf_files import make_parts, write_gguf
 from testbed.models import save_base
 from testbed.python_files import write_python
 from testbed.tokenizer import FIM
@@ -341,22 +343,36 @@ def test_a_base_that_can_not_be_exported_is_refused_before_anything_is_pruned(tm
     assert list(BuildPaths(root=settings.output).stages.glob("*")) == []
 
 
-def test_a_build_says_so_where_there_is_too_little_memory_for_its_base(tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize("is_gguf", [False, True])
+def test_a_build_says_so_where_there_is_too_little_memory_or_disk_for_its_base(tmp_path, monkeypatch, capsys, is_gguf):
     repository = make_repository(tmp_path)
     base = save_base(tmp_path / "base", kind="qwen2")
     weights = load_file(base / "model.safetensors")
+    parameters = sum(one.numel() for name, one in weights.items() if not name.endswith(".bias"))
+    if is_gguf:
+        model, _, metadata, tensors = make_parts("qwen2")
+        base, parameters = write_gguf(tmp_path / "base.gguf", "qwen2", metadata, tensors), model.num_parameters()
     asked = []
 
     def check_memory(parameters):
         asked.append(parameters)
         return CheckResult(name="memory", status="warn", found="little", advice="Close other programs.")
 
+    def check_disk(name, folder, needed):
+        asked.append((folder, needed))
+        return CheckResult(name=name, status="warn", found="full", advice="Free space.")
+
     monkeypatch.setattr(pipeline, "check_memory", check_memory)
+    monkeypatch.setattr(pipeline, "check_disk", check_disk)
+    monkeypatch.setattr(memory_and_disk, "BUILD_DISK_BYTES", 0)
     monkeypatch.setattr(pipeline.Build, "run", lambda *_: {})
     with StageDisplay() as display:
-        run_build(BuildSettings(repository=repository, output=tmp_path / "output", base=str(base)), display)
-    assert asked == [sum(one.numel() for name, one in weights.items() if not name.endswith(".bias"))]
-    assert "Memory: little. Close other programs." in capsys.readouterr().err
+        run_build(BuildSettings(repository=repository, output=tmp_path / "output", base=str(base), size=0.5), display)
+    assert asked[0] == pytest.approx(parameters, rel=0.01), "rows of no token are counted in a GGUF file"
+    assert asked[1:] == [(tmp_path / "output", 4 * asked[0])]
+    said = capsys.readouterr().err
+    assert "Memory: little. Close other programs." in said
+    assert "Disk: full. Free space." in said
 
 
 def test_force_does_not_repeat_what_this_run_made_under_another_name(tmp_path):
