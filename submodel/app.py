@@ -70,14 +70,17 @@ GROUPS: dict[str, dict[str, Callable[..., None]]] = {
     "Study": {"prune": prune, "compare": compare, "sweep": sweep},
 }
 # What is said to a user who stopped a command. What is not named here starts from the beginning.
+_CHANGED = "If a file has changed by then, it starts from the beginning"
 AGAIN = {
-    **dict.fromkeys(
-        ("build", "update"),
-        "; run it again with the same options to resume. If a file has changed by then, it starts from the beginning",
-    ),
+    **dict.fromkeys(("build", "update"), f"; run it again with the same options to resume. {_CHANGED}"),
     **dict.fromkeys(("fleet", "sweep"), "; run it again to resume"),
     "pull": "; files that were fetched whole are kept",
 }
+# `--force` would repeat what this run has finished. Before its first stage an older build still counts.
+AGAIN_AFTER_FORCE = (
+    "; to resume, run it again with the same options, but without --force (with it if nothing was pruned yet). "
+    f"{_CHANGED}"
+)
 for group, commands in GROUPS.items():
     for name, command in commands.items():
         app.command(name, rich_help_panel=group)(command)
@@ -133,7 +136,8 @@ def _check_surroundings() -> None:
 
 
 def _again() -> str:
-    return AGAIN.get(sys.argv[1], "") if sys.argv[1:] else ""
+    command, *options = sys.argv[1:] or [""]
+    return AGAIN_AFTER_FORCE if command == "build" and "--force" in options else AGAIN.get(command, "")
 
 
 def _tell(sentence: str) -> None:

@@ -26,6 +26,7 @@ from contract.files.whole_files import PRIVATE, write_text
 from submodel.build.outputs import OutputHashes
 
 PURPOSE: Final = "stage record"
+OUTDATED: Final = "is_outdated"  # in a record: a forced build has begun since, and the stage is to run again
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,16 +82,20 @@ def _record_path(folder: Path, name: str) -> Path:
 
 
 class Stages:
-    """The stages of one build and their records in `folder`."""
+    """The stages of one build and their records in `folder`.
+
+    force: no stage is kept from an earlier run. If this run is stopped, the next one without `force` keeps only what
+    this one has finished. Raises OSError if the records can't be written.
+    """
 
     def __init__(self, folder: Path, display: StageDisplay, *, force: bool) -> None:
         self._folder = folder
         self._display = display
-        self._force = force
         self._seal_key = seal_key()
         self._hashes = OutputHashes()
-        self._adopted: set[str] = set()  # made in this run under another name: `force` does not repeat them
         self.records: list[StageRecord] = []
+        if force:
+            self._outdate()
 
     def run(
         self, name: str, stage_hash: str, make: Callable[[Advance], Any], outputs: Sequence[Path] = ()
@@ -100,8 +105,7 @@ class Stages:
         The record is written after the outputs, so that a stage that was interrupted counts as not run. What an earlier
         run made holds for as long as it is there.
         """
-        may_keep = not self._force or name in self._adopted
-        found = self._read(name, stage_hash, outputs, self._display.say) if may_keep else None
+        found = self._read(name, stage_hash, outputs, self._display.say)
         if found is not None:
             self._display.keep(name)
             record = StageRecord(name=name, seconds=found["seconds"], result=found["result"], is_fresh=False)
@@ -119,7 +123,7 @@ class Stages:
 
     def has(self, name: str, stage_hash: str) -> bool:
         """Whether a run of a stage without outputs would be kept."""
-        return not self._force and self._read(name, stage_hash, (), lambda text: None) is not None
+        return self._read(name, stage_hash, (), lambda text: None) is not None
 
     def holds(self, name: str, other: str, output: Path) -> bool:
         """Whether `name` has the record of `other` already, and its only output is still as that says."""
@@ -140,7 +144,16 @@ class Stages:
         if record is None:
             raise BuildError(f"{self._path(other)} was changed while the build ran; run it again.")
         self._write(name, record)
-        self._adopted.add(name)
+
+    def _outdate(self) -> None:
+        """Mark the records of earlier runs as outdated. They stay: by them an update knows the model that is there."""
+        for path in self._folder.glob("*.json"):
+            try:
+                content = read_bytes(path)
+            except (OSError, ValueError):  # no file that a stage has written
+                continue
+            if (record := open_sealed(self._seal_key, PURPOSE, path.stem, content)) is not None:
+                self._write(path.stem, {**record, OUTDATED: True})
 
     def _path(self, name: str) -> Path:
         return _record_path(self._folder, name)
@@ -161,7 +174,8 @@ class Stages:
         if record is None:
             say(f"{name} runs again: this account did not write the record of its last run")
             return None
-        if record.get("stage_hash") != stage_hash or not all(path.exists() for path in outputs):
+        is_current = record.get("stage_hash") == stage_hash and not record.get(OUTDATED)
+        if not is_current or not all(path.exists() for path in outputs):
             return None
         try:
             is_same = [self._hashes.of(path) for path in outputs] == record["outputs"]

@@ -71,7 +71,14 @@ def build(
         ),
     ] = False,
     seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Seed of all sampling.")] = 0,
-    force: Annotated[bool, typer.Option("--force", help="Repeat the stages that an earlier build finished.")] = False,
+    force: Annotated[
+        bool,
+        typer.Option(
+            "--force",
+            help="Repeat the stages that an earlier build finished. If such a build is stopped, resume it without this "
+            "option.",
+        ),
+    ] = False,
     progress: Annotated[ProgressForm, typer.Option(help=PROGRESS_HELP)] = ProgressForm.AUTO,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:

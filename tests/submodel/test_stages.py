@@ -24,7 +24,7 @@ from submodel.build.build_settings import BuildSettings
 from submodel.build.model_stages import ModelStages
 from submodel.build.paths import BuildPaths
 from submodel.build.pipeline import run_build
-from submodel.build.stages import Stages, adopt_model, hash_of, kept_record
+from submodel.build.stages import Stages, adopt_model, hash_of, hash_of_output, kept_record
 from submodel.check_result import CheckResult
 from testbed.gguf_files import make_parts, write_gguf
 from testbed.models import save_base
@@ -74,6 +74,32 @@ def test_force_and_missing_outputs_repeat_it(tmp_path):
     assert run(tmp_path, "a", make, [output]).is_fresh
     assert counter.calls == 3
     assert not run(tmp_path, "a", make, [output]).is_fresh
+
+
+@pytest.mark.parametrize("stops_in", ["prune", "finetune"])
+def test_a_forced_build_that_was_stopped_resumes_without_force(tmp_path, stops_in):
+    pruned, model = (tmp_path / name for name in ("pruned", "model"))
+
+    def build(content, *, force=False, stops_in=""):
+        def make(name, output, advance):
+            if name == stops_in:
+                raise KeyboardInterrupt
+            output.write_text(content)
+
+        with StageDisplay() as display:
+            stages = Stages(tmp_path / "stages", display, force=force)
+            for name, output in (("prune", pruned), ("finetune", model)):
+                stages.run(name, "a", partial(make, name, output), [output])
+
+    build("older")
+    with pytest.raises(KeyboardInterrupt):
+        build("forced", force=True, stops_in=stops_in)
+    assert model.read_text() == "older", "it stays until there is another one"
+    assert hash_of_output("finetune", model, tmp_path / "stages") == "a", "and can be updated"
+    build("resumed")
+    assert (pruned.read_text(), model.read_text()) == ("forced" if stops_in == "finetune" else "resumed", "resumed")
+    build("unneeded")
+    assert model.read_text() == "resumed"
 
 
 def test_what_file_managers_leave_in_a_folder_changes_nothing(tmp_path):

@@ -147,6 +147,11 @@ def test_an_old_model_that_stays_is_explained_last(
             "stopped; run it again with the same options to resume. If a file has changed by then, "
             "it starts from the beginning.",
         ),
+        (
+            ["build", "--size", "0.5", "--force"],
+            "stopped; to resume, run it again with the same options, but without --force (with it if nothing was "
+            "pruned yet). If a file has changed by then, it starts from the beginning.",
+        ),
         (["fleet"], "stopped; run it again to resume."),
         (["bench"], "stopped."),
     ],
