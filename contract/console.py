@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Final, Literal
+from typing import IO, Any, Final, Literal, cast
 
 from rich.console import Console, RenderableType
 from rich.measure import Measurement
@@ -32,10 +32,24 @@ from rich.text import Text
 from contract.documents import BuildProgress
 from contract.forecast import Forecast
 from contract.plain_text import plain
+from contract.standard_error import StandardError
 
 
 class PlainConsole(Console):
-    """A console whose texts and cells are `plain`, line by line; its own colours and bars stay."""
+    """A console whose texts and cells are `plain`, line by line; its own colours and bars stay.
+
+    On stderr it ends no work when its reader ends. rich would end the process, and the answer on stdout with it.
+    """
+
+    @property
+    def file(self) -> IO[str]:
+        """As rich's; set it to write to another file than stderr."""
+        file = super().file
+        return cast("IO[str]", StandardError(file)) if self.stderr and self._file is None else file
+
+    @file.setter
+    def file(self, file: IO[str]) -> None:
+        self._file = file
 
     def render_str(self, text: str, **options: Any) -> Text:
         """As rich's, which every string goes through that is printed or stands in a table."""

@@ -2,6 +2,9 @@
 
 import io
 import json
+import os
+import subprocess
+import sys
 import time
 
 import pytest
@@ -256,3 +259,62 @@ def test_sentences_and_reports_may_be_kept_waiting(clock):
         display.say("Writing the graph")
         advance(1, 2)
     assert len(rests) == 2
+
+
+# A build that says nothing itself (the display's lines come by themselves), one that says something, and JSON.
+BUILD = """
+import json, sys, time
+from contract import console
+console.TICK_S, console.QUIET_S = 0.05, 0.0 if sys.argv[1] == "quiet" else 99.0
+with console.StageDisplay(as_json=sys.argv[1] == "json") as display:
+    display.say("begun")
+    sys.stdin.readline()
+    with display.stage("prune"):
+        time.sleep(0.3)
+        if sys.argv[1] == "say":
+            display.say("half of it")
+    with display.stage("export"):
+        pass
+console.print_json({"answer": 42})
+"""
+
+
+@pytest.mark.parametrize("said", ["quiet", "say", "json"])
+def test_a_build_whose_messages_nobody_reads_any_more_ends_whole(said):
+    """As in `submodel build --json 2> >(head -1)`."""
+    words, pipe = [sys.executable, "-c", BUILD, said], subprocess.PIPE
+    with subprocess.Popen(words, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as process:
+        assert process.stdin and process.stdout and process.stderr
+        assert "begun" in process.stderr.readline()
+        process.stderr.close()
+        process.stdin.write("go on\n")
+        process.stdin.close()
+        assert json.loads(process.stdout.read()) == {"answer": 42}
+    assert process.returncode == 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows ends the programs of a window that is closed.")
+def test_a_build_whose_terminal_is_closed_goes_on(monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
+    window, terminal = os.openpty()
+    with os.fdopen(terminal, "w") as file:
+        monkeypatch.setattr(sys, "stderr", file)
+        with StageDisplay() as display:
+            assert display.has_bars
+            os.close(window)
+            with display.stage("prune") as advance:
+                advance(1, 2)
+                display.say("half of it")
+                display._progress.refresh()
+        assert not file.isatty()
+
+
+def test_other_errors_of_stderr_are_told(monkeypatch):
+    class Full(io.StringIO):
+        def write(self, text):
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(sys, "stderr", Full())
+    with pytest.raises(OSError, match="space"):
+        console.console.print("begun")
+    console.console._buffer.clear()  # of all tests
