@@ -1,7 +1,8 @@
 """How long each stage of a build is expected to take.
 
 A stage's work is the base's size in millions of parameters; with fewer positions, scoring has less. The seconds for a
-unit of work come from this user's last builds (stage-times.json in the state folder), or else from `SECONDS`.
+unit of work come from this user's last builds (stage-times.json in the state folder), or else from `SECONDS`. Of two
+builds the faster one counts: the other may have stood still for hours.
 Fine-tuning takes the minutes that it was given.
 """
 
@@ -10,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from statistics import median
+from statistics import median_low
 from typing import Any, Final
 
 from builder.bases.catalogue import CATALOGUE
@@ -63,7 +64,7 @@ def expected_stages(settings: BuildSettings, base: ResolvedBase) -> dict[str, fl
     known = _read_paces().get(base.name, {})
     fixed_s = settings.minutes * 60
     return {
-        name: _units(name, settings, base) * (median(known[kind]) if known.get(kind) else SECONDS[kind])
+        name: _units(name, settings, base) * (median_low(known[kind]) if known.get(kind) else SECONDS[kind])
         + (fixed_s if kind == FIXED else 0)
         for name in names
         for kind in [_kind(name, settings.size)]

@@ -78,6 +78,12 @@ def test_the_next_build_expects_what_the_last_ones_took(settings: BuildSettings,
     assert all(len(paces) <= REMEMBERED for paces in kept[BASE.name].values())
 
 
+def test_a_build_that_stood_still_is_not_what_the_next_one_expects(settings: BuildSettings) -> None:
+    for seconds in (60.0, 8 * 3600.0):
+        remember_stages(settings, BASE, [record("export", seconds)])
+    assert expected_stages(settings, BASE)["export"] == pytest.approx(60, rel=1e-3)
+
+
 def test_builds_that_end_together_lose_nothing(settings: BuildSettings, tmp_path: Path) -> None:
     names = [f"base-{number}" for number in range(24)]
     with ThreadPoolExecutor(8) as pool:
