@@ -89,7 +89,9 @@ def _remember(settings: BuildSettings, base: ResolvedBase, records: Sequence[Sta
         has_kept = isinstance(record.result, Mapping) and record.result.get(KEPT_ANSWERS, 0) > 0
         if record.is_fresh and record.name in expected and not has_kept:
             seconds = record.seconds - (settings.minutes * 60 if kind == FIXED else 0)
-            pace = max(seconds, 0.0) / _units(record.name, settings, base)
+            if seconds < 0:  # a killed run had done a part of it, or it ended before its minutes
+                continue
+            pace = seconds / _units(record.name, settings, base)
             paces[kind] = [*paces.get(kind, []), round(pace, 6)][-REMEMBERED:]
     write_json(_path(), bases, mode=PRIVATE)
 

@@ -84,6 +84,12 @@ def test_a_build_that_stood_still_is_not_what_the_next_one_expects(settings: Bui
     assert expected_stages(settings, BASE)["export"] == pytest.approx(60, rel=1e-3)
 
 
+def test_a_fine_tuning_that_was_resumed_is_not_what_the_next_one_takes(settings: BuildSettings) -> None:
+    for seconds in (150.0, 12.0, 15.0):
+        remember_stages(settings, BASE, [record("finetune", seconds)])
+    assert expected_stages(settings, BASE)["finetune"] == pytest.approx(150, rel=1e-3)
+
+
 def test_builds_that_end_together_lose_nothing(settings: BuildSettings, tmp_path: Path) -> None:
     names = [f"base-{number}" for number in range(24)]
     with ThreadPoolExecutor(8) as pool:
