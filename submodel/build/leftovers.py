@@ -1,4 +1,4 @@
-"""What other builds, and updates that were killed, have left in the output, once a build has ended."""
+"""What other builds, and builds and updates that were killed, have left in the output, once a build has ended."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ def remove_leftovers(paths: BuildPaths, *, has_trials: bool, has_dense_baseline:
     """Remove what this build has no use for: gigabytes of other builds' models, and an update of the model before.
 
     has_trials, has_dense_baseline: this build has made them, and the next one of its kind keeps their stages. A tuned
-    dense baseline of the same model is one, too.
+    dense baseline of the same model is one, too. With it stays the state of a fine-tuning that was killed, since that
+    may be the baseline's.
     """
     update = UpdatePaths(root=paths.root)
     with suppress(OSError):
@@ -24,6 +25,7 @@ def remove_leftovers(paths: BuildPaths, *, has_trials: bool, has_dense_baseline:
     for folder in (one for one, is_unused in unused.items() if is_unused):
         with suppress(OSError):  # somebody has a file of it open on Windows: it stays whole
             drop_folder(folder)
-    for path in paths.stages.glob(f"*{update.finetuning_state.name}*"):  # with its seals, and half of one
-        with suppress(OSError):
-            path.unlink()
+    for state in (update.finetuning_state, *([] if has_dense_baseline else [paths.finetuning_state])):
+        for path in paths.stages.glob(f"*{state.name}*"):  # with its seals, and half of one
+            with suppress(OSError):
+                path.unlink()

@@ -9,6 +9,11 @@ import pytest
 from submodel.build.leftovers import remove_leftovers
 from submodel.build.paths import BuildPaths
 
+STATE = (  # of a fine-tuning that was killed
+    "stages/finetuning.safetensors",
+    "stages/finetuning.safetensors.seals",
+    "stages/.finetuning.safetensors.0123456789abcdef.partial",
+)
 LEFT = (
     "trials/0.5/model/model.safetensors",
     "dense-baseline/model/model.safetensors",
@@ -18,13 +23,14 @@ LEFT = (
     "stages/update.safetensors.seals",
     "stages/.update.safetensors.0123456789abcdef.partial",
     "stages/next-history.json",
+    *STATE,
 )
-OURS = ("model/model.safetensors", "stages/history.json", "stages/update.json", "stages/finetuning.safetensors")
+OURS = ("model/model.safetensors", "stages/history.json", "stages/update.json", "stages/finetune.json")
 
 
 @pytest.mark.parametrize(
     ("has_trials", "has_dense_baseline", "kept"),
-    [(False, False, ()), (True, False, LEFT[:1]), (False, True, LEFT[1:2])],
+    [(False, False, ()), (True, False, LEFT[:1]), (False, True, (LEFT[1], *STATE))],
 )
 def test_only_what_the_next_build_of_its_kind_keeps_stays(
     tmp_path: Path, has_trials: bool, has_dense_baseline: bool, kept: tuple[str, ...]
