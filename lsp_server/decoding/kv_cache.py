@@ -23,7 +23,7 @@ from lsp_server.serve_errors import EngineCrash
 GROWTH_POSITIONS = 512  # enough for most prompts with their answers; attention's scratch grows with the buffer
 
 MAX_CACHES = 16  # choosing one compares the prompt with each
-MAX_LOGITS_BYTES = 2 << 20  # in one cache: those after some twenty tokens of a sub-model
+MAX_LOGITS_BYTES = 2 << 20  # in one cache: those after some sixteen tokens of a sub-model
 
 # Of numpy, of the system, of an accelerator.
 _MEMORY_ERRORS: tuple[type[Exception], ...] = (MemoryError, OSError, *RUNTIME_ERRORS)
@@ -86,8 +86,8 @@ class KvCache:
         self.reserve(count)
         self._buffers[..., :count, :] = other._buffers[..., :count, :]
         self.tokens = other.tokens[:count]
-        self._logits = dict(other._logits)
-        self.keep(count)
+        self._logits = other._logits
+        self.keep(count)  # which makes a dict of its own
 
     def keep(self, count: int) -> None:
         """Forget all but the first `count` tokens."""

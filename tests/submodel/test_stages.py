@@ -46,6 +46,19 @@ def make_repository(tmp_path, functions=30):
     return write_python(tmp_path / "repository", range(24), functions=functions)
 
 
+def whole_base(tmp_path, *, minutes, positions):
+    """The settings of a build that prunes nothing."""
+    return BuildSettings(
+        repository=make_repository(tmp_path),
+        output=tmp_path / "output",
+        base=str(save_base(tmp_path / "base", kind="qwen2")),
+        size=1.0,
+        minutes=minutes,
+        quantize="fp32",
+        positions=positions,
+    )
+
+
 def run(folder, key, make, outputs=(), *, force=False):
     with StageDisplay() as display:
         return Stages(folder, display, force=force).run("stage", key, make, outputs)
@@ -200,16 +213,7 @@ def test_the_base_is_scored_again_only_if_files_that_it_is_asked_about_change(tm
 @pytest.mark.slow
 def test_a_stage_that_is_kept_leaves_the_state_of_another_fine_tuning(tmp_path):
     """As after a kill in the dense baseline's, or in a trial's: the state is one file for all of them."""
-    repository = make_repository(tmp_path)
-    settings = BuildSettings(
-        repository=repository,
-        output=tmp_path / "output",
-        base=str(save_base(tmp_path / "base", kind="qwen2")),
-        size=1.0,
-        minutes=0.01,
-        quantize="fp32",
-        positions=0,
-    )
+    settings = whole_base(tmp_path, minutes=0.01, positions=0)
     state = BuildPaths(root=settings.output).finetuning_state
     with StageDisplay() as display:
         run_build(settings, display)
@@ -223,15 +227,7 @@ def test_a_stage_that_is_kept_leaves_the_state_of_another_fine_tuning(tmp_path):
 
 @pytest.mark.slow
 def test_a_build_that_is_stopped_while_it_scores_leaves_the_report_of_its_own_bundle(tmp_path, monkeypatch):
-    settings = BuildSettings(
-        repository=make_repository(tmp_path),
-        output=tmp_path / "output",
-        base=str(save_base(tmp_path / "base", kind="qwen2")),
-        size=1.0,
-        minutes=0,
-        quantize="fp32",
-        positions=4,
-    )
+    settings = whole_base(tmp_path, minutes=0, positions=4)
     paths = BuildPaths(root=settings.output)
 
     def reported():
@@ -320,11 +316,11 @@ def test_a_killed_fine_tuning_goes_on_in_the_number_format_that_it_had(tmp_path,
         assert stages._format_of(state) == (torch.bfloat16, True)
         assert asked._format_of(state) == (torch.float32, False)
         monkeypatch.setattr(model_stages, "multiplies_rightly", lambda: False)
-        assert stages._format_of(state) == (torch.float32, False), "on another processor it begins anew"
+        assert stages._format_of(state) == (torch.float32, False), "on another processor it starts from the beginning"
         state.save(TrainingProgress(dtype="bfloat16"), {"w": torch.ones(2)}, {}, {})
         assert stages._format_of(state) == (torch.bfloat16, False)
         state.save(TrainingProgress(device="cuda", dtype="bfloat16"), {"w": torch.ones(2)}, {}, {})
-        assert stages._format_of(state) == (torch.float32, False), "the CPU begins anew, in its own format"
+        assert stages._format_of(state) == (torch.float32, False), "the CPU starts again, in its own format"
 
 
 @pytest.mark.parametrize(

@@ -140,7 +140,7 @@ test('nothing is read of a folder whose suggestions are off', async () => {
   expect(await bundles.served()).toMatchObject([{ folder: path.join(on, OWN_BUNDLE) }]);
 });
 
-test('a pick that is forgotten is told of once', async () => {
+test('a pick is forgotten once', async () => {
   const memory = makeMemory();
   await memory.update('bundle', '/elsewhere/bundle');
   const bundles = new Bundles(memory as never);

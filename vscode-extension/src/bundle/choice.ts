@@ -230,7 +230,7 @@ async function isDeleted(folder: string): Promise<boolean> {
   return beside.length > 0 || workspaceFolders().some((root) => isAtOrBelow(folder, root));
 }
 
-/** Whether a folder is on a network share; the user is told. */
+/** Whether a folder is on a network share; says so to the user. */
 function isRefused(folder: string): boolean {
   if (!isOnShare(folder)) {
     return false;
