@@ -7,7 +7,7 @@ import re
 from lsprotocol import types
 
 from contract.bundle.manifest import MANIFEST_FILE
-from lsp_server.list_client import find_list_client
+from lsp_server.list_client import ListClient, find_list_client, is_intellij
 from lsp_server.open_documents import Document
 from lsp_server.options import names_an_option
 from lsp_server.positions import units_of
@@ -32,6 +32,8 @@ def register_handlers(server: CompletionServer) -> None:
         is_list = not _has_inline_completion(params.capabilities)
         if is_list:
             ls.set_list_client(find_list_client(params.client_info, params.capabilities))
+        elif is_intellij(params.client_info):
+            ls.session.fit = ListClient(replaces_behind=False).fit
         ls.set_initial_options(params.initialization_options)
         if is_list:
             options = types.CompletionOptions(trigger_characters=TRIGGER_CHARACTERS)

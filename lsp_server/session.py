@@ -145,6 +145,8 @@ class Session:
         if request is not self._newest or self._find_refusal(request) is not None:  # overtaken, or refused
             return None
         found = await self.service.recall(replace(request, options=self.options))
+        if found is not None:
+            found = self.fit(request, found)
         first_text = "" if first is None else first.text
         is_other = found is not None and found.text.strip() and found.text.rstrip() != first_text.rstrip()
         return found if is_other else None

@@ -47,3 +47,20 @@ def test_an_editor_shows_and_inserts_the_answer(editor: EditorProgram, tiny_bund
         terminal.send(*editor.save)
         terminal.wait_for_end()
     assert file.read_text() == BEFORE + answer + AFTER
+
+
+@pytest.mark.skipif(TMUX is None, reason="tmux is not here: make test-tools")
+def test_tab_in_neovim_still_jumps_in_a_snippet_and_indents(tmp_path: Path) -> None:
+    editor = next(one for one in EDITORS if one.name == "neovim-0.12")
+    if not editor.is_here:
+        pytest.skip(f"{editor.name} is not here: make test-tools")
+    file = tmp_path / "notes.txt"
+    file.write_text("begin\n")
+    with editing(editor, file, tmp_path / "home", environment_with_submodel(tmp_path / "bin")) as terminal:
+        terminal.wait_for("begin")
+        terminal.send("o", "Escape", ":lua vim.snippet.expand('for ${1:x} in ${2:y}:')", "Enter")
+        terminal.wait_for("for x in y:")
+        terminal.send("item", "Tab", "list", "Escape", "o", "a", "Tab", "b")
+        terminal.send(*editor.save)
+        terminal.wait_for_end()
+    assert file.read_text() == "begin\nfor item in list:\na\tb\n"

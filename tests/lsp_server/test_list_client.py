@@ -1,7 +1,8 @@
-"""What each client's completion list gets, by what it says about itself in `initialize`."""
+"""What each client gets by what it says about itself in `initialize`: its list, and the inline items of IntelliJ."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -136,3 +137,19 @@ def test_the_word_before_the_cursor_is_the_client_s(
 
 def test_a_client_that_announces_nothing_gets_what_the_protocol_says() -> None:
     assert find_list_client(types.ClientInfo("other"), types.ClientCapabilities()) == ListClient()
+
+
+@pytest.mark.parametrize(("version", "text", "end"), [("2026.1 (build PY-261)", "x", 2), ("1.107.0", "x)", 3)])
+def test_intellij_keeps_the_bracket_that_an_inline_item_replaces(
+    version: str, text: str, end: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def test(client: Client) -> None:
+        answering(monkeypatch, client, CLOSING, replace(CLOSING, text="y)"))
+        client.open("file:///a.py", "f()")
+        asked = {**cursor(0, 2), "context": {"triggerKind": 1}}
+        items = (await client.ask("textDocument/inlineCompletion", asked, 2))["result"]["items"]
+        assert [item["insertText"] for item in items] == [text, text.replace("x", "y")]
+        assert {item["range"]["end"]["character"] for item in items} == {end}
+
+    inline = {"textDocument": {"inlineCompletion": {}}}
+    talk(test, capabilities=inline, name="PyCharm", version=version)
