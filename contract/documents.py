@@ -212,10 +212,14 @@ class Estimate(TypedDict):
 
 
 class Comparison(TypedDict):
-    """A model against the base on the same positions. The ratio is over the base's figure."""
+    """A model against the base on the same positions. The ratio is over the base's figure.
+
+    `files`: how many files the positions are of. From one file no interval says anything about others.
+    """
 
     exact_match_difference: Estimate
     bits_per_byte_ratio: NotRequired[Estimate]
+    files: NotRequired[int]
 
 
 class AnsweredPosition(TypedDict):
@@ -269,9 +273,9 @@ class StageRow(TypedDict):
 
 
 class BuildFolders(TypedDict):
-    """Where a build wrote."""
+    """Where a build wrote. A fleet keeps no model."""
 
-    model: str
+    model: NotRequired[str]
     bundle: str
     report: str
 

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from rich.markup import escape
 from rich.table import Table
 
 from builder.bases.resolve import SECOND_CHOICE
-from builder.evaluation.wording import change, points
+from builder.evaluation.wording import compared
 from contract.bundle.bundle import WORKSPACE_BUNDLE
 from contract.children import shell_line
 from contract.console import console, print_table
@@ -66,7 +67,7 @@ def print_scores(document: Mapping[str, Any]) -> None:
         table.add_row(*_cells(row), *([_blocks(row)] if has_blocks else []))
     print_table(table)
     for name, figures in document.get("against_base", {}).items():
-        console.print(f"{name} against {scored[0]['name']}: {_reported(figures)}.", highlight=False)
+        console.print(f"{name} against {scored[0]['name']}: {compared(figures)}.", highlight=False, markup=False)
     _print_programs(document)
 
 
@@ -92,7 +93,7 @@ def _print_programs(document: Mapping[str, Any]) -> None:
 
 def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
     sizes = (
-        row["name"],
+        escape(row["name"]),
         f"{row['parameters'] / 1e6:.0f} M" if "parameters" in row else "",
         f"{row['bytes'] / 1e6:.0f} MB" if "bytes" in row else "",
         f"{row['bits_per_byte']:.3f}" if "bits_per_byte" in row else "",
@@ -107,11 +108,3 @@ def _blocks(row: Mapping[str, Any]) -> str:
     if "multi_line_positions" not in row:
         return ""
     return f"{row['fim_multi_line_exact_match']:.1%}, {row['fim_multi_line_edit_similarity']:.3f}"
-
-
-def _reported(figures: Mapping[str, Any]) -> str:
-    """The comparison in a line, with its 95 % intervals."""
-    reported = [f"exact match {points(figures['exact_match_difference'])}"]
-    if ratio := figures.get("bits_per_byte_ratio"):
-        reported.append(f"bits per byte {change(ratio)}")
-    return ", ".join(reported)

@@ -64,6 +64,12 @@ class ResolvedBase:
         return self.path.is_file()
 
     @property
+    def weight_bytes(self) -> int:
+        """The size of the files that hold the weights."""
+        files = [self.path] if self.is_gguf else self.path.glob("model*.safetensors")
+        return sum(file.stat().st_size for file in files)
+
+    @property
     def identity(self) -> dict[str, Any]:
         """What a build with this base depends on, for stage hashes."""
         known = {key: value for key, value in self.to_json().items() if key != "why"}

@@ -5,6 +5,7 @@ Two commits are compared, never the working tree: comparing that one would run t
 
 from __future__ import annotations
 
+import hashlib
 import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -89,9 +90,44 @@ def texts_at(
     return found
 
 
+def past_hashes(root: Path, paths: Sequence[str]) -> dict[str, frozenset[str]]:
+    """SHA-256 of each text that files had under their paths in the commits behind HEAD, as a build reads them.
+
+    A file of which git can give none is left out.
+    """
+    # Paths come from stdin, since a command line is short on Windows; git takes each line for one.
+    lines = "".join(f"{path}\n" for path in paths if "\n" not in path and "\r" not in path)
+    if not lines:
+        return {}
+    asked_paths = f"HEAD\n--\n{lines}".encode(sys.getfilesystemencoding(), "surrogateescape")
+    options = ("-z", "--raw", "--format=", "--no-abbrev", "--no-renames", "--relative", "--stdin")
+    try:
+        listed = run_git(root, "log", *options, more={"GIT_LITERAL_PATHSPECS": "1"}, asked=asked_paths)
+    except GitError:
+        return {}
+    fields = iter(part for part in listed.split(b"\0") if part)  # ":mode mode blob blob status", then the path
+    found: dict[str, set[str]] = {}
+    blobs: dict[str, list[str]] = {}
+    for facts, name in zip(fields, fields, strict=False):
+        blobs.setdefault(facts.split()[3].decode(), []).append(decode_name(name))
+    asked = list(blobs)
+    for start in range(0, len(asked), TEXTS_AT_ONCE):
+        together = asked[start : start + TEXTS_AT_ONCE]
+        for blob, content in zip(together, _contents(root, together), strict=True):
+            if content is not None and (text := decode_text(content)) is not None:
+                sha256 = hashlib.sha256(remove_secrets(text).text.encode()).hexdigest()
+                for path in blobs[blob]:
+                    found.setdefault(path, set()).add(sha256)
+    return {path: frozenset(hashes) for path, hashes in found.items()}
+
+
 def _blobs(root: Path, commit: str, paths: Sequence[str]) -> list[bytes | None]:
     """Return the contents of files at `commit`, None for each that git can't give. No filter is run."""
-    names = [f"{commit}:./{path}" for path in paths]
+    return _contents(root, [f"{commit}:./{path}" for path in paths])
+
+
+def _contents(root: Path, names: Sequence[str]) -> list[bytes | None]:
+    """Return the contents of git's objects, None for each that git can't give. No filter is run."""
     # git takes each line for a name. What one process can't answer for all of them, a process for each may.
     if not any(mark in name for name in names for mark in "\0\r\n"):
         lines = "".join(f"{name}\n" for name in names).encode(sys.getfilesystemencoding(), "surrogateescape")

@@ -2,7 +2,8 @@
 
 An interval is that of a bootstrap over files, or over lines where that is wider. It has no width if all lines are
 right, or if two models answer alike. So the interval of a share holds Wilson's, too, and that of a difference of shares
-holds what an exact sign test leaves possible.
+holds what an exact sign test leaves possible. A bootstrap of two or three files says too little: each interval also
+holds Student's over files. Of other files than the one that it was asked about, no interval says anything.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from contract.documents import Estimate
 
 _Z = 1.96  # 97.5 % of a normal distribution lie below
 DRAWS = 2000  # of a bootstrap
+# 97.5 % of Student's distribution lie below, for 1 to 10 degrees of freedom.
+_STUDENT = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
 
 
 def is_exact(answer: str, truth: str) -> bool:
@@ -93,14 +96,50 @@ def _percentiles(drawn: list[float]) -> tuple[float, float]:
 def share_of(hits: Sequence[bool], files: Sequence[str]) -> Interval:
     """The share of hits; files: the file of each."""
     drawn = bootstrap(lambda indices: mean([hits[i] for i in indices]), len(hits), files=files)
-    return drawn.holding(*wilson(drawn.value, len(hits)))
+    half = _student_half([(hit - drawn.value) / len(hits) for hit in hits], files)
+    low, high = max(0.0, drawn.value - half), min(1.0, drawn.value + half)
+    return drawn.holding(low, high).holding(*wilson(drawn.value, len(hits)))
 
 
 def difference_of(ours: Sequence[bool], theirs: Sequence[bool], files: Sequence[str]) -> Interval:
     """By how much our share of hits is above theirs, on the same lines; files: the file of each line."""
     lead = [own - other for own, other in zip(ours, theirs, strict=True)]
     drawn = bootstrap(lambda indices: mean([lead[i] for i in indices]), len(lead), files=files)
-    return drawn.holding(*by_signs(lead.count(1), lead.count(-1), len(lead)))
+    half = _student_half([(one - drawn.value) / len(lead) for one in lead], files)
+    low, high = max(-1.0, drawn.value - half), min(1.0, drawn.value + half)
+    return drawn.holding(low, high).holding(*by_signs(lead.count(1), lead.count(-1), len(lead)))
+
+
+def ratio_of(ours: Sequence[float], theirs: Sequence[float], files: Sequence[str]) -> Interval:
+    """The sum of ours over the sum of theirs, both in pairs and above 0; files: the file of each pair."""
+    total = sum(theirs)
+    drawn = bootstrap(
+        lambda indices: sum(ours[i] for i in indices) / sum(theirs[i] for i in indices), len(ours), files=files
+    )
+    residuals = [(own - drawn.value * other) / total for own, other in zip(ours, theirs, strict=True)]
+    half = _student_half(residuals, files)
+    return drawn.holding(max(0.0, drawn.value - half), drawn.value + half)
+
+
+def _student_half(residuals: Sequence[float], files: Sequence[str]) -> float:
+    """Half of Student's 95 % interval of a figure over files; 0 where there is one file.
+
+    residuals: by how much each line moves the figure; they add up to 0.
+    """
+    of_files: dict[str, float] = {}
+    for file, residual in zip(files, residuals, strict=True):
+        of_files[file] = of_files.get(file, 0.0) + residual
+    count = len(of_files)
+    if count < 2:
+        return 0.0
+    return _student(count - 1) * math.sqrt(count / (count - 1) * sum(moved**2 for moved in of_files.values()))
+
+
+def _student(freedom: int) -> float:
+    """The point below which 97.5 % of Student's distribution lie (above 10: Abramowitz and Stegun 26.7.5)."""
+    if freedom <= len(_STUDENT):
+        return _STUDENT[freedom - 1]
+    return _Z + (_Z**3 + _Z) / (4 * freedom) + (5 * _Z**5 + 16 * _Z**3 + 3 * _Z) / (96 * freedom**2)
 
 
 def wilson(share: float, count: int) -> tuple[float, float]:

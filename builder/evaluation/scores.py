@@ -8,11 +8,11 @@ from dataclasses import asdict, dataclass
 from typing import Any, cast
 
 from builder.evaluation.metrics import (
-    bootstrap,
     difference_of,
     edit_similarity,
     is_exact,
     mean,
+    ratio_of,
     share_of,
 )
 from contract.documents import Comparison, Figures, ModelRow
@@ -93,7 +93,8 @@ class Scores:
 def compare(ours: Scores, base: Scores) -> Comparison:
     """How `ours` stands to `base` on the same positions, in pairs; {figure: {value, low, high}}.
 
-    The ratio is of ours over the base's. Raises EvaluationError if the two were not asked the same.
+    The ratio is of ours over the base's. `files` is the number of files that the lines, or the snippets, are of: the
+    lower of the two. Raises EvaluationError if the two were not asked the same.
     """
     has_excerpts = bool(ours.excerpts and base.excerpts)
     if _asked(ours, has_excerpts) != _asked(base, has_excerpts):
@@ -103,13 +104,13 @@ def compare(ours: Scores, base: Scores) -> Comparison:
         )
     left, right = ([answer.is_exact for answer in scores.lines] for scores in (ours, base))
     files = [answer.file for answer in ours.lines]
-    figures: Comparison = {"exact_match_difference": difference_of(left, right, files).to_json()}
+    difference = difference_of(left, right, files).to_json()
+    figures: Comparison = {"exact_match_difference": difference, "files": len(set(files))}
     if has_excerpts:
-        figures["bits_per_byte_ratio"] = bootstrap(
-            lambda drawn: sum(ours.excerpts[i].nats for i in drawn) / sum(base.excerpts[i].nats for i in drawn),
-            len(ours.excerpts),
-            files=[excerpt.file for excerpt in ours.excerpts],
-        ).to_json()
+        excerpt_files = [excerpt.file for excerpt in ours.excerpts]
+        own, other = ([excerpt.nats for excerpt in scores.excerpts] for scores in (ours, base))
+        figures["bits_per_byte_ratio"] = ratio_of(own, other, excerpt_files).to_json()
+        figures["files"] = min(figures["files"], len(set(excerpt_files)))
     return figures
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from contract.documents import Estimate
+from contract.documents import Comparison, Estimate
 
 
 def difference(figure: Estimate, *, scale: float = 1.0, unit: str = "", places: int = 1) -> str:
-    """A value with its sign and unit, and its interval."""
+    """A value with its sign and unit, and its interval. An end of -0.0 is below 0."""
     value, low, high = (f"{scale * one:+.{places}f}" for one in (figure["value"], figure["low"], figure["high"]))
     return f"{value}{unit} ({low} to {high})"
 
@@ -23,6 +23,15 @@ def change(figure: Estimate) -> str:
     """A ratio, as what it is more or less than one."""
     value, low, high = (ratio - 1 for ratio in (figure["value"], figure["low"], figure["high"]))
     return f"{value:+.1%} ({low:+.1%} to {high:+.1%})"
+
+
+def compared(figures: Comparison) -> str:
+    """A comparison in a line, with its 95 % intervals."""
+    reported = [f"exact match {points(figures['exact_match_difference'])}"]
+    if "bits_per_byte_ratio" in figures:
+        reported.append(f"bits per byte {change(figures['bits_per_byte_ratio'])}")
+    ends = "; all of it is from one file, which says little about others" if figures.get("files") == 1 else ""
+    return f"{', '.join(reported)}{ends}"
 
 
 def ranked(method: Mapping[str, Any]) -> str:

@@ -83,6 +83,12 @@ class Bundle:
     build: str  # SHA-256 of bundle.json, which holds that of every other file
 
     @property
+    def graph_bytes(self) -> int:
+        """The size of the decode graph with its weights, which lie in a file of their own from 2 GB on."""
+        files = self.manifest["files"]
+        return sum(files[name]["bytes"] for name in (MODEL_FILE, f"{MODEL_FILE}_data") if name in files)
+
+    @property
     def graphs(self) -> dict[str, Path]:
         """The file of the decode graph in each precision that the bundle has."""
         variants = {name: self.folder / variant["file"] for name, variant in self.manifest.get("variants", {}).items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TypedDict
 
@@ -23,9 +24,14 @@ class ScorePart(TypedDict):
     answers: list[AnsweredPosition]
 
 
-def score_part(base: StageRecord, ours: StageRecord, held_out: HeldOut, baselines: Sequence[Scores]) -> ScorePart:
-    """Rows, the comparison of base and sub-model, and each position with the answers of both."""
-    scores = [scores_of(base), scores_of(ours)]
+def score_part(
+    base: StageRecord, base_bytes: int, ours: StageRecord, held_out: HeldOut, baselines: Sequence[Scores]
+) -> ScorePart:
+    """Rows, the comparison of base and sub-model, and each position with the answers of both.
+
+    base_bytes: the size of the base's files. It was scored in memory, in the format that this machine multiplies best.
+    """
+    scores = [replace(scores_of(base), bytes=base_bytes), scores_of(ours)]
     return {
         "models": [one.to_json() for one in scores],
         "against_base": {scores[1].name: compare(scores[1], scores[0])},
@@ -56,8 +62,7 @@ def stage_rows(records: Sequence[StageRecord]) -> list[StageRow]:
 def unscored(folder: Path) -> ModelRow:
     """The row of the sub-model in a bundle, without figures of quality."""
     bundle = read_bundle(folder, verify=False)
-    size = bundle.model_path.stat().st_size
-    return {"name": SUB_MODEL, "parameters": bundle.manifest["parameters"], "bytes": size}
+    return {"name": SUB_MODEL, "parameters": bundle.manifest["parameters"], "bytes": bundle.graph_bytes}
 
 
 def _answers(scores: Sequence[Scores], held_out: HeldOut, times: Sequence[float]) -> list[AnsweredPosition]:

@@ -12,7 +12,7 @@ from typing import Any
 from builder.artifact import read_artifact
 from builder.bases.folder_model import read_base_config
 from builder.bases.load import ResolvedBase, resolve_base
-from builder.corpus.changes import head_commit
+from builder.corpus.changes import head_commit, past_hashes
 from builder.corpus.corpus import Corpus
 from builder.corpus.following import follow_shared
 from builder.datasets import open_language
@@ -22,6 +22,7 @@ from builder.evaluation.infill import base_encoder
 from builder.evaluation.scores import Scores, compare
 from builder.evaluation.scoring import Scorable
 from builder.evaluation.torch_predictor import TorchPredictor
+from builder.evaluation.wording import compared
 from builder.gguf.reader import open_gguf
 from builder.gguf.weights import count_parameters
 from builder.memory import give_back_memory
@@ -115,20 +116,26 @@ def _say_shortage(settings: BuildSettings, parameters: int, display: StageDispla
 def _follow_base(
     corpus: Corpus, held_out: HeldOut | None, base: Path, settings: BuildSettings, display: StageDisplay
 ) -> tuple[Corpus, HeldOut | None]:
-    """The files that a shared start knows, in its splits: what it has learned from is not scored."""
+    """The files that a shared start knows, in its splits: neither what it learned nor a later text of that is scored."""
     manifest = read_artifact(base).manifest or {}
     learned = frozenset(manifest.get("learned_sha256", ()))
     followed = follow_shared(corpus, learned, manifest.get("held_out_sha256", ()))
     if followed is None:
-        return corpus, held_out
-    count = sum(file.is_code and file.sha256 in learned for file in corpus.files)
-    display.say(f"The shared start has learned from {count} of the code files, so they are not scored")
-    if held_out is None:
-        return followed, None
-    if not any(file.split == "held-out" and file.is_code for file in followed.files):
+        followed = corpus
+    else:
+        count = sum(file.is_code and file.sha256 in learned for file in corpus.files)
+        display.say(f"The shared start has learned from {count} of the code files, so they are not scored")
+    if held_out is None or not learned:
+        return followed, held_out
+    paths = [file.path for file in followed.files if file.split == "held-out"]
+    past = {path for path, hashes in past_hashes(settings.repository, paths).items() if not learned.isdisjoint(hashes)}
+    if past:
+        display.say(f"Held-out files of which it has learned an earlier text are not scored: {len(past)}")
+    scored = [file for file in followed.files if file.path not in past]
+    if not any(file.split == "held-out" and file.is_code for file in scored):
         display.say("Nothing is scored: no code is left that the shared start has not learned from")
         return followed, None
-    return followed, make_held_out(followed.files, settings.scoring)
+    return followed, make_held_out(scored, settings.scoring)
 
 
 def _read_corpus(settings: BuildSettings, display: StageDisplay, advance: Advance) -> tuple[Corpus, dict[str, Any]]:
@@ -193,7 +200,7 @@ class Build(ModelStages):
             ours = self._scores.score_bundle("score the sub-model", model_hash, paths.bundle, held_out)
             with display.stage("score the baselines"):
                 baselines = score_baselines(self._corpus, held_out.fim_examples)
-            document = {**document, **score_part(base, ours, held_out, baselines)}
+            document = {**document, **score_part(base, self._base.weight_bytes, ours, held_out, baselines)}
             document["is_worse"] = is_worse(document["against_base"][SUB_MODEL])
             if settings.dense_baseline:
                 document["dense_baseline"] = self._compete(held_out, scores_of(ours), bundle_hash)
@@ -249,9 +256,7 @@ class Build(ModelStages):
             "name": "dense base, fine-tuned",
             "finetuning": finetuned.result,
             "against_dense_baseline": compare(ours, dense_baseline),
-            "bundle_bytes": {
-                name: read_bundle(folder, verify=False).model_path.stat().st_size for name, folder in bundles.items()
-            },
+            "bundle_bytes": {name: read_bundle(folder, verify=False).graph_bytes for name, folder in bundles.items()},
             "milliseconds": timed.result,
         }
 
@@ -295,7 +300,8 @@ class Build(ModelStages):
                 make(size)
             figures = compare(scores_of(self._scores.score(name, model_hash, model, validation)), base)
             trials[size] = {"size": size, "is_as_good": is_as_good(figures), **figures}
-            self._display.say(f"Size {size:g}: {'as good as' if is_as_good(figures) else 'worse than'} the base")
+            verdict = "as good as the base" if is_as_good(figures) else "not chosen"
+            self._display.say(f"Size {size:g}: {verdict} ({compared(figures)})")
             return is_as_good(figures)
 
         loaded = self._load_base()

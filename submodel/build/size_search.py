@@ -19,8 +19,11 @@ def is_worse(figures: Mapping[str, Any]) -> bool:
     """Whether a comparison with the base (`builder.evaluation.scores.compare`) shows a loss.
 
     Fewer exact matches beyond chance, or more bits a byte beyond chance; what chance may explain is no loss. The
-    interval of exact matches is below 0 only if an exact sign test of the lines that differ has p < 0.05, too.
+    interval of exact matches is below 0 only if an exact sign test of the lines that differ has p < 0.05, too. Lines of
+    one file show neither for others.
     """
+    if figures.get("files") == 1:
+        return False
     bits = figures.get("bits_per_byte_ratio")
     return bool(figures["exact_match_difference"]["high"] < 0 or (bits is not None and bits["low"] > 1))
 

@@ -115,9 +115,7 @@ def _millions(base: ResolvedBase) -> float:
     """Parameters of the base in millions; of one that is not in the catalogue about, from the size of its files."""
     if known := CATALOGUE.get(base.name):
         return known.parameters / 1e6
-    if base.is_gguf:
-        return base.path.stat().st_size / 1e6  # about eight bits a parameter
-    return sum(file.stat().st_size for file in base.path.glob("*.safetensors")) / 2e6 or 100.0
+    return base.weight_bytes / (1e6 if base.is_gguf else 2e6) or 100.0  # about eight or sixteen bits a parameter
 
 
 def _path() -> Path:

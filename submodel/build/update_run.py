@@ -23,6 +23,7 @@ from typing import Any
 
 from builder.artifact import read_artifact
 from builder.corpus.changes import head_commit
+from builder.evaluation.scores import compare
 from builder.finetuning.finetune_settings import FinetuneSettings
 from contract.bundle.bundle import find_bundle, graph_of, read_bundle
 from contract.children import shell_line
@@ -180,6 +181,9 @@ class _Update(ModelStages):
             self._keep_old(commit, version, was_refused=tuned.get("kept_step") == 0)
             if "held_out_before" in scores:
                 scores["held_out"] = scores["held_out_before"]
+        if exported is not None and {"held_out", "held_out_before"} <= scores.keys():
+            old, new = (scores_of(scores[name]) for name in ("held_out_before", "held_out"))
+            document["against_before"] = compare(new, old)
         figures = {name: scores_of(record).to_json() for name, record in scores.items()}
         version |= {name: figures_of(row) for name, row in figures.items()}
         self._remember(version | {"seconds": round(time.perf_counter() - started, 1)})

@@ -20,7 +20,7 @@ class BundlePredictor:
         self._engine = Engine(bundle)
         self.encoder = self._engine.encoder
         self.parameters = int(bundle.manifest["parameters"])
-        self.bytes = bundle.model_path.stat().st_size
+        self.bytes = bundle.graph_bytes
         self.milliseconds: list[float] = []  # a prompt each, in the order of the last `complete`
 
     def nats(self, ids: Sequence[int]) -> float:

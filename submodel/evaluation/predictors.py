@@ -97,7 +97,9 @@ def open_predictor(
         _compare_base(found, beside, say)
         loaded = load_resolved(found, dtype=dtype, on_event=say)
         encoder = base_encoder(loaded.tokenizer, loaded.prompt, is_sub_model=loaded.is_sub_model)
-        return TorchPredictor(candidate.name, loaded.model, encoder)
+        predictor = TorchPredictor(candidate.name, loaded.model, encoder)
+        predictor.bytes = found.weight_bytes
+        return predictor
     if candidate.is_bundle:
         return BundlePredictor(read_bundle(candidate.folder), candidate.name)
     source = read_artifact(candidate.folder)

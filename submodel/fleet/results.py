@@ -63,6 +63,7 @@ class Quality(TypedDict):
     bits_per_byte: float
     base_bits_per_byte: float
     bits_per_byte_ratio: NotRequired[Estimate]
+    files: NotRequired[int]
     is_worse: bool
 
 
@@ -183,4 +184,6 @@ def _quality(report: Mapping[str, Any]) -> Quality | None:
     }
     if "bits_per_byte_ratio" in against:
         quality["bits_per_byte_ratio"] = against["bits_per_byte_ratio"]
+    if "files" in against:
+        quality["files"] = against["files"]
     return quality

@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from builder.evaluation.charts import Bar, Line, columns, interval_bars, line_chart
 from builder.evaluation.metrics import is_exact
-from builder.evaluation.wording import change, points
+from builder.evaluation.wording import change, compared, points
 from contract.documents import SUB_MODEL
 from contract.errors import BuildError, SubmodelError
 from contract.files.seals import open_sealed, seal_key
@@ -34,7 +34,7 @@ def render_report(document: Mapping[str, Any], *, title: str) -> str:
         title=title,
         document=document,
         scored=scored,
-        seconds=_median_seconds(document.get("answers", ())),
+        time_a_line=_median_time(document.get("answers", ())),
         verdict=_verdict(scored, document.get("against_base", {})),
         exact_match=_exact_match([*scored, *document.get("baselines", ())]),
         curve=_curve(document.get("finetuning", {}).get("curve", ())),
@@ -70,7 +70,7 @@ def render_fleet(document: Mapping[str, Any], *, title: str) -> str:
         rows=rows,
         scored=scored,
         worse=sum(quality["is_worse"] for quality in scored),
-        better=sum(quality["exact_match_difference"]["low"] > 0 for quality in scored),
+        better=sum(quality["exact_match_difference"]["low"] > 0 for quality in scored if quality.get("files") != 1),
         median=lambda key: median(quality[key] for quality in scored),
     )
 
@@ -101,26 +101,31 @@ def choose_examples(answers: Sequence[Mapping[str, Any]], count: int = SHOWN) ->
     return chosen
 
 
-def _median_seconds(answers: Sequence[Mapping[str, Any]]) -> float | None:
-    """Of the sub-model's answers, where they were timed."""
+def _median_time(answers: Sequence[Mapping[str, Any]]) -> str | None:
+    """Of the sub-model's answers, with its unit, where they were timed."""
     times = [answer["milliseconds"] for answer in answers if "milliseconds" in answer]
-    return median(times) / 1000 if times else None
+    if not times:
+        return None
+    milliseconds = median(times)
+    return f"{milliseconds:.0f} ms" if milliseconds < 1000 else f"{milliseconds / 1000:.1f} s"
 
 
-def _verdict(scored: Sequence[Mapping[str, Any]], compared: Mapping[str, Any]) -> str:
+def _verdict(scored: Sequence[Mapping[str, Any]], against_base: Mapping[str, Any]) -> str:
     if len(scored) < 2:
         return "Nothing was scored, so how good the sub-model is was not measured."
     base, ours = scored[0], scored[1]
-    difference = compared[ours["name"]]["exact_match_difference"]
-    ratio = compared[ours["name"]]["bits_per_byte_ratio"]
+    figures = against_base[ours["name"]]
+    difference, ratio = figures["exact_match_difference"], figures["bits_per_byte_ratio"]
+    size = f"{ours['parameters'] / base['parameters']:.0%} of the base's parameters."
+    if figures.get("files") == 1:
+        return f"{size} How good it is can't be said from the one file that was held out: {compared(figures)}."
     if ratio["low"] <= 1 <= ratio["high"]:
         bits = "about as many bits a byte as its base, within chance"
     else:
-        bits = f"{abs(ratio['value'] - 1):.1%} {'fewer' if ratio['value'] < 1 else 'more'} bits a byte than its base"
-    sentence = (
-        f"{ours['parameters'] / base['parameters']:.0%} of the base's parameters. On files that it never saw it needs "
-        f"{bits}"
-    )
+        share = abs(ratio["value"] - 1)
+        many = f"{share:.1%}" if share >= 0.0005 else f"{share:.2%}"
+        bits = f"{many} {'fewer' if ratio['value'] < 1 else 'more'} bits a byte than its base"
+    sentence = f"{size} On files that it never saw it needs {bits}"
     if difference["low"] > 0:
         reported = "more lines exactly than the base"
     elif difference["high"] < 0:
@@ -180,6 +185,7 @@ def _template(name: str) -> Template:
     environment.filters["exact"] = _exact
     environment.filters["points"] = points
     environment.filters["change"] = change
+    environment.filters["compared"] = compared
     return environment.get_template(name)
 
 

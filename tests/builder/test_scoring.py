@@ -11,7 +11,17 @@ from hypothesis import strategies as st
 
 from builder.corpus.corpus import SourceFile
 from builder.evaluation.held_out import ScoringSettings, make_held_out
-from builder.evaluation.metrics import bootstrap, by_signs, difference_of, edit_similarity, is_exact, mean, share_of
+from builder.evaluation.metrics import (
+    _student,
+    bootstrap,
+    by_signs,
+    difference_of,
+    edit_similarity,
+    is_exact,
+    mean,
+    ratio_of,
+    share_of,
+)
 from builder.evaluation.scores import ExcerptScore, ScoredAnswer, Scores, compare
 from builder.evaluation.scoring import EXAMPLE_WORK, EXCERPT_WORK, score
 from contract.errors import CorpusError, EvaluationError
@@ -198,6 +208,32 @@ def test_lines_of_one_file_are_drawn_together():
     assert 0.18 < 0.5 - interval.low < 0.3 and 0.18 < interval.high - 0.5 < 0.3
     alone = bootstrap(lambda drawn: mean([values[i] for i in drawn]), 1000, files=["one"] * 1000)
     assert alone == bootstrap(lambda drawn: mean([values[i] for i in drawn]), 1000)
+
+
+@pytest.mark.parametrize("files", [2, 3, 5])
+def test_few_files_that_differ_show_no_loss(files):
+    """Each of a few files needs a few per cent more bits or lines, as far apart as files are: that may be chance."""
+    names = [str(i % files) for i in range(8 * files)]
+    ours = [400 * (1.02 if name == "0" else 1.005) for name in names]
+    ratio = ratio_of(ours, [400.0] * len(ours), names)
+    assert ratio.low < 1 < ratio.value < ratio.high
+    lost = difference_of([name == "0" for name in names], [True] * len(names), names)
+    assert lost.value == pytest.approx(1 / files - 1) and (lost.high > 0) == (files < 5)
+
+
+def test_student_s_interval_of_many_files_is_the_normal_one():
+    assert [_student(freedom) for freedom in (1, 10)] == [12.706, 2.228]
+    assert [_student(freedom) for freedom in (11, 20, 1000)] == pytest.approx([2.201, 2.086, 1.962], abs=3e-3)
+
+
+def test_a_comparison_counts_its_files():
+    truths = [str(i) for i in range(50)]
+    base, ours = make_scores(truths, truths, [400.0]), make_scores(["x"] * 50, truths, [401.0])
+    compared = compare(ours, base)
+    assert compared["files"] == 1 and compared["exact_match_difference"]["high"] < 0
+    apart = [replace(line, file=str(i % 9)) for i, line in enumerate(ours.lines)]
+    pair = [replace(scores, lines=tuple(apart), excerpts=()) for scores in (ours, base)]
+    assert compare(*pair)["files"] == 9
 
 
 def test_white_space_at_the_end_does_not_count():

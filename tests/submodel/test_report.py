@@ -35,6 +35,23 @@ def test_the_verdict_follows_the_interval(low, high, words):
     assert words in render_report(document(against_base=compared), title="r")
 
 
+def test_from_one_file_no_verdict_is_drawn():
+    compared = {"sub-model": {**against_base(-0.2, -0.3, -0.1), "files": 1}}
+    page = render_report(document(against_base=compared), title="r")
+    assert "can&#39;t be said from the one file" in page
+    assert "fewer lines" not in page
+
+
+def test_a_small_figure_is_not_rounded_away():
+    compared = {
+        "exact_match_difference": {"value": -0.0001, "low": -0.2, "high": 0.2},
+        "bits_per_byte_ratio": {"value": 0.9997, "low": 0.9995, "high": 0.9999},
+    }
+    page = render_report(document(against_base={"sub-model": compared}), title="r")
+    assert "needs 0.03% fewer bits" in page
+    assert "a line takes 900 ms (median)" in page
+
+
 def test_what_was_not_measured_is_left_out():
     sub_model = {"name": "sub-model", "parameters": 3, "bytes": 4}
     page = render_report(
@@ -49,7 +66,7 @@ def test_what_was_not_measured_is_left_out():
 def test_a_size_that_was_searched_is_said_with_what_each_trial_came_to(finetuning):
     trial = {"size": 0.8, "is_as_good": False, **against_base(-0.1, -0.18, -0.02)}
     page = render_report(document(size_search={"size": 0.9, "trials": [trial]}, **finetuning), title="r")
-    assert "The size was searched on validation files: 80.0% worse than the base" in " ".join(page.split())
+    assert "The size was searched on validation files: 80.0% not chosen" in " ".join(page.split())
     assert "None" not in page
     assert ("<h2>Fine-tuning</h2>" in page) == (not finetuning)
 

@@ -26,6 +26,7 @@ from lsp_server.decoding.engine import Engine
 from submodel.app import app
 from submodel.build import model_stages
 from submodel.build.history import read_history
+from testbed.git import git
 from testbed.models import save_base
 from testbed.python_files import write_python
 from tests.submodel.training_runs import always_better, plan_one_pass
@@ -111,6 +112,26 @@ def test_what_the_shared_start_has_learned_from_is_not_held_out(shared, tmp_path
         if hashlib.sha256(path.read_bytes()).hexdigest() in known["held_out_sha256"]:
             path.unlink()
     assert "Nothing is scored" in build(same, "--base", model_of(shared), "--minutes", 0, "--positions", 4)
+
+
+def test_a_file_whose_earlier_text_the_shared_start_has_learned_is_not_scored(shared, tmp_path):
+    repository = write_repository(tmp_path / "own", 14)
+    for path in shared.glob("*.py"):
+        shutil.copy(path, repository / f"shared_{path.name}")
+    git(repository, "init")
+    for text in ("", "\n\ndef last():\n    return 1\n"):
+        for path in repository.glob("shared_*.py"):
+            path.write_text(path.read_text() + text)
+        git(repository, "add", "--all")
+        git(repository, "commit", "--message", "change")
+    output = build(repository, "--base", model_of(shared), "--minutes", 0, "--positions", 20)
+    assert "of which it has learned an earlier text are not scored" in output
+    report = json.loads((repository / ".submodel" / "report.json").read_text())
+    known = read_artifact(model_of(shared)).manifest
+    assert known is not None
+    learned = {hashlib.sha256(path.read_bytes()).hexdigest(): path.name for path in shared.glob("*.py")}
+    never = {f"shared_{learned[one]}" for one in known["learned_sha256"] if one in learned}
+    assert never and report["answers"] and never.isdisjoint(one["path"] for one in report["answers"])
 
 
 def test_a_build_does_not_replace_its_own_base(shared):

@@ -70,6 +70,7 @@ def test_only_what_chance_does_not_explain_is_worse_and_a_search_asks_for_more(e
         for name, ends in (("exact_match_difference", exact), ("bits_per_byte_ratio", bits))
     }
     assert is_worse(figures) is worse
+    assert not is_worse({**figures, "files": 1}), "which says nothing about other files"
     assert is_as_good(figures) is as_good
 
 

@@ -108,6 +108,15 @@ def test_scores(capsys):
     assert {"similarity", "parameters"} <= set(text.split())
 
 
+def test_a_model_s_folder_is_text(capsys):
+    figures = {"positions": 9, "fim_exact_match": 0.1, "fim_exact_match_interval": (0, 1), "fim_edit_similarity": 0.5}
+    name = "runs/[/old]/model"
+    compared = {"exact_match_difference": {"value": 0.1, "low": 0.0, "high": 0.2}, "files": 1}
+    print_scores({"models": [{"name": name, **figures}], "against_base": {name: compared}})
+    text = " ".join(capsys.readouterr().err.split())
+    assert text.count(name) == 3 and "one file, which says little about others" in text
+
+
 def test_replays(capsys):
     figures = {"keystrokes_saved": INTERVAL, "shown_and_wrong": INTERVAL, "passages": 30, "keys_alone": 3_235}
     names = ["similar line", "without syntax", "with threshold 0.6"]

@@ -215,10 +215,13 @@ export interface BuildReport {
 }
 /**
  * A model against the base on the same positions. The ratio is over the base's figure.
+ *
+ * `files`: how many files the positions are of. From one file no interval says anything about others.
  */
 export interface Comparison {
   bits_per_byte_ratio?: Estimate;
   exact_match_difference: Estimate;
+  files?: number;
 }
 /**
  * A figure with its 95 % interval.
@@ -315,11 +318,11 @@ export interface SplitFacts {
   files: number;
 }
 /**
- * Where a build wrote.
+ * Where a build wrote. A fleet keeps no model.
  */
 export interface BuildFolders {
   bundle: string;
-  model: string;
+  model?: string;
   report: string;
 }
 /**
