@@ -116,7 +116,7 @@ def _say_shortage(settings: BuildSettings, parameters: int, display: StageDispla
 def _follow_base(
     corpus: Corpus, held_out: HeldOut | None, base: Path, settings: BuildSettings, display: StageDisplay
 ) -> tuple[Corpus, HeldOut | None]:
-    """The files that a shared start knows, in its splits: neither what it learned nor a later text of that is scored."""
+    """The files that a shared start knows, in its splits: what it learned, or a later text of it, is not scored."""
     manifest = read_artifact(base).manifest or {}
     learned = frozenset(manifest.get("learned_sha256", ()))
     followed = follow_shared(corpus, learned, manifest.get("held_out_sha256", ()))
