@@ -54,8 +54,8 @@ def print_scores(document: Mapping[str, Any]) -> None:
     scored = [row for row in document["models"] if "positions" in row]
     if not scored:
         return
-    caption = f"held-out files of the repository, {scored[0]['positions']} lines completed"
-    if document.get("against_base"):
+    caption = f"held-out files, {scored[0]['positions']} lines completed"
+    if any(row["name"] == "base" for row in scored):
         caption += "; a published base is asked with llama.vscode's window; bits per byte are of whole snippets"
     table = Table(caption=caption)
     table.add_column("")
