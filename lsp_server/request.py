@@ -78,7 +78,9 @@ class CompletionRequest:
 
     def __post_init__(self) -> None:
         if "\r" in self.text:
-            parts = (self.text[: self.offset], self.text[self.offset :])
+            is_between = self.text[max(0, self.offset - 1) : self.offset + 1] == "\r\n"  # of a file of mixed line ends
+            offset = self.offset - is_between
+            parts = (self.text[:offset], self.text[offset:])
             before, after = (part.replace("\r\n", "\n").replace("\r", "\n") for part in parts)
             object.__setattr__(self, "text", before + after)
             object.__setattr__(self, "offset", len(before))

@@ -226,6 +226,11 @@ def test_stopped_completion_shows_nothing(engine: Engine) -> None:
     assert completion.text == ""
 
 
+def test_a_cursor_within_a_line_end_is_before_it() -> None:
+    request = CompletionRequest(text="x = 1\r\ny = 2\n", offset=6)
+    assert (request.text, request.offset, request.line_before) == ("x = 1\ny = 2\n", 5, "x = 1")
+
+
 @pytest.mark.parametrize("line_end", ["\r\n", "\r"])
 def test_line_ends_change_no_prompt(engine: Engine, line_end: str) -> None:
     completer, double = fixed(engine)
