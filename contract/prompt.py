@@ -20,7 +20,8 @@ from contract.errors import BuildError
 
 _REPOSITORY_TOKENS = (("<|repo_name|>", "<|file_sep|>"), ("<repo_name>", "<file_sep>"), ("<reponame>", "<filename>"))
 
-_CLOSERS = frozenset(")]}\"'` ")  # what editors put right of the cursor by themselves
+# What editors put right of the cursor by themselves, and what a statement that one edits ends with.
+_CLOSERS = frozenset(")]}\"'` ;,:")
 
 MAX_PATH_TOKENS = 48  # of a longer path the end is kept
 
