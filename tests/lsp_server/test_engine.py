@@ -386,6 +386,18 @@ def test_length_is_bounded_by_the_limit_and_by_the_positions(engine: Engine) -> 
         engine.generate([])
 
 
+@pytest.mark.parametrize("read", [0, 1000])
+def test_a_draft_fits_into_the_positions_that_are_left(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, read: int
+) -> None:
+    prompt_ids = [i % 256 for i in range(engine.max_positions - 3)]
+    monkeypatch.setattr(engine, "drafter", Oracle(range(8)))
+    engine.memory.clear()
+    if read:
+        engine.read(prompt_ids[:read])
+    assert len(engine.generate(prompt_ids, max_new_tokens=10, lines=None).token_ids) == 3
+
+
 def test_all_logits_are_those_of_the_whole_sequence(engine: Engine, session: onnxruntime.InferenceSession) -> None:
     token_ids = [7 * i % 256 for i in range(2 * PROMPT_CHUNK + 3)]
     np.testing.assert_allclose(engine.all_logits(token_ids), naive_logits(session, token_ids), rtol=1e-3, atol=1e-3)
