@@ -301,6 +301,20 @@ def test_newer_request_ends_the_wait_of_the_older() -> None:
     assert {trace.outcome for trace in session.traces.newest(2)} == {"superseded", "shown"}
 
 
+@pytest.mark.parametrize("stop", [Session.pause, Session.snooze])
+def test_a_pause_and_a_snooze_end_a_request_that_waits(stop: Callable[[Session], object]) -> None:
+    session, service = make(options=replace(OPTIONS, trigger=TriggerOptions(debounce_min_ms=600_000)))
+
+    async def test() -> Completion | None:
+        asked = asyncio.create_task(session.suggest(at("x = ‸\n")))
+        await asyncio.sleep(0.02)
+        stop(session)
+        return await asyncio.wait_for(asked, 10)
+
+    assert asyncio.run(test()) is None
+    assert service.requests == []
+
+
 def test_cancelled_request_is_reported() -> None:
     session, service = make(options=replace(OPTIONS, trigger=TriggerOptions(debounce_min_ms=600_000)))
 
@@ -323,6 +337,14 @@ def test_after_an_accepted_line_nothing_is_asked() -> None:
     assert ask(session, at("x = foo(bar)‸\n")) == [None]
     assert last(session).rule == "after-accepted-line"
     assert len(service.requests) == 1
+
+
+def test_a_line_that_begins_further_left_is_seen_to_be_accepted() -> None:
+    session, _ = make(Completion(text="else:", indent="    "))
+    above = "if x:\n        y()\n"
+    assert ask(session, at(f"{above}        ‸\n")) == ["else:"]
+    session.tracker.edited(URI, f"{above}    else:\n", [Edit(start=len(above), removed=8, inserted="    else:")])
+    assert session.tracker.statistics.accepted == 1
 
 
 def test_the_rest_of_an_accepted_half_line_is_asked_for() -> None:
@@ -360,6 +382,22 @@ def test_on_battery_the_wait_after_a_keystroke_is_twice_as_long(
     monkeypatch.setattr(session.debounce, "wait_s", note_wait)
     assert ask(session, at("x = ‸\n")) == ["foo(bar)"]
     assert waits == [pytest.approx(expected_s)]
+
+
+def test_the_wait_after_a_keystroke_is_no_part_of_the_latency(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, real_sleep, service = 0.0, asyncio.sleep, FakeService(Completion(text="foo(bar)"))
+
+    async def sleep(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+        await real_sleep(0)
+
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    service.wait = lambda: sleep(0.5)  # the model
+    options = replace(OPTIONS, trigger=TriggerOptions(debounce_min_ms=40, debounce_max_ms=40))
+    session = Session(service, options, now=lambda: now, meter=PowerMeter(lambda: 0.0, Power))  # type: ignore[arg-type]
+    assert ask(session, at("x = ‸\n")) == ["foo(bar)"]
+    assert list(session.tracker.statistics.latencies_ms) == [pytest.approx(500)]
 
 
 def test_low_battery_answers_only_what_is_asked_by_hand() -> None:
@@ -437,6 +475,18 @@ def test_the_rest_of_a_half_line_is_asked_for_while_it_is_read() -> None:
 
     asyncio.run(test())
     assert [request.text[: request.offset] for request in service.requests] == ["x = ", "x = foo("]
+
+
+def test_the_line_after_a_suggestion_is_asked_for_once() -> None:
+    session, service = make(options=AHEAD)
+
+    async def test() -> None:
+        for is_invoked in (False, True):  # by hand nobody waits for what is asked ahead
+            await session.suggest(at("x = ‸\n", is_invoked=is_invoked))
+            await asyncio.sleep(0.01)
+
+    asyncio.run(test())
+    assert [request.text for request in service.requests] == ["x = \n", "x = foo(bar)\n\n"]
 
 
 def test_a_key_ends_what_was_asked_ahead() -> None:
@@ -819,6 +869,13 @@ def test_the_likeliest_first_key_is_answered_while_the_cursor_rests(
     assert len(service.answered) == (0 if found == "miss" else 1)
     assert ask(session, at(key)) == [shown]
     assert last(session).cache == found
+
+
+def test_a_first_key_whose_answer_is_known_is_not_answered_again() -> None:
+    session, service = make(options=AHEAD)
+    there = at("x = 1\n‸\n")
+    assert read_ahead(session, there, there) == [True, True]
+    assert len(service.answered) == 1
 
 
 def test_an_answer_from_a_short_prompt_serves_the_first_key_alone() -> None:
