@@ -100,7 +100,7 @@ def test_web_pages_and_foreign_names_are_refused(server: HttpServer, headers: di
 
 
 @pytest.mark.parametrize(
-    "host", ["localhost", "LOCALHOST:80", "127.0.0.1", "127.1.2.3:9", "[::1]:8012", "[::1]", "my.host"]
+    "host", ["localhost", "LOCALHOST:80", "127.0.0.1", "127.1.2.3:9", "[::1]:8012", "[::1]", "::1", "my.host"]
 )
 def test_own_names(host: str) -> None:
     Guard(token=None, host="my.host", port=8012).check("/infill", {"host": host})

@@ -17,7 +17,7 @@ from contract.bundle.bundle import Bundle, read_bundle
 from contract.prompt import ContextSnippet, PromptFormat, cut_window
 from lsp_server import listener
 from lsp_server.bundle_states import BundleState, BundleStatus
-from lsp_server.http import endpoint, http_transport
+from lsp_server.http import connection, endpoint, http_transport
 from lsp_server.http.connection import Connection, Request
 from lsp_server.http.endpoint import Endpoint
 from lsp_server.http.guard import Guard
@@ -158,6 +158,38 @@ def test_the_prompt_of_a_client_that_sends_the_lines_around_the_cursor_begins_at
         assert sum(one != other for one, other in itertools.pairwise(begins)) < len(begins) / 10
 
 
+def windows_of(*texts: str) -> list[tuple[str, int]]:
+    """Each text as the model is asked, and where its window begins."""
+
+    async def run() -> list[tuple[str, int]]:
+        endpoint, completer = slow_endpoint()
+        completer.release.set()
+        for text in texts:
+            await endpoint.answer(request(text))
+        endpoint.close()
+        return [(asked.text, asked.window_from) for asked in completer.asked]
+
+    return asyncio.run(run())
+
+
+def lines_before(line: int, name: str) -> str:
+    return "".join(f"{name}_{number} = compute({number}, {number + 1})\n" for number in range(line - 256, line))
+
+
+def test_a_file_to_which_a_user_returns_begins_at_the_same_line() -> None:
+    texts = [lines_before(300, "a"), *(lines_before(line, "b") for line in range(300, 340)), lines_before(301, "a")]
+    begins = [text[start:].partition("\n")[0] for text, start in windows_of(*texts)]
+    assert begins[0] == begins[-1]
+
+
+def test_a_window_begins_with_a_line_though_the_start_of_another_stands_within_one() -> None:
+    text = lines_before(300, "a")
+    [(_, start)] = windows_of(text)
+    other = f"{text[:start]}not_{text[start:]}"
+    for found, begin in windows_of(text, other):
+        assert found[begin - 1] == "\n"
+
+
 def _count(piece: str) -> int:
     """Tokens, more or less."""
     return -(-len(piece) // 4)
@@ -288,6 +320,27 @@ def test_requests_of_one_connection_follow_each_other() -> None:
 
     answers = asyncio.run(asyncio.wait_for(run(), 30))
     assert 0 < answers.find(b"answer to a") < answers.find(b"answer to b")
+
+
+def test_between_two_requests_a_client_may_wait_longer_than_for_a_head(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def run() -> bytes:
+        endpoint, completer = slow_endpoint()
+        completer.release.set()
+        guard = Guard(token=None, host="localhost", port=8012)
+        server = await asyncio.start_server(
+            lambda reader, writer: Connection(reader, writer, guard, endpoint.answer).serve(), "127.0.0.1", 0
+        )
+        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        with suppress(TimeoutError):
+            await asyncio.wait_for(reader.read(), 0.2)  # it ends if the server hangs up
+        writer.write(b"GET /v1/models HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        answer = await reader.read()
+        server.close()
+        endpoint.close()
+        return answer
+
+    monkeypatch.setattr(connection, "HEAD_S", 0.05)
+    assert b" 200 " in asyncio.run(asyncio.wait_for(run(), 30))
 
 
 def test_a_client_s_limit_reaches_the_completer() -> None:
