@@ -306,7 +306,9 @@ def test_a_reader_always_finds_one_of_the_two(tmp_path, monkeypatch, can_exchang
     assert names(tmp_path) == ["model"]
 
 
-def test_what_was_written_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
+@pytest.fixture
+def events(monkeypatch):
+    """What is forced to the disk, and what gets which name, in that order."""
     events = []
     sync, replace = disk_calls.sync, Path.replace
     for module in (disk_calls, folders):
@@ -314,6 +316,10 @@ def test_what_was_written_is_on_the_disk_before_it_has_its_name(tmp_path, monkey
     monkeypatch.setattr(
         Path, "replace", lambda self, other: (events.append(("name", Path(other).name)), replace(self, other))[1]
     )
+    return events
+
+
+def test_what_was_written_is_on_the_disk_before_it_has_its_name(tmp_path, events):
     fill(tmp_path / "model", "x")
     assert events[:4] == [
         ("sync", "marker.json"),
@@ -321,6 +327,24 @@ def test_what_was_written_is_on_the_disk_before_it_has_its_name(tmp_path, monkey
         ("name", "model"),
         ("sync", tmp_path.name),
     ]
+
+
+@pytest.mark.parametrize("can_exchange", [True, False])
+def test_the_names_of_both_folders_are_on_the_disk(tmp_path, monkeypatch, events, can_exchange):
+    if not can_exchange:
+        monkeypatch.setattr(folders, "_exchange", lambda one, other: False)
+    keep = tmp_path / "previous" / "old"
+    for text in ("old", "new"):
+        with replace_folder(tmp_path / "model", marker="marker.json", keep=keep) as fresh:
+            (fresh / "marker.json").write_text(text)
+    assert ("sync", "previous") in events[events.index(("name", "old")) :]
+
+
+def test_the_name_of_a_folder_that_is_put_back_is_on_the_disk(tmp_path, events):
+    fill(tmp_path / ".model.replaced", "old")
+    events.clear()
+    restore_folder(tmp_path / "model")
+    assert events == [("name", "model"), ("sync", tmp_path.name)]
 
 
 def test_a_full_disk_that_a_library_of_rust_reports(tmp_path):

@@ -11,7 +11,7 @@ import pytest
 from contract.errors import BuildError
 from contract.files import disk_calls
 from submodel.build import history
-from submodel.build.history import NEXT, drop_next_history, made_at
+from submodel.build.history import FILE, NEXT, drop_next_history, made_at, take_next_history
 
 
 def test_an_update_s_history_that_a_scanner_holds_is_waited_for(
@@ -31,6 +31,16 @@ def test_an_update_s_history_that_a_scanner_holds_is_waited_for(
     monkeypatch.setattr(disk_calls, "_is_windows", lambda: True)
     drop_next_history(tmp_path)
     assert not (tmp_path / NEXT).exists()
+
+
+def test_an_update_s_history_keeps_its_name_through_a_power_cut(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forced: list[list[str]] = []
+    monkeypatch.setattr(history, "sync", lambda folder: forced.append([path.name for path in folder.iterdir()]))
+    (tmp_path / NEXT).touch()
+    take_next_history(tmp_path)
+    assert forced == [[FILE]]
 
 
 def test_a_manifest_that_cannot_be_read_stops_the_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
