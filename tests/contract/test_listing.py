@@ -606,6 +606,18 @@ def test_the_time_is_looked_at_though_no_file_is_read(tmp_path: Path, monkeypatc
     assert len(asked) == 1 + 2, "of the list, and twice of its names"
 
 
+def test_a_walk_whose_ignore_rules_take_long_ends_amid_a_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_files(tmp_path / "repo", {f"{number}.py": "" for number in range(9)})
+    asked: list[str] = []
+    monkeypatch.setattr(IgnoreRules, "is_ignored", lambda rules, path, *, is_folder: asked.append(path))
+    monkeypatch.setattr(listing_module, "time", SimpleNamespace(monotonic=lambda: float(len(asked))))
+    with pytest.raises(CorpusError, match="takes too long"):
+        list_files(tmp_path / "repo", ListingLimits(until_s=2.5))
+    assert len(asked) == 3
+
+
 def test_what_a_sparse_checkout_leaves_out_is_not_counted(tmp_path: Path) -> None:
     root = tmp_path / "repo"
     write_files(root, {f"{number}.py": "" for number in range(6)} | {"S odd.py": ""})

@@ -256,6 +256,14 @@ def test_a_private_key_without_an_end_leaves_the_code_below() -> None:
     assert remove_secrets(named).text == "    return parse(text)"
 
 
+@pytest.mark.parametrize("below", [["x = 1"] * 300, make_key_block()], ids=["far below an end", "another key"])
+def test_a_private_key_without_an_end_takes_none_of_what_stands_below(below: list[str]) -> None:
+    text = "\n".join([*make_key_block()[:5], "def f():", *below, "-----END RSA PRIVATE KEY-----", "y = 2"])
+    kept = remove_secrets(text).text.split("\n")
+    assert kept[0] == "def f():" and kept[-1] == "y = 2"
+    assert kept.count("x = 1") == below.count("x = 1")
+
+
 def test_a_value_below_its_name_goes_with_it() -> None:
     value = draw(ALNUM, 40)
     clean = remove_secrets(f'a = 1\nSECRET_KEY = (\n    "{value}"\n)\n')
