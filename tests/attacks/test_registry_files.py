@@ -28,7 +28,7 @@ from contract.errors import BundleError, SubmodelError
 from exporters.adapter_file import ADAPTER_FILE
 from submodel.registry import fetcher
 from submodel.registry.fetcher import RegistryFetcher, _file_path, base_address
-from submodel.registry.index import BUNDLE, FILES, METADATA, SHARED, target_path
+from submodel.registry.index import BUNDLE, FILES, MAX_DOCUMENT_BYTES, METADATA, SHARED, target_path
 from submodel.registry.pull_run import PullSettings, run_pull
 from submodel.registry.store import FileStore
 from testbed.registries import NAME, make_adapted_bundle, publish
@@ -110,6 +110,8 @@ def test_odd_manifests_and_documents(served: Path, registry: Path, newer: Path) 
         refuse(served, "misstates what it has")
     put_document(registry, {"schema": 1, "repository": NAME, "artifacts": [{"kind": "adapter", "of": 1}]})
     refuse(served, "has no bundle for")
+    put_document(registry, {"schema": 1, "repository": NAME, "artifacts": [], "more": "x" * MAX_DOCUMENT_BYTES})
+    refuse(served, "longer than it may be")
     big = {"kind": BUNDLE, "file": {"bytes": 1 << 40, "sha256": "0" * 64}}
     put_document(registry, {"schema": 1, "repository": NAME, "artifacts": [big]})
     refuse(served, "names a bundle.json of")
@@ -275,10 +277,12 @@ def test_odd_answers(odd: tuple[str, type[Odd]], repository: Path, key: str) -> 
         "file://host/x",
         "https:///x",
         "https://[half/x",
+        "https://example.com:0/x",
+        "https://example.com:99999/x",
     ],
 )
 def test_addresses_that_are_not_taken(address: str, repository: Path, key: str) -> None:
-    sentence = refuse(repository, "give ", address, key)
+    sentence = refuse(repository, "give (an https://|it without)", address, key)
     assert "secret" not in sentence
 
 

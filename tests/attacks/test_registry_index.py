@@ -218,6 +218,19 @@ def test_a_publisher_signs_no_older_part_anew(served: Path, registry: Path, publ
         signed_anew(registry, lambda index: index.put(target_path(NAME), b"{}"))
 
 
+def test_of_an_index_that_names_no_hashes_a_publisher_signs_no_older_part(
+    tiny_bundle: Bundle, newer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry = tmp_path / "registry"
+    monkeypatch.setattr(MetaFile, "from_data", lambda version, *_: MetaFile(version))
+    publish(tiny_bundle.folder, registry)
+    old = newest(registry, BIN).read_bytes()
+    publish(newer, registry)
+    newest(registry, BIN).write_bytes(old)
+    with pytest.raises(RegistryError, match="it has the version"):
+        signed_anew(registry, lambda index: index.find(target_path(NAME)))
+
+
 @pytest.mark.parametrize("other", ["1.root.json", "snapshot"])
 def test_metadata_of_another_type(served: Path, registry: Path, other: str) -> None:
     """The publisher's side ended with a trace on 40147da0."""

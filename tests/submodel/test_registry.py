@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 import queue
@@ -44,6 +45,7 @@ from contract.bundle.manifest import MANIFEST_FILE, MODEL_FILE, build_of, write_
 from contract.bundle.previous import previous_bundles
 from contract.bundle.pulled_builds import REGISTRY_FILE, PulledFrom, pulled_from
 from contract.bundle.trusted_builds import forget_build, trust_build
+from contract.documents import FileFacts
 from contract.errors import CorpusError, RegistryError
 from contract.files.state_folder import VARIABLE, state_folder
 from submodel.app import app
@@ -194,6 +196,21 @@ def test_of_an_adapted_bundle_the_adapter_is_fetched_and_the_shared_graph_once(
     changed = run_pull(PullSettings(folder=repository))
     assert (changed.state, changed.build) == ("pulled", adapted.build)
     assert [build_of(folder) for folder in previous_bundles(changed.bundle)] == [tiny_bundle.build]
+
+
+def test_the_shared_graph_that_adapters_change_is_not_forgotten(
+    registry: Path, published: tuple[Path, str], repository: Path, tiny_bundle: Bundle, tmp_path: Path
+) -> None:
+    adapted = make_adapted_bundle(tiny_bundle, tmp_path / "adapted")
+    publish(adapted.folder, registry, name="example.com/acme/other")
+    settings = PullSettings(folder=repository, address=str(registry), key=published[1], name="example.com/acme/other")
+    run_pull(settings)
+    store, shared = FileStore(tmp_path / "cache" / "registry"), adapted.manifest["adapter"]["shared"]
+    os.utime(store.place_of(shared["sha256"]), (0, 0))
+    shutil.rmtree(repository / ".submodel")
+    store.place_of(adapted.manifest["files"][MODEL_FILE]["sha256"]).unlink()
+    run_pull(settings)
+    assert store.has(shared)
 
 
 def test_an_adapted_bundle_is_published_whole_where_the_shared_one_is_not(
@@ -832,6 +849,18 @@ def test_files_that_no_bundle_uses_are_forgotten(tmp_path: Path) -> None:
     assert all(store.has({"bytes": 3, "sha256": digest}) for digest in digests)
     store.forget_unused(came_s + (UNUSED_DAYS + 1) * 86400)
     assert [store.has({"bytes": 3, "sha256": digest}) for digest in digests] == [True, False]
+
+
+def test_a_pull_forgets_files_that_no_bundle_uses(
+    registry: Path, published: tuple[Path, str], repository: Path, tmp_path: Path
+) -> None:
+    store = FileStore(tmp_path / "cache" / "registry")
+    unused: FileFacts = {"bytes": 3, "sha256": hashlib.sha256(b"foo").hexdigest()}
+    store.add(unused, iter([b"foo"]), "it", lambda size: None)
+    os.utime(store.place_of(unused["sha256"]), (0, 0))
+    pulled = run_pull(PullSettings(folder=repository, address=str(registry), key=published[1]))
+    assert not store.has(unused)
+    assert all(map(store.has, read_bundle(pulled.bundle).manifest["files"].values()))
 
 
 def test_a_registry_that_another_publisher_has_begun_meanwhile_is_not_begun_again(
