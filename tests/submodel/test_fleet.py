@@ -214,6 +214,19 @@ def test_a_second_choice_of_auto_is_no_base_of_a_fleet(
     assert reason.endswith('write base = "smollm2-135m" in [build].')
 
 
+def test_what_auto_means_here_is_built_with_everywhere(
+    place: Path, builds: Builds, base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another machine of the cluster may know other bases."""
+    monkeypatch.setattr(fleet_run, "resolve_base", lambda spec, **_: replace(resolve_base(str(base)), name="here"))
+    path = place / "fleet.toml"
+    path.write_text(path.read_text().replace(repr(str(base)), '"auto"'))
+    bases: list[str] = []
+    builds.before_each = lambda task: bases.extend((task.base, task.build["base"]))
+    run()
+    assert set(bases) == {"here"}
+
+
 def test_another_configuration_of_the_base_builds_all_again(place: Path, builds: Builds, base: Path) -> None:
     path = place / "fleet.toml"
     copy = shutil.copytree(base, place / "base")
@@ -317,14 +330,16 @@ def test_a_stopped_run_leaves_an_index_of_what_is_there(place: Path, builds: Bui
 
 
 def test_the_unfinished_build_of_a_repository_that_left_the_file_is_removed(place: Path, builds: Builds) -> None:
-    for name in ("gone", "held", "worse"):
+    path = place / "fleet.toml"
+    path.write_text(path.read_text().replace('"worse"', '{ source = "worse", name = "Worse" }'))
+    for name in ("gone", "held", "Worse"):
         (place / "out" / ".work" / name / "build").mkdir(parents=True)
     (place / "out" / ".gitignore").write_text(IGNORED)
-    builds.failing = {"worse": "no"}
+    builds.failing = {"Worse": "no"}
     with build_lock(place / "out" / ".work" / "held"):  # by a process that lost its cluster
         run(status=1)
     left = {path.name for path in (place / "out" / ".work").iterdir() if path.is_dir()}
-    assert left == {"held", "worse"}
+    assert left == {"held", "Worse"}
 
 
 def test_what_looks_through_many_results_is_a_stage(place: Path, builds: Builds) -> None:
