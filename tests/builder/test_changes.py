@@ -9,7 +9,8 @@ import pytest
 
 from builder.corpus import changes
 from builder.corpus.changes import Renames, head_commit, past_hashes, paths_at, renames_since, texts_at
-from contract.repository.git import run_git
+from contract.repository.git import GitLimitError, run_git
+from contract.repository.git import GitLimitError, run_git
 from submodel.build import new_lines
 from submodel.build.new_lines import OldTexts
 from testbed.git import git
@@ -37,6 +38,23 @@ def test_renames(tmp_path):
     after = commit(tmp_path)
     assert renames_since(tmp_path / "inner", before) == Renames(paths={"a new.py": "old.py"})
     assert renames_since(tmp_path, after) == Renames(paths={})
+
+
+def test_where_comparing_all_files_takes_too_long_fewer_are_compared(tmp_path, monkeypatch):
+    git(tmp_path, "init")
+    (tmp_path / "old.py").write_text("\n".join(LINES))
+    before = commit(tmp_path)
+    (tmp_path / "old.py").rename(tmp_path / "new.py")
+    (tmp_path / "new.py").write_text("\n".join([*LINES, "last = 3"]))
+    commit(tmp_path)
+
+    def run(root, *arguments):
+        if "-l0" in arguments:
+            raise GitLimitError("git diff failed: it took more than 60 s")
+        return run_git(root, *arguments)
+
+    monkeypatch.setattr(changes, "run_git", run)
+    assert renames_since(tmp_path, before) == Renames(paths={"new.py": "old.py"})
 
 
 def test_in_a_partial_clone_files_that_were_only_renamed_are_found(tmp_path):
@@ -128,6 +146,16 @@ def test_texts_are_read_together(tmp_path, monkeypatch):
 )
 def test_what_git_prints_of_many_objects(printed, expected):
     assert changes._split_batch(printed) == expected
+
+
+def test_texts_that_one_answer_lacks_are_read_each_by_itself(tmp_path, monkeypatch):
+    git(tmp_path, "init")
+    (tmp_path / "a.py").write_text("x = 1\n")
+    before = commit(tmp_path)
+    monkeypatch.setattr(
+        changes, "run_git", lambda root, *words, **more: b"" if "--batch" in words else run_git(root, *words, **more)
+    )
+    assert texts_at(tmp_path, before, ["a.py"]) == {"a.py": "x = 1\n"}
 
 
 def test_paths_that_went_long_ago_take_no_old_text_s_place(tmp_path, monkeypatch):

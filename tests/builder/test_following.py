@@ -196,6 +196,14 @@ def test_what_was_set_aside_and_not_read_is_no_more_learned_than_before():
     assert later.without(unread, known) == Known(paths={"d.py": "aside"}, texts={"d": "aside"})
 
 
+def test_of_a_refused_update_only_what_it_held_out_is_known():
+    known = Known(paths={"a.py": "calibration"}, texts={"a": "calibration"})
+    later = Known(paths={"b.py": "held-out", "c.py": "validation"}, texts={"b": "held-out", "c": "validation"})
+    assert known.with_held_out(later) == Known(
+        paths={"a.py": "calibration", "b.py": "held-out"}, texts={"a": "calibration", "b": "held-out"}
+    )
+
+
 def test_a_file_that_comes_back_is_known_still():
     without = follow(corpus({"b.py": BEFORE["b.py"], "c.py": BEFORE["c.py"]}), KNOWN, {})
     back = follow(corpus(BEFORE), without.known, {})

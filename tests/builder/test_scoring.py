@@ -206,6 +206,8 @@ def test_lines_of_one_file_are_drawn_together():
     interval = bootstrap(lambda drawn: mean([values[i] for i in drawn]), 1000, files=files)
     assert interval.value == 0.5
     assert 0.18 < 0.5 - interval.low < 0.3 and 0.18 < interval.high - 0.5 < 0.3
+    few = bootstrap(lambda drawn: mean([i < 25 for i in drawn]), 100, files=[str(i // 25) for i in range(100)])
+    assert few.low == 0.0 and few.high == pytest.approx(2 / 3), "of four files three are drawn"
     alone = bootstrap(lambda drawn: mean([values[i] for i in drawn]), 1000, files=["one"] * 1000)
     assert alone == bootstrap(lambda drawn: mean([values[i] for i in drawn]), 1000)
 

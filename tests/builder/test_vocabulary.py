@@ -118,6 +118,16 @@ def test_logits_of_kept_tokens_are_the_bases(is_tied):
     assert model.config.vocab_size == len(kept)
 
 
+def test_control_tokens_of_the_configuration_are_renumbered():
+    model, kept = make_model(VOCABULARY.size), least_of(ids_of(TEXT))
+    gone = next(one for one in range(VOCABULARY.size) if one not in kept)
+    model.config.bos_token_id, model.config.pad_token_id = kept[5], gone
+    model.generation_config.eos_token_id = [kept[7], gone]
+    trim_embeddings(model, kept)
+    assert (model.config.bos_token_id, model.config.pad_token_id) == (5, None)
+    assert model.generation_config.eos_token_id == [7]
+
+
 def test_a_token_that_merges_make_may_be_an_added_one_too():
     tokenizer = make_tokenizer()
     assert tokenizer.token_to_id("def") is not None
