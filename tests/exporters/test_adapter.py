@@ -75,6 +75,15 @@ def test_a_tenth_of_a_step_arrives_on_average() -> None:
     assert 0.07 < moved.mean() < 0.13
 
 
+def test_a_sum_beyond_8_bits_is_the_largest_code_of_its_sign() -> None:
+    change = make_change()
+    change = replace(change, in_scales=change.in_scales * 1000)
+    added = (change.ins.T.astype(np.float64) * change.in_scales[:, None]) @ (change.outs * change.out_scales)
+    is_beyond = np.abs(added) > 300
+    assert is_beyond.any()
+    assert (codes_of(merge(make_graph(), change))[is_beyond] == 127 * np.sign(added[is_beyond])).all()
+
+
 def test_where_nothing_is_added_the_codes_stay() -> None:
     change = replace(make_change(), in_scales=np.zeros(INPUTS, np.float32))
     assert merge(make_graph(), change) == make_graph()

@@ -334,6 +334,14 @@ def test_another_compression(archive: Path, tmp_path: Path, kind: int) -> None:
         unpack_bundle(archive, tmp_path / "out")
 
 
+def test_an_entry_with_a_password(archive: Path, tmp_path: Path) -> None:
+    data = bytearray(archive.read_bytes())
+    data[data.rindex(b"PK\x01\x02") + 8] |= 1  # in the list of files
+    archive.write_bytes(data)
+    with pytest.raises(BundleError, match="is encrypted"):
+        unpack_bundle(archive, tmp_path / "out")
+
+
 def test_a_manifest_that_is_not_first(archive: Path, tmp_path: Path) -> None:
     rewrite(archive, lambda entries: [*entries[1:], entries[0]])
     with pytest.raises(BundleError, match=r"does not begin with bundle\.json"):
@@ -361,6 +369,11 @@ def test_a_big_bundle_has_a_longer_list_of_files(bundle: Path, tmp_path: Path, m
     packed = pack_bundle(bundle, tmp_path / "big.submodel")
     assert b"PK\x06\x06" in packed.path.read_bytes()[-200:]
     assert contents(unpack_bundle(packed.path, tmp_path / "out").path) == contents(bundle)
+    data = bytearray(packed.path.read_bytes())
+    data[data.rindex(b"PK\x06\x07") + 8] ^= 1  # the place of that list's end
+    packed.path.write_bytes(data)
+    with pytest.raises(BundleError, match="its end is misplaced"):
+        unpack_bundle(packed.path, tmp_path / "out")
 
 
 @pytest.mark.slow
