@@ -63,7 +63,9 @@ def base_address(text: str) -> str:
         return f"{folder.as_uri()}/"
     try:
         parts = urlsplit(text)
-        is_plain = parts.username is None and not parts.query and not parts.fragment and parts.port != 0
+        is_plain = parts.username is None and not parts.query and not parts.fragment
+        if parts.port == 0:
+            raise ValueError("no server has port 0")
     except ValueError as error:
         raise RegistryError(f"The address {text!r} can't be read ({error}); {_FORMS}.") from error
     if not is_plain:

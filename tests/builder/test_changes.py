@@ -10,7 +10,6 @@ import pytest
 from builder.corpus import changes
 from builder.corpus.changes import Renames, head_commit, past_hashes, paths_at, renames_since, texts_at
 from contract.repository.git import GitLimitError, run_git
-from contract.repository.git import GitLimitError, run_git
 from submodel.build import new_lines
 from submodel.build.new_lines import OldTexts
 from testbed.git import git
