@@ -20,8 +20,8 @@ from contract.errors import BuildError
 
 _REPOSITORY_TOKENS = (("<|repo_name|>", "<|file_sep|>"), ("<repo_name>", "<file_sep>"), ("<reponame>", "<filename>"))
 
-# What editors put right of the cursor by themselves, and what a statement that one edits ends with.
-_CLOSERS = frozenset(")]}\"'` ;,:")
+# What editors put right of the cursor by themselves, and what a line that one edits ends with.
+_CLOSERS = frozenset(")]}\"'` ;,:{")
 
 MAX_PATH_TOKENS = 48  # of a longer path the end is kept
 

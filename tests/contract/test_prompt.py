@@ -74,7 +74,7 @@ def test_with_the_suffix_first_typing_only_adds_tokens():
     assert sorted(plain.encode(cut_window(text, offset, FIM, len))) == sorted(before)
 
 
-@pytest.mark.parametrize("closers", [")", '")', "])", "'", ");", '"),', "):"])
+@pytest.mark.parametrize("closers", [")", '")', "])", "'", ");", '"),', "):", ") {"])
 def test_closers_that_an_editor_puts_change_nothing_before_the_cursor(closers):
     encoder = PromptEncoder(make_tokenizer(), replace(FIM, suffix_first=True))
     text = "def load(path):\n    return open\n\nclass Store:\n"
