@@ -32,8 +32,8 @@ from lsp_server.loaded_bundles import MAX_LOADED
 from lsp_server.notices import Notices
 from lsp_server.open_documents import MAX_DOCUMENT_CHARS, Document, Edit, OpenDocuments
 from lsp_server.options import ServerOptions, read_options
+from lsp_server.policy import Policy
 from lsp_server.positions import Encoding
-from lsp_server.power import Policy
 from lsp_server.repositories import REREAD_S, Repositories, is_of
 from lsp_server.request import ClientCursor, Completion, CompletionRequest, line_end_of, path_in
 from lsp_server.service import QUIET_S, CompletionService, is_dropped

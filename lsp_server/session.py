@@ -16,11 +16,13 @@ from typing import Any, TypeVar
 
 from contract.errors import SubmodelError
 from lsp_server.acceptance import AcceptanceTracker
+from lsp_server.allowance import BURST_S, Allowance
+from lsp_server.battery import PowerMeter
 from lsp_server.debounce import Debounce
 from lsp_server.known_answers import Epoch, KnownAnswer, KnownAnswers, scope_of, with_threshold
 from lsp_server.next_places import place_after_accepting, place_of_first_key
 from lsp_server.options import WHEN_ASKED, ServerOptions
-from lsp_server.power import BURST_S, Allowance, Policy, PowerMeter, choose_policy, choose_threads, options_on
+from lsp_server.policy import Policy, choose_policy, choose_threads, options_on
 from lsp_server.request import Completion, CompletionRequest
 from lsp_server.service import CompletionService
 from lsp_server.suggestion.steps import Step

@@ -12,7 +12,7 @@ from contract.bundle.trusted_builds import UntrustedError
 from contract.documents import ServedBundle, ServerState, ServerStatus
 from lsp_server.bundle_finder import BundleFinder, manifest_or_empty, older_bundles, workspace_of
 from lsp_server.bundle_states import BundleState, BundleStatus
-from lsp_server.power import choose_policy, memory_bytes
+from lsp_server.policy import choose_policy
 from lsp_server.repositories import Repositories
 from lsp_server.session import Session
 
@@ -43,6 +43,13 @@ def describe_status(
         "latencyMs": session.tracker.statistics.latency(),
         "bundles": [_describe_bundle(repositories, *one) for one in bundles.items()],
     }
+
+
+def memory_bytes() -> int:
+    """Return the resident memory of this process."""
+    import psutil
+
+    return int(psutil.Process().memory_info().rss)
 
 
 def _untrusted(finder: BundleFinder) -> dict[Path, BundleStatus]:

@@ -16,6 +16,7 @@ import pytest
 from contract.bundle.bundle import Bundle, read_bundle
 from contract.prompt import ContextSnippet, PromptFormat, cut_window
 from lsp_server import listener
+from lsp_server.battery import READ_EVERY_S, Power, PowerMeter
 from lsp_server.bundle_states import BundleState, BundleStatus
 from lsp_server.http import connection, endpoint, http_transport
 from lsp_server.http.connection import Connection, Request
@@ -23,7 +24,6 @@ from lsp_server.http.endpoint import Endpoint
 from lsp_server.http.guard import Guard
 from lsp_server.http.messages import Refusal
 from lsp_server.options import ServerOptions, TriggerOptions
-from lsp_server.power import READ_EVERY_S, Power, PowerMeter
 from lsp_server.request import CompletionRequest
 from lsp_server.serve_errors import ServeError
 from tests.lsp_server.closed_folders import close

@@ -23,6 +23,8 @@ from contract.bundle.manifest import build_of
 from contract.bundle.trusted_builds import UntrustedError, trust_build
 from contract.files import folders
 from contract.files.disk_calls import rename
+from lsp_server.allowance import BURST_S, PLACE_S, RATE
+from lsp_server.battery import READ_EVERY_S, Power, PowerMeter
 from lsp_server.bundle_finder import RETRY_S
 from lsp_server.bundle_states import BundleState, BundleStatus
 from lsp_server.drift import Drift
@@ -30,7 +32,6 @@ from lsp_server.known_answers import scope_of
 from lsp_server.open_documents import Document
 from lsp_server.options import CareOptions, ServerOptions, TriggerOptions
 from lsp_server.positions import Encoding
-from lsp_server.power import BURST_S, PLACE_S, RATE, READ_EVERY_S, Power, PowerMeter
 from lsp_server.request import Completion, CompletionRequest
 from lsp_server.service import QUIET_S
 from lsp_server.trace import Trace

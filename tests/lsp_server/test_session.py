@@ -15,11 +15,13 @@ import pytest
 
 from contract.bundle.bundle import Bundle
 from contract.bundle.manifest import MANIFEST_FILE
+from lsp_server.allowance import BURST_S, PLACE_S, RATE
+from lsp_server.battery import Power, PowerMeter
 from lsp_server.bundle_finder import BundleFinder
 from lsp_server.bundle_states import BundleState, BundleStatus
 from lsp_server.open_documents import Edit
 from lsp_server.options import CareOptions, ServerOptions, TriggerOptions
-from lsp_server.power import BURST_S, PLACE_S, RATE, Policy, Power, PowerMeter
+from lsp_server.policy import Policy
 from lsp_server.repositories import Repositories
 from lsp_server.request import ClientCursor, Completion, CompletionRequest
 from lsp_server.serve_errors import ServeError
@@ -427,7 +429,7 @@ def test_the_status_bears_a_time_that_no_calendar_has(tiny_bundle: Bundle, tmp_p
 def test_the_status_says_how_many_cores_the_model_uses(
     threads: int | None, on_battery: bool, said: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lsp_server.power.default_threads", lambda: 8)
+    monkeypatch.setattr("lsp_server.battery.default_threads", lambda: 8)
     session, _ = make(options=ServerOptions(threads=threads), power=Power(on_battery=on_battery))
     status = describe_status(session, BundleFinder(), Repositories(), version="1", is_started=True)
     assert status["threads"] == said

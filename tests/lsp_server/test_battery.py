@@ -8,43 +8,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from lsp_server import power
-from lsp_server.options import CareOptions, ServerOptions
-from lsp_server.power import (
-    READ_EVERY_S,
-    Policy,
-    Power,
-    PowerMeter,
-    choose_policy,
-    choose_threads,
-    memory_bytes,
-    read_power,
-)
-
-CARE = CareOptions(on_battery="saving")
-
-
-@pytest.mark.parametrize(
-    ("power", "policy"),
-    [
-        (Power(), Policy.FULL),
-        (Power(on_battery=False, battery_percent=5), Policy.FULL),
-        (Power(on_battery=True), Policy.SAVING),
-        (Power(on_battery=True, battery_percent=80), Policy.SAVING),
-        (Power(on_battery=True, battery_percent=19), Policy.OFF),
-    ],
-)
-def test_policy(power: Power, policy: Policy) -> None:
-    chosen, reason = choose_policy(power, CARE)
-    assert chosen is policy
-    assert bool(reason) == (policy is not Policy.FULL)
-
-
-@pytest.mark.parametrize(("on_battery", "policy"), [("full", Policy.FULL), ("off", Policy.OFF)])
-def test_the_user_picks_what_battery_means(on_battery: str, policy: Policy) -> None:
-    care = CareOptions(on_battery=on_battery)
-    for percent in (50, 9):
-        assert choose_policy(Power(on_battery=True, battery_percent=percent), care)[0] is policy
+from lsp_server import battery
+from lsp_server.battery import READ_EVERY_S, Power, PowerMeter, read_power
 
 
 def test_the_machine_is_not_read_at_every_key() -> None:
@@ -99,14 +64,6 @@ def test_a_reading_beside_comes_to_an_end() -> None:
     assert meter.power.on_battery
 
 
-def test_the_cores_are_counted_once_a_reading(monkeypatch: pytest.MonkeyPatch) -> None:
-    counted: list[None] = []
-    monkeypatch.setattr(power, "default_threads", lambda: counted.append(None) or 8)
-    reading = Power(on_battery=True)
-    assert [choose_threads(reading, ServerOptions()) for _ in range(3)] == [4, 4, 4]
-    assert len(counted) == 1
-
-
 def test_a_machine_that_tells_nothing_is_no_hindrance(monkeypatch: pytest.MonkeyPatch) -> None:
     """As psutil does on kernels without /sys/class/power_supply, and where /proc is hidden."""
 
@@ -124,7 +81,7 @@ def test_the_battery_of_a_mouse_is_not_the_machines(
     (tmp_path / "hidpp_battery_0").mkdir()
     if scope is not None:
         (tmp_path / "hidpp_battery_0" / "scope").write_text(f"{scope}\n")
-    monkeypatch.setattr(power, "SUPPLIES", tmp_path)
+    monkeypatch.setattr(battery, "SUPPLIES", tmp_path)
     reported = SimpleNamespace(percent=12.0, power_plugged=False)
     monkeypatch.setattr("psutil.sensors_battery", lambda: reported)
     assert read_power().on_battery is expected
@@ -141,12 +98,8 @@ def test_what_windows_can_not_tell_is_no_battery(
         return 1
 
     played = SimpleNamespace(kernel32=SimpleNamespace(GetSystemPowerStatus=tell))
-    monkeypatch.setattr(power, "SUPPLIES", tmp_path)
+    monkeypatch.setattr(battery, "SUPPLIES", tmp_path)
     monkeypatch.setattr(sys, "platform", "win32")
     monkeypatch.setattr(ctypes, "windll", played, raising=False)
     monkeypatch.setattr("psutil.sensors_battery", lambda: SimpleNamespace(percent=50.0, power_plugged=False))
     assert read_power().on_battery is expected
-
-
-def test_this_machine_can_be_read() -> None:
-    assert memory_bytes() > 1 << 20

@@ -1,4 +1,4 @@
-"""Battery of the machine, and how much of it completions and reading ahead may use."""
+"""Reads the machine's battery, at most every READ_EVERY_S seconds."""
 
 from __future__ import annotations
 
@@ -8,30 +8,16 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from enum import StrEnum
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from contract.processor import default_threads
-from lsp_server.options import CareOptions, ServerOptions
 
-RATE = 0.02  # of a core, on average
-BURST_S = 6.0  # of a core at once: two places of 2,000 tokens; with RATE 3 % of a core over any ten minutes
-PLACE_S = 0.5  # of a core: what a short prompt and the answer at the likeliest first key take
 READ_EVERY_S = 10.0
 SUPPLIES = Path("/sys/class/power_supply")
 UNKNOWN_LINE = 255  # ACLineStatus of Windows
-LOW_BATTERY_PERCENT = 20  # below it, no completions while the user types
-
-
-class Policy(StrEnum):
-    """How much of the machine is used; the values are the protocol's."""
-
-    FULL = "full"
-    SAVING = "saving"  # half the cores, waits twice as long, one line at a time
-    OFF = "off"  # no completions while the user types; requests by hand are answered
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,34 +31,6 @@ class Power:
     def cores(self) -> int:
         """What the engine uses by default. Linux is asked in a file for each core, so once a reading."""
         return default_threads()
-
-
-def choose_policy(power: Power, care: CareOptions) -> tuple[Policy, str]:
-    """Return the policy, with a sentence for the user if it is not the full one."""
-    if power.on_battery and care.on_battery != "full":
-        if care.on_battery == "off":
-            return Policy.OFF, "The machine runs on battery: no completions while you type (care.onBattery)."
-        if power.battery_percent is not None and power.battery_percent < LOW_BATTERY_PERCENT:
-            return (
-                Policy.OFF,
-                f"The battery is at {power.battery_percent:.0f} %, too low for completions while you type.",
-            )
-        return Policy.SAVING, "The machine runs on battery: half the cores, one line at a time."
-    return Policy.FULL, ""
-
-
-def options_on(policy: Policy, options: ServerOptions) -> ServerOptions:
-    """Return the options as a policy leaves them: on battery one line at a time."""
-    if policy is not Policy.SAVING:
-        return options
-    return replace(options, trigger=replace(options.trigger, multi_line=False))
-
-
-def choose_threads(power: Power, options: ServerOptions) -> int | None:
-    """Return the cores for the model, half of them on battery, also by hand; None: the engine's own default."""
-    if not power.on_battery or options.care.on_battery == "full":
-        return options.threads
-    return max(1, (options.threads or power.cores) // 2)
 
 
 def _run_beside(job: Callable[[], None]) -> None:
@@ -186,48 +144,9 @@ def _is_line_unknown() -> bool:
     return is_unknown
 
 
-def memory_bytes() -> int:
-    """Return the resident memory of this process."""
-    import psutil
-
-    return int(psutil.Process().memory_info().rss)
-
-
 def _reported(ask: Callable[[], Any]) -> Any:
     """Return what psutil reports; None if it fails, as on kernels and in containers without the files that it reads."""
     try:
         return ask()
     except Exception:  # each system raises others, and none of them may cost a completion
         return None
-
-
-class Allowance:
-    """Core seconds that may be spent: they grow at RATE up to BURST_S. `now` is a monotonic clock in seconds."""
-
-    def __init__(self, now: Callable[[], float]) -> None:
-        self._now = now
-        self._left_s, self._at = BURST_S, now()
-        self._unused_s = 0.0  # spent last, unless `use` came after it
-
-    @property
-    def left_s(self) -> float:
-        """Core seconds that may be spent now; negative if more was spent than there was."""
-        now = self._now()
-        self._left_s = min(BURST_S, self._left_s + (now - self._at) * RATE)
-        self._at = now
-        return self._left_s
-
-    @property
-    def wait_s(self) -> float:
-        """Seconds until there is enough for a short prompt; 0 if there is now."""
-        return max(0.0, PLACE_S - self.left_s) / RATE
-
-    def spend(self, core_s: float) -> None:
-        """Subtract core seconds that were spent on what may be of no use."""
-        self._left_s = self.left_s - core_s
-        self._unused_s = core_s
-
-    def use(self) -> None:
-        """Give back what was spent last, since it was of use."""
-        self._left_s = min(BURST_S, self.left_s + self._unused_s)
-        self._unused_s = 0.0
