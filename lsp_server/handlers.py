@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import re
-
 from lsprotocol import types
 
 from contract.bundle.manifest import MANIFEST_FILE
+from lsp_server.items import inline_item, list_item
 from lsp_server.list_client import ListClient, find_list_client, is_intellij
 from lsp_server.open_documents import Document
 from lsp_server.options import names_an_option
-from lsp_server.positions import units_of
-from lsp_server.request import Completion, CompletionRequest
 from lsp_server.server import CompletionServer
 
 NO_ITEMS = types.InlineCompletionList(items=())
 # Characters after which an editor without inline completions asks. Within words it asks by itself.
 TRIGGER_CHARACTERS = (".", "(", "[", "{", "=", ",", ":", " ", "\n")
-ACCEPTED = "submodel.accepted"
 # Clients that count any CR which is not a file's line end as a character of its line.
 ONE_LINE_END = frozenset({"Neovim", "Eglot", "helix"})
 
@@ -99,25 +95,13 @@ def register_handlers(server: CompletionServer) -> None:
         request = ls.request(document, params.position, info=info, is_invoked=is_invoked)
         completion = await ls.ask(request)
         other = await ls.session.recall(request, completion)
-        cursor = types.Position(request.client.line, request.client.character)  # clamped to the document
-        start, end = (cursor, cursor) if info is None else (info.range.start, info.range.end)
-
-        def item(candidate: Completion) -> types.InlineCompletionItem:
-            text = request.client.to_insert(candidate.text)
-            begin = start
-            if request.may_reindent and candidate.indent is not None:
-                begin = types.Position(start.line, 0)
-                text = candidate.indent + request.line_before[len(request.indent) :] + text
-            if info is not None:
-                text = info.text + text
-            is_snippet = request.may_place_cursor and candidate.leaves_cursor
-            return types.InlineCompletionItem(
-                insert_text=_snippet(text, candidate.added) if is_snippet else text,
-                range=types.Range(start=begin, end=_behind(request, candidate, end, ls)),
-                command=None if candidate is other else _accepted(candidate),
-            )
-
-        return types.InlineCompletionList(items=[item(one) for one in (completion, other) if one is not None])
+        return types.InlineCompletionList(
+            items=[
+                inline_item(one, request, info, ls.encoding, is_recalled=one is other)
+                for one in (completion, other)
+                if one is not None
+            ]
+        )
 
 
 async def text_document_completion(ls: CompletionServer, params: types.CompletionParams) -> types.CompletionList:
@@ -127,49 +111,8 @@ async def text_document_completion(ls: CompletionServer, params: types.Completio
         return types.CompletionList(is_incomplete=True, items=())
     request = ls.request(document, params.position, is_listed=True)
     completion = await ls.ask(request)
-    client = ls.list_client
-    if completion is None:
-        return types.CompletionList(is_incomplete=True, items=())
-    # Editors filter their lists by the word in front of the cursor. So the item has to begin with it.
-    word = client.word_before(request)
-    cursor = types.Position(request.client.line, request.client.character)
-    start = types.Position(cursor.line, cursor.character - units_of(word, ls.encoding))
-    end = _behind(request, completion, cursor, ls)
-    text = word + completion.text
-    new_text = request.client.to_insert(text)
-    is_plain = client.needs_insert_text(word, request)
-    item = types.CompletionItem(
-        label=text.strip().partition("\n")[0],
-        label_details=types.CompletionItemLabelDetails(description="submodel"),
-        kind=types.CompletionItemKind.Value,  # blink.cmp before 1.5 drops Text
-        preselect=True,
-        sort_text="\0",
-        filter_text=text.partition("\n")[0],
-        insert_text_format=types.InsertTextFormat.PlainText,
-        insert_text_mode=types.InsertTextMode.AsIs,
-        insert_text=new_text if is_plain else None,
-        text_edit=None if is_plain else types.TextEdit(range=types.Range(start=start, end=end), new_text=new_text),
-        command=_accepted(completion),
-    )
-    return types.CompletionList(is_incomplete=True, items=[item])
-
-
-def _behind(
-    request: CompletionRequest, completion: Completion, position: types.Position, ls: CompletionServer
-) -> types.Position:
-    """Return the end of what a completion replaces, counted from a client's position."""
-    replaced = request.text[request.offset : request.offset + completion.replaces]
-    return types.Position(position.line, position.character + units_of(replaced, ls.encoding))
-
-
-def _snippet(text: str, behind: int) -> types.StringValue:
-    """Return a text as a snippet that leaves so many of its last characters behind the cursor."""
-    before, after = (re.sub(r"[\\$}]", r"\\\g<0>", part) for part in (text[:-behind], text[-behind:]))
-    return types.StringValue(value=f"{before}$0{after}")
-
-
-def _accepted(completion: Completion) -> types.Command:
-    return types.Command(title="Accepted", command=ACCEPTED, arguments=[completion.trace_id])
+    items = [] if completion is None else [list_item(completion, request, ls.list_client, ls.encoding)]
+    return types.CompletionList(is_incomplete=True, items=items)
 
 
 def _has_inline_completion(capabilities: types.ClientCapabilities) -> bool:

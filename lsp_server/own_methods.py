@@ -12,7 +12,7 @@ from typing import Any
 from lsprotocol import types
 
 from contract.documents import ServerStatus
-from lsp_server.handlers import ACCEPTED
+from lsp_server.items import ACCEPTED
 from lsp_server.server import STATUS, CompletionServer
 from lsp_server.session import SNOOZE_MINUTES
 from lsp_server.wire import LOST_CHANGE
