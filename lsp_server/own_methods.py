@@ -1,6 +1,6 @@
 """Methods beyond the protocol: this server's own, Copilot's notifications, and commands.
 
-docs/protocol.md describes them, but for LOST_CHANGE, which `lsp_server.wire` puts in a client's place.
+docs/protocol.md describes them, but for LOST_CHANGE, which `lsp_server.bounded_streams` puts in a client's place.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from typing import Any
 from lsprotocol import types
 
 from contract.documents import ServerStatus
+from lsp_server.bounded_streams import LOST_CHANGE
 from lsp_server.items import ACCEPTED
 from lsp_server.server import STATUS, CompletionServer
 from lsp_server.session import SNOOZE_MINUTES
-from lsp_server.wire import LOST_CHANGE
 
 EXPLAIN = "submodel/explain"
 CURSOR = "submodel/cursor"

@@ -39,7 +39,7 @@ from lsp_server.request import ClientCursor, Completion, CompletionRequest, line
 from lsp_server.service import QUIET_S, CompletionService, is_dropped
 from lsp_server.session import Session
 from lsp_server.status import describe_status
-from lsp_server.wire import TolerantProtocol, lenient_converter
+from lsp_server.tolerant_protocol import TolerantProtocol, lenient_converter
 
 log = logging.getLogger(__name__)
 

@@ -8,6 +8,8 @@ from typing import Any
 
 from contract.plain_text import plain
 
+_QUOTE_CLIENTS = ("pygls", "lsp_server.bounded_streams", "lsp_server.tcp")  # loggers whose arguments clients have sent
+
 
 class _PlainFormatter(logging.Formatter):
     """Messages are `plain`, and so is each line of a traceback."""
@@ -31,6 +33,6 @@ def log_to_stderr() -> None:
 
 
 def _without_text(record: logging.LogRecord) -> bool:
-    if record.name.startswith(("pygls", "lsp_server.wire", "lsp_server.tcp")) and isinstance(record.args, tuple):
+    if record.name.startswith(_QUOTE_CLIENTS) and isinstance(record.args, tuple):
         record.args = tuple(one if isinstance(one, (int, float)) else str(one)[:80] for one in record.args)
     return True

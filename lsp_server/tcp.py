@@ -26,9 +26,9 @@ from lsprotocol import types
 from pygls.io_ import run_async
 from pygls.lsp.server import LanguageServer
 
+from lsp_server.bounded_streams import BoundedReader
 from lsp_server.listener import Listener
 from lsp_server.serve_errors import ServeError
-from lsp_server.wire import BoundedReader
 
 log = logging.getLogger(__name__)
 

@@ -13,6 +13,7 @@ from typing import BinaryIO, cast
 
 from contract.standard_input import take_stdin
 from lsp_server.addresses import find_addresses
+from lsp_server.bounded_streams import BoundedInput
 from lsp_server.handlers import register_handlers
 from lsp_server.options import ServerOptions
 from lsp_server.own_methods import register_own_methods
@@ -20,7 +21,7 @@ from lsp_server.serve_errors import ServeError
 from lsp_server.server import CompletionServer
 from lsp_server.server_log import log_to_stderr
 from lsp_server.tcp import serve_one_client, take_token
-from lsp_server.wire import BoundedInput, TolerantProtocol
+from lsp_server.tolerant_protocol import TolerantProtocol
 
 log = logging.getLogger(__name__)
 

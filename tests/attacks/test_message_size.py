@@ -24,9 +24,7 @@ from pygls.io_ import run_async
 
 from contract.bundle.bundle import find_bundle
 from contract.errors import BundleError
-from lsp_server.options import ServerOptions
-from lsp_server.transports import create_server
-from lsp_server.wire import (
+from lsp_server.bounded_streams import (
     LOST_CHANGE,
     MAX_BARE_BYTES,
     MAX_MESSAGE_BYTES,
@@ -35,6 +33,8 @@ from lsp_server.wire import (
     BoundedReader,
     _bare_bytes,
 )
+from lsp_server.options import ServerOptions
+from lsp_server.transports import create_server
 from tests.lsp_server.test_load import Client, talk
 
 UNITS = [b"{}", b"[]", b"0", b'""', b'{"":""}', b'"\\""', b'"\\\\"']

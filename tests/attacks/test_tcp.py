@@ -22,11 +22,11 @@ import pytest
 
 from lsp_server import listener, tcp
 from lsp_server.addresses import find_addresses
+from lsp_server.bounded_streams import BoundedReader
 from lsp_server.options import ServerOptions
 from lsp_server.serve_errors import ServeError
 from lsp_server.tcp import serve_one_client, take_token
 from lsp_server.transports import create_server
-from lsp_server.wire import BoundedReader
 from tests.attacks.lsp_process import (
     TOKEN,
     answer_to,

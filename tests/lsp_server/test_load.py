@@ -20,6 +20,7 @@ from pygls.exceptions import JsonRpcException
 from contract.bundle.bundle import Bundle
 from contract.errors import SubmodelError
 from lsp_server import open_documents as documents_module
+from lsp_server.bounded_streams import LOST_CHANGE, MAX_MESSAGE_BYTES, BoundedInput
 from lsp_server.bundle_states import BundleState
 from lsp_server.decoding.providers import Provider, choose_provider
 from lsp_server.loaded_bundles import MAX_CRASHES
@@ -31,7 +32,6 @@ from lsp_server.serve_errors import EngineCrash, ServeError
 from lsp_server.server import CompletionServer
 from lsp_server.service import CompletionService
 from lsp_server.transports import create_server
-from lsp_server.wire import LOST_CHANGE, MAX_MESSAGE_BYTES, BoundedInput
 from tests.attacks.lsp_process import TOKEN, answer_to, connect, initialize, listening, notice
 from tests.attacks.lsp_process import request as framed_request
 
