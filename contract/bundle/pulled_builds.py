@@ -6,6 +6,7 @@ a small file a build. No bundle says of itself that it was pulled: its files are
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,7 +18,8 @@ from contract.files.whole_files import PRIVATE, write_json
 
 FOLDER: Final = "pulled"
 REGISTRY_FILE: Final = "registry.json"  # {"address": …, "key": …} of the last registry with a new key, beside it
-MAX_BYTES: Final = 1 << 14
+MAX_BYTES: Final = 1 << 14  # of a record
+MAX_REGISTRY_BYTES: Final = 1 << 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,10 +52,33 @@ def pulled_from(build: str) -> PulledFrom | None:
     address, name, key = kept.get("address"), kept.get("name"), kept.get("key")
     if not isinstance(address, str) or not isinstance(name, str | None) or not isinstance(key, str | None):
         return None
-    return PulledFrom(address=address, name=name, key=None if key == _read(REGISTRY_FILE).get("key") else key)
+    return PulledFrom(address=address, name=name, key=None if key == _known_key() else key)
 
 
-def _read(file: str) -> dict[str, Any]:
+def read_known_registry() -> Mapping[str, Any]:
+    """Return `address` and `key` of REGISTRY_FILE, unchecked; nothing if there is no such file.
+
+    Raises OSError or ValueError if it can't be read, StateFolderError if the state folder can't be used.
+    """
+    path = state_folder() / REGISTRY_FILE
+    kept = read_json(path, MAX_REGISTRY_BYTES) if path.exists() else {}
+    return kept if isinstance(kept, dict) else {}
+
+
+def write_known_registry(address: str, key: str) -> None:
+    """Remember a registry whose key the user has given. Raises OSError or StateFolderError if it can't be written."""
+    write_json(state_folder() / REGISTRY_FILE, {"address": address, "key": key}, mode=PRIVATE)
+
+
+def _known_key() -> object:
+    """Return the key of the known registry; None if there is none, or if it can't be read."""
+    try:
+        return read_known_registry().get("key")
+    except (OSError, ValueError, StateFolderError):
+        return None
+
+
+def _read(file: str) -> Mapping[str, Any]:
     try:
         kept = read_json(state_folder() / file, MAX_BYTES)
     except (OSError, ValueError, StateFolderError):

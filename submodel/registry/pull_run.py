@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 from urllib.parse import urljoin
 
 from tuf.api.exceptions import DownloadError
@@ -22,14 +22,19 @@ from tuf.api.exceptions import DownloadError
 from builder.bases.catalogue import CACHE_VARIABLE, cache_folder
 from contract.bundle.bundle import WORKSPACE_BUNDLE, graph_facts, graph_of, read_bundle, replace_bundle
 from contract.bundle.manifest import AGAIN, MANIFEST_FILE, MAX_MANIFEST_BYTES, MODEL_FILE, build_of, check_manifest
-from contract.bundle.pulled_builds import REGISTRY_FILE, PulledFrom, note_pulled
+from contract.bundle.pulled_builds import (
+    REGISTRY_FILE,
+    PulledFrom,
+    note_pulled,
+    read_known_registry,
+    write_known_registry,
+)
 from contract.bundle.trusted_builds import trust_build
 from contract.documents import FileFacts
 from contract.errors import BundleError, NewerBundleError, RegistryError, first_line
 from contract.files.lock_file import hold_lock
 from contract.files.state_folder import state_folder
-from contract.files.untrusted_json import parse_json, read_json
-from contract.files.whole_files import PRIVATE, write_json
+from contract.files.untrusted_json import parse_json
 from contract.repository.texts import real_folder
 from exporters.adapter_file import merged, read_adapter
 from submodel.build.lock import bundle_lock
@@ -45,8 +50,6 @@ from submodel.registry.index import (
 )
 from submodel.registry.names import given_name, names_of, repository_root
 from submodel.registry.store import FileStore
-
-MAX_SETTINGS_BYTES: Final = 1 << 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +118,7 @@ def run_pull(
         note_pulled(facts["sha256"], PulledFrom(address=address, name=name, key=key))
         store.forget_unused()
         if settings.key is not None:
-            write_json(state_folder() / REGISTRY_FILE, {"address": address, "key": key}, mode=PRIVATE)
+            write_known_registry(address, key)
     files = read_bundle(target, verify=False).manifest["files"]
     return Pulled(
         repository=document["repository"],
@@ -160,10 +163,9 @@ def _find_registry(settings: PullSettings) -> tuple[str, str]:
 def _kept_settings() -> Mapping[str, Any]:
     path = state_folder() / REGISTRY_FILE
     try:
-        kept = read_json(path, MAX_SETTINGS_BYTES) if path.exists() else {}
+        return read_known_registry()
     except (OSError, ValueError) as error:
         raise RegistryError(f"{path} can't be read ({first_line(error)}); correct or remove it.") from error
-    return kept if isinstance(kept, dict) else {}
 
 
 def _find_bundle(

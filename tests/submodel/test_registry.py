@@ -248,6 +248,16 @@ def test_a_mirror_is_a_copy_of_the_folder(registry: Path, published: tuple[Path,
     assert kept == {"address": f"{registry.as_uri()}/", "key": published[1]}  # of the run that gave a key
 
 
+def test_a_known_registry_that_is_no_json_is_refused_by_pull_and_passed_over_by_the_server(
+    registry: Path, published: tuple[Path, str], repository: Path
+) -> None:
+    pulled = run_pull(PullSettings(folder=repository, address=str(registry), key=published[1]))
+    (state_folder() / REGISTRY_FILE).write_text("{")
+    with pytest.raises(RegistryError, match=r"registry\.json can't be read .*; correct or remove it"):
+        run_pull(PullSettings(folder=repository))
+    assert pulled_from(pulled.build) == PulledFrom(address=pulled.address, name=None, key=published[1])
+
+
 class Quiet(SimpleHTTPRequestHandler):
     """A web server as anybody has one."""
 
