@@ -60,7 +60,7 @@ def main() -> None:
             peers=tuple(peers),
             runtimes=RUNTIMES,
             peer_python=arguments.llama_python,
-            replay=WorkloadSettings(passages=arguments.passages),
+            workload=WorkloadSettings(passages=arguments.passages),
         )
         with StageDisplay() as display:
             document: dict[str, Any] = run_bench(settings, display)

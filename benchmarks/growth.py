@@ -98,12 +98,12 @@ def _renamed(text: str, copy: int) -> str:
 
 def _type(engine: Engine, repositories: list[dict[str, Any]], repository: Path, lines: int) -> None:
     """Adds each repository's milliseconds of a keystroke, and the memory that its look-ups took."""
-    replay = make_workload(repository, WorkloadSettings(passages=lines, lines=1))
+    workload = make_workload(repository, WorkloadSettings(passages=lines, lines=1))
     drafters = [Drafter(open_index(one["folder"])) for one in repositories]
     times: list[list[float]] = [[] for _ in repositories]
     grown = [0 for _ in repositories]
     completer = Completer(engine)
-    for line in replay.passages:
+    for line in workload.passages:
         for number, drafter in enumerate(drafters):
             engine.drafter = drafter
             engine.memory.clear()

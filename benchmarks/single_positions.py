@@ -111,7 +111,7 @@ def positions_parser(description: str | None) -> argparse.ArgumentParser:
 
 
 def ask_all(
-    arguments: argparse.Namespace, peers: tuple[tuple[str, Path], ...], repository: Path, replay: WorkloadSettings
+    arguments: argparse.Namespace, peers: tuple[tuple[str, Path], ...], repository: Path, workload: WorkloadSettings
 ) -> dict[str, Any]:
     """Ask the bundle and all peers for the lines of one kind; return what `run_bench` does."""
     settings = BenchSettings(
@@ -119,7 +119,7 @@ def ask_all(
         repository=repository,
         peers=peers,
         peer_python=arguments.llama_python,
-        replay=replay,
+        workload=workload,
         rounds=2,
         with_plain=False,
         with_first_answer=True,

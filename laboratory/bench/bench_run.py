@@ -57,7 +57,7 @@ class BenchSettings:
     runtimes: tuple[str, ...] = ()  # others on the same bundle, of `laboratory.bench.runtime_worker`
     peer_python: str = sys.executable  # one that has llama-cpp-python
     threads: int | None = None
-    replay: WorkloadSettings = field(default_factory=WorkloadSettings)
+    workload: WorkloadSettings = field(default_factory=WorkloadSettings)
     prompt_tokens: int = 512
     decode_tokens: int = 64
     rounds: int = 5
@@ -139,21 +139,21 @@ def run_bench(settings: BenchSettings, display: StageDisplay) -> dict[str, Any]:
     """Measure; return the document that `--json` prints. Raises SubmodelError."""
     with display.stage("read the repository"):
         measured, peers = read_bundle(settings.bundle), describe_peers(settings.peers)
-        replay = make_workload(settings.repository, settings.replay, measured.manifest.get("held_out_sha256", ()))
+        workload = make_workload(settings.repository, settings.workload, measured.manifest.get("held_out_sha256", ()))
         others = [file for _, file in settings.peers if file.is_dir()]
-        check_unlearned([settings.bundle, *others], replay, settings.replay.since)
-        if len(replay.passages) < 2:
+        check_unlearned([settings.bundle, *others], workload, settings.workload.since)
+        if len(workload.passages) < 2:
             raise BenchError(
                 f"{settings.repository} has too few lines to type, held out or added later; take a larger repository."
             )
-        if not replay.text.strip():
+        if not workload.text.strip():
             raise BenchError(f"{settings.repository} has no held-out text for prompts; take a larger repository.")
     with display.stage("load the engines"), ExitStack() as stack:
         workers = list(_open_workers(settings, stack))
         if read_bundle(settings.bundle, verify=False).build != measured.build:
             raise BenchError(f"{settings.bundle} was replaced while it was loaded; run it again.")
-        speeds = _measure_speeds(settings, replay, workers, display)
-        typed = _type_passages(replay, workers, display)
+        speeds = _measure_speeds(settings, workload, workers, display)
+        typed = _type_passages(workload, workers, display)
         engines = [
             {
                 "name": worker.name,
@@ -165,7 +165,7 @@ def run_bench(settings: BenchSettings, display: StageDisplay) -> dict[str, Any]:
             }
             for worker in workers
         ]
-        lines = [stroke for passage in replay.passages for stroke in passage if stroke.is_new_line]
+        lines = [stroke for passage in workload.passages for stroke in passage if stroke.is_new_line]
         clusters = [stroke.cluster for stroke in lines]
         versions = {key: value for worker in workers for key, value in worker.loaded["versions"].items()}
     return {
@@ -175,8 +175,8 @@ def run_bench(settings: BenchSettings, display: StageDisplay) -> dict[str, Any]:
         "exact": {name: "".join("01"[is_right] for is_right in notes.exact) for name, notes in typed.items()},
         "bundle_build": measured.build,
         "peers": peers,
-        "source": replay.source,
-        "passages": len(replay.passages),
+        "source": workload.source,
+        "passages": len(workload.passages),
         "lines": len(typed[workers[0].name].exact),
         "keystrokes": len(typed[workers[0].name].times_ms),
         "threads": settings.threads or default_threads(),
@@ -285,7 +285,7 @@ def _opened(name: str, command: Sequence[str]) -> Iterator[_Worker]:
 
 
 def _measure_speeds(
-    settings: BenchSettings, replay: Workload, workers: Sequence[_Worker], display: StageDisplay
+    settings: BenchSettings, workload: Workload, workers: Sequence[_Worker], display: StageDisplay
 ) -> dict[str, dict[str, Any]]:
     """Return by engine the median tokens a second of a prompt from an empty cache, and of what follows it.
 
@@ -294,11 +294,11 @@ def _measure_speeds(
     prompt: dict[str, list[float]] = {worker.name: [] for worker in workers}
     characters: dict[str, list[float]] = {worker.name: [] for worker in workers}
     decode: dict[str, list[float]] = {worker.name: [] for worker in workers}
-    step = max(1, len(replay.text) // (settings.rounds + 1))
+    step = max(1, len(workload.text) // (settings.rounds + 1))
     with display.stage("prompts and steps") as advance:
         for number in range(settings.rounds):
             # No more than is read: to cut all of it into tokens takes memory that no completion does.
-            text = replay.text[number * step :][: CHARACTERS_A_TOKEN * settings.prompt_tokens]
+            text = workload.text[number * step :][: CHARACTERS_A_TOKEN * settings.prompt_tokens]
             for worker in _in_turn(workers, number):
                 _rest(workers)
                 reported = worker.ask(
@@ -354,11 +354,11 @@ class _Typed:
         } | {"exact_match": sum(self.exact) / len(self.exact), "same_answers": sum(same) / len(same)}
 
 
-def _type_passages(replay: Workload, workers: Sequence[_Worker], display: StageDisplay) -> dict[str, _Typed]:
+def _type_passages(workload: Workload, workers: Sequence[_Worker], display: StageDisplay) -> dict[str, _Typed]:
     """Return each engine's answers. A line counts as right if its first keystroke was answered with the whole line."""
     typed = {worker.name: _Typed() for worker in workers}
     with display.stage("type passages") as advance:
-        for number, passage in enumerate(replay.passages):
+        for number, passage in enumerate(workload.passages):
             for worker in _in_turn(workers, number):
                 _rest(workers)
                 notes = typed[worker.name]
@@ -370,7 +370,7 @@ def _type_passages(replay: Workload, workers: Sequence[_Worker], display: StageD
                         notes.new_place_ms.append(reported["milliseconds"])
                     if stroke.is_new_line:
                         notes.exact.append(is_exact(reported["text"], stroke.truth))
-            advance(number + 1, len(replay.passages))
+            advance(number + 1, len(workload.passages))
     return typed
 
 

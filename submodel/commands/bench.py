@@ -65,7 +65,7 @@ def bench(
         runtimes=runtimes,
         peer_python=peer_python or sys.executable,
         threads=threads,
-        replay=WorkloadSettings(passages=passages, since=since),
+        workload=WorkloadSettings(passages=passages, since=since),
     )
     with StageDisplay() as display:
         document = run_bench(settings, display)

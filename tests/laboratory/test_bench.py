@@ -77,9 +77,9 @@ def repository(tmp_path_factory):
 
 
 def test_passages_are_typed_key_by_key(repository):
-    replay = make_workload(repository, WorkloadSettings(passages=5, lines=3, keys=4))
-    assert len(replay.passages) == 5
-    for passage in replay.passages:
+    workload = make_workload(repository, WorkloadSettings(passages=5, lines=3, keys=4))
+    assert len(workload.passages) == 5
+    for passage in workload.passages:
         assert [stroke.is_new_place for stroke in passage] == [True] + [False] * (len(passage) - 1)
         assert 1 <= sum(stroke.is_new_line for stroke in passage) <= 3
         assert len({stroke.behind for stroke in passage}) == 1  # what stands behind all of it
@@ -169,7 +169,7 @@ def test_a_folder_of_the_bundle_is_copied_for_genai_where_no_link_may_be_made(ti
 def test_without_held_out_text_there_are_no_prompts(tmp_path, tiny_bundle, monkeypatch):
     added = Workload(passages=((), ()), text="", source="lines added since HEAD~1")
     monkeypatch.setattr("laboratory.bench.bench_run.make_workload", lambda *_: added)
-    settings = BenchSettings(bundle=tiny_bundle.folder, repository=tmp_path, replay=WorkloadSettings(since="HEAD~1"))
+    settings = BenchSettings(bundle=tiny_bundle.folder, repository=tmp_path, workload=WorkloadSettings(since="HEAD~1"))
     with StageDisplay() as display, pytest.raises(BenchError, match="no held-out text"):
         run_bench(settings, display)
 
@@ -202,9 +202,10 @@ def test_a_bundle_that_learned_what_is_asked_is_no_peer(tmp_path, monkeypatch, s
 
     def measure(*peers):
         named = tuple((name, tmp_path / name) for name in peers)
-        replay = WorkloadSettings(since=since)
+        drawn = WorkloadSettings(since=since)
+        settings = BenchSettings(bundle=tmp_path / "ours", repository=tmp_path, peers=named, workload=drawn)
         with StageDisplay() as display:
-            run_bench(BenchSettings(bundle=tmp_path / "ours", repository=tmp_path, peers=named, replay=replay), display)
+            run_bench(settings, display)
 
     with pytest.raises(InterruptedError):  # by the first engine
         measure("fair")
@@ -218,7 +219,7 @@ def test_engines_are_measured_side_by_side(repository, tiny_bundle):
         bundle=tiny_bundle.folder,
         repository=repository,
         threads=1,
-        replay=WorkloadSettings(passages=3, lines=2, keys=2),
+        workload=WorkloadSettings(passages=3, lines=2, keys=2),
         prompt_tokens=60,
         decode_tokens=8,
         rounds=2,
