@@ -29,6 +29,7 @@ from submodel.check_result import CheckResult
 from testbed.gguf_files import make_parts, write_gguf
 from testbed.models import save_base
 from testbed.python_files import write_python
+from testbed.reports import against_base
 from testbed.tokenizer import FIM
 
 
@@ -455,7 +456,7 @@ def test_a_search_for_the_size_leaves_the_chosen_model_alone_and_makes_no_other_
         "open_checkpoint": lambda *_: None,
         "read_artifact": lambda folder: None,
         "scores_of": lambda record: record,
-        "compare": lambda ours, base: {"size": float(ours.name.split()[-1])},
+        "compare": lambda ours, base: {**against_base(0.0, -0.1, 0.1), "size": float(ours.name.split()[-1])},
         "is_as_good": lambda figures: figures["size"] >= 0.5,
     }
     for name, function in played.items():
