@@ -1,6 +1,6 @@
 import { expect, test, vi } from 'vitest';
 
-import { announcesOurs, setsFolders } from '../src/server/launch';
+import { RunningServer, announcesOurs, setsFolders } from '../src/server/launch';
 
 vi.mock('vscode', () => ({
   Uri: { file: (file: string) => `file://${file}`, parse: (uri: string) => uri },
@@ -30,4 +30,16 @@ test('the server shows no progress of its own beside the status bar', () => {
     window: { workDoneProgress: false, showDocument: {} },
     experimental: { other: true, submodelStatus: true, submodelIndentation: true, submodelSnippets: true },
   });
+});
+
+test('a server that does not stop is killed, though VS Code has closed the log', async () => {
+  const child = { kill: vi.fn() };
+  const client = { stop: () => Promise.reject(new Error('timed out')) };
+  const warn = (): void => {
+    throw new Error('Channel has been closed');
+  };
+  const server = Object.create(RunningServer.prototype) as RunningServer;
+  Object.assign(server, { client, log: { warn }, child });
+  await expect(server.stop()).rejects.toThrow('closed');
+  expect(child.kill).toHaveBeenCalledWith('SIGKILL');
 });

@@ -1,3 +1,7 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import * as os from 'node:os';
+import * as path from 'node:path';
+
 import { expect, test } from 'vitest';
 
 import { probeVersion, readVersion } from '../src/executable/probe';
@@ -14,6 +18,17 @@ test.each([
 
 test.skipIf(process.platform === 'win32')('a program that fails', async () => {
   expect(await probeVersion('/bin/false')).toMatchObject({ isMissing: false }); // Windows has none
+});
+
+test.skipIf(process.platform === 'win32')('a program whose Python is gone is there, and broken', async () => {
+  const folder = mkdtempSync(path.join(os.tmpdir(), 'probe-'));
+  const command = path.join(folder, 'submodel');
+  writeFileSync(command, '#!/nowhere/venv/bin/python\n', { mode: 0o755 });
+  expect(await probeVersion(command)).toEqual({
+    problem: 'the Python that it names is gone; install submodel again',
+    isMissing: false,
+  });
+  rmSync(folder, { recursive: true });
 });
 
 test('a program that is not there, and another one', async () => {

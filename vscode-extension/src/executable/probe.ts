@@ -1,6 +1,7 @@
 // Asks a program for its version. Free of VS Code.
 
 import { execFile } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
 
@@ -19,9 +20,17 @@ export function probeVersion(command: string): Promise<Probe> {
   return new Promise((resolve) => {
     const note = (error: Error | null, stdout: string, stderr: string): void => {
       if (error) {
-        const isMissing = 'code' in error && error.code === 'ENOENT';
+        const isUnstarted = 'code' in error && error.code === 'ENOENT';
+        if (isUnstarted && existsSync(command)) {
+          // A script whose `#!` names a Python that was removed or replaced.
+          resolve({ problem: 'the Python that it names is gone; install submodel again', isMissing: false });
+          return;
+        }
         const said = stderr.trim().split('\n').at(-1) ?? '';
-        resolve({ problem: isMissing ? 'there is no such program' : said || error.message, isMissing });
+        resolve({
+          problem: isUnstarted ? 'there is no such program' : said || error.message,
+          isMissing: isUnstarted,
+        });
         return;
       }
       const version = readVersion(stdout);

@@ -90,9 +90,10 @@ export class RunningServer {
     try {
       await this.client.stop(STOP_TIMEOUT_MS);
     } catch (error) {
-      this.log.warn(`The server did not stop in order: ${messageOf(error)}`);
+      this.log.warn(`The server did not stop in order: ${messageOf(error)}`); // throws once VS Code has closed the log
+    } finally {
+      this.kill();
     }
-    this.kill();
   }
 
   /** End it at once, also if its process has yet to be made. */
