@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import re
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,15 +79,9 @@ def texts_at(
 
     Each costs some milliseconds, so ask only for what `paths_at` names. on_text: called before each is read.
     """
-    found: dict[str, str] = {}
     asked = list(paths)
-    for start in range(0, len(asked), TEXTS_AT_ONCE):
-        together = asked[start : start + TEXTS_AT_ONCE]
-        for path, content in zip(together, _blobs(root, commit, together), strict=True):
-            on_text()
-            if content is not None and (text := decode_text(content)) is not None:
-                found[path] = remove_secrets(text).text
-    return found
+    texts = _texts(root, [f"{commit}:./{path}" for path in asked], on_text)
+    return {path: text for path, text in zip(asked, texts, strict=True) if text is not None}
 
 
 def past_hashes(root: Path, paths: Sequence[str]) -> dict[str, frozenset[str]]:
@@ -110,20 +104,24 @@ def past_hashes(root: Path, paths: Sequence[str]) -> dict[str, frozenset[str]]:
     blobs: dict[str, list[str]] = {}
     for facts, name in zip(fields, fields, strict=False):
         blobs.setdefault(facts.split()[3].decode(), []).append(decode_name(name))
-    asked = list(blobs)
-    for start in range(0, len(asked), TEXTS_AT_ONCE):
-        together = asked[start : start + TEXTS_AT_ONCE]
-        for blob, content in zip(together, _contents(root, together), strict=True):
-            if content is not None and (text := decode_text(content)) is not None:
-                sha256 = hashlib.sha256(remove_secrets(text).text.encode()).hexdigest()
-                for path in blobs[blob]:
-                    found.setdefault(path, set()).add(sha256)
+    for named, text in zip(blobs.values(), _texts(root, list(blobs)), strict=True):
+        if text is not None:
+            sha256 = hashlib.sha256(text.encode()).hexdigest()
+            for path in named:
+                found.setdefault(path, set()).add(sha256)
     return {path: frozenset(hashes) for path, hashes in found.items()}
 
 
-def _blobs(root: Path, commit: str, paths: Sequence[str]) -> list[bytes | None]:
-    """Return the contents of files at `commit`, None for each that git can't give. No filter is run."""
-    return _contents(root, [f"{commit}:./{path}" for path in paths])
+def _texts(root: Path, names: Sequence[str], on_text: Callable[[], None] = lambda: None) -> Iterator[str | None]:
+    """Yield the text of each of git's objects, as a build reads it, or None.
+
+    on_text: called before each is read.
+    """
+    for start in range(0, len(names), TEXTS_AT_ONCE):
+        for content in _contents(root, names[start : start + TEXTS_AT_ONCE]):
+            on_text()
+            text = None if content is None else decode_text(content)
+            yield None if text is None else remove_secrets(text).text
 
 
 def _contents(root: Path, names: Sequence[str]) -> list[bytes | None]:

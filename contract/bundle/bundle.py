@@ -84,9 +84,8 @@ class Bundle:
 
     @property
     def graph_bytes(self) -> int:
-        """The size of the decode graph with its weights, which lie in a file of their own from 2 GB on."""
-        files = self.manifest["files"]
-        return sum(files[name]["bytes"] for name in (MODEL_FILE, f"{MODEL_FILE}_data") if name in files)
+        """The size of the decode graph with its weights."""
+        return sum(facts["bytes"] for facts in _graph_files(self.manifest["files"]))
 
     @property
     def graphs(self) -> dict[str, Path]:
@@ -234,9 +233,15 @@ def graph_of(folder: Path) -> object:
 
 
 def graph_facts(files: Mapping[str, FileFacts]) -> object:
-    """The facts of the graph among those of a bundle's files: of 2 GB or more its weights lie in a file beside it."""
-    graph, weights = files[MODEL_FILE], files.get(f"{MODEL_FILE}_data")
-    return graph if weights is None else [graph, weights]
+    """The facts of the graph among those of a bundle's files: of the file, or of both where there are two."""
+    graph, *weights = _graph_files(files)
+    return [graph, *weights] if weights else graph
+
+
+def _graph_files(files: Mapping[str, FileFacts]) -> list[FileFacts]:
+    """The graph, and from 2 GB on its weights, which lie in a file beside it."""
+    weights = files.get(f"{MODEL_FILE}_data")
+    return [files[MODEL_FILE]] if weights is None else [files[MODEL_FILE], weights]
 
 
 def is_bundle_of(manifest: Mapping[str, Any], model: Path) -> bool:

@@ -127,7 +127,7 @@ def _follow_base(
         display.say(f"The shared start has learned from {count} of the code files, so they are not scored")
     if held_out is None or not learned:
         return followed, held_out
-    paths = [file.path for file in followed.files if file.split == "held-out"]
+    paths = [file.path for file in followed.files if file.split == "held-out" and file.is_code]
     past = {path for path, hashes in past_hashes(settings.repository, paths).items() if not learned.isdisjoint(hashes)}
     if past:
         display.say(f"Held-out files of which it has learned an earlier text are not scored: {len(past)}")

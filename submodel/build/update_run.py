@@ -181,10 +181,10 @@ class _Update(ModelStages):
             self._keep_old(commit, version, was_refused=tuned.get("kept_step") == 0)
             if "held_out_before" in scores:
                 scores["held_out"] = scores["held_out_before"]
-        if exported is not None and {"held_out", "held_out_before"} <= scores.keys():
-            old, new = (scores_of(scores[name]) for name in ("held_out_before", "held_out"))
-            document["against_before"] = compare(new, old)
-        figures = {name: scores_of(record).to_json() for name, record in scores.items()}
+        scored = {name: scores_of(record) for name, record in scores.items()}
+        if exported is not None and {"held_out", "held_out_before"} <= scored.keys():
+            document["against_before"] = compare(scored["held_out"], scored["held_out_before"])
+        figures = {name: one.to_json() for name, one in scored.items()}
         version |= {name: figures_of(row) for name, row in figures.items()}
         self._remember(version | {"seconds": round(time.perf_counter() - started, 1)})
         if "steps" in tuned:

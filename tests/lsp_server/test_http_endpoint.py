@@ -19,7 +19,7 @@ from lsp_server import listener
 from lsp_server.battery import READ_EVERY_S, Power, PowerMeter
 from lsp_server.bundle_states import BundleState, BundleStatus
 from lsp_server.http import connection, endpoint, http_transport
-from lsp_server.http.connection import Connection, Request
+from lsp_server.http.connection import Answer, Connection, Request
 from lsp_server.http.endpoint import Endpoint
 from lsp_server.http.guard import Guard
 from lsp_server.http.messages import Refusal
@@ -44,6 +44,15 @@ def slow_endpoint(**options: Any) -> tuple[Endpoint, SlowCompleter]:
     endpoint._meter._read = Power
     use(endpoint.service, completer)
     return endpoint, completer
+
+
+async def connected(answer: Answer) -> tuple[asyncio.Server, asyncio.StreamReader, asyncio.StreamWriter]:
+    """A server of this machine without a token, and a connection to it."""
+    guard = Guard(token=None, host="localhost", port=8012)
+    server = await asyncio.start_server(
+        lambda reader, writer: Connection(reader, writer, guard, answer).serve(), "127.0.0.1", 0
+    )
+    return server, *await asyncio.open_connection(*server.sockets[0].getsockname())
 
 
 def request(prompt: str, client: str = "editor", **more: Any) -> Request:
@@ -254,11 +263,7 @@ def test_a_warm_up_is_read_and_ends_nothing() -> None:
 def test_a_client_that_hangs_up_ends_its_request() -> None:
     async def run() -> None:
         endpoint, completer = slow_endpoint()
-        guard = Guard(token=None, host="localhost", port=8012)
-        server = await asyncio.start_server(
-            lambda reader, writer: Connection(reader, writer, guard, endpoint.answer).serve(), "127.0.0.1", 0
-        )
-        _, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        server, _, writer = await connected(endpoint.answer)
         body = json.dumps({"prompt": "a"}).encode()
         writer.write(
             b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(body) + body
@@ -283,11 +288,7 @@ def test_an_error_of_the_answering_is_answered_and_logged(error: Exception, capl
         raise error
 
     async def run() -> bytes:
-        guard = Guard(token=None, host="localhost", port=8012)
-        server = await asyncio.start_server(
-            lambda reader, writer: Connection(reader, writer, guard, fail).serve(), "127.0.0.1", 0
-        )
-        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        server, reader, writer = await connected(fail)
         writer.write(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
         answer = await reader.read()
         writer.close()
@@ -305,11 +306,7 @@ def test_requests_of_one_connection_follow_each_other() -> None:
     async def run() -> bytes:
         endpoint, completer = slow_endpoint()
         completer.release.set()
-        guard = Guard(token=None, host="localhost", port=8012)
-        server = await asyncio.start_server(
-            lambda reader, writer: Connection(reader, writer, guard, endpoint.answer).serve(), "127.0.0.1", 0
-        )
-        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        server, reader, writer = await connected(endpoint.answer)
         for prompt, last in ((b'{"prompt":"a"}', b""), (b'{"prompt":"b"}', b"Connection: close\r\n")):
             head = b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\n%bContent-Length: 14\r\n\r\n"
             writer.write(head % last + prompt)
@@ -326,11 +323,7 @@ def test_between_two_requests_a_client_may_wait_longer_than_for_a_head(monkeypat
     async def run() -> bytes:
         endpoint, completer = slow_endpoint()
         completer.release.set()
-        guard = Guard(token=None, host="localhost", port=8012)
-        server = await asyncio.start_server(
-            lambda reader, writer: Connection(reader, writer, guard, endpoint.answer).serve(), "127.0.0.1", 0
-        )
-        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        server, reader, writer = await connected(endpoint.answer)
         with suppress(TimeoutError):
             await asyncio.wait_for(reader.read(), 0.2)  # it ends if the server hangs up
         writer.write(b"GET /v1/models HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
