@@ -5,6 +5,7 @@ Names of files and what a stranger's files say may hold what a terminal takes fo
 
 from __future__ import annotations
 
+import _thread
 import json
 import sys
 import threading
@@ -41,15 +42,26 @@ class PlainConsole(Console):
     On stderr it ends no work when its reader ends. rich would end the process, and the answer on stdout with it.
     """
 
+    _standard_error: StandardError | None = None
+
     @property
     def file(self) -> IO[str]:
         """As rich's; set it to write to another file than stderr."""
         file = super().file
-        return cast("IO[str]", StandardError(file)) if self.stderr and self._file is None else file
+        if not self.stderr or self._file is not None:
+            return file
+        if self._standard_error is None or self._standard_error.file is not file:
+            self._standard_error = StandardError(file)
+        return cast("IO[str]", self._standard_error)
 
     @file.setter
     def file(self, file: IO[str]) -> None:
         self._file = file
+
+    @property
+    def is_unread(self) -> bool:
+        """Whether it writes to stderr, and nobody can read that any more."""
+        return self._file is None and self._standard_error is not None and self._standard_error.is_unread
 
     def render_str(self, text: str, **options: Any) -> Text:
         """As rich's, which every string goes through that is printed or stands in a table."""
@@ -93,8 +105,9 @@ def print_table(table: Table, to: Console = console) -> None:
 class StageDisplay:
     """What people see of stages: bars with the time left on a terminal; elsewhere a plain line at least every 15 s.
 
-    as_json: write a `BuildProgress` a line in their place, at least one a second. clock: seconds that only grow. rest:
-    is called whenever something is said or a stage says how far it is, and may keep them waiting.
+    as_json: write a `BuildProgress` a line in their place, at least one a second. Once nobody can read stderr any more,
+    the main thread is interrupted, as by Ctrl-C: the program that asked for these lines is gone. clock: seconds that
+    only grow. rest: is called whenever something is said or a stage says how far it is, and may keep them waiting.
     """
 
     def __init__(
@@ -125,6 +138,7 @@ class StageDisplay:
         self._whole: TaskID | None = None  # the bar of all stages together
         self._started_s = self._printed_s = clock()
         self._writing = threading.Lock()
+        self._is_interrupted = False
         self._ended = threading.Event()
         self._ticker = threading.Thread(target=self._tick, name="stage display", daemon=True)
 
@@ -274,6 +288,9 @@ class StageDisplay:
         with self._writing:
             console.file.write(json.dumps(document) + "\n")
             console.file.flush()
+            if console.is_unread and not self._is_interrupted:
+                self._is_interrupted = True
+                _thread.interrupt_main()
 
     def _print(self, line: str) -> None:
         self._printed_s = self._clock()

@@ -14,24 +14,28 @@ UNREAD: Final = frozenset({errno.EPIPE, errno.EIO} | ({errno.EINVAL} if sys.plat
 
 
 class StandardError:
-    """A file that is stderr. Other errors than those of `UNREAD` are raised as the file's."""
+    """A file that is stderr. Other errors than those of `UNREAD` are raised as the file's.
+
+    is_unread: whether a write has shown that nobody can read it any more.
+    """
 
     def __init__(self, file: IO[str]) -> None:
-        self._file = file
+        self.file = file
+        self.is_unread = False
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._file, name)
+        return getattr(self.file, name)
 
     def write(self, text: str) -> int:
         """As the file's."""
         with self._silenced():
-            self._file.write(text)
+            self.file.write(text)
         return len(text)
 
     def flush(self) -> None:
         """As the file's."""
         with self._silenced():
-            self._file.flush()
+            self.file.flush()
 
     @contextmanager
     def _silenced(self) -> Iterator[None]:
@@ -41,6 +45,7 @@ class StandardError:
         except OSError as error:
             if error.errno not in UNREAD:
                 raise
+            self.is_unread = True
             null = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(null, self._file.fileno())
+            os.dup2(null, self.file.fileno())
             os.close(null)
