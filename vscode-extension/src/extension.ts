@@ -15,7 +15,7 @@ import { Suggestions } from './completion/suggestions';
 import { onDidSelectInterpreter } from './executable/python';
 import { createLogger } from './logger';
 import { followState, followWalkthrough, openWalkthrough, setContext } from './onboarding/context';
-import { Offers } from './onboarding/offers';
+import { Offers, tellUntrusted } from './onboarding/offers';
 import { noteOtherExtensions } from './onboarding/otherExtensions';
 import { ServerController } from './server/controller';
 import { ServerMessages } from './server/messages';
@@ -70,6 +70,9 @@ export function activate(context: vscode.ExtensionContext): void {
     controller.onNoBundle(() => void offers.offerToBuild(status.snapshot.executable !== undefined)),
     controller.onNoExecutable(({ problem, isAsked }) => void offers.tellOfMissingExecutable(problem, isAsked)),
     controller.onFoundExecutable((executable) => void offers.tellOfExecutable(executable)),
+    controller.onUntrusted(
+      () => void tellUntrusted('Nothing is looked for in this workspace. Trust the workspace first.'),
+    ),
     controller.onGaveUp(() => void offers.tellOfCrashes()),
     controller.onMessage((message) => void messages.show(message)),
     watchBundles(bundles, () => void controller.restartForNewBundle('the bundle on disk has changed')),
@@ -90,6 +93,8 @@ export function activate(context: vscode.ExtensionContext): void {
         void controller.restart('the settings have changed');
       } else if (RUNNING_OPTIONS.some(hasChanged)) {
         void controller.followOptions();
+      } else if (hasChanged('update.automatic')) {
+        void messages.showWithheld();
       }
     }),
     vscode.workspace.onDidChangeWorkspaceFolders(({ removed }) => {

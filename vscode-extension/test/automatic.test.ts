@@ -8,6 +8,7 @@ interface Around {
   keyListeners: number;
   tellOfChange: () => void;
   tellOfSelection: (kind?: number) => void;
+  windowState: { active: boolean };
 }
 
 const around = vi.hoisted((): Around => ({
@@ -15,6 +16,7 @@ const around = vi.hoisted((): Around => ({
   keyListeners: 0,
   tellOfChange: () => undefined,
   tellOfSelection: () => undefined,
+  windowState: { active: false },
 }));
 
 vi.mock('vscode', () => {
@@ -33,6 +35,7 @@ vi.mock('vscode', () => {
     Uri: { file: (path: string) => path },
     TextEditorSelectionChangeKind: { Keyboard: 1, Mouse: 2, Command: 3 },
     window: {
+      state: around.windowState,
       onDidChangeTextEditorSelection: (listener: (event: object) => void) => {
         around.tellOfSelection = (kind) => {
           listener({ kind });
@@ -161,6 +164,10 @@ test('an update stands still while the cursor is moved, and goes on ten seconds 
   expect(stands.splice(0)).toEqual([false, false]);
   [undefined, 3].forEach(around.tellOfSelection); // a program did that
   expect(stands).toEqual([]);
+  around.windowState.active = true;
+  around.tellOfSelection(); // an emulation of Vim did that, as somebody pressed a key
+  expect(stands.splice(0)).toEqual([true]);
+  around.windowState.active = false;
   around.tellOfSelection(1);
   around.tellOfSelection(2);
   expect(stands.splice(0)).toEqual([true, true]);

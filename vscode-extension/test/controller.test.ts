@@ -8,6 +8,7 @@ import { StatusModel } from '../src/status/model';
 import { makeMemory, SILENT } from './doubles';
 
 interface Around {
+  isTrusted: boolean;
   settings: Record<string, unknown>;
   found: object;
   probe: object;
@@ -24,6 +25,7 @@ interface Around {
 }
 
 const around = vi.hoisted((): Around => ({
+  isTrusted: true,
   settings: {},
   found: {},
   probe: {},
@@ -43,7 +45,9 @@ vi.mock('vscode', async () => ({
   EventEmitter: (await import('./doubles.js')).Emitter,
   Uri: { file: (path: string) => path },
   workspace: {
-    isTrusted: true,
+    get isTrusted() {
+      return around.isTrusted;
+    },
     getConfiguration: () => ({
       get: (name: string, standard: unknown) => around.settings[name] ?? standard,
       inspect: (name: string) => ({
@@ -114,6 +118,7 @@ let controller: ServerController;
 beforeEach(() => {
   memory = makeMemory();
   Object.assign(around, {
+    isTrusted: true,
     settings: {},
     found: { executable: EXECUTABLE },
     probe: { version: EXECUTABLE.version },
@@ -155,6 +160,17 @@ test('who looks for the program without a bundle hears what was found', async ()
   around.found = { problem: 'It is nowhere.' };
   await controller.restartAsAsked();
   expect(heard).toEqual([EXECUTABLE, { problem: 'It is nowhere.', isAsked: true }]);
+});
+
+test('who looks for the program in an untrusted workspace hears that nothing is looked for there', async () => {
+  served = [];
+  around.isTrusted = false;
+  let heard = 0;
+  controller.onUntrusted(() => (heard += 1));
+  await controller.restart('the settings have changed');
+  expect(heard).toBe(0);
+  await controller.restartAsAsked();
+  expect([heard, around.mayActivate, status.snapshot.phase]).toEqual([1, [], 'untrusted']);
 });
 
 test('the Python extension may be activated if there is something to serve, or somebody asks', async () => {

@@ -33,6 +33,7 @@ vi.mock('../src/server/controller', () => ({
     readonly onNoBundle = (): void => undefined;
     readonly onNoExecutable = (): void => undefined;
     readonly onFoundExecutable = (): void => undefined;
+    readonly onUntrusted = (): void => undefined;
     readonly onGaveUp = (): void => undefined;
     readonly onMessage = (): void => undefined;
     readonly restart = (): void => void around.done.push('restart');
@@ -52,7 +53,7 @@ vi.mock('../src/completion/suggestions', () => idle('Suggestions'));
 vi.mock('../src/executable/python', () => idle('onDidSelectInterpreter'));
 vi.mock('../src/logger', () => idle('createLogger'));
 vi.mock('../src/onboarding/context', () => idle('followState', 'followWalkthrough', 'openWalkthrough', 'setContext'));
-vi.mock('../src/onboarding/offers', () => idle('Offers'));
+vi.mock('../src/onboarding/offers', () => idle('Offers', 'tellUntrusted'));
 vi.mock('../src/onboarding/otherExtensions', () => idle('noteOtherExtensions'));
 vi.mock('../src/server/messages', () => idle('ServerMessages'));
 vi.mock('../src/status/items', () => idle('createStatusItems'));

@@ -111,6 +111,23 @@ test('with automatic updates, drift is a message once such an update has failed'
   expect(around.warnings).toHaveLength(1);
 });
 
+test('a drift that was withheld is a message once updates are no longer automatic, if it is still there', async () => {
+  around.settings = { 'update.automatic': true };
+  await warn(`3 of 10 files have changed; run \`${COMMAND}\`.`);
+  await messages.showWithheld();
+  expect(around.warnings).toEqual([]);
+  around.settings = {};
+  await messages.showWithheld();
+  await messages.showWithheld();
+  expect(around.warnings).toHaveLength(1);
+  around.settings = { 'update.automatic': true };
+  await warn(`4 of 10 files have changed; run \`${COMMAND}\`.`);
+  around.settings = {};
+  status = { bundles: [] };
+  await messages.showWithheld();
+  expect(around.warnings).toHaveLength(1);
+});
+
 test('where suggestions are off, drift is no message', async () => {
   around.settings = { enabled: false };
   await warn(`3 of 10 files have changed; run \`${COMMAND}\`.`);

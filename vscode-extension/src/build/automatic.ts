@@ -68,9 +68,10 @@ export class AutomaticUpdates implements vscode.Disposable {
           this.noteUse();
         }
       }),
-      // Not a selection that a program has made.
+      // Not a selection that a program has made, unless somebody uses the window: an emulation of Vim sets each one.
       vscode.window.onDidChangeTextEditorSelection(({ kind }) => {
-        if (kind !== undefined && kind !== vscode.TextEditorSelectionChangeKind.Command) {
+        const isByProgram = kind === undefined || kind === vscode.TextEditorSelectionChangeKind.Command;
+        if (!isByProgram || vscode.window.state.active) {
           this.noteUse();
         }
       }),

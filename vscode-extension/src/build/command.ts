@@ -9,6 +9,7 @@ import type { Bundles } from '../bundle/choice';
 import { describeBundle } from '../bundle/manifest';
 import { type Logger, messageOf } from '../logger';
 import { plain } from '../plainText';
+import { tellUntrusted } from '../onboarding/offers';
 import type { ServerController } from '../server/controller';
 import type { Built } from '../server/serverStatus';
 import type { StatusModel } from '../status/model';
@@ -69,7 +70,7 @@ export class BuildCommand {
       return;
     }
     if (!vscode.workspace.isTrusted) {
-      await tellUntrusted();
+      await tellUntrusted('A build runs programs of this workspace. Trust the workspace first.');
       return;
     }
     const target = await pickTarget(task, named, await this.bundles.repositoriesBelow());
@@ -316,17 +317,6 @@ export class BuildCommand {
 async function describeBuilt(repository: string): Promise<string> {
   const bundle = await readBundle(path.join(repository, OWN_BUNDLE));
   return `The sub-model is built${bundle ? ` (${describeBundle(bundle)})` : ''}.`;
-}
-
-async function tellUntrusted(): Promise<void> {
-  const manage = 'Manage Workspace Trust';
-  const answer = await vscode.window.showInformationMessage(
-    'A build runs programs of this workspace. Trust the workspace first.',
-    manage,
-  );
-  if (answer === manage) {
-    await vscode.commands.executeCommand('workbench.trust.manage');
-  }
 }
 
 function tellRunning(): void {

@@ -10,6 +10,14 @@ import { plain } from '../plainText';
 const OFFERED = 'offeredToBuild';
 const NEVER = 'neverOfferToBuild';
 
+/** The answer to a user who has asked for what an untrusted workspace may not do. */
+export async function tellUntrusted(text: string): Promise<void> {
+  const manage = 'Manage Workspace Trust';
+  if ((await vscode.window.showInformationMessage(plain(text), manage)) === manage) {
+    await vscode.commands.executeCommand('workbench.trust.manage');
+  }
+}
+
 export class Offers {
   private hasToldOfExecutable = false;
 

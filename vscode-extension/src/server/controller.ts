@@ -41,11 +41,13 @@ export class ServerController implements vscode.Disposable {
   private readonly noBundle = new vscode.EventEmitter<void>();
   private readonly noExecutable = new vscode.EventEmitter<{ readonly problem: string; readonly isAsked: boolean }>();
   private readonly foundExecutable = new vscode.EventEmitter<Executable>();
+  private readonly untrusted = new vscode.EventEmitter<void>();
   private readonly gaveUp = new vscode.EventEmitter<void>();
   private readonly message = new vscode.EventEmitter<{ readonly text: string; readonly isProblem: boolean }>();
   readonly onNoBundle = this.noBundle.event;
   readonly onNoExecutable = this.noExecutable.event;
   readonly onFoundExecutable = this.foundExecutable.event; // that was asked for, while there is no bundle
+  readonly onUntrusted = this.untrusted.event; // a user has asked for a start
   readonly onGaveUp = this.gaveUp.event;
   readonly onMessage = this.message.event; // of the server to the user
   private current: RunningServer | undefined;
@@ -197,6 +199,7 @@ export class ServerController implements vscode.Disposable {
     this.noBundle.dispose();
     this.noExecutable.dispose();
     this.foundExecutable.dispose();
+    this.untrusted.dispose();
     this.gaveUp.dispose();
     this.message.dispose();
   }
@@ -241,6 +244,9 @@ export class ServerController implements vscode.Disposable {
     }
     if (!hasBundle && !vscode.workspace.isTrusted) {
       this.status.update({ phase: 'untrusted' });
+      if (isAsked) {
+        this.untrusted.fire();
+      }
       return;
     }
     if (!hasBundle) {

@@ -16,6 +16,7 @@ const SHOWN_DRIFTS = 'shownDrifts'; // the builds whose drift was shown, by repo
 
 export class ServerMessages {
   private readonly shown = new Set<string>();
+  private readonly withheld = new Set<string>(); // of drifts, while updates begin by themselves
 
   constructor(
     private readonly controller: Pick<ServerController, 'readStatus' | 'restart'>,
@@ -34,6 +35,21 @@ export class ServerMessages {
     }
     this.shown.add(text);
     await (isProblem ? this.warn(text) : vscode.window.showInformationMessage(plain(text)));
+  }
+
+  /** Show the drifts that were withheld and are still there, once updates no longer begin by themselves. */
+  async showWithheld(): Promise<void> {
+    if (readSettings().updateAutomatically || this.withheld.size === 0) {
+      return;
+    }
+    const texts = [...this.withheld];
+    this.withheld.clear();
+    const status = await this.controller.readStatus();
+    for (const text of texts) {
+      if (driftedIn(text, status?.bundles ?? [])) {
+        await this.show({ text, isProblem: true });
+      }
+    }
   }
 
   /** From now on, show again what was shown. */
@@ -69,6 +85,7 @@ export class ServerMessages {
     }
     if (drifted.task === 'update' && readSettings().updateAutomatically && !this.failures.has(drifted)) {
       this.shown.delete(text); // nobody need do anything, until the update has failed
+      this.withheld.add(text);
       return false;
     }
     return this.isFirstDrift(drifted);
