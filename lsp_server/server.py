@@ -355,7 +355,7 @@ class CompletionServer(LanguageServer):
 
     def _read_conditions(self) -> tuple[object, ...]:
         """Return what changes by itself. No timer tells when: it stands still while a laptop sleeps."""
-        return (*self.session.policy(), self.session.is_snoozed, *self.finder.refused)
+        return (*self.session.policy(), self.session.switches.snooze_end is not None, *self.finder.refused)
 
     def _prepare(self, request: CompletionRequest) -> None:
         """Warn of bundles that are not served, and begin to read a repository that is not known yet."""

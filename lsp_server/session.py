@@ -9,43 +9,31 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from collections.abc import Callable
+from dataclasses import replace
 
 from contract.errors import SubmodelError
 from lsp_server.acceptance import AcceptanceTracker
-from lsp_server.allowance import BURST_S, Allowance
+from lsp_server.allowance import Allowance
 from lsp_server.battery import PowerMeter
 from lsp_server.debounce import Debounce
-from lsp_server.known_answers import Epoch, KnownAnswer, KnownAnswers, scope_of, with_threshold
-from lsp_server.next_places import place_after_accepting, place_of_first_key
+from lsp_server.known_answers import Epoch, KnownAnswer, KnownAnswers
+from lsp_server.looking_ahead import LookingAhead
+from lsp_server.next_places import place_of_first_key
 from lsp_server.options import WHEN_ASKED, ServerOptions
 from lsp_server.policy import Policy, choose_policy, choose_threads, options_on
 from lsp_server.request import Completion, CompletionRequest
 from lsp_server.service import CompletionService
 from lsp_server.suggestion.steps import Step
+from lsp_server.switches import SNOOZE_MINUTES, Switches
 from lsp_server.trace import Outcome, Trace, TraceLog
 from lsp_server.triggers import find_refusal, refuse
 
 SAVING_WAIT = 2.0  # on battery the debounce is so many times as long
-SNOOZE_MINUTES = 5.0
-MAX_SNOOZE_MINUTES = 7 * 24 * 60.0
 
 _TOO_SHORT = refuse("too-short", "the suggestion is one character, which is as soon typed")
 
-T = TypeVar("T")
 Fit = Callable[[CompletionRequest, Completion], Completion]
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Ahead:
-    """A request that nobody waits for yet, and the task that asks the model."""
-
-    request: CompletionRequest
-    unwanted: threading.Event  # set: it is over
-    answer: asyncio.Task[Completion | None]
 
 
 class Session:
@@ -68,24 +56,11 @@ class Session:
         self.answers = KnownAnswers(service.build_of)
         self.allowance = Allowance(now)
         self.fit: Fit = lambda request, completion: completion  # what of a suggestion the client can show
-        self.is_paused = False
-        self.snoozed_until: datetime | None = None
+        self.switches = Switches()
         self._now = now
         self._awaited = 0  # requests whose answers the client waits for
         self._newest: CompletionRequest | None = None  # also if it was refused or answered from the cache
-        self._ahead: _Ahead | None = None
-        self._background: set[asyncio.Task[Any]] = set()  # held here, since the event loop has only weak references
-
-    @property
-    def snooze_end(self) -> datetime | None:
-        """When the snooze ends, by the clock here; None if there is none or it has ended."""
-        until = self.snoozed_until
-        return until.astimezone() if until is not None and datetime.now(UTC) < until else None
-
-    @property
-    def is_snoozed(self) -> bool:
-        """Whether a snooze has not ended yet."""
-        return self.snooze_end is not None
+        self._ahead = LookingAhead(service, self.answers, self.traces, self.allowance, lambda: self.options)
 
     def set_options(self, options: ServerOptions) -> None:
         """Take a client's options; if they are others, drop the answers that were cached with the old ones."""
@@ -94,20 +69,14 @@ class Session:
             self.answers.clear()
 
     def pause(self) -> None:
-        """Answer nothing until `resume`."""
-        self.is_paused = True
+        """As `Switches.pause`; nothing goes on that was asked."""
+        self.switches.pause()
         self.service.supersede()
 
     def snooze(self, minutes: float = SNOOZE_MINUTES) -> float:
-        """Answer only requests by hand for `minutes`, MAX_SNOOZE_MINUTES at most; return how many minutes."""
-        minutes = min(minutes, MAX_SNOOZE_MINUTES)
-        self.snoozed_until = datetime.now(UTC) + timedelta(minutes=minutes)
+        """As `Switches.snooze`; nothing goes on that was asked."""
         self.service.supersede()
-        return minutes
-
-    def resume(self) -> None:
-        """End a pause or a snooze."""
-        self.is_paused, self.snoozed_until = False, None
+        return self.switches.snooze(minutes)
 
     def policy(self) -> tuple[Policy, str]:
         """Return how much of the machine may be used, with a sentence about it."""
@@ -175,7 +144,7 @@ class Session:
             return False
         request = replace(request, options=self.options, threads=self.threads())
         ahead = None if first_key is None else replace(request, text=first_key[0], offset=first_key[1])
-        self._start(self._read(request, self.allowance.left_s, ahead))
+        self._ahead.read(request, ahead)
         return True
 
     def _may_read_ahead(self, request: CompletionRequest) -> bool:
@@ -186,36 +155,6 @@ class Session:
             and self.policy()[0] is Policy.FULL
             and self.service.can_read_ahead(request.bundle, self.threads())
         )
-
-    async def _read(self, request: CompletionRequest, max_core_s: float, first_key: CompletionRequest | None) -> None:
-        since = self.answers.epoch
-        if first_key is not None and self.answers.find(first_key, self.options) is not None:
-            first_key = None
-
-        def keep(completion: Completion) -> None:
-            assert first_key is not None
-            kept = self._keep_unasked(first_key, completion, since)
-            # The whole prompt's answer takes the place of the short one's, also if it is that nothing is worth showing.
-            self.answers.keep_first(first_key, kept, since)
-
-        is_short_enough = max_core_s < BURST_S / 2
-        reading = await self.service.read_ahead(request, max_core_s, first_key, keep, is_short_enough)
-        self.allowance.spend(reading.core_s)
-
-    async def _read_whole(
-        self,
-        request: CompletionRequest,
-        end_typed_along: Callable[[], None],
-        shown: Completion | None,
-        unwanted: threading.Event,
-    ) -> None:
-        """Read the whole prompt of a request that was answered from a short one, then ask for what follows `shown`."""
-        try:
-            reading = await self.service.read_ahead(request, BURST_S)
-        finally:
-            end_typed_along()  # from now on the model answers from the whole prompt
-        if shown is not None and not reading.was_ended and self.service.is_newest(unwanted):
-            self._prefetch(request, shown)
 
     async def _suggest(self, request: CompletionRequest, trace: Trace) -> Completion | None:
         policy, reason = self.policy()
@@ -229,13 +168,13 @@ class Session:
         first_answer = self.answers.take_first(request)
         found, completion = found or first_answer, None
         is_by_hand = request.is_invoked  # `recall` follows, and would wait for what is asked ahead
-        if found is not None and not is_by_hand and self._is_asked_ahead(self._request_after(request, found[0])):
+        if found is not None and not is_by_hand and self._ahead.is_asked_behind(request, found[0]):
             return self._show_known(request, trace, found)
         typed_along = None if found or is_by_hand else self.answers.find_typed_along(request)
         if typed_along is not None:
             return self._show_known(request, trace, typed_along)  # a question would end the reading
         since = self.answers.epoch
-        asked = None if found or is_by_hand else await self._answer_asked_ahead(request)
+        asked = None if found or is_by_hand else await self._ahead.answer(request)
         unwanted = self.service.supersede() if asked is None else asked[1]
         if found is not None:
             completion = found[0] if found[0].is_from_short_prompt else None
@@ -256,10 +195,9 @@ class Session:
             is_typed = completion is not None and _is_too_short(request, completion)
             followed = (completion if is_typed else shown) if request.options.care.prefetch else None
             if completion is not None and completion.is_from_short_prompt:
-                end_typed_along = self.answers.begin_typed_along(request, shown)
-                self._start(self._read_whole(request, end_typed_along, followed, unwanted))
+                self._ahead.read_whole(request, shown, followed, unwanted)
             elif followed is not None:
-                self._prefetch(request, followed)
+                self._ahead.prefetch(request, followed)
         return shown
 
     def _options_for(self, request: CompletionRequest, policy: Policy) -> ServerOptions:
@@ -269,77 +207,6 @@ class Session:
             trigger = replace(options.trigger, cold_ms=WHEN_ASKED.trigger.cold_ms)
             options = replace(options, threshold=WHEN_ASKED.threshold, trigger=trigger)
         return options
-
-    def _prefetch(self, request: CompletionRequest, shown: Completion) -> None:
-        """Ask for what follows a suggestion, unless its answer is cached. A request for the model ends that.
-
-        That is the line after it, or the rest of its own line.
-        """
-        ahead = self._request_after(request, shown)
-        if ahead is not None and self.answers.find(ahead, self.options) is None:
-            unwanted = self.service.supersede()
-            answer = self._start(self._complete_unasked(ahead, unwanted, self.answers.epoch))
-            self._ahead = _Ahead(request=ahead, unwanted=unwanted, answer=answer)
-
-    def _request_after(self, request: CompletionRequest, shown: Completion) -> CompletionRequest | None:
-        """Return the next request if a suggestion is accepted: an automatic one, since nobody asks for it by hand."""
-        place = request if shown.indent is None else request.with_indent(shown.indent)
-        text, suggestion, replaces = place.text, shown.text, shown.replaces
-        leaves_cursor = request.may_place_cursor and shown.leaves_cursor
-        if leaves_cursor:
-            closers = suggestion[-shown.added :]
-            text = text[: place.offset] + closers + text[place.offset + replaces :]
-            suggestion, replaces = suggestion[: -shown.added], 0
-        after = place_after_accepting(
-            text,
-            place.offset,
-            suggestion,
-            replaces,
-            is_whole=shown.is_line_whole and not leaves_cursor,
-            grammar=request.grammar,
-        )
-        if after is None:
-            return None
-        return replace(with_threshold(request, self.options), text=after[0], offset=after[1])
-
-    def _is_asked_ahead(self, request: CompletionRequest | None) -> bool:
-        """Return whether the model is at work on the answer to this request, which nobody waits for yet."""
-        if request is None or self._ahead is None or self._ahead.unwanted.is_set():
-            return False
-        ahead = self._ahead.request
-        is_there = (request.text, request.offset) == (ahead.text, ahead.offset)
-        return is_there and scope_of(request, None) == scope_of(ahead, None)
-
-    async def _answer_asked_ahead(self, request: CompletionRequest) -> tuple[Completion | None, threading.Event] | None:
-        """Wait for the answer to this request if the model is at work on it; return it with the event of its question.
-
-        It is None if a newer request came. Cancelling the wait stops the model. Returns None if the request has to be
-        asked: it was not, or the model failed, or its bundle was freed.
-        """
-        ahead = self._ahead
-        if ahead is None or not self._is_asked_ahead(request):
-            return None
-        completion = await ahead.answer
-        if completion is None and self.service.is_newest(ahead.unwanted):
-            return None
-        return completion, ahead.unwanted
-
-    async def _complete_unasked(
-        self, request: CompletionRequest, unwanted: threading.Event, since: Epoch
-    ) -> Completion | None:
-        try:
-            # Without loading: the bundle may be freed by now, or no longer served.
-            completion = await self.service.complete(request, unwanted, may_load=False)
-        except SubmodelError:  # a request there will say so
-            return None
-        return None if completion is None else self._keep_unasked(request, completion, since)
-
-    def _start(self, ahead: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        """Run a coroutine that nobody waits for, and return its task."""
-        task = asyncio.get_running_loop().create_task(ahead)
-        self._background.add(task)
-        task.add_done_callback(self._background.discard)
-        return task
 
     async def _wait(self, trace: Trace, unwanted: threading.Event, wait_s: float) -> bool:
         """Wait for the debounce; return False if a newer request came meanwhile."""
@@ -360,13 +227,7 @@ class Session:
         return not is_held and self._find_switch(is_invoked) is None
 
     def _find_switch(self, is_invoked: bool) -> Step | None:
-        if not self.options.enabled:
-            return refuse("disabled", "submodel is switched off (option enabled)")
-        if self.is_paused:
-            return refuse("paused", "submodel is paused")
-        if (end := self.snooze_end) is not None and not is_invoked:
-            return refuse("snoozed", f"submodel is snoozed until {end:%H:%M}")
-        return None
+        return self.switches.find_refusal(is_enabled=self.options.enabled, is_invoked=is_invoked)
 
     def _find_refusal(self, request: CompletionRequest) -> Step | None:
         switched_off = self._find_switch(request.is_invoked)
@@ -413,12 +274,6 @@ class Session:
         self._count_nothing(completion.rule or "empty")
         self._end(trace, Outcome.NOTHING, _sentence(detail), rule=completion.rule)
         return None
-
-    def _keep_unasked(self, request: CompletionRequest, completion: Completion, since: Epoch) -> Completion:
-        """Keep an answer that nobody has asked for yet; return it with a number for the trace."""
-        completion = replace(completion, trace_id=self.traces.next_id())
-        self.answers.keep(request, completion, since)
-        return completion
 
     def _shown(
         self, request: CompletionRequest, trace: Trace, completion: Completion, reason: str

@@ -184,7 +184,7 @@ def test_a_snooze_that_ended_while_the_machine_slept_is_over_in_the_status() -> 
     async def test(client: Client, notified: Callable[[], list[Any]]) -> None:
         client.server.session.snooze(5)
         client.server.send_status()
-        client.server.session.snoozed_until = datetime.now(UTC)  # the timer has stood still
+        client.server.session.switches.snoozed_until = datetime.now(UTC)  # the timer has stood still
         await client.complete("file:///a.py", 0, 0, 2)
         assert [one["state"] for one in notified()] == ["ready", "snoozed", "ready"]
         assert notified()[-1]["snoozedUntil"] is None
@@ -451,13 +451,13 @@ def test_suggestions_that_are_off_keep_no_model_in_memory(monkeypatch: pytest.Mo
         await client.complete("file:///a.py", 0, 5, 2)
         assert len(used) == 1, "it was asked for"
         used.clear()
-        client.server.session.is_paused = True
+        client.server.session.switches.is_paused = True
         await client.complete("file:///a.py", 0, 5, 3)
         assert used == []
         monkeypatch.setattr(client.server.service, "free_when_idle", used.append)
         client.send("submodel/cursor", cursor(0))
         assert used == [], "whoever only reads would keep it for ever"
-        client.server.session.resume()
+        client.server.session.switches.resume()
         client.send("submodel/cursor", cursor(0))
         assert used == [client.server.options.care.idle_unload_minutes]
         client.server.session.meter = PowerMeter(lambda: 0.0, lambda: Power(on_battery=True, battery_percent=5))

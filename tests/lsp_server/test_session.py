@@ -237,7 +237,7 @@ def test_why_nothing(prepare: Callable[[Session], None], asked: CompletionReques
     assert last(session).rule == rule
     assert last(session).reason.endswith(".")
     assert session.tracker.statistics.nothing == {rule: 1}
-    session.resume()
+    session.switches.resume()
     assert ask(session, at("x = ‸\n")) == ["foo(bar)"]
 
 
@@ -540,8 +540,8 @@ def test_asked_by_hand_for_what_is_shown_the_line_after_it_makes_way() -> None:
 
     async def test() -> None:
         await begin_line_ahead(session, service)
-        assert session._ahead is not None
-        unwanted = session._ahead.unwanted
+        assert session._ahead._asked is not None
+        unwanted = session._ahead._asked.unwanted
         assert await session.suggest(at("x = ‸\n", is_invoked=True))
         assert unwanted.is_set()
         assert len(service.requests) == 2, "it is asked for again, but later"
@@ -559,8 +559,8 @@ def test_who_asks_for_what_is_asked_ahead_waits_for_its_answer(then: str) -> Non
 
     async def test() -> str | None:
         let_go = await begin_line_ahead(session, service)
-        assert session._ahead is not None
-        ahead = session._ahead.answer
+        assert session._ahead._asked is not None
+        ahead = session._ahead._asked.answer
         asked = asyncio.create_task(session.suggest(at(document)))
         await asyncio.sleep(0.01)
         assert len(service.requests) == 2, "it is not begun again"
@@ -603,7 +603,7 @@ def test_what_follows_a_line_that_leaves_its_block_is_asked_where_it_will_stand(
 
     async def test() -> None:
         await session.suggest(at("def f():\n    if x:\n        y()\n        ‸\n"))
-        await asyncio.gather(*session._background)
+        await asyncio.gather(*session._ahead._background)
 
     asyncio.run(test())
     assert service.requests[1].text[: service.requests[1].offset].endswith("y()\n    else:\n        ")
@@ -614,7 +614,7 @@ def test_what_follows_an_opened_block_is_asked_between_its_braces() -> None:
 
     async def test() -> None:
         await session.suggest(replace(at("get(‸)\n"), path="a.ts", may_place_cursor=True))
-        await asyncio.gather(*session._background)
+        await asyncio.gather(*session._ahead._background)
 
     asyncio.run(test())
     asked = service.requests[1]
@@ -626,7 +626,7 @@ def test_what_follows_one_character_is_asked_ahead_though_it_is_not_shown() -> N
 
     async def test() -> None:
         assert await session.suggest(at("f(x‸\n")) is None
-        await asyncio.gather(*session._background)
+        await asyncio.gather(*session._ahead._background)
 
     asyncio.run(test())
     assert service.requests[1].text == "f(x)\n\n"
@@ -744,9 +744,9 @@ def test_line_after_what_was_asked_for_has_a_threshold() -> None:
 def test_longest_snooze_is_a_week() -> None:
     session, _ = make()
     session.snooze(1e300)
-    assert session.is_snoozed
-    assert session.snoozed_until is not None
-    assert session.snoozed_until - datetime.now(UTC) <= timedelta(days=7)
+    assert session.switches.snooze_end is not None
+    assert session.switches.snoozed_until is not None
+    assert session.switches.snoozed_until - datetime.now(UTC) <= timedelta(days=7)
 
 
 def test_one_character_is_shown_by_hand_or_while_a_suggestion_is_typed() -> None:
@@ -761,7 +761,7 @@ def test_one_character_is_shown_by_hand_or_while_a_suggestion_is_typed() -> None
 @pytest.mark.skipif(not hasattr(time, "tzset"), reason="Windows takes no time zone from the environment")
 def test_the_end_of_a_snooze_is_shown_in_local_time(monkeypatch: pytest.MonkeyPatch) -> None:
     session, _ = make()
-    session.snoozed_until = datetime(2100, 1, 1, 8, 0, tzinfo=UTC)
+    session.switches.snoozed_until = datetime(2100, 1, 1, 8, 0, tzinfo=UTC)
     try:
         with monkeypatch.context() as patch:
             patch.setenv("TZ", "IST-5:30")
@@ -912,7 +912,7 @@ def test_an_answer_from_a_short_prompt_is_typed_along_while_the_whole_one_is_rea
         assert service._newest is newest, "nothing has ended the reading"
         assert len(service.requests) == 1
         is_read.set()
-        await asyncio.gather(*session._background)
+        await asyncio.gather(*session._ahead._background)
         await session.suggest(at("x = foo‸\n"))
         assert len(service.requests) == 2, "the model answers from the whole prompt"
 
@@ -924,7 +924,7 @@ def test_the_whole_text_s_answer_takes_the_place_of_the_short_prompt_s() -> None
     read_ahead(session, at("x = 1\n‸\n"))
     service.completion = Completion(text="", rule="threshold", is_unsure=True)
     request, _ = service.read[0]
-    asyncio.run(session._read(request, 1.0, service.answered[0]))
+    asyncio.run(session._ahead._read(request, 1.0, service.answered[0]))
     service.completion = Completion(text="f()")
     assert ask(session, at("x = 1\nf‸\n")) == ["f()"], "the model's"
     assert last(session).cache == "miss"
