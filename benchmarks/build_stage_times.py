@@ -61,7 +61,8 @@ def main() -> None:
 
 
 def _make_display() -> Any:
-    from contract.console import Advance, StageDisplay
+    from contract.console import StageDisplay
+    from contract.progress import OnProgress
 
     class TimedDisplay(StageDisplay):
         """Also keeps what each stage and step took."""
@@ -72,7 +73,7 @@ def _make_display() -> Any:
             self._began: tuple[float, float] = (0.0, 0.0)
 
         @contextmanager
-        def stage(self, name: str) -> Iterator[Advance]:
+        def stage(self, name: str) -> Iterator[OnProgress]:
             began = _clocks()
             self.rows.append({"stage": name, "steps": []})
             row = self.rows[-1]

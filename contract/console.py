@@ -33,6 +33,7 @@ from rich.text import Text
 from contract.documents import BuildProgress
 from contract.forecast import Forecast
 from contract.plain_text import plain
+from contract.progress import OnProgress
 from contract.standard_error import StandardError
 
 
@@ -69,8 +70,6 @@ class PlainConsole(Console):
 
 
 console = PlainConsole(stderr=True)
-
-Advance = Callable[[int, int], None]
 
 TICK_S: Final = 1.0  # how often a display looks whether something is due
 QUIET_S: Final = 14.0  # silence after which a line is due; with a tick, nobody waits longer than 15 seconds
@@ -166,7 +165,7 @@ class StageDisplay:
             self._whole = self._progress.add_task("all stages", total=None)
 
     @contextmanager
-    def stage(self, name: str) -> Iterator[Advance]:
+    def stage(self, name: str) -> Iterator[OnProgress]:
         """Show a stage; the block gets a function that takes (done, total), and again from 0 for its next part.
 
         A total of 0 says that nothing is known of it yet.

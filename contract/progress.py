@@ -5,12 +5,16 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 
-Progress = Callable[[int, int], None]  # (done, of all)
+OnProgress = Callable[[int, int], None]  # (done, of all)
 
 STEPS = 1_000  # of the whole
 
 
-def part_of(whole: Progress, start: float, end: float) -> Progress:
+def no_progress(done: int, total: int) -> None:
+    """Report to nobody."""
+
+
+def part_of(whole: OnProgress, start: float, end: float) -> OnProgress:
     """The progress of a part that takes the shares from `start` to `end` (0 to 1) of the whole's time."""
 
     def report(done: int, total: int) -> None:
@@ -19,7 +23,7 @@ def part_of(whole: Progress, start: float, end: float) -> Progress:
     return report
 
 
-def counted(whole: Progress, total: int) -> Callable[[], None]:
+def counted(whole: OnProgress, total: int) -> Callable[[], None]:
     """A function that is called after each of about `total` equal steps; more of them count as the last."""
     done = itertools.count(1)
     return lambda: whole(min(next(done), total), total)

@@ -14,7 +14,7 @@ from onnx import external_data_helper, numpy_helper
 from contract.bundle.bundle import Bundle
 from contract.bundle.manifest import MODEL_FILE
 from contract.documents import AdapterFacts
-from contract.progress import Progress
+from contract.progress import OnProgress
 from exporters.adapter_file import CODE_LIMIT, MOST_RANK, Change, FloatArray, merged, read_adapter, write_adapter
 from exporters.checkpoint_reader import Checkpoint
 from exporters.precision import column_codes
@@ -44,7 +44,7 @@ def write_adapted(
     adapter: Path,
     shared: SharedModel,
     checkpoint: Checkpoint,
-    on_layer: Progress,
+    on_layer: OnProgress,
 ) -> AdapterFacts | None:
     """Write an adapter and the int8 graph that it makes; return what the manifest says of it.
 
@@ -70,7 +70,7 @@ def write_adapted(
     return AdapterFacts(file=adapter.name, shared=shared.bundle.manifest["files"][MODEL_FILE])
 
 
-def _changes(shared: SharedModel, first: Checkpoint, last: Checkpoint, on_layer: Progress) -> Mapping[str, Change]:
+def _changes(shared: SharedModel, first: Checkpoint, last: Checkpoint, on_layer: OnProgress) -> Mapping[str, Change]:
     """Return what differs, by matrix; nothing if the bundle is not that of the checkpoint `first`."""
     content = shared.bundle.model_path.read_bytes()
     stored = {one.name: one for one in onnx.load_model_from_string(content).graph.initializer}

@@ -38,7 +38,7 @@ from contract.bundle.manifest import (
 from contract.bundle.trusted_builds import check_trusted
 from contract.documents import Manifest, VariantFacts
 from contract.errors import BundleError, ExportError, ParityError
-from contract.progress import Progress, part_of
+from contract.progress import OnProgress, no_progress, part_of
 from contract.prompt import PromptEncoder
 from contract.versions import installed_versions
 from exporters.adapter_export import SharedModel
@@ -79,7 +79,7 @@ def export_any(
     settings: ExportSettings | None = None,
     *,
     on_event: Report = lambda text: None,
-    on_progress: Progress = lambda done, total: None,
+    on_progress: OnProgress = no_progress,
 ) -> Bundle:
     """Export with our decode graph where the architecture fits it, else through optimum (for other runtimes only).
 
@@ -103,7 +103,7 @@ def export_bundle(
     shared: SharedModel | None = None,
     variants: Sequence[Precision] = (),
     on_event: Report = lambda text: None,
-    on_progress: Progress = lambda done, total: None,
+    on_progress: OnProgress = no_progress,
 ) -> Bundle:
     """Export a sub-model, or any Llama- or Qwen2-shaped checkpoint, and check it; return the bundle as read back.
 
@@ -162,7 +162,7 @@ def add_precision(
     settings: ExportSettings,
     *,
     on_event: Report = lambda text: None,
-    on_progress: Progress = lambda done, total: None,
+    on_progress: OnProgress = no_progress,
 ) -> Bundle:
     """Add a graph in another precision to the bundle of the same checkpoint, under the name that transformers.js wants.
 
@@ -238,7 +238,7 @@ def _write_served(
     writer: GraphWriter,
     float32: ParityReport,
     shared: SharedModel | None,
-    on_progress: Progress,
+    on_progress: OnProgress,
 ) -> tuple[Precision, ParityReport, dict[str, Any]]:
     """Write onnx/model.onnx in the writer's precision.
 
@@ -272,7 +272,7 @@ def _write_variants(
     chosen: Precision,
     writer: GraphWriter,
     report: ParityReport,
-    on_progress: Progress,
+    on_progress: OnProgress,
 ) -> dict[str, VariantFacts]:
     """Write the graphs of `variants` beside that of the `chosen` precision, and say which one is left out."""
     written: dict[str, VariantFacts] = {}
@@ -302,7 +302,7 @@ def _precisions(main: str, variants: Mapping[str, VariantFacts]) -> dict[str, st
     return {MODEL_FILE: main, **{one["file"]: one["quantization"] for one in variants.values()}}
 
 
-def _write_variant(fresh: Path, writer: GraphWriter, report: ParityReport, on_progress: Progress) -> VariantFacts:
+def _write_variant(fresh: Path, writer: GraphWriter, report: ParityReport, on_progress: OnProgress) -> VariantFacts:
     """Write the graph of the writer's precision, or one that it falls back to, under transformers.js' name."""
     file = VARIANT_FILES[writer.settings.precision]
     precision, report = writer.write_quantized(fresh / file, report, on_progress)
@@ -315,7 +315,7 @@ def _references(
     settings: ExportSettings,
     shape: DecoderShape,
     on_event: Report,
-    on_progress: Progress,
+    on_progress: OnProgress,
 ) -> list[Reference]:
     encoder, parity = PromptEncoder(loaded.tokenizer, loaded.prompt), settings.parity
     prompts = choose_prompts(source, encoder, parity, max_positions=shape.max_positions)

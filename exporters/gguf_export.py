@@ -25,6 +25,7 @@ from builder.gguf.tokenizer import read_tokenizer
 from builder.gguf.weights import LAYER_TENSORS, OUTER_TENSORS
 from contract.errors import BaseModelError, ExportError
 from contract.files.whole_files import check_no_device, replace_file
+from contract.progress import OnProgress, no_progress
 from contract.prompt import PromptFormat
 from contract.tokenizer_file import read_tokenizer_file
 from exporters.checkpoint_reader import Checkpoint, DecoderShape, FloatArray, read_config
@@ -85,7 +86,7 @@ def export_gguf(
     path: Path,
     precision: GgufPrecision = GgufPrecision.INT8,
     *,
-    on_progress: Callable[[int, int], None] = lambda done, total: None,
+    on_progress: OnProgress = no_progress,
 ) -> Path:
     """Write the checkpoint in `model_folder` to the GGUF file `path`, whole or not at all; return `path`.
 
@@ -215,7 +216,7 @@ def _write(
     architecture: str,
     add_metadata: Callable[[GGUFWriter], None],
     tensors: list[_Tensor],
-    on_progress: Callable[[int, int], None],
+    on_progress: OnProgress,
 ) -> None:
     """Write header and tensors; each tensor is made as it is written."""
     writer = GGUFWriter(path, architecture)

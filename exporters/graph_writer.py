@@ -10,7 +10,7 @@ from contract.bundle.manifest import MODEL_FILE
 from contract.documents import AdapterFacts
 from contract.errors import ExportError, ParityError
 from contract.files.disk_calls import remove_folder
-from contract.progress import Progress, counted, part_of
+from contract.progress import OnProgress, counted, part_of
 from exporters.adapter_export import SharedModel, has_room, write_adapted
 from exporters.adapter_file import ADAPTER_FILE
 from exporters.checkpoint_reader import Checkpoint
@@ -36,7 +36,7 @@ class GraphWriter:
     settings: ExportSettings
     on_event: Callable[[str], None]  # gets a sentence at the beginning of each step
 
-    def write_float32(self, bundle: Path, on_progress: Progress) -> ParityReport:
+    def write_float32(self, bundle: Path, on_progress: OnProgress) -> ParityReport:
         """Write the float32 graph and check its logits; if another precision is wanted, delete it afterwards.
 
         If there is no prompt to compare logits on and another precision is wanted, nothing is written.
@@ -55,7 +55,7 @@ class GraphWriter:
         return report
 
     def write_quantized(
-        self, path: Path, report: ParityReport, on_progress: Progress
+        self, path: Path, report: ParityReport, on_progress: OnProgress
     ) -> tuple[Precision, ParityReport]:
         """Write the first candidate of the wanted precision that passes the check.
 
@@ -76,7 +76,7 @@ class GraphWriter:
         raise AssertionError("the last candidate returns or raises")
 
     def write_adapted(
-        self, path: Path, shared: SharedModel | None, report: ParityReport, on_progress: Progress
+        self, path: Path, shared: SharedModel | None, report: ParityReport, on_progress: OnProgress
     ) -> tuple[AdapterFacts, ParityReport] | None:
         """Write the int8 graph by an adapter; None if that is not wanted or not good enough."""
         if shared is None or self.settings.precision is not Precision.INT8:
@@ -99,19 +99,19 @@ class GraphWriter:
             return None
         return facts, report
 
-    def _write(self, path: Path, precision: Precision, on_progress: Progress) -> None:
+    def _write(self, path: Path, precision: Precision, on_progress: OnProgress) -> None:
         self.on_event(f"Writing the {precision} graph")
         # Outliers hurt quantized activations: the rotation halves int8's loss, and rows behind a norm need no scale.
         basis = RotatedCheckpoint if precision is Precision.INT8 else Checkpoint
         save_graph(build_graph(self._reread(basis, on_progress), precision), path)
         self.on_event(f"Comparing the {precision} graph with the checkpoint on {len(self.references)} prompts")
 
-    def _reread(self, basis: type[Checkpoint], on_progress: Progress) -> Checkpoint:
+    def _reread(self, basis: type[Checkpoint], on_progress: OnProgress) -> Checkpoint:
         """The checkpoint, in a basis, whose readings are the progress of writing a graph."""
         return basis(self.checkpoint.folder, counted(on_progress, len(self.checkpoint.names)))
 
     def _open(self, path: Path) -> DecodeSession:
         return DecodeSession(path, self.checkpoint.shape)
 
-    def _check(self, session: DecodeSession, report: ParityReport, on_progress: Progress) -> ParityReport:
+    def _check(self, session: DecodeSession, report: ParityReport, on_progress: OnProgress) -> ParityReport:
         return check_quantized(session, self.references, self.settings.limits, report, on_progress)

@@ -6,7 +6,7 @@ the same next token is picked, and the loss on text. It does not measure speed. 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import cast
@@ -18,6 +18,7 @@ import torch
 from contract.documents import ParityFacts
 from contract.errors import ExportError, ParityError
 from contract.processor import default_threads
+from contract.progress import OnProgress
 from contract.session_config import session_config
 from exporters.checkpoint_reader import DecoderShape, FloatArray
 from exporters.reference import Reference, token_log_probabilities
@@ -133,7 +134,7 @@ def check_quantized(
     references: Sequence[Reference],
     settings: ParitySettings,
     report: ParityReport,
-    on_progress: Callable[[int, int], None],
+    on_progress: OnProgress,
 ) -> ParityReport:
     """Add a quantized graph's agreement and loss to `report`; raise ParityError if either is beyond its limit."""
     agreeing = greedy_tokens = loss_tokens = 0

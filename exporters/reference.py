@@ -6,7 +6,7 @@ greedy continuation, and, for a few prompts, logits.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from transformers import DynamicCache, PreTrainedModel
 
 from builder.nats import head_nats, nats_by_parts
+from contract.progress import OnProgress
 from exporters.checkpoint_reader import FloatArray
 
 MAX_PADDING = 1_000  # tokens by which one more prompt may pad a batch: a further batch costs a continuation of its own
@@ -49,7 +50,7 @@ def compute_references(
     logit_prompts: Collection[int],
     logit_positions: int,
     batch_size: int,
-    on_progress: Callable[[int, int], None],
+    on_progress: OnProgress,
 ) -> list[Reference]:
     """Return the references of `prompts`, in their order.
 

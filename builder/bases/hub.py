@@ -37,6 +37,7 @@ from builder.bases.wheels import ASKS_FOR_PASSWORD, NOT_TRUSTED, PROXY_REFUSES, 
 from contract.errors import BaseModelError
 from contract.files.disk_errors import DISK_ERRORS, is_disk_full
 from contract.files.whole_files import SPARE_BYTES, write_text
+from contract.progress import OnProgress, no_progress
 
 PATIENCE_S: Final = 5.0  # for the hub's first answer
 POLL_S: Final = 0.2
@@ -91,7 +92,7 @@ def cached_snapshot(hub_id: str) -> Snapshot | None:
     return Snapshot(folder=folder, revision=folder.name, sha256=published)
 
 
-def fetch_snapshot(hub_id: str, on_progress: Callable[[int, int], None] = lambda done, total: None) -> Snapshot:
+def fetch_snapshot(hub_id: str, on_progress: OnProgress = no_progress) -> Snapshot:
     """Download the wanted files of the newest revision; raises BaseModelError, one sentence with the reason.
 
     `on_progress` gets bytes that are there and bytes in all. An interrupted download resumes.

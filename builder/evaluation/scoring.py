@@ -12,6 +12,7 @@ from typing import Protocol
 from builder.evaluation.held_out import HeldOut
 from builder.evaluation.scores import ExcerptScore, ScoredAnswer, Scores
 from builder.fim_examples import MAX_BLOCK_LINES, FimExample
+from contract.progress import OnProgress, no_progress
 from contract.prompt import PromptEncoder
 
 EXAMPLE_WORK, EXCERPT_WORK = 7, 3  # an example has a whole window, an excerpt some four hundred tokens
@@ -51,7 +52,7 @@ class Predictor(Scorable, Protocol):
         """Greedy texts, each until is_done(index of its prompt, text so far) or the last token."""
 
 
-def score(predictor: Scorable, held_out: HeldOut, *, on_progress: Callable[[int, int], None] | None = None) -> Scores:
+def score(predictor: Scorable, held_out: HeldOut, *, on_progress: OnProgress = no_progress) -> Scores:
     """Score one model. on_progress(done, total) counts examples and excerpts together, by how long they take."""
     encoder = predictor.encoder
     total = EXAMPLE_WORK * (len(held_out.fim_examples) + len(held_out.blocks)) + EXCERPT_WORK * len(held_out.excerpts)
@@ -60,8 +61,7 @@ def score(predictor: Scorable, held_out: HeldOut, *, on_progress: Callable[[int,
     def step(count: int, work: int = EXAMPLE_WORK) -> None:
         nonlocal done
         done += count * work
-        if on_progress is not None:
-            on_progress(done, total)
+        on_progress(done, total)
 
     def mend(example: FimExample, start: str, answer: str) -> str:
         if encoder.drops_indentation:

@@ -30,6 +30,7 @@ from builder.learning_examples import IsNew
 from builder.memory import give_back_memory
 from contract.documents import FineTuningFacts
 from contract.errors import CorpusError, first_line
+from contract.progress import OnProgress, no_progress
 from contract.prompt import PromptEncoder
 
 TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
@@ -60,7 +61,7 @@ def finetune(
     is_int8: bool = False,
     cpu_dtype: torch.dtype | None = None,
     on_event: Callable[[str], None] = lambda text: None,
-    on_progress: Callable[[int, int], None] = lambda done, total: None,
+    on_progress: OnProgress = no_progress,
 ) -> Finetuned:
     """Fine-tune `model` (changed in place) on the calibration files of a corpus.
 
@@ -113,7 +114,7 @@ def _train(
     state: StateFile,
     is_int8: bool,
     on_event: Callable[[str], None],
-    on_progress: Callable[[int, int], None],
+    on_progress: OnProgress,
 ) -> TrainingRun:
     """Train the factors of a model on a device."""
     adapted.to(device)
@@ -141,7 +142,7 @@ def _adapted(model: PreTrainedModel, settings: FinetuneSettings) -> Any:
     return get_peft_model(model, config)
 
 
-def _merged(adapted: Any, on_progress: Callable[[int, int], None]) -> PreTrainedModel:
+def _merged(adapted: Any, on_progress: OnProgress) -> PreTrainedModel:
     """Return the model with its factors added to its weights. It reports after each matrix: all take seconds."""
     for module in adapted.modules():
         if isinstance(module, BaseTunerLayer):

@@ -19,6 +19,7 @@ from builder.finetuning.schedule import learning_rate_at, steps_within, validati
 from builder.finetuning.training_data import Material
 from builder.finetuning.training_state import StateFile, Tensors, TrainingProgress
 from contract.documents import FineTuningFacts
+from contract.progress import OnProgress
 
 SAVE_EVERY_S = 30.0  # between two states of some 100 MB; a kill before the first costs all steps so far
 STEPS_A_VALIDATION = 40  # at least; a step takes one to four seconds on two cores
@@ -40,7 +41,7 @@ class TrainingRun:
         state: StateFile,
         is_int8: bool,
         on_event: Callable[[str], None],
-        on_progress: Callable[[int, int], None],
+        on_progress: OnProgress,
     ) -> None:
         self._model, self._material, self._settings, self._state = model, material, settings, state
         self._device = model.device

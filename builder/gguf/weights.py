@@ -8,7 +8,7 @@ without random initialization: its skeleton has no storage, and the tensors are 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, cast
 
@@ -22,6 +22,7 @@ from builder.bases.folder_model import ARCHITECTURES, HEAD_STEP, MAX_LAYERS
 from builder.gguf.reader import GgufFile, TensorInfo
 from builder.gguf.tokenizer import vocabulary
 from contract.errors import BaseModelError
+from contract.progress import OnProgress, no_progress
 
 SLICE_ELEMENTS: Final = 1 << 20  # 4 MiB of fp32: stays near the cache, and numpy's overhead a call is small
 GROUP_ROWS: Final = 16  # gguf-py works on this many rows at once
@@ -45,9 +46,7 @@ EMBEDDING: Final = "token_embd.weight"
 HEAD: Final = "output.weight"
 
 
-def read_model(
-    gguf: GgufFile, *, dtype: torch.dtype, on_progress: Callable[[int, int], None] = lambda done, total: None
-) -> PreTrainedModel:
+def read_model(gguf: GgufFile, *, dtype: torch.dtype, on_progress: OnProgress = no_progress) -> PreTrainedModel:
     """Load the whole model on the CPU, in evaluation mode.
 
     `on_progress` gets bytes of the file read so far and in all. The rows that no token has (`[PAD…]`) are dropped. A

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -28,6 +28,7 @@ from builder.pruning.vocabulary import (
 )
 from contract.documents import PlanFacts
 from contract.errors import BuildError
+from contract.progress import OnProgress, no_progress
 from contract.prompt import PromptEncoder, PromptFormat
 
 
@@ -64,7 +65,7 @@ def prune(
     settings: PruneSettings,
     *,
     is_int8: bool = False,
-    on_layer: Callable[[int, int], None] | None = None,
+    on_layer: OnProgress = no_progress,
 ) -> Pruned:
     """Prune `model` in place for the code of `corpus`; on_layer(done, layers) is called after each layer.
 
@@ -98,7 +99,7 @@ def prune(
             plan.width,
             settings.width,
             is_int8=is_int8,
-            on_layer=None if on_layer is None else lambda index, total, _: on_layer(index + 1, total),
+            on_layer=lambda index, total, _: on_layer(index + 1, total),
         )
         plan = replace(plan, channels=tuple(tuple(choice.channels.tolist()) for choice in choices))
         summary["layer_ridge"] = [choice.ridge for choice in choices]

@@ -20,7 +20,7 @@ from typing import Final
 
 from contract.errors import CorpusError
 from contract.files.home import holds_home
-from contract.progress import Progress
+from contract.progress import OnProgress, no_progress
 from contract.repository.file_filters import decode_text, reason_by_path, reason_by_text
 from contract.repository.languages import find_language
 from contract.repository.listing import MAX_ENTRIES, Listing, ListingLimits, list_files
@@ -71,7 +71,7 @@ def read_hashes(
     root: Path,
     settings: ReadingSettings = _DEFAULT_SETTINGS,
     *,
-    on_progress: Progress = lambda done, total: None,
+    on_progress: OnProgress = no_progress,
 ) -> RepositoryTexts:
     """As `read_repository`, with the SHA-256 of each text in its place, so that no text is held.
 
@@ -84,7 +84,7 @@ def read_repository(
     root: Path,
     settings: ReadingSettings = _DEFAULT_SETTINGS,
     *,
-    on_progress: Progress = lambda done, total: None,
+    on_progress: OnProgress = no_progress,
 ) -> RepositoryTexts:
     """The texts and what was left out; on_progress(done, total) counts the listed files, now and then.
 
@@ -180,7 +180,7 @@ def _readable(root: Path) -> Iterator[None]:
 
 
 def _read_texts(
-    listing: _RootListing, settings: ReadingSettings, on_progress: Progress, *, is_hashed: bool = False
+    listing: _RootListing, settings: ReadingSettings, on_progress: OnProgress, *, is_hashed: bool = False
 ) -> RepositoryTexts:
     """is_hashed: SHA-256 stands in the place of each text."""
     reader = SourceReader(listing.root, max_bytes=settings.max_file_bytes)

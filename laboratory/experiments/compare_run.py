@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 
 from contract.errors import BuildError
-from contract.progress import Progress
+from contract.progress import OnProgress, no_progress
 from laboratory.experiments.regions import TOKENS, Region, read_region, short_names
 from laboratory.sparsity.overlap import Overlap, expect_random, measure, simulate_random
 
@@ -22,7 +22,7 @@ OTHER_METHOD: Final = "another method"
 SAME: Final = "same dataset and seed"
 
 
-def run_compare(folders: Sequence[Path], *, seed: int = 0, on_progress: Progress | None = None) -> dict[str, Any]:
+def run_compare(folders: Sequence[Path], *, seed: int = 0, on_progress: OnProgress = no_progress) -> dict[str, Any]:
     """Compare every pair of folders; return the document that `--json` prints. Raises BuildError."""
     if len(folders) < 2:
         raise BuildError("Comparing needs two folders at least; give those that `submodel prune` wrote.")
@@ -30,7 +30,9 @@ def run_compare(folders: Sequence[Path], *, seed: int = 0, on_progress: Progress
     return compare_regions(regions, seed=seed, on_progress=on_progress)
 
 
-def compare_regions(regions: Sequence[Region], *, seed: int = 0, on_progress: Progress | None = None) -> dict[str, Any]:
+def compare_regions(
+    regions: Sequence[Region], *, seed: int = 0, on_progress: OnProgress = no_progress
+) -> dict[str, Any]:
     """Return the document of `submodel compare`; raise BuildError if the models are not of one base and one kind."""
     _check_alike(regions)
     pairs = list(itertools.combinations(range(len(regions)), 2))
@@ -47,8 +49,7 @@ def compare_regions(regions: Sequence[Region], *, seed: int = 0, on_progress: Pr
                 raise BuildError(f"{part} differs in shape ({error}); compare models of one base.") from error
             expected.add(part, pair, expect_random(one, other))
             simulated.add(part, pair, simulate_random(one, other, rng))
-        if on_progress is not None:
-            on_progress(done + 1, len(parts))
+        on_progress(done + 1, len(parts))
     names = {pair: "|".join(regions[index].name for index in pair) for pair in pairs}
     relations = {pair: _relation(regions[pair[0]], regions[pair[1]]) for pair in pairs}
     document: dict[str, Any] = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -15,6 +15,7 @@ from builder.datasets import Dataset
 from builder.pruning.plan import SizeSettings
 from builder.pruning.structured_pruning import Pruned, PruneSettings, prune
 from contract.errors import BuildError
+from contract.progress import OnProgress, no_progress
 from contract.prompt import PromptEncoder
 from laboratory.experiments.calibration_texts import CalibrationFormat, calibration_sequences, mix
 from laboratory.sparsity.methods import METHODS
@@ -87,7 +88,7 @@ def apply_method(
     settings: MethodSettings,
     *,
     most_bytes: Mapping[str, int] | None = None,
-    on_layer: Callable[[int, int], None] | None = None,
+    on_layer: OnProgress = no_progress,
 ) -> MethodResult:
     """Prune the base, in place, on the calibration files of the datasets. Raises SubmodelError.
 

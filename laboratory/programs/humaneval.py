@@ -28,6 +28,7 @@ from builder.bases.download import fetch_packaged
 from builder.evaluation.metrics import Interval, bootstrap, mean, wilson
 from contract.errors import EvaluationError
 from contract.processor import default_threads
+from contract.progress import OnProgress, no_progress
 from laboratory.programs.completer import ProgramCompleter, ProgramRequest
 from laboratory.programs.sandbox import Limits, SandboxRun, run_python
 from lsp_server.http.messages import until_stop
@@ -206,7 +207,7 @@ def score_questions(
     task: Task,
     *,
     limits: Limits = PROGRAM_LIMITS,
-    on_progress: Callable[[int, int], None] = lambda done, total: None,
+    on_progress: OnProgress = no_progress,
 ) -> PassRate:
     """Ask a model, and run its answers. on_progress(done, total) counts answers and runs together."""
     total, done = 2 * len(questions), 0

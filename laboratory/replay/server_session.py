@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from pygls.lsp.client import LanguageClient
 
 from contract.children import child_environment, python_module
 from contract.errors import SubmodelError
+from contract.progress import OnProgress, no_progress
 from laboratory.replay.figures import Replayed
 from laboratory.replay.passages import Passage
 from laboratory.replay.typist import KeystrokeEdit, Offer, Typist, keys_alone
@@ -36,7 +37,7 @@ def replay(
     bundle: Path,
     passages: Sequence[Passage],
     options: dict[str, Any],
-    on_progress: Callable[[int, int], None] = lambda done, total: None,
+    on_progress: OnProgress = no_progress,
     pace_ms: int | None = None,
 ) -> list[Replayed]:
     """Type each passage. Raises SubmodelError if the server does not get ready, or ends.
@@ -61,7 +62,7 @@ async def _replay(
     bundle: Path,
     passages: Sequence[Passage],
     options: dict[str, Any],
-    on_progress: Callable[[int, int], None],
+    on_progress: OnProgress,
     pace_ms: int | None,
 ) -> list[Replayed]:
     replayed = []

@@ -16,13 +16,13 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from builder.pruning.streams import Block, Stream, attend, open_stream
+from contract.progress import OnProgress, no_progress
 from laboratory.sparsity.activation_statistics import InputStatistics, StatisticsCollector
 from laboratory.sparsity.methods import find_method
 from laboratory.sparsity.sparsity_settings import SparsitySettings
 from laboratory.sparsity.target import Target
 
 Tensor = torch.Tensor
-OnLayer = Callable[[int, int], None]
 
 # The matrices of a layer; those that read the same inputs stand together.
 SITES: Final[tuple[tuple[str, ...], ...]] = (
@@ -50,7 +50,7 @@ def sparsify_layers(
     calibration: Sequence[Sequence[int]],
     settings: SparsitySettings,
     *,
-    on_layer: OnLayer | None = None,
+    on_layer: OnProgress = no_progress,
 ) -> tuple[SparseLayer, ...]:
     """Prune the seven matrices of every layer of `model`, in place; return the masks of each layer.
 
@@ -75,8 +75,7 @@ def sparsify_layers(
         outputs = _run(layer, stream)
         made.append(SparseLayer(kept=kept, output_error=_share_lost(stream.states, dense, outputs)))
         stream.states = outputs
-        if on_layer is not None:
-            on_layer(index + 1, len(layers))
+        on_layer(index + 1, len(layers))
     return tuple(made)
 
 

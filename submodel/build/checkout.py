@@ -9,8 +9,9 @@ from typing import Final
 
 from builder.corpus.corpus import Corpus, read_corpus
 from contract.children import shell_line
-from contract.console import Advance, StageDisplay
+from contract.console import StageDisplay
 from contract.errors import NotNowError
+from contract.progress import OnProgress
 from contract.repository.git import GitError, decode_name, run_git
 
 # Of it the default minutes of fine-tuning read a few per cent on two cores.
@@ -26,7 +27,7 @@ _UNFINISHED: Final = {
 }
 
 
-def read_checkout(repository: Path, display: StageDisplay, advance: Advance) -> Corpus:
+def read_checkout(repository: Path, display: StageDisplay, advance: OnProgress) -> Corpus:
     """The corpus of a repository. Says what was read, and why git can't list it, for the files may then differ."""
     corpus = read_corpus(repository, on_progress=advance)
     if corpus.git_problem:

@@ -27,10 +27,11 @@ from contract.bundle.bundle import read_bundle
 from contract.bundle.drafts import within_limit
 from contract.bundle.manifest import build_of
 from contract.bundle.trusted_builds import check_trusted
-from contract.console import Advance, StageDisplay
+from contract.console import StageDisplay
 from contract.documents import FineTuningFacts, PlanFacts
 from contract.errors import BundleError
 from contract.files.state_folder import StateFolderError
+from contract.progress import OnProgress
 from contract.prompt import PromptEncoder, PromptFormat
 from contract.repository.texts import cut_order
 from contract.versions import EXPORT_VERSION, PIPELINE_VERSION
@@ -133,7 +134,7 @@ class ModelStages:
         make = partial(self._prune, size, paths)
         pruned = self._stages.run(f"prune{suffix}", pruned_hash, make, [paths.pruned])
 
-        def tune(advance: Advance) -> FineTuningFacts:
+        def tune(advance: OnProgress) -> FineTuningFacts:
             return self._finetune(stage_hash, paths, PromptFormat.as_taught, advance).summary
 
         finetuned = self._run_finetuning(f"finetune{suffix}", stage_hash, tune, paths)
@@ -147,7 +148,7 @@ class ModelStages:
         pruned_hash = hash_of(**self._inputs, prune=prune, **taught)
         return pruned_hash, hash_of(pruned=pruned_hash, finetuning=self._settings.finetuning.to_json())
 
-    def _prune(self, size: float, paths: BuildPaths, advance: Advance) -> dict[str, Any]:
+    def _prune(self, size: float, paths: BuildPaths, advance: OnProgress) -> dict[str, Any]:
         base, settings = self._load_base(), self._settings.prune_to(size)
         started = time.perf_counter()
         prompt = base.prompt
@@ -196,7 +197,7 @@ class ModelStages:
         stage_hash: str,
         paths: BuildPaths,
         taught: Callable[[PromptFormat], PromptFormat],
-        advance: Advance,
+        advance: OnProgress,
         *,
         fresh: frozenset[str] = frozenset(),
         waiting: frozenset[str] = frozenset(),
@@ -253,7 +254,7 @@ class ModelStages:
         return self._corpus.provenance()
 
     def _run_finetuning(
-        self, name: str, stage_hash: str, make: Callable[[Advance], Mapping[str, Any]], paths: BuildPaths
+        self, name: str, stage_hash: str, make: Callable[[OnProgress], Mapping[str, Any]], paths: BuildPaths
     ) -> StageRecord:
         """Run a stage that trains. Its state is removed once its record is written, and only its own."""
         record = self._stages.run(name, stage_hash, make, [paths.result])
@@ -293,7 +294,7 @@ class ModelStages:
         quantize = self._settings.quantize
         return hash_of(version=EXPORT_VERSION, model=model_hash, made=made, quantize=quantize, **shared)
 
-    def _export(self, paths: BuildPaths, advance: Advance) -> dict[str, Any]:
+    def _export(self, paths: BuildPaths, advance: OnProgress) -> dict[str, Any]:
         bundle = export_bundle(
             paths.result,
             paths.bundle,

@@ -30,13 +30,14 @@ from builder.pruning.structured_pruning import least_size_for
 from contract.bundle.bundle import graph_of, read_bundle
 from contract.bundle.manifest import build_of
 from contract.bundle.trusted_builds import trust_build
-from contract.console import Advance, StageDisplay
+from contract.console import StageDisplay
 from contract.documents import SUB_MODEL, BuildReport
 from contract.errors import BuildError
 from contract.files.folders import restore_folder
 from contract.files.removal import remove_tree
 from contract.files.seals import seal_key
 from contract.files.whole_files import PRIVATE, write_json, write_text
+from contract.progress import OnProgress
 from contract.versions import PROGRAM
 from exporters.checkpoint_reader import read_shape
 from submodel.build.build_settings import BuildSettings
@@ -138,7 +139,7 @@ def _follow_base(
     return followed, make_held_out(scored, settings.scoring)
 
 
-def _read_corpus(settings: BuildSettings, display: StageDisplay, advance: Advance) -> tuple[Corpus, dict[str, Any]]:
+def _read_corpus(settings: BuildSettings, display: StageDisplay, advance: OnProgress) -> tuple[Corpus, dict[str, Any]]:
     """The repository, or the language's packages and what the manifest says of them."""
     if settings.language is None:
         corpus = read_checkout(settings.repository, display, advance)

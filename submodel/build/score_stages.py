@@ -9,7 +9,7 @@ from typing import Any
 from builder.evaluation.held_out import HeldOut
 from builder.evaluation.scoring import Scorable, score
 from contract.bundle.bundle import graph_of, read_bundle
-from contract.console import Advance
+from contract.progress import OnProgress
 from submodel.build.kept_answers import KeptAnswers
 from submodel.build.stage_times import KEPT_ANSWERS
 from submodel.build.stages import StageRecord, Stages, hash_of
@@ -27,7 +27,7 @@ class ScoreStages:
     def score(self, name: str, model_hash: str, open_model: Callable[[], Scorable], held_out: HeldOut) -> StageRecord:
         """The scores of the model that `open_model` loads; `model_hash` tells it from others."""
 
-        def make(advance: Advance) -> dict[str, Any]:
+        def make(advance: OnProgress) -> dict[str, Any]:
             predictor = open_model()
             record = score(predictor, held_out, on_progress=advance).to_record()
             if isinstance(predictor, KeptAnswers):

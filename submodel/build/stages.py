@@ -17,12 +17,13 @@ from typing import Any, Final
 
 from builder.artifact import MANIFEST
 from builder.memory import give_back_memory
-from contract.console import Advance, StageDisplay
+from contract.console import StageDisplay
 from contract.errors import BuildError
 from contract.files.folders import copy_folder, replace_folder
 from contract.files.seals import open_sealed, seal_key, sealed_json
 from contract.files.untrusted_json import read_bytes
 from contract.files.whole_files import PRIVATE, write_text
+from contract.progress import OnProgress
 from submodel.build.outputs import OutputHashes
 
 PURPOSE: Final = "stage record"
@@ -98,7 +99,7 @@ class Stages:
             self._outdate()
 
     def run(
-        self, name: str, stage_hash: str, make: Callable[[Advance], Any], outputs: Sequence[Path] = ()
+        self, name: str, stage_hash: str, make: Callable[[OnProgress], Any], outputs: Sequence[Path] = ()
     ) -> StageRecord:
         """The stage's record, from an earlier run where it holds. `make(advance)` returns the result, as JSON.
 

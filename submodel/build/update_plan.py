@@ -15,7 +15,8 @@ from builder.corpus.corpus import Corpus, SourceFile
 from builder.corpus.following import Followed, follow
 from builder.corpus.split import Split
 from builder.fim_examples import FimExample, draw_fim_examples, worthwhile_lines
-from contract.console import Advance, StageDisplay
+from contract.console import StageDisplay
+from contract.progress import OnProgress
 from submodel.build.history import History
 from submodel.build.new_lines import NewLines, OldTexts, past_texts
 
@@ -118,7 +119,7 @@ def plan_update(
     found: Corpus,
     history: History,
     served: Mapping[str, Any],
-    advance: Advance,
+    advance: OnProgress,
 ) -> UpdatePlan:
     """Compare the files that were found with those of the last version.
 

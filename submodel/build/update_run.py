@@ -27,10 +27,11 @@ from builder.evaluation.scores import compare
 from builder.finetuning.finetune_settings import FinetuneSettings
 from contract.bundle.bundle import find_bundle, graph_of, read_bundle
 from contract.children import shell_line
-from contract.console import Advance, StageDisplay
+from contract.console import StageDisplay
 from contract.errors import BuildError, BundleError, NotNowError, ParityError
 from contract.files.folders import restore_folder
 from contract.files.whole_files import PRIVATE, write_json, write_text
+from contract.progress import OnProgress
 from exporters.bundle_export import renew_drafts
 from exporters.export_settings import SHORT_PARITY, ExportSettings
 from exporters.precision import Precision
@@ -234,7 +235,7 @@ class _Update(ModelStages):
 
         plan = self._plan
 
-        def make(advance: Advance) -> dict[str, Any]:
+        def make(advance: OnProgress) -> dict[str, Any]:
             learned = self._finetune(
                 stage_hash,
                 self._paths,
@@ -320,7 +321,7 @@ class _Update(ModelStages):
         stage_hash = hash_of(model=self._history.model_hash, texts=self._plan.found, seen=self._seen)
         self._stages.run("renew the drafts", stage_hash, self._renew_drafts, [self._paths.bundle])
 
-    def _renew_drafts(self, advance: Advance) -> dict[str, Any]:
+    def _renew_drafts(self, advance: OnProgress) -> dict[str, Any]:
         drafts = self._drafts(BuildPaths(root=self._paths.root))
         bundle = renew_drafts(self._paths.bundle, drafts, self._seen)
         return dict(bundle.manifest["drafts"])

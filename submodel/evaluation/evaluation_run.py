@@ -19,12 +19,13 @@ from builder.evaluation.scoring import Predictor, score
 from builder.memory import keep_to_machine
 from builder.number_format import fastest_dtype
 from contract.bundle.bundle import graph_of
-from contract.console import Advance, StageDisplay
+from contract.console import StageDisplay
 from contract.errors import BuildError, EvaluationError, SubmodelError
 from contract.files.disk_errors import resource_problem
 from contract.files.seals import seal_key, sealed_json
 from contract.files.whole_files import PRIVATE, write_text
 from contract.plain_text import plain
+from contract.progress import OnProgress
 from laboratory.programs.completer import ProgramCompleter
 from laboratory.programs.functional import FunctionalSettings, copied_repository, score_functions
 from laboratory.programs.humaneval import (
@@ -155,7 +156,7 @@ class _Evaluation:
     def _times(self, started: float) -> dict[str, Any]:
         return {"stages": self._stages, "seconds": round(time.perf_counter() - started, 1)}
 
-    def _read_corpus(self, advance: Advance) -> Corpus:
+    def _read_corpus(self, advance: OnProgress) -> Corpus:
         settings = self._settings
         if settings.language is None:
             return read_checkout(settings.repository, self._display, advance)

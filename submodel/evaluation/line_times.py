@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from builder.fim_examples import FimExample
 from contract.bundle.bundle import read_bundle
+from contract.progress import OnProgress, no_progress
 from lsp_server.decoding.engine import LINE_TOKENS
 from submodel.evaluation.bundle_predictor import BundlePredictor
 
@@ -19,7 +20,7 @@ POSITIONS = 40
 def line_times(
     bundles: Mapping[str, Path],
     fim_examples: Sequence[FimExample],
-    on_progress: Callable[[int, int], None] = lambda done, total: None,
+    on_progress: OnProgress = no_progress,
 ) -> dict[str, dict[str, float]]:
     """Median and 95th percentile of a line's milliseconds by bundle, each line from a prompt that no cache holds.
 

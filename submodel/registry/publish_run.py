@@ -37,6 +37,7 @@ from contract.files.file_names import is_stray
 from contract.files.lock_file import hold_lock
 from contract.files.seals import keep_key
 from contract.files.untrusted_json import parse_json, read_bytes
+from contract.progress import OnProgress, no_progress
 from exporters.packed_bundle import has_drafts, without_drafts
 from submodel.registry.found_bundles import find_bundles, mended_by_fleet, name_of
 from submodel.registry.index import (
@@ -90,7 +91,7 @@ class PublishedRow:
 
 def run_publish(
     settings: PublishSettings,
-    on_bundle: Callable[[int, int], None] = lambda done, total: None,
+    on_bundle: OnProgress = no_progress,
     on_event: Callable[[str], None] = lambda text: None,
 ) -> tuple[str, list[PublishedRow]]:
     """Publish all bundles of a folder; return the registry's public key and a row for each bundle.

@@ -35,6 +35,7 @@ from contract.errors import BundleError, NewerBundleError, RegistryError, first_
 from contract.files.lock_file import hold_lock
 from contract.files.state_folder import state_folder
 from contract.files.untrusted_json import parse_json
+from contract.progress import OnProgress, no_progress
 from contract.repository.texts import real_folder
 from exporters.adapter_file import merged, read_adapter
 from submodel.build.lock import bundle_lock
@@ -79,7 +80,7 @@ class Pulled:
 
 def run_pull(
     settings: PullSettings,
-    on_bytes: Callable[[int, int], None] = lambda done, total: None,
+    on_bytes: OnProgress = no_progress,
     on_event: Callable[[str], None] = lambda text: None,
 ) -> Pulled:
     """Put the repository's bundle from the registry in its place, and trust it.
@@ -202,7 +203,7 @@ def _fetch(
     address: str,
     facts: FileFacts,
     shared: FileFacts | None,
-    on_bytes: Callable[[int, int], None],
+    on_bytes: OnProgress,
 ) -> Mapping[str, FileFacts]:
     """Bring all files of a bundle into the store; return those that its bundle.json lists, by name.
 
