@@ -16,6 +16,7 @@ from builder.evaluation.wording import difference
 
 SCALES = {"lines right": 100.0, "bits a line": 1.0}  # points; bits
 TOGETHER = "all together"
+REPOSITORIES = "all together, by repository"  # its three points share the model that was never updated
 
 
 def main() -> None:
@@ -38,6 +39,23 @@ def main() -> None:
             _print_gains(name, points, unit, scale)
         if len(histories) > 1:
             _print_gains(TOGETHER, [point for points in histories.values() for point in points], unit, scale)
+            _print_gains(REPOSITORIES, [by_repository(histories)], unit, scale)
+
+
+def by_repository(histories: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, Any]:
+    """Return all points as one, whose clusters are the repositories."""
+    points = [(number, point) for number, points in enumerate(histories.values()) for point in points]
+    return {
+        "positions": sum(point["positions"] for _, point in points),
+        "clusters": [number for number, point in points for _ in range(point["positions"])],
+        "models": {
+            arm: {
+                "exact": "".join(point["models"][arm]["exact"] for _, point in points),
+                "bits": [bits for _, point in points for bits in point["models"][arm]["bits"]],
+            }
+            for arm in ARMS
+        },
+    }
 
 
 def _print_gains(name: str, points: Sequence[Mapping[str, Any]], unit: str, scale: float) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from benchmarks import build_pairs, following_table, paper_table, positions_table, replay_table
 from benchmarks.builds import RESULTS
+from benchmarks.clusters import student_t
 from benchmarks.following_commits import UNITS, gains
 from benchmarks.portability import portability_tables
 from benchmarks.positions_table import SAMPLE, TUNED, UNTUNED, read
@@ -312,6 +313,25 @@ def test_what_updates_and_builds_gain() -> None:
     assert f"A new build then completes {build[0]} points more of the next lines {build[2]}" in README
     assert f"An update of two minutes completes {update[0]} points more {update[2]}." in README
     assert f"an update gains {update[0]} points {update[2]}, a whole build {build[0]} {build[2]}" in WORDS
+
+
+def test_the_luck_of_a_first_build() -> None:
+    histories = {path.stem: read(path)["points"][1:] for path in sorted(RESULTS.glob("following-*.json"))}
+    together = [following_table.by_repository(histories)]
+    right, bits = gains(together, UNITS["lines right"]), gains(together, UNITS["bits a line"])
+    assert right is not None
+    assert bits is not None
+    for arm in ("build", "update"):
+        for unit, printed in (("points", interval(right[arm], 100, 1)), ("bits", interval(bits[arm], 1, 2))):
+            value, _, ends = printed.partition(" ")
+            assert f"{value.removeprefix('+')} {unit} {ends}".replace("-", "−") in WORDS
+    seeds = read(RESULTS / "build-seeds-httpx.json")["spread"]["later"]["bits a line"]
+    share = seeds["deviation"] / seeds["mean"]
+    line = fmean(fmean(point["models"]["never"]["bits"]) for point in histories["following-jsoup"])
+    alone = student_t(4) * share * line * math.sqrt(1 + 1 / 3)
+    assert f"a later line have {100 * share:.1f} % of standard deviation from seed to seed." in WORDS
+    assert f"At jsoup's {line:.0f} bits, with one build beside three" in WORDS
+    assert f"that alone makes ±{alone:.1f} bits (95 %)" in WORDS
 
 
 def spell(printed: str) -> str:
