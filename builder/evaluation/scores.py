@@ -114,6 +114,27 @@ def compare(ours: Scores, base: Scores) -> Comparison:
     return figures
 
 
+def is_of_one_file(figures: Mapping[str, Any]) -> bool:
+    """Whether all of a comparison is from one file. Then it concludes nothing about others."""
+    return figures.get("files") == 1
+
+
+def is_better(figures: Mapping[str, Any]) -> bool:
+    """Whether a comparison shows more exact matches, beyond chance."""
+    return not is_of_one_file(figures) and bool(figures["exact_match_difference"]["low"] > 0)
+
+
+def is_worse(figures: Mapping[str, Any]) -> bool:
+    """Whether a comparison shows a loss: fewer exact matches or more bits a byte, beyond chance.
+
+    The interval of exact matches is below 0 only if an exact sign test of the lines that differ has p < 0.05, too.
+    """
+    if is_of_one_file(figures):
+        return False
+    bits = figures.get("bits_per_byte_ratio")
+    return bool(figures["exact_match_difference"]["high"] < 0 or (bits is not None and bits["low"] > 1))
+
+
 def _asked(scores: Scores, has_excerpts: bool) -> tuple[list[tuple[str, str]], list[int]]:
     """Return what scores know of the questions: truths with their files, and the sizes of the excerpts."""
     sizes = [excerpt.bytes for excerpt in scores.excerpts] if has_excerpts else []

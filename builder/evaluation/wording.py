@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from builder.evaluation.scores import is_of_one_file
 from contract.documents import Comparison, Estimate
 
 
@@ -30,7 +31,7 @@ def compared(figures: Comparison) -> str:
     reported = [f"exact match {points(figures['exact_match_difference'])}"]
     if "bits_per_byte_ratio" in figures:
         reported.append(f"bits per byte {change(figures['bits_per_byte_ratio'])}")
-    ends = "; all of it is from one file, which says little about others" if figures.get("files") == 1 else ""
+    ends = "; all of it is from one file, which says little about others" if is_of_one_file(figures) else ""
     return f"{', '.join(reported)}{ends}"
 
 

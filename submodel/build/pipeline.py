@@ -19,7 +19,7 @@ from builder.datasets import open_language
 from builder.evaluation.baselines import score_baselines
 from builder.evaluation.held_out import HeldOut, make_held_out
 from builder.evaluation.infill import base_encoder
-from builder.evaluation.scores import Scores, compare
+from builder.evaluation.scores import Scores, compare, is_worse
 from builder.evaluation.scoring import Scorable
 from builder.evaluation.torch_predictor import TorchPredictor
 from builder.evaluation.wording import compared
@@ -50,7 +50,7 @@ from submodel.build.lock import build_lock
 from submodel.build.model_stages import ModelStages
 from submodel.build.paths import BuildPaths, prepare_output
 from submodel.build.score_stages import SCORING_VERSION, open_bundle, score_hash
-from submodel.build.size_search import SIZES, NoSizeError, is_as_good, is_worse, smallest_size
+from submodel.build.size_search import SIZES, NoSizeError, is_as_good, smallest_size
 from submodel.build.stage_times import expected_stages, remember_stages
 from submodel.build.stages import StageRecord, adopt_model, hash_of
 from submodel.evaluation.line_times import line_times

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
+from builder.evaluation.scores import is_worse
 from contract.errors import BuildError
 
 SIZES = (0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.7, 0.8)  # shares of the base's parameters that are tried
@@ -13,19 +14,6 @@ MOST_TRIED: Final = 0.55 + 0.7 + 0.8  # the largest sum of the sizes that one se
 
 class NoSizeError(BuildError):
     """No size that may be tried is as good as the base."""
-
-
-def is_worse(figures: Mapping[str, Any]) -> bool:
-    """Whether a comparison with the base (`builder.evaluation.scores.compare`) shows a loss.
-
-    Fewer exact matches beyond chance, or more bits a byte beyond chance; what chance may explain is no loss. The
-    interval of exact matches is below 0 only if an exact sign test of the lines that differ has p < 0.05, too. Lines of
-    one file show neither for others.
-    """
-    if figures.get("files") == 1:
-        return False
-    bits = figures.get("bits_per_byte_ratio")
-    return bool(figures["exact_match_difference"]["high"] < 0 or (bits is not None and bits["low"] > 1))
 
 
 def is_as_good(figures: Mapping[str, Any]) -> bool:

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from builder.evaluation.scores import is_worse
 from builder.evaluation.wording import compared
 from submodel.commands.build import PROGRESS_HELP, ProgressForm
 
@@ -78,8 +79,6 @@ def _reported(document: Mapping[str, Any]) -> list[str]:
             f"({before['bits_per_byte']:.3f})."
         )
     if against := document.get("against_before"):
-        from submodel.build.size_search import is_worse
-
         worse = " That is significantly worse. docs/faq.md says how to go back to the model before."
         reported.append(f"Beside the model before: {compared(against)}.{worse if is_worse(against) else ''}")
     if since:

@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 from builder.evaluation.charts import Bar, Line, columns, interval_bars, line_chart
 from builder.evaluation.metrics import is_exact
+from builder.evaluation.scores import is_better, is_of_one_file
 from builder.evaluation.wording import change, compared, points
 from contract.documents import SUB_MODEL
 from contract.errors import BuildError, SubmodelError
@@ -70,7 +71,7 @@ def render_fleet(document: Mapping[str, Any], *, title: str) -> str:
         rows=rows,
         scored=scored,
         worse=sum(quality["is_worse"] for quality in scored),
-        better=sum(quality["exact_match_difference"]["low"] > 0 for quality in scored if quality.get("files") != 1),
+        better=sum(map(is_better, scored)),
         median=lambda key: median(quality[key] for quality in scored),
     )
 
@@ -117,7 +118,7 @@ def _verdict(scored: Sequence[Mapping[str, Any]], against_base: Mapping[str, Any
     figures = against_base[ours["name"]]
     difference, ratio = figures["exact_match_difference"], figures["bits_per_byte_ratio"]
     size = f"{ours['parameters'] / base['parameters']:.0%} of the base's parameters."
-    if figures.get("files") == 1:
+    if is_of_one_file(figures):
         return f"{size} How good it is can't be said from the one file that was held out: {compared(figures)}."
     if ratio["low"] <= 1 <= ratio["high"]:
         bits = "about as many bits a byte as its base, within chance"

@@ -14,9 +14,9 @@ from tokenizers import Tokenizer
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from builder.corpus.corpus import read_corpus
+from builder.evaluation.scores import is_worse
 from contract.bundle.bundle import read_bundle
 from contract.prompt import PromptEncoder
-from submodel.build.size_search import is_worse
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("builder", "exporters", "lsp_server", "submodel", "benchmarks")

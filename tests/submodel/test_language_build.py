@@ -10,12 +10,12 @@ from typer.testing import CliRunner
 
 from builder import datasets
 from builder.artifact import read_artifact
+from builder.evaluation.scores import is_worse
 from contract.documents import BuildProgress, BuildReport, Manifest
 from contract.errors import BuildError, CorpusError
 from laboratory.programs.functional import FunctionalSettings
 from submodel.app import app
 from submodel.build.build_settings import BuildSettings
-from submodel.build.size_search import is_worse
 from submodel.evaluation.evaluation_run import EvalSettings
 from testbed.models import save_base
 from tests.builder.tiny_datasets import play_index

@@ -7,12 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from builder.evaluation.held_out import make_held_out
+from builder.evaluation.scores import is_worse
 from contract.console import StageDisplay
 from contract.errors import BuildError
 from contract.files.folders import IGNORED
 from submodel.build import pipeline
 from submodel.build.build_settings import BuildSettings
-from submodel.build.size_search import MOST_TRIED, SIZES, is_as_good, is_worse, smallest_size
+from submodel.build.size_search import MOST_TRIED, SIZES, is_as_good, smallest_size
 from testbed.models import save_base
 from testbed.python_files import write_python
 
