@@ -65,7 +65,6 @@ class CompletionService:
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self.states = BundleStates(on_change, now)
-        self.is_busy = False
         self.provider = Provider.AUTO  # of bundles that are loaded from now on
         self._is_named = is_named
         self._worker = Worker()
@@ -302,7 +301,6 @@ class CompletionService:
         self._given_up.append(stuck)
         self._loaded = LoadedBundles(self.states, self._open, self._verify, self._beat)
         self._waiting = None  # its answer will not come
-        self.is_busy = False
         stuck.close()
         self.states.set_all_unloaded()
 
@@ -341,7 +339,6 @@ class CompletionService:
         status = self.bundles.get(bundle)
         if status is not None and status.state is BundleState.FAILED:  # it was logged when it failed
             raise ServeError(status.error or "The model gave no answer.")
-        self.is_busy = True
         crash: str | None = None
         try:
             completion = self._loaded.use(bundle, request.threads).complete(request, stop)
@@ -356,8 +353,6 @@ class CompletionService:
             log.exception("No completion")
             reported = f"Nothing can be completed here ({first_line(error, 200)}); please report this."
             raise ServeError(reported) from error
-        finally:
-            self.is_busy = False
         if crash is not None:  # not above: the traceback holds the model
             self._worker.beat()
             raise ServeError(self._loaded.note_crash(bundle, crash))

@@ -33,7 +33,7 @@ def describe_status(
         "message": message,
         "version": version,
         "snoozedUntil": snoozed.isoformat(timespec="seconds") if snoozed else None,
-        "isBusy": session.service.is_busy,
+        "isBusy": session.service.is_answering(),
         "power": {
             "onBattery": power.on_battery,
             "policy": policy.value,

@@ -24,7 +24,7 @@ from lsp_server.http.endpoint import Endpoint
 from lsp_server.http.guard import Guard
 from lsp_server.http.messages import Refusal
 from lsp_server.options import ServerOptions, TriggerOptions
-from lsp_server.request import CompletionRequest
+from lsp_server.request import Completion, CompletionRequest
 from lsp_server.serve_errors import ServeError
 from tests.lsp_server.closed_folders import close
 from tests.lsp_server.played_models import BUNDLE, SlowCompleter, use
@@ -36,6 +36,13 @@ class ReadingCompleter(SlowCompleter):
     def read_ahead(self, request: CompletionRequest, stop: Callable[[], bool], *_: object) -> int:
         self.started.append(f"read {request.text}")
         return 7
+
+
+class ShortPromptCompleter(ReadingCompleter):
+    """Answers from a short prompt."""
+
+    def complete(self, request: CompletionRequest, stop: Callable[[], bool]) -> Completion:
+        return replace(super().complete(request, stop), is_from_short_prompt=True)
 
 
 def slow_endpoint(**options: Any) -> tuple[Endpoint, SlowCompleter]:
@@ -255,6 +262,30 @@ def test_a_warm_up_is_read_and_ends_nothing() -> None:
         completer.release.set()
         assert [await asking, await reading] == ["answer to a", ""]
         assert completer.started == ["a", "read b"]
+        endpoint.close()
+
+    asyncio.run(run())
+
+
+def test_after_a_short_prompt_the_whole_one_is_read_unless_another_client_waits() -> None:
+    async def run() -> None:
+        endpoint, _ = slow_endpoint()
+        use(endpoint.service, completer := ShortPromptCompleter())
+        read: list[str] = []
+        read_ahead = endpoint.service.read_ahead
+
+        async def note(request: CompletionRequest, *arguments: Any) -> Any:
+            read.append(request.text)
+            return await read_ahead(request, *arguments)
+
+        endpoint.service.read_ahead = note  # type: ignore[method-assign,assignment]
+        asking = [asyncio.ensure_future(outcome(endpoint, request(text, client=text))) for text in "ab"]
+        while len(endpoint._newest) < 2:
+            await asyncio.sleep(0.001)
+        completer.release.set()
+        assert await asyncio.gather(*asking) == ["answer to a", "answer to b"]
+        await started(completer, "read b")
+        assert read == ["b"]
         endpoint.close()
 
     asyncio.run(run())

@@ -56,7 +56,6 @@ class FakeService:
         self.short_enough: list[bool] = []  # of each reading, whether a short prompt was
         self.answered: list[CompletionRequest] = []  # while it read
         self.bundles: dict[Path, BundleStatus] = {}
-        self.is_busy = False
         self._newest = threading.Event()
 
     def build_of(self, bundle: Path) -> str | None:
@@ -64,6 +63,9 @@ class FakeService:
 
     def can_read_ahead(self, bundle_folder: Path, threads: int | None) -> bool:
         return self.can_read
+
+    def is_answering(self) -> bool:
+        return False
 
     async def read_ahead(
         self,
