@@ -248,6 +248,23 @@ def test_more_minutes_on_larger_repositories(capsys: pytest.CaptureFixture[str])
     assert f"Nor is it for 40: {printed[f'all, {HELD_OUT}'][3].replace('-', '−')}." in README
 
 
+def test_two_hours(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = {row[0]: row[1:] for row in table("| 150 lines of each kind | seconds, 120 and 4.5 minutes |")}
+    long, short, middle = "gson-v22-amx-120min", "gson-v22-amx", "gson-v22-amx-40min"
+    printed, beside = (pair_rows(capsys, [f"{long}:{other}"]) for other in (short, middle))
+    for kind in (HELD_OUT, LATER):
+        seconds, _, *figures = printed[f"{long}:{short}, {kind}"]
+        assert rows.pop(f"gson, {kind}") == [seconds, *figures]
+        assert figures[1].replace("-", "−") in SUMMARY
+        for figure in beside[f"{long}:{middle}, {kind}"][3:]:
+            assert spell(figure) in WORDS
+    assert rows == {}
+    tuned = read(RESULTS / f"build-seeds-{long}.json")["builds"][0]["finetuning"]
+    assert f"The build read {tuned['tokens']:,} tokens in {tuned['minutes']:.0f} minutes" in WORDS
+    lowest = f"{tuned['validation_loss']['after']:.3f}, after {tuned['kept_step']:,} of {tuned['steps']:,} steps"
+    assert f"The lowest validation loss was {lowest}" in WORDS
+
+
 def test_builds_without_pruning(capsys: pytest.CaptureFixture[str]) -> None:
     rows = {row[0]: row[1:] for row in table("| 150 lines of each kind | seconds, whole base and sub-model |")}
     more, less = (rows[f"both, 4.5 minutes, {kind}"][2].replace("-", "−").split(" ", 1) for kind in (HELD_OUT, LATER))
