@@ -122,10 +122,11 @@ def check_whole(root: Path, skipped: object) -> None:
         )
 
 
-def read_current_hashes(root: Path, rest: Callable[[], None] = lambda: None) -> list[str]:
+def read_current_hashes(root: Path, rest: Callable[[], None] = lambda: None, *, is_git_s: bool = False) -> list[str]:
     """Return the SHA-256 of the texts that a build of the repository would read. rest: called after some files each.
 
-    Raises CorpusError if it can't be read, holds the home folder and is no repository of git, has too many files, takes
+    is_git_s: git listed the files of the build. If it can't now, what it ignores would count as new. Raises CorpusError
+    then, and if it can't be read, holds the home folder and is no repository of git, has too many files, takes
     too long, or has more than a build reads (`check_whole`).
     """
     # Imported here: it loads numpy, and the answer to `initialize` need not wait for that.
@@ -135,4 +136,7 @@ def read_current_hashes(root: Path, rest: Callable[[], None] = lambda: None) -> 
     settings = ReadingSettings(max_entries=MAX_ENTRIES, max_by_git=MAX_BY_GIT, max_seconds=MAX_SECONDS + MAX_REST_S)
     reading = read_hashes(root, settings, on_progress=lambda done, total: rest())
     check_whole(root, reading.skipped)
+    if is_git_s and reading.listed_by != "git":
+        why = reading.git_problem or "it is not asked, or lists none"
+        raise CorpusError(f"git does not list the files of {root} ({why}), as it did for the build.")
     return [sha256 for _, sha256 in reading.texts.values()]

@@ -100,8 +100,10 @@ class Repositories:
             try:
                 manifest = manifest_or_empty(bundle)
                 corpus = manifest.get("corpus")
-                check_whole(root, corpus.get("skipped") if isinstance(corpus, dict) else None)
-                drift = measure_drift(read_current_hashes(root, rest), manifest)
+                facts = corpus if isinstance(corpus, dict) else {}
+                check_whole(root, facts.get("skipped"))
+                hashes = read_current_hashes(root, rest, is_git_s=facts.get("listed_by") == "git")
+                drift = measure_drift(hashes, manifest)
                 if drift is not None:
                     pulled = pulled_from(build_of(bundle))
                     drift = replace(drift, can_update=can_update(root, manifest), pulled=pulled)

@@ -28,7 +28,7 @@ from contract.errors import BundleError, CorpusError
 from contract.files.home import expand_home
 from contract.files.state_folder import StateFolderError
 from contract.processor import default_threads, is_x86, processor_flags, saturates
-from contract.repository.git import MACOS_GIT, find_git
+from contract.repository.git import MACOS_GIT, advice_on, find_git
 from contract.repository.texts import CUT_REASONS, ReadingSettings, check_no_home, weigh_repository
 from contract.versions import installed_versions
 from lsp_server.decoding.providers import PROVIDERS
@@ -204,6 +204,10 @@ def check_repository(folder: Path) -> CheckResult:
         found += f"; left out: {reasons}"
     who = "git listed them" if size.listed_by == "git" else "they were listed without git"
     found += f"; {who} in {size.listing_s:.1f} s"
+    if size.git_problem:
+        advice = f"git does not list them ({size.git_problem}), so files that git alone ignores are read, too."
+        advice += advice_on(size.git_problem, folder.absolute())
+        return CheckResult(name="repository", status="warn", found=found, advice=advice)
     if any(size.skipped[reason] for reason in CUT_REASONS):
         limits = f"{settings.max_total_bytes >> 20} MiB or {settings.max_files:,} files"
         advice = (

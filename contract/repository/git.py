@@ -3,26 +3,28 @@
 A repository's own configuration and attributes can name programs: core.fsmonitor and hooks, filters and textconv of
 `.gitattributes`, diff.external, gpg.program (run by `git show` where log.showSignature is set), transports that fetch
 the missing objects of a partial clone, and git itself within submodules. All are off here, with no `GIT_*` variable of
-the caller, no system configuration, a time limit and a bound on the answer.
+the caller but GIT_CONFIG_GLOBAL, no system configuration, a time limit and a bound on the answer.
 
-What it does not cover: faults of git itself, and the user's own ~/.gitconfig, which is read (it says what is ignored).
+What it does not cover: faults of git itself, and the user's own configuration, ~/.gitconfig or what GIT_CONFIG_GLOBAL
+names, which is read (it says what is ignored).
 """
 
 from __future__ import annotations
 
 import os
 import platform
+import re
 import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
-from pathlib import Path
+from pathlib import Path, PurePath
 from tempfile import TemporaryFile
 from typing import IO
 
-from contract.children import child_environment, find_program, kill_tree
+from contract.children import child_environment, find_program, kill_tree, shell_line
 from contract.errors import CorpusError
 
 TIMEOUT_S = 60.0  # a pipe in place of a file that git reads would hold it for ever
@@ -36,10 +38,12 @@ _SETTINGS = {
     "core.askPass": "",
     "core.sshCommand": "false",
     "diff.external": "",
+    "diff.orderFile": "/dev/null",  # which git takes for no file on Windows, too
     "diff.submodule": "short",
     "gpg.program": "false",
     "gpg.ssh.program": "false",
     "gpg.x509.program": "false",
+    "log.showRoot": "true",
     "log.showSignature": "false",
     "protocol.allow": "never",
     "safe.bareRepository": "explicit",
@@ -80,6 +84,9 @@ def git_environment() -> dict[str, str]:
         for name, value in child_environment().items()
         if not name.upper().startswith(("GIT_", "SSH_ASKPASS"))
     }
+    own = os.environ.get("GIT_CONFIG_GLOBAL", "")
+    if Path(own).is_absolute():  # a relative one could lie in the repository
+        kept["GIT_CONFIG_GLOBAL"] = own
     return kept | {
         "GIT_CONFIG_NOSYSTEM": "1",
         "GIT_ATTR_NOSYSTEM": "1",
@@ -146,6 +153,22 @@ def run_git(
     limited = () if max_file_bytes is None or os.name != "posix" else (*_LIMITED, str(max_file_bytes // 512))
     process = _start([*limited, git, *_OPTIONS, *arguments], root, git_environment() | dict(more or {}), asked)
     return _answer_of(process, arguments[0], timeout_s, max_bytes)
+
+
+def advice_on(git_problem: str, repository: PurePath) -> str:
+    """Return what a user can do about a GitError, a sentence behind a space, or "".
+
+    repository: its absolute path, where git does not name it. git before 2.46 compares it letter by letter, on Windows
+    with slashes.
+    """
+    if "dubious ownership" not in git_problem:
+        return ""
+    named = re.search(r" in repository at '(/.+)'", git_problem)  # a folder above, of a part
+    folder = shell_line([named.group(1) if named else repository.as_posix()])
+    if repository.drive.startswith("\\\\"):  # of a share, as git itself writes it
+        folder = f'"%(prefix)/{folder.strip(chr(34))}"'
+    command = f"git config --global --add safe.directory {folder}"
+    return f" submodel does not read the system's configuration of git; if you trust the folder, run `{command}`."
 
 
 def _start(command: Sequence[str], root: Path, environment: Mapping[str, str], asked: bytes) -> subprocess.Popen[bytes]:

@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import math
 import os
+import re
+import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Final, Literal
@@ -31,6 +33,8 @@ MAX_ENTRIES = 5_000_000  # some hundred bytes each; far more than a repository h
 UNTRACKED: Final = b"?"  # git's tag
 SKIPPED: Final = b"S"  # git's tag of what a sparse checkout leaves out
 _MAX_IGNORE_BYTES = 128 << 10
+# In the names of filters that encrypt: git-crypt, git-crypt-KEY, crypt (transcrypt), git-agecrypt, strongbox, …
+_ENCRYPTING = re.compile(rb"crypt|strongbox|vault|secret", re.IGNORECASE)
 _MAX_DEPTH = 100  # of folders in a walk: the time of ignore rules grows with it, and no source lies deeper
 
 
@@ -130,6 +134,24 @@ def _list_with_git(root: Path, limits: ListingLimits) -> dict[str, bytes]:
     # A line is a tag, a space, a name and NUL; no name holds NUL.
     limits.check_by_git(root, answer.count(b"\0"), (b"\0" + answer).count(b"\0" + SKIPPED + b" "))
     return {decode_name(line[2:]).removesuffix("/"): line[:1] for line in answer.split(b"\0") if line}
+
+
+def encrypted_files(root: Path, paths: Collection[str]) -> frozenset[str]:
+    """Return those of the paths, which git has listed, that git encrypts by a filter. Raises GitError where git fails.
+
+    They may lie here in plain text. Their owner keeps them from those who have the repository. No filter is run.
+    """
+    asked = b"".join(path.encode(sys.getfilesystemencoding(), "surrogateescape") + b"\0" for path in paths)
+    answer = run_git(root, "check-attr", "-z", "--stdin", "filter", asked=asked) if asked else b""
+    parts = answer.split(b"\0")  # a name, the attribute, its value, and so on
+    return frozenset(
+        decode_name(name) for name, value in zip(parts[::3], parts[2::3], strict=False) if _ENCRYPTING.search(value)
+    )
+
+
+def names_encryption(attributes: bytes) -> bool:
+    """Whether the text of a `.gitattributes` file names a filter that encrypts."""
+    return any(_ENCRYPTING.search(name) for name in re.findall(rb"(?m)^[^#\n]*?\sfilter=(\S+)", attributes))
 
 
 def _walk(top: Path, root: Path, limits: ListingLimits) -> Listing:

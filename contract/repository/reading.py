@@ -31,6 +31,8 @@ class SourceReader:
         """The content of the file at a relative posix path, at most `max_bytes`; raises Unreadable with the reason."""
         try:
             return self._read_regular(self._place_of(path))
+        except FileNotFoundError as error:  # git lists what is deleted until that is committed
+            raise Unreadable("deleted") from error
         except OSError as error:
             raise Unreadable("unreadable") from error
 
@@ -40,6 +42,8 @@ class SourceReader:
             full = self._place_of(path)
             status = os.lstat(full)
             self._check_kind(status, full)
+        except FileNotFoundError as error:
+            raise Unreadable("deleted") from error
         except OSError as error:
             raise Unreadable("unreadable") from error
         return status.st_size

@@ -13,7 +13,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final
@@ -22,8 +22,16 @@ from contract.errors import CorpusError
 from contract.files.home import holds_home
 from contract.progress import OnProgress, no_progress
 from contract.repository.file_filters import decode_text, reason_by_path, reason_by_text
+from contract.repository.git import GitError
 from contract.repository.languages import find_language
-from contract.repository.listing import MAX_ENTRIES, Listing, ListingLimits, list_files
+from contract.repository.listing import (
+    MAX_ENTRIES,
+    Listing,
+    ListingLimits,
+    encrypted_files,
+    list_files,
+    names_encryption,
+)
 from contract.repository.reading import SourceReader, Unreadable
 from contract.repository.secrets import remove_secrets
 
@@ -102,6 +110,7 @@ class RepositorySize:
     code_bytes: int
     skipped: Counter[str]  # files by reason; what only a text tells is missing
     listed_by: str  # "git" or "walk"
+    git_problem: str  # why git did not list a folder of a repository; "" elsewhere
     listing_s: float
 
 
@@ -130,7 +139,12 @@ def weigh_repository(root: Path, settings: ReadingSettings = _DEFAULT_SETTINGS) 
         language = find_language(path)
         code_bytes += size if language is not None and language.is_code else 0
     return RepositorySize(
-        files=files, code_bytes=code_bytes, skipped=skipped, listed_by=listing.files.source, listing_s=listing_s
+        files=files,
+        code_bytes=code_bytes,
+        skipped=skipped,
+        listed_by=listing.files.source,
+        git_problem=listing.files.git_problem,
+        listing_s=listing_s,
     )
 
 
@@ -138,6 +152,7 @@ def weigh_repository(root: Path, settings: ReadingSettings = _DEFAULT_SETTINGS) 
 class _RootListing:
     root: Path  # without links
     files: Listing
+    encrypted: frozenset[str]  # in git
     limits: ListingLimits
 
 
@@ -149,7 +164,35 @@ def _list(root: Path, settings: ReadingSettings) -> _RootListing:
     )
     real = real_folder(root)
     with _readable(root):
-        return _RootListing(root=real, files=list_files(real, limits), limits=limits)
+        files = list_files(real, limits)
+    return _RootListing(root=real, files=files, encrypted=_encrypted(real, files), limits=limits)
+
+
+def _encrypted(root: Path, files: Listing) -> frozenset[str]:
+    """Return what git encrypts of the files that would be read.
+
+    Raises CorpusError if that is not known: if git fails, or has not listed the files and one of them says that it
+    encrypts some.
+    """
+    if files.source != "git":
+        _check_attributes(root, files)
+        return frozenset()
+    try:
+        return encrypted_files(root, [path for path in files.paths if find_language(path) is not None])
+    except GitError as error:
+        raise CorpusError(f"git can't tell which files of {root} it encrypts ({error}), so none is read.") from error
+
+
+def _check_attributes(root: Path, files: Listing) -> None:
+    reader = SourceReader(root, max_bytes=_DEFAULT_SETTINGS.max_file_bytes)
+    for path in (path for path in files.paths if path.rpartition("/")[2] == ".gitattributes"):
+        with suppress(Unreadable):
+            if names_encryption(reader.read(path)):
+                raise CorpusError(
+                    f"{root / path} names files that git encrypts. git does not list the files of {root} "
+                    f"({files.git_problem or 'it is no repository'}), so which ones they are is not known, and none is "
+                    "read. Mend that, or take the line out."
+                )
 
 
 def real_folder(root: Path) -> Path:
@@ -246,7 +289,7 @@ def _cut_reason(total_bytes: int, opened: int, settings: ReadingSettings) -> str
 
 def _why_unreadable(left_out: Unreadable, path: str, files: Listing) -> str:
     reason = str(left_out)
-    return "not checked out" if reason == "unreadable" and path in files.sparse else reason
+    return "not checked out" if reason in ("unreadable", "deleted") and path in files.sparse else reason
 
 
 def _turn(path: str) -> tuple[bool, bytes]:
@@ -265,5 +308,7 @@ def _reason_by_name(path: str, listing: _RootListing, reader: SourceReader) -> s
         path.encode()
     except UnicodeEncodeError:  # a name that is not UTF-8 fits into no manifest
         return "name not UTF-8"
+    if path in listing.encrypted:
+        return "encrypted in git"
     reason = reason_by_path(path, is_tracked=path in listing.files.tracked)
     return "nested repository" if reason == "unknown type" and reader.is_folder(path) else reason

@@ -14,7 +14,7 @@ from builder.fim_examples import MAX_LINE_CHARS, is_worthwhile
 from contract.bundle.bundle import read_bundle
 from contract.errors import SubmodelError
 from contract.repository.file_filters import decode_text, reason_by_path, reason_by_text
-from contract.repository.git import DIFF_OPTIONS, GitError, run_git
+from contract.repository.git import DIFF_OPTIONS, GitError, GitLimitError, run_git
 from contract.repository.languages import Language, find_language, get_language
 from contract.repository.secrets import kind_of_secret, remove_secrets
 
@@ -135,8 +135,10 @@ def _diff_of(root: Path, commit: str) -> Iterator[tuple[str, str]]:
     """Yield the path of each file that a commit has changed, "" if it is none, and its part of the diff."""
     try:
         diff = _git(root, "show", *DIFF_OPTIONS, *_ADDED, commit, "--").decode("utf-8", "replace")
-    except SubmodelError:  # too large, or damaged: other commits may do
-        return
+    except SubmodelError as error:
+        if isinstance(error.__cause__, GitLimitError):  # other commits may do
+            return
+        raise
     for part in re.split(r"(?m)^diff --git ", diff)[1:]:
         named = re.search(r"(?m)^\+\+\+ b/(.*)$", part)
         yield named.group(1).removesuffix("\t") if named else "", part  # git ends a name with spaces in it so

@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from pathlib import Path, PurePath
-from typing import Final
+from pathlib import Path
+from typing import Any, Final
 
 from builder.corpus.corpus import Corpus, read_corpus
-from contract.children import shell_line
 from contract.console import StageDisplay
 from contract.errors import NotNowError
 from contract.progress import OnProgress
-from contract.repository.git import GitError, decode_name, run_git
+from contract.repository.git import GitError, advice_on, decode_name, run_git
 
 # Of it the default minutes of fine-tuning read a few per cent on two cores.
 LARGE_CODE_BYTES: Final = 5_000_000
 # In git's folder of a working tree while a command waits for its user.
 _UNFINISHED: Final = {
     "rebase-merge": "a rebase",
+    "rebase-apply/applying": "a series of patches",
     "rebase-apply": "a rebase",
     "MERGE_HEAD": "a merge",
     "CHERRY_PICK_HEAD": "a cherry-pick",
     "REVERT_HEAD": "a revert",
+    "sequencer": "a cherry-pick or a revert",  # between two of its commits
     "BISECT_LOG": "a bisection",
 }
 
@@ -34,12 +35,28 @@ def read_checkout(repository: Path, display: StageDisplay, advance: OnProgress) 
         display.say(
             f"git does not list the files of {repository} ({corpus.git_problem}). All files that no .gitignore "
             f"excludes are read. Which lines of a changed file are new is not known."
-            f"{_advice(corpus.git_problem, repository.absolute())}"
+            f"{advice_on(corpus.git_problem, repository.absolute())}"
         )
     display.say(corpus.say_read())
     if elsewhere := _elsewhere(corpus.skipped):
         display.say(f"Not read: {elsewhere}.")
     return corpus
+
+
+def check_listed_as_before(corpus: Corpus, manifest: Mapping[str, Any]) -> None:
+    """Raise NotNowError if git listed the files of the last version and does not list those of now.
+
+    Else what only git knows to be ignored would be learned: by `.git/info/exclude` and the user's own ignore file.
+    manifest: that of the last version's bundle.
+    """
+    last = manifest.get("corpus")
+    if corpus.listed_by != "git" and isinstance(last, dict) and last.get("listed_by") == "git":
+        why = corpus.git_problem or "it is not asked, or lists none"
+        raise NotNowError(
+            f"git listed the files of the last version, and does not list those of {corpus.root} now ({why}). So an "
+            "update could learn files that git ignores, and none begins. Mend that, or run `submodel build`, which "
+            f"reads all files that no .gitignore excludes.{advice_on(corpus.git_problem, corpus.root)}"
+        )
 
 
 def check_settled(repository: Path) -> None:
@@ -86,14 +103,3 @@ def _elsewhere(skipped: Mapping[str, int]) -> str:
         *([f"{sparse:,} {'file' if sparse == 1 else 'files'} that the sparse checkout leaves out"] if sparse else []),
     ]
     return " and ".join(parts)
-
-
-def _advice(git_problem: str, repository: PurePath) -> str:
-    """repository: its absolute path. git before 2.46 compares it letter by letter, on Windows with slashes."""
-    if "dubious ownership" not in git_problem:
-        return ""
-    folder = shell_line([repository.as_posix()])
-    if repository.drive.startswith("\\\\"):  # of a share, as git itself writes it
-        folder = f'"%(prefix)/{folder.strip(chr(34))}"'
-    command = f"git config --global --add safe.directory {folder}"
-    return f" submodel does not read the system's configuration of git; if you trust the folder, run `{command}`."

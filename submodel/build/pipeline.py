@@ -230,7 +230,8 @@ class Build(ModelStages):
                 document,
                 program=PROGRAM,
                 model_hash=model_hash,
-                commit=commit,
+                # Else it may be of a repository that has nothing to do with these files, as around an ignored folder.
+                commit=commit if self._corpus.listed_by == "git" else None,
                 quantize=self._settings.quantize,
                 seed=self._settings.seed,
                 shared=None if (start := self._shared_start) is None else start.folder,

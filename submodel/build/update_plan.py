@@ -113,6 +113,13 @@ def _say_unknown_renames(commit: str, found: Renames | None) -> str:
     )
 
 
+def _may_have_moved(found: Corpus, history: History) -> bool:
+    """Whether a held-out file is gone, and another one is new."""
+    paths = {file.path for file in found.files}
+    is_gone = any(place == "held-out" and path not in paths for path, place in history.known.paths.items())
+    return is_gone and not paths <= history.known.paths.keys()
+
+
 def plan_update(
     model: Path,
     display: StageDisplay,
@@ -129,6 +136,11 @@ def plan_update(
     renames = renames_since(found.root, history.commit)
     if history.commit is not None and (renames is None or renames.exact_only):
         display.say(_say_unknown_renames(history.commit, renames))
+    if history.commit is None and _may_have_moved(found, history):
+        display.say(
+            "The last version was made of no commit, so that renamed files are not known. They count as new, held-out "
+            "ones too, and figures may be too good."
+        )
     old = OldTexts(found.root, history.commit, lambda: advance(0, 0))
     past = past_texts(found, history, old)
     moved = {} if renames is None else renames.paths

@@ -36,7 +36,7 @@ from exporters.bundle_export import renew_drafts
 from exporters.export_settings import SHORT_PARITY, ExportSettings
 from exporters.precision import Precision
 from submodel.build.build_settings import BuildSettings
-from submodel.build.checkout import check_settled, read_checkout
+from submodel.build.checkout import check_listed_as_before, check_settled, read_checkout
 from submodel.build.document import scores_of, stage_rows, unscored
 from submodel.build.history import NEXT, History, describe_version, drop_next_history, figures_of, write_history
 from submodel.build.lock import build_lock
@@ -103,7 +103,10 @@ def run_update(settings: UpdateSettings, display: StageDisplay) -> dict[str, Any
         commit = head_commit(settings.repository)  # before its files are read
         with display.stage("read the repository") as advance:
             found = read_checkout(settings.repository, display, advance)
-        if settings.is_paced:
+        check_listed_as_before(found, manifest)
+        if found.listed_by != "git":
+            commit = None  # of a repository that has nothing to do with these files, as around an ignored folder
+        elif settings.is_paced:
             check_settled(settings.repository)  # now that it is read: the reading may have waited for its user
         with display.stage("compare with the last version") as advance:
             plan = plan_update(UpdatePaths(root=settings.output).start, display, found, history, manifest, advance)

@@ -227,7 +227,7 @@ def test_files_that_vanish_are_counted(repository: Path, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(SourceReader, "read", read_after_removal)
     corpus = read_corpus(repository)
-    assert corpus.skipped == {"unreadable": 4}
+    assert corpus.skipped == {"deleted": 4}
     assert len(corpus.files) == 36
 
 

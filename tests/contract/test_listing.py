@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import SimpleNamespace
+from typing import NoReturn
 
 import psutil
 import pytest
@@ -24,9 +25,9 @@ from contract.repository import git, reading
 from contract.repository import listing as listing_module
 from contract.repository.git import GitError, git_environment
 from contract.repository.ignore_rules import IgnoreRules
-from contract.repository.listing import ListingLimits, list_files
+from contract.repository.listing import ListingLimits, encrypted_files, list_files
 from contract.repository.reading import SourceReader, Unreadable
-from contract.repository.texts import read_repository
+from contract.repository.texts import read_repository, weigh_repository
 from testbed.git import git as run_git
 
 JUNCTION = 0xA0000003  # IO_REPARSE_TAG_MOUNT_POINT
@@ -382,6 +383,53 @@ def test_git_is_called_without_what_the_caller_s_environment_says(
     monkeypatch.setenv("GIT_EXTERNAL_DIFF", "false")
     assert list_files(tmp_path / "repo").paths == ("main.py",)
     assert not {"GIT_DIR", "GIT_WORK_TREE", "GIT_EXTERNAL_DIFF"} & git_environment().keys()
+
+
+def test_what_the_user_s_own_configuration_ignores_is_not_listed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_files(tmp_path, {"repo/main.py": "", "repo/private.py": "", "ignore": "private.py\n"})
+    run_git(tmp_path, "init", "-q", "repo")
+    (tmp_path / "config").write_text(f"[core]\n\texcludesFile = {(tmp_path / 'ignore').as_posix()}\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", "config")
+    assert list_files(tmp_path / "repo").paths == ("main.py", "private.py"), "it could lie in the repository"
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "config"))
+    assert list_files(tmp_path / "repo").paths == ("main.py",)
+
+
+@pytest.mark.parametrize("name", ["git-crypt", "git-crypt-team", "crypt", "git-agecrypt", "strongbox"])
+def test_what_git_encrypts_is_not_read(tmp_path: Path, name: str) -> None:
+    names = ["main.py", "sub/keys.yaml", "sub/data.bin"]
+    write_files(tmp_path, {each: f"x = {each}\n" for each in names})
+    run_git(tmp_path, "init", "-q")
+    (tmp_path / ".gitattributes").write_text(f"*.bin filter=lfs\n*.py filter=unset\n*.yaml filter={name} diff={name}\n")
+    assert encrypted_files(tmp_path, names) == {"sub/keys.yaml"}
+    reading = read_repository(tmp_path)
+    assert list(reading.texts) == ["main.py"]
+    assert reading.skipped["encrypted in git"] == 1
+    assert weigh_repository(tmp_path).skipped["encrypted in git"] == 1
+
+
+def test_without_git_a_folder_with_encrypted_files_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_files(tmp_path, {"main.py": "x = 1\n", "sub/.gitattributes": "# *.a filter=crypt\n*.bin filter=lfs\n"})
+    monkeypatch.setenv("PATH", "")
+    assert list(read_repository(tmp_path).texts) == ["main.py"]
+    (tmp_path / "sub" / ".gitattributes").write_text("*.yaml diff=a  filter=git-crypt\n")
+    with pytest.raises(CorpusError, match=r"sub.\.gitattributes names files that git encrypts"):
+        read_repository(tmp_path)
+
+
+def test_where_git_can_t_tell_what_it_encrypts_nothing_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_files(tmp_path, {"main.py": "x = 1\n"})
+    run_git(tmp_path, "init", "-q")
+
+    def fail(*_: object) -> NoReturn:
+        raise GitError("git check-attr failed")
+
+    monkeypatch.setattr("contract.repository.texts.encrypted_files", fail)
+    with pytest.raises(CorpusError, match=r"which files of .* it encrypts"):
+        read_repository(tmp_path)
 
 
 def test_an_index_that_is_damaged_or_hostile_is_walked_around(tmp_path: Path) -> None:

@@ -18,7 +18,8 @@ from builder.corpus.corpus import SourceFile
 from builder.fim_examples import FimExample
 from contract.console import StageDisplay
 from contract.errors import SubmodelError
-from laboratory.replay import replay_run, server_session
+from contract.repository.git import GitError, GitLimitError, run_git
+from laboratory.replay import passages, replay_run, server_session
 from laboratory.replay.baseline import replay_baseline
 from laboratory.replay.figures import Replayed, summarize
 from laboratory.replay.passages import (
@@ -362,6 +363,26 @@ def commit_texts(root: Path, *texts: str) -> None:
         (root / "a.py").write_text(text)
         git(root, "add", ".")
         git(root, "commit", "-qm", text)
+
+
+def test_a_commit_that_git_can_t_show_is_no_commit_without_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a partial clone, which lacks the texts of older commits."""
+    commit_texts(tmp_path, "one = 1\n", "one = 1\ntwo = 2\n")
+    run = run_git
+    error: type[GitError] = GitError
+
+    def fail(root: Path, *words: str, **options: Any) -> bytes:
+        if words[0] == "show":
+            raise error("git show failed")
+        return run(root, *words, **options)
+
+    monkeypatch.setattr(passages, "run_git", fail)
+    with pytest.raises(SubmodelError, match="git show failed"):
+        added_since(tmp_path, "HEAD~1", 0)
+    error = GitLimitError  # one commit is too large: others do
+    assert added_since(tmp_path, "HEAD~1", 0) == []
 
 
 def test_lines_that_were_learned_are_not_later(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from contract.errors import CorpusError
 from contract.repository.texts import CUT_REASONS, ReadingSettings, read_repository
 from contract.versions import PROGRAM
 from lsp_server.drift import STALE_FILES, Drift, can_update, check_whole, measure_drift, read_current_hashes
+from testbed.git import git
 
 
 def sha(text: str) -> str:
@@ -80,6 +81,18 @@ def test_the_hashes_are_those_of_the_texts_that_a_build_reads(tmp_path: Path) ->
     built = read_repository(tmp_path).texts
     assert {text for _, text in built.values()} == {"x = 1\n", "# c\n", "é = 2\n"}, "no text twice"
     assert read_current_hashes(tmp_path) == [sha(text) for _, text in built.values()]
+
+
+def test_what_git_ignores_is_no_drift_where_git_has_failed_since(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    git(tmp_path, "init")
+    (tmp_path / "a.py").write_text("x = 1\n", "utf-8")
+    assert read_current_hashes(tmp_path, is_git_s=True) == [sha("x = 1\n")]
+    monkeypatch.setenv("PATH", "")
+    assert read_current_hashes(tmp_path) == [sha("x = 1\n")]
+    with pytest.raises(CorpusError, match="git does not list the files"):
+        read_current_hashes(tmp_path, is_git_s=True)
 
 
 def test_a_reading_holds_no_texts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

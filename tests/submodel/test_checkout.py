@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from contextlib import suppress
-from pathlib import Path, PureWindowsPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import pytest
 
@@ -13,8 +13,8 @@ from builder.corpus.corpus import read_corpus
 from contract.console import StageDisplay
 from contract.errors import NotNowError
 from contract.repository import listing
-from contract.repository.git import GitError
-from submodel.build.checkout import _advice, check_settled, read_checkout, say_large
+from contract.repository.git import GitError, advice_on
+from submodel.build.checkout import check_listed_as_before, check_settled, read_checkout, say_large
 from testbed.git import git
 from testbed.python_files import write_python
 
@@ -68,7 +68,12 @@ def test_on_windows_the_advice_names_the_folder_as_git_does(
 ) -> None:
     """git before 2.46 compares letter by letter, with slashes."""
     monkeypatch.setattr(sys, "platform", "win32")
-    assert f" safe.directory {named}`" in _advice("detected dubious ownership", PureWindowsPath(folder))
+    assert f" safe.directory {named}`" in advice_on("detected dubious ownership", PureWindowsPath(folder))
+
+
+def test_the_advice_names_the_repository_that_git_names() -> None:
+    problem = "fatal: detected dubious ownership in repository at '/top/my code'"
+    assert " safe.directory '/top/my code'`" in advice_on(problem, PurePosixPath("/top/my code/services"))
 
 
 def test_what_lies_in_other_repositories_or_is_not_checked_out_is_said(
@@ -145,6 +150,40 @@ def test_what_git_has_checked_out_for_a_while_is_not_settled(
         check_settled(inner)
     if is_linked:
         check_settled(elsewhere)
+
+
+def test_between_two_picks_nothing_is_settled(repository: Path) -> None:
+    with suppress(subprocess.CalledProcessError):  # the conflict
+        git(repository, "cherry-pick", "other~1", "other")
+    (repository / "a.py").write_text("x = 4\n")
+    git(repository, "commit", "--all", "--message", "picked")
+    with pytest.raises(NotNowError, match="A cherry-pick or a revert is not finished"):
+        check_settled(repository)
+
+
+def test_patches_that_are_being_applied_are_not_settled(repository: Path) -> None:
+    patch = git(repository, "format-patch", "--stdout", "-1", "other")
+    with suppress(subprocess.CalledProcessError):  # the conflict
+        git(repository, "am", text=patch + "\n")
+    with pytest.raises(NotNowError, match="A series of patches is not finished"):
+        check_settled(repository)
+
+
+@pytest.mark.parametrize(("listed_by", "is_refused"), [("git", True), ("walk", False), (None, False)])
+def test_no_update_learns_what_git_ignores_where_git_has_failed_since(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, listed_by: str | None, is_refused: bool
+) -> None:
+    repository = write_python(tmp_path / "repository", range(24))
+    git(repository, "init")
+    manifest = {} if listed_by is None else {"corpus": {"listed_by": listed_by}}
+    check_listed_as_before(read_corpus(repository), manifest)
+    monkeypatch.setenv("PATH", "")
+    corpus = read_corpus(repository)
+    if is_refused:
+        with pytest.raises(NotNowError, match=r"git listed the files of the last version.*git is not installed"):
+            check_listed_as_before(corpus, manifest)
+    else:
+        check_listed_as_before(corpus, manifest)
 
 
 def test_a_branch_without_a_commit_and_a_folder_without_git_are_settled(tmp_path: Path) -> None:

@@ -19,11 +19,13 @@ from contract.bundle import trusted_builds as trust
 from contract.bundle.manifest import read_manifest, write_manifest
 from contract.bundle.pulled_builds import PulledFrom
 from contract.children import python_module
+from contract.repository.git import GitError
 from contract.repository.texts import ReadingSettings, read_repository, weigh_repository
 from contract.versions import PROGRAM
 from submodel import __version__
 from submodel import health_checks as doctor
 from submodel.commands.doctor import doctor as command
+from testbed.git import git
 from testbed.python_files import write_python
 from tests.submodel.test_memory_and_disk import looked
 
@@ -137,6 +139,21 @@ def test_a_repository_above_the_limits_is_a_warning(tmp_path, monkeypatch):
     assert looked(check) == "warn"
     assert "left out: 2 over the limit of files" in check.found
     assert "10 files, drawn from all folders" in check.advice
+
+
+def test_a_repository_that_git_does_not_list_is_a_warning(tmp_path, monkeypatch):
+    write_python(tmp_path, range(12))
+    git(tmp_path, "init")
+    assert looked(doctor.check_repository(tmp_path)) == "ok"
+
+    def fail(*_: object) -> bytes:
+        raise GitError("fatal: detected dubious ownership in repository")
+
+    monkeypatch.setattr("contract.repository.listing.run_git", fail)
+    check = doctor.check_repository(tmp_path)
+    assert looked(check) == "warn"
+    assert "git does not list them" in check.advice
+    assert "safe.directory" in check.advice
 
 
 def test_a_folder_that_no_build_would_read_is_a_warning(tmp_path, monkeypatch):

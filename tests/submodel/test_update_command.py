@@ -249,8 +249,9 @@ def test_an_update_that_an_editor_began_leaves_alone_what_nobody_works_on(
     class Planned(Exception):
         pass
 
-    def read(*_: object) -> None:
+    def read(*_: object) -> object:
         git(tmp_path, "checkout", "--detach")
+        return SimpleNamespace(listed_by="git", git_problem="")
 
     def plan(*_: object) -> None:
         raise Planned
