@@ -27,7 +27,7 @@ from builder.evaluation.scores import Scores, compare
 from builder.evaluation.scoring import score
 from builder.number_format import fastest_dtype
 from contract.bundle.bundle import read_bundle
-from submodel.build.score_stages import SCORING_VERSION
+from contract.versions import SCORING_VERSION
 from submodel.build.stages import hash_of
 from submodel.evaluation.predictors import ScoredModel, open_predictor
 

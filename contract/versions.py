@@ -12,6 +12,7 @@ PIPELINE_VERSION: Final = 22
 # 9: threshold from short prompts, 10: threshold with the last token healed, 11: threshold with unfinished lines,
 # 12: int8 embedding by rows; the threshold has left since.
 EXPORT_VERSION: Final = 12
+SCORING_VERSION: Final = 3  # raised when the same model gets other scores
 PROGRAM: Final = f"{PIPELINE_VERSION}.{EXPORT_VERSION}"  # an update goes on from models of this one alone
 
 

@@ -92,6 +92,15 @@ class LoadedBundles:
             else:
                 self._states.set(folder, BundleStatus(state=BundleState.FAILED, error=str(error)))
             raise
+        except ImportError as error:  # the modules in memory and those on disk are of two versions
+            log.exception("Loading %s failed", folder)
+            self._beat(SILENT_S)
+            reported = (
+                f"submodel was upgraded while this server ran, or is damaged ({first_line(error, 200)}); restart the "
+                "language server, and install submodel again if that does not help."
+            )
+            self._states.set(folder, BundleStatus(state=BundleState.FAILED, error=reported))
+            raise ServeError(reported) from error
         except Exception as error:  # a library's: out of memory, ONNX Runtime, a file that nobody checked
             log.exception("Loading %s failed", folder)
             self._beat(SILENT_S)

@@ -18,6 +18,7 @@ from contract.files.file_hash import hash_file
 from contract.files.file_names import DEVICES, is_stray
 from contract.files.untrusted_json import parse_json, read_bytes
 from contract.files.whole_files import write_text
+from contract.prompt import PromptFormat
 
 SCHEMA = 2
 MANIFEST_FILE = "bundle.json"
@@ -85,6 +86,13 @@ def check_manifest(document: Any, where: Path) -> None:
         if type(found) is int and found > SCHEMA:
             raise NewerBundleError(f"{wrong}; upgrade submodel and restart its server.")
         raise BundleError(f"{wrong}; {AGAIN}.")
+    prompt = document.get("prompt")
+    if isinstance(prompt, dict) and (unknown := prompt.keys() - PromptFormat.__dataclass_fields__.keys()):
+        name = str(min(unknown, key=str))[:40]
+        raise NewerBundleError(
+            f"{where} asks for the prompt key {name!r}, which this version does not know; upgrade submodel and restart "
+            "its server."
+        )
     files = document.get("files")
     if not isinstance(files, dict) or not {MODEL_FILE, TOKENIZER_FILE} <= files.keys():
         raise BundleError(f"{where} lists no {MODEL_FILE} or {TOKENIZER_FILE}; {AGAIN}.")

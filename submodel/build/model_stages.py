@@ -25,12 +25,13 @@ from builder.number_format import DTYPES, fastest_dtype
 from builder.pruning.structured_pruning import prune
 from contract.bundle.bundle import read_bundle
 from contract.bundle.drafts import within_limit
-from contract.bundle.manifest import build_of
+from contract.bundle.manifest import MANIFEST_FILE, build_of
 from contract.bundle.trusted_builds import check_trusted
 from contract.console import StageDisplay
 from contract.documents import FineTuningFacts, PlanFacts
 from contract.errors import BundleError
 from contract.files.state_folder import StateFolderError
+from contract.files.untrusted_json import read_json
 from contract.progress import OnProgress
 from contract.prompt import PromptEncoder, PromptFormat
 from contract.repository.texts import cut_order
@@ -356,9 +357,15 @@ class ModelStages:
 
 
 def variants_of(bundle: Path) -> tuple[Precision, ...]:
-    """Return the precisions that `submodel export --add` has put into a bundle; none if it can't be read."""
+    """Return the precisions that `submodel export --add` has put into a bundle; none if its manifest can't be read.
+
+    The bundle may be damaged, or of a version with another schema.
+    """
     try:
-        found = read_bundle(bundle, verify=False).manifest.get("variants", {})
-    except BundleError:
+        document = read_json(bundle / MANIFEST_FILE)
+    except (OSError, ValueError):
+        return ()
+    found = document.get("variants") if isinstance(document, dict) else None
+    if not isinstance(found, dict):
         return ()
     return tuple({VARIANT_FILES[one]: one for one in VARIANT_FILES if one in found}.values())  # one for each file

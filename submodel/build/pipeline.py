@@ -38,7 +38,7 @@ from contract.files.removal import remove_tree
 from contract.files.seals import seal_key
 from contract.files.whole_files import PRIVATE, write_json, write_text
 from contract.progress import OnProgress
-from contract.versions import PROGRAM
+from contract.versions import PROGRAM, SCORING_VERSION
 from exporters.checkpoint_reader import read_shape
 from submodel.build.build_settings import BuildSettings
 from submodel.build.checkout import read_checkout, say_large
@@ -49,7 +49,7 @@ from submodel.build.leftovers import remove_leftovers
 from submodel.build.lock import build_lock
 from submodel.build.model_stages import ModelStages
 from submodel.build.paths import BuildPaths, prepare_output
-from submodel.build.score_stages import SCORING_VERSION, open_bundle, score_hash
+from submodel.build.score_stages import open_bundle, score_hash
 from submodel.build.size_search import SIZES, NoSizeError, is_as_good, smallest_size
 from submodel.build.stage_times import expected_stages, remember_stages
 from submodel.build.stages import StageRecord, adopt_model, hash_of

@@ -47,7 +47,7 @@ from submodel.build.update_plan import UpdatePlan, plan_update
 from submodel.build.update_scores import UpdateScorer
 from submodel.build.update_start import finish_swap, history_to_update, precision_of_update, take_place
 from submodel.memory_and_disk import has_free_memory
-from submodel.report.render import read_saved, render_beside_evaluation
+from submodel.report.render import REPORT_SCHEMA, read_saved, render_beside_evaluation
 
 UPDATE_VERSION = 12  # raised when the same inputs give another model
 LEARNING_RATE = 2.5e-4  # half of a build's: the model is tuned already (docs/LOG.md)
@@ -358,6 +358,8 @@ class _Update(ModelStages):
         }
         try:
             report = read_saved(paths.figures)
+            if report.get("schema") != REPORT_SCHEMA:
+                raise BuildError(f"{paths.figures} is of another version; build again to renew it.")
             report |= {name: document[name] for name in ("history", "parity") if name in document}
             page = render_beside_evaluation(report, paths, graph_of(paths.bundle), title=self._settings.title)
         except BuildError as error:  # the report alone: the model and its bundle are in place

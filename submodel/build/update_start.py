@@ -42,7 +42,7 @@ def take_place(paths: UpdatePaths, stages: Stages) -> None:
 
 def history_to_update(paths: BuildPaths) -> History:
     """The history of the model and the bundle that are there; raises BuildError if an update can't go on from them."""
-    again = "run `submodel build`, which makes a new model"
+    again = "run `submodel build` with the options of your last build, which makes a new model"
     history = read_history(paths.stages)
     if history is None and (paths.stages / FILE).is_file():
         raise BuildError(

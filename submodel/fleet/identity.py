@@ -11,12 +11,14 @@ import os
 from pathlib import Path
 from typing import Any, Final
 
+import contract.repository
 from contract.errors import CorpusError
 from contract.repository.file_filters import reason_by_path
 from contract.repository.git import GitError, run_git
 from contract.repository.listing import list_files
 from contract.repository.reading import SourceReader, Unreadable
 from contract.repository.texts import ReadingSettings, check_no_home
+from contract.versions import SCORING_VERSION
 from submodel.build.stages import hash_of
 from submodel.fleet.fleet_file import Repository
 from submodel.fleet.git_source import ask_commit, is_address, without_password
@@ -58,11 +60,29 @@ def fingerprint_of(folder: Path) -> str:
 def key_of(repository: Repository, fingerprint: str, base: dict[str, Any], program: str) -> str:
     """The hash of what the repository's bundle and report depend on; `base` is its identity without the reason.
 
-    The number of cores and the number format of a machine don't count: they change the order and the rounding of sums.
+    The rules of reading and the way of scoring change without another `program`: a secret that an older version did not
+    know must not stay in a result that is kept. The number of cores and the number format of a machine don't count:
+    they change the order and the rounding of sums.
     """
     settings = {name: getattr(repository.build, name) for name in repository.build.__struct_fields__ if name != "base"}
     title = repository.name if repository.is_remote else Path(repository.source).name
-    return hash_of(program=program, fingerprint=fingerprint, base=base, build=settings, title=title)
+    return hash_of(
+        program=program,
+        reading=_reading_rules(),
+        scoring=SCORING_VERSION,
+        fingerprint=fingerprint,
+        base=base,
+        build=settings,
+        title=title,
+    )
+
+
+def _reading_rules() -> str:
+    """SHA-256 of the code that says what is read of a repository, in hex."""
+    digest = hashlib.sha256()
+    for module in sorted(Path(contract.repository.__file__).parent.glob("*.py")):
+        digest.update(module.read_bytes())
+    return digest.hexdigest()
 
 
 def remote_of(repository: Repository) -> str | None:

@@ -19,6 +19,7 @@ from typing import Any, Final
 from contract.errors import BuildError, SubmodelError
 from contract.files.disk_errors import resource_problem
 from contract.files.removal import remove_tree
+from contract.versions import PROGRAM
 from submodel.build.lock import build_lock, when_free
 from submodel.fleet.fleet_file import BuildPart
 from submodel.fleet.git_source import fetch
@@ -49,6 +50,14 @@ class Task:
 
 def build_repository(document: Mapping[str, Any]) -> Outcome:
     """Run the build of a `Task`. What goes wrong is an outcome with a reason, not an error."""
+    if document.get("program") != PROGRAM:  # first: a task of another version may have other fields
+        other = f"{platform.node()} has another version of submodel; install one version on all machines."
+        return {
+            "fingerprint": str(document.get("fingerprint", "")),
+            "machine": platform.node(),
+            "reason": other,
+            "seconds": 0.0,
+        }
     task = Task(**document)
     folder = Path(task.work) / task.name
     started = time.perf_counter()
@@ -82,13 +91,10 @@ def _build(task: Task, folder: Path) -> str:
     from builder.bases.resolve import resolve_base
     from contract.console import StageDisplay
     from contract.processor import limited_threads
-    from contract.versions import PROGRAM
     from submodel.build.pipeline import run_build
 
     torch.set_num_threads(task.cores)  # other numbers of threads add in another order
     os.environ["RAYON_NUM_THREADS"] = str(task.cores)  # tokenizers reads it once, when it first encodes
-    if task.program != PROGRAM:
-        raise BuildError(f"{platform.node()} has another version of submodel; install one version on all machines.")
     with limited_threads(task.cores), StageDisplay(as_json=True) as display:
         with display.stage("find the base") as advance:
             found = resolve_base(task.base, on_event=display.say, on_progress=advance).sha256

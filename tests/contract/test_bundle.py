@@ -104,7 +104,7 @@ def test_names_a_truncated_file_without_hashing(bundle: Path) -> None:
         ({"schema": None}, "schema None"),
         ({"layout": "optimum"}, "format 'optimum'"),
         ({"files": {}}, "lists no onnx/model.onnx"),
-        ({"prompt": {"prefix": 1}}, "lacks or misstates a key"),
+        ({"prompt": {"prefix": 1}}, "prompt key .prefix., which this version does not know; upgrade submodel"),
         ({"prompt": []}, "lacks or misstates a key"),
         ({"variants": {"fp16": {"file": []}}}, "bad value for 'variants'"),
         ({"adapter": {"file": {}}}, "bad value for 'adapter'"),

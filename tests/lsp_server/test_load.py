@@ -299,6 +299,18 @@ def test_a_load_that_fails_in_a_library_is_reported(monkeypatch: pytest.MonkeyPa
     service.close()
 
 
+def test_a_server_whose_program_was_replaced_asks_for_a_restart(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(path: Path, **options: Any) -> Any:
+        raise ImportError("cannot import name 'new' from 'contract.prompt'")
+
+    monkeypatch.setattr("lsp_server.completion.open_completer", fail)
+    service = CompletionService()
+    with pytest.raises(SubmodelError, match=r"upgraded while this server ran.*'new'.*restart the language server"):
+        service.load(Path("/w/bundle"), None).result(10)
+    assert "build" not in str(service.bundles[Path("/w/bundle")].error)
+    service.close()
+
+
 class Endless(io.RawIOBase):
     """A client that promises more than it will ever send; counts what is asked for at once."""
 

@@ -21,7 +21,7 @@ from contract.files.seals import seal_key
 from contract.files.state_folder import StateFolderError
 from submodel.app import app
 from submodel.build.lock import build_lock
-from submodel.fleet import fleet_run
+from submodel.fleet import fleet_run, identity
 from submodel.fleet.fleet_file import read_fleet_file
 from submodel.fleet.identity import look_at
 from submodel.fleet.results import read_result
@@ -102,6 +102,17 @@ def run(*words: str, status: int = 0) -> dict[str, Any]:
 
 def states(document: dict[str, Any]) -> dict[str, str]:
     return {row["name"]: row["state"] for row in document["repositories"]}
+
+
+def test_other_rules_of_reading_and_another_scoring_build_again(
+    place: Path, builds: Builds, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A secret that an older version did not know would stay in a result that is kept."""
+    for name, value in (("_reading_rules", lambda: "newer"), ("SCORING_VERSION", 1_000)):
+        run()
+        assert set(states(run()).values()) == {"kept"}
+        monkeypatch.setattr(identity, name, value)
+        assert set(states(run()).values()) == {"built"}
 
 
 def test_each_is_built_once_and_again_only_if_it_changed(place: Path, builds: Builds) -> None:

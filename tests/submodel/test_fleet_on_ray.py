@@ -169,6 +169,13 @@ def test_a_machine_with_another_program_or_other_weights_builds_nothing(
     assert len(built) == 1
 
 
+@pytest.mark.parametrize("change", [{"new": 1}, {"dtype": None}], ids=["a field more", "a field less"])
+def test_a_task_of_another_version_is_refused_whatever_its_fields(tmp_path: Path, change: dict[str, object]) -> None:
+    document = {**describe(make_task(tmp_path / "work")), "program": "another", **change}
+    document = {name: value for name, value in document.items() if value is not None}
+    assert "install one version on all machines." in build_repository(document)["reason"]
+
+
 def test_a_task_encodes_on_its_own_cores_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The tokenizers library has threads of its own, as many as the machine has cores unless it is told."""
     told: list[str | None] = []

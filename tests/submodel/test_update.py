@@ -520,7 +520,7 @@ def test_a_bundle_that_fails_its_parity_check_does_not_take_the_old_one_s_place(
     assert follow(repository)["kept"] == "new", "the next one tries the same files again"
 
 
-@pytest.mark.parametrize("report", [None, "[]"], ids=["gone", "broken"])
+@pytest.mark.parametrize("report", [None, "[]", '{"schema": 1}'], ids=["gone", "broken", "of another version"])
 def test_an_update_needs_no_report_of_its_build(repository, monkeypatch, capsys, report):
     path, page = (repository / ".submodel" / name for name in ("report.json", "report.html"))
     before = page.read_text()
