@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,27 +67,35 @@ class Drift:
         }
 
 
-def can_update(repository: Path, manifest: Mapping[str, Any]) -> bool:
+def can_update(repository: Path, manifest: Mapping[str, Any], *, may_be_newer: bool = False) -> bool:
     """Return whether `submodel update` can start from the build that made the bundle with this manifest.
 
     It needs the sub-model and its history beside the bundle. A bundle that was unpacked or pulled has none, or those of
-    an earlier build, and that of a language has no history. It also refuses what another PROGRAM built. An update that
-    was stopped before its model took the old one's place has left both under other names, and the next one finishes it.
+    an earlier build, and that of a language has no history. It also refuses what another PROGRAM built. may_be_newer:
+    what runs `update` may be newer than this process, as where submodel was upgraded since a server started. An update
+    that was stopped before its model took the old one's place has left both under other names, and the next one
+    finishes it.
     """
     folder = repository / WORKSPACE_BUNDLE.parts[0]
     places = (("history.json", "model"), ("next-history.json", "next"))
     return any(
-        _is_of_this_program(folder / "stages" / history) and is_bundle_of(manifest, folder / model)
+        _is_of_program(folder / "stages" / history, may_be_newer) and is_bundle_of(manifest, folder / model)
         for history, model in places
     )
 
 
-def _is_of_this_program(path: Path) -> bool:
+def _is_of_program(path: Path, may_be_newer: bool) -> bool:
     try:
         history = read_json(path)
     except (OSError, ValueError):
         return False
-    return isinstance(history, dict) and history.get("program") == PROGRAM
+    program = history.get("program") if isinstance(history, dict) else None
+    return program == PROGRAM or (may_be_newer and isinstance(program, str) and _numbers(program) > _numbers(PROGRAM))
+
+
+def _numbers(program: str) -> tuple[int, ...]:
+    """The numbers of a version such as 22.12; none of what is no version."""
+    return tuple(map(int, program.split("."))) if re.fullmatch(r"[0-9]{1,9}\.[0-9]{1,9}", program) else ()
 
 
 def measure_drift(hashes: Iterable[str], manifest: Mapping[str, Any]) -> Drift | None:

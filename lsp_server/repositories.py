@@ -106,7 +106,7 @@ class Repositories:
                 drift = measure_drift(hashes, manifest)
                 if drift is not None:
                     pulled = pulled_from(build_of(bundle))
-                    drift = replace(drift, can_update=can_update(root, manifest), pulled=pulled)
+                    drift = replace(drift, can_update=can_update(root, manifest, may_be_newer=True), pulled=pulled)
             except SubmodelError as error:
                 log.warning("How far a repository has changed is not known: %s", error)
             except Exception:  # the thread would print it beside the log

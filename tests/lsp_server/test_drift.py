@@ -143,6 +143,10 @@ def test_an_update_can_go_on_from_the_model_of_the_bundle(
     (root / model).mkdir()
     (root / model / "manifest.json").write_text(json.dumps(made))
     assert can_update(tmp_path, made) is is_possible
+    for program, is_newer in (("1000.1", True), (f"{PROGRAM}0", True), ("1.9", False), ("newer", False), (3, False)):
+        (root / "stages" / history).write_text(json.dumps({"program": program}))
+        assert can_update(tmp_path, made, may_be_newer=True) is (is_possible and is_newer)
+        assert not can_update(tmp_path, made)
     assert not can_update(tmp_path, {**made, "plan": None})
 
 
