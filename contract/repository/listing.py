@@ -151,7 +151,7 @@ def encrypted_files(root: Path, paths: Collection[str]) -> frozenset[str]:
 
 def names_encryption(attributes: bytes) -> bool:
     """Whether the text of a `.gitattributes` file names a filter that encrypts."""
-    return any(_ENCRYPTING.search(name) for name in re.findall(rb"(?m)^[^#\n]*?\sfilter=(\S+)", attributes))
+    return any(_ENCRYPTING.search(name) for name in re.findall(rb"(?m)^(?!\s*#).*?\sfilter=(\S+)", attributes))
 
 
 def _walk(top: Path, root: Path, limits: ListingLimits) -> Listing:

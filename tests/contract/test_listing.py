@@ -415,7 +415,7 @@ def test_without_git_a_folder_with_encrypted_files_is_not_read(tmp_path: Path, m
     write_files(tmp_path, {"main.py": "x = 1\n", "sub/.gitattributes": "# *.a filter=crypt\n*.bin filter=lfs\n"})
     monkeypatch.setenv("PATH", "")
     assert list(read_repository(tmp_path).texts) == ["main.py"]
-    (tmp_path / "sub" / ".gitattributes").write_text("*.yaml diff=a  filter=git-crypt\n")
+    (tmp_path / "sub" / ".gitattributes").write_text("a#b.yaml diff=a  filter=git-crypt\n")
     with pytest.raises(CorpusError, match=r"sub.\.gitattributes names files that git encrypts"):
         read_repository(tmp_path)
 
