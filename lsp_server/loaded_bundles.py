@@ -28,6 +28,18 @@ MAX_CRASHES = 3  # of one bundle, one after the other: then it counts as failed 
 LOADING_S = 600.0  # enough for a model of some gigabytes on a slow disk
 
 
+def _stamp() -> tuple[int, int] | None:
+    """Of the module that is imported with the first bundle: its time and size; None if it is gone."""
+    try:
+        status = Path(__file__).with_name("completion.py").stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size
+
+
+_STAMP = _stamp()  # as the server started
+
+
 class LoadedBundles:
     """The completers of one worker. Its thread calls all methods but `is_loading` and `interrupt`.
 
@@ -92,19 +104,16 @@ class LoadedBundles:
             else:
                 self._states.set(folder, BundleStatus(state=BundleState.FAILED, error=str(error)))
             raise
-        except ImportError as error:  # the modules in memory and those on disk are of two versions
-            log.exception("Loading %s failed", folder)
-            self._beat(SILENT_S)
-            reported = (
-                f"submodel was upgraded while this server ran, or is damaged ({first_line(error, 200)}); restart the "
-                "language server, and install submodel again if that does not help."
-            )
-            self._states.set(folder, BundleStatus(state=BundleState.FAILED, error=reported))
-            raise ServeError(reported) from error
         except Exception as error:  # a library's: out of memory, ONNX Runtime, a file that nobody checked
             log.exception("Loading %s failed", folder)
             self._beat(SILENT_S)
-            reported = f"{folder} can't be loaded ({first_line(error, 200)}); build it again."
+            if isinstance(error, ImportError) or _stamp() != _STAMP:  # what is in memory and on disk is of two versions
+                reported = (
+                    f"submodel was upgraded while this server ran, or is damaged ({first_line(error, 200)}); restart "
+                    "the language server, and install submodel again if that does not help."
+                )
+            else:
+                reported = f"{folder} can't be loaded ({first_line(error, 200)}); build it again."
             self._states.set(folder, BundleStatus(state=BundleState.FAILED, error=reported))
             raise ServeError(reported) from error
         finally:

@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from contract.errors import NotNowError, SubmodelError
+from contract.errors import NotNowError, SubmodelError, first_line
 from contract.files.disk_errors import resource_problem
 from contract.plain_text import plain
 from submodel import __version__
@@ -104,7 +104,7 @@ def options(
 def main() -> None:
     """Run the command line; a SubmodelError is printed as it stands, and a lack of disk or memory is named.
 
-    Anything else is a defect and keeps its trace.
+    So is an upgrade while it ran. Anything else is a defect and keeps its trace.
     """
     try:
         _check_surroundings()
@@ -115,7 +115,10 @@ def main() -> None:
         _tell(str(error))
         sys.exit(NOT_NOW if isinstance(error, NotNowError) else 1)
     except Exception as error:
-        if (sentence := resource_problem(error)) is None:
+        sentence = resource_problem(error)
+        if sentence is None and isinstance(error, ImportError):
+            sentence = f"submodel was upgraded while this command ran, or is damaged ({first_line(error, 200)})"
+        if sentence is None:
             raise
         _tell(f"{sentence}{_again() or '; run it again'}.")
         sys.exit(1)

@@ -26,7 +26,7 @@ from contract.bundle.manifest import (
 from contract.bundle.previous import forget_older, mark_newest, place_for
 from contract.bundle.trusted_builds import check_trusted, trust_build, trusted_folder
 from contract.documents import ArchitectureFacts, FileFacts, Manifest
-from contract.errors import BuildError, BundleError, ExportError
+from contract.errors import BuildError, BundleError, ExportError, NewerBundleError
 from contract.files.file_hash import hash_file
 from contract.files.file_names import is_link
 from contract.files.folders import replace_folder
@@ -138,6 +138,11 @@ def read_bundle(folder: Path, verify: bool = True, *, layout: str = DECODE_GRAPH
     """
     build, manifest = read_build_and_manifest(folder)
     found = manifest.get("layout", DECODE_GRAPH_LAYOUT)
+    if found not in (DECODE_GRAPH_LAYOUT, OPTIMUM_LAYOUT):
+        raise NewerBundleError(
+            f"The graph of the bundle {folder} has the format {str(found)[:40]!r}, which this version does not know; "
+            "upgrade submodel and restart its server."
+        )
     if found != layout:
         raise BundleError(
             f"The graph of the bundle {folder} has the format {found!r}, not {layout!r}, so this program can't run it; "

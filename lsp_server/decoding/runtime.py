@@ -37,7 +37,8 @@ def open_session(
         session = onnxruntime.InferenceSession(str(model_path), session_options(threads), providers=names)
     except RUNTIME_ERRORS as error:
         raise ServeError(
-            f"ONNX Runtime {onnxruntime.__version__} can't load {model_path} ({error}); build the bundle again."
+            f"ONNX Runtime {onnxruntime.__version__} can't load {model_path} ({error}); install a newer one, or build "
+            "the bundle again."
         ) from error
     return_freed_memory()
     return session

@@ -46,8 +46,8 @@ def history_to_update(paths: BuildPaths) -> History:
     history = read_history(paths.stages)
     if history is None and (paths.stages / FILE).is_file():
         raise BuildError(
-            f"The record of what the model of {paths.root} has learned from was not made by this account, or its state "
-            f"folder was lost ({VARIABLE} names the folder); {again}."
+            f"The record of what the model of {paths.root} has learned from was not made by this account or by this "
+            f"version, or its state folder was lost ({VARIABLE} names the folder); {again}."
         )
     if history is None or not paths.bundle.is_dir():
         raise BuildError(f"{paths.root} has no record of what its model has learned from; {again}.")

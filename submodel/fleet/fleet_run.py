@@ -30,7 +30,7 @@ from submodel.build.lock import LockedError, build_lock
 from submodel.build.paths import prepare_output
 from submodel.fleet.cluster import LOCAL, build_on_cluster
 from submodel.fleet.fleet_file import Repository, read_fleet_file
-from submodel.fleet.identity import key_of, look_at, remote_of
+from submodel.fleet.identity import key_of, look_at, remote_of, this_program
 from submodel.fleet.layout import Outcome
 from submodel.fleet.live_table import FleetPace, counts_line, make_table, row_line
 from submodel.fleet.results import (
@@ -137,7 +137,7 @@ class Fleet:
         identity = bases[spec].identity
         if spec in self._shared:
             identity["shared_bundle"] = self._shared[spec]
-        return key_of(repository, fingerprint, identity, PROGRAM)
+        return key_of(repository, fingerprint, identity)
 
     def _look(self, bases: Mapping[str, ResolvedBase]) -> Iterator[_Known]:
         """What each repository is now; one that can't be read, or has no base, becomes a row that failed."""
@@ -212,7 +212,7 @@ class Fleet:
             base_sha256=base.sha256,
             build=msgspec.structs.asdict(msgspec.structs.replace(repository.build, base=spec)),
             work=str(self._work),
-            program=PROGRAM,
+            program=this_program(),
             cores=repository.task.cores,
             gpus=repository.task.gpus,
             dtype=self._dtype,

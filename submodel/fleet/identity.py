@@ -6,6 +6,7 @@ of whole files: they stay in the folder of results, in no bundle.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 from pathlib import Path
@@ -18,7 +19,7 @@ from contract.repository.git import GitError, run_git
 from contract.repository.listing import list_files
 from contract.repository.reading import SourceReader, Unreadable
 from contract.repository.texts import ReadingSettings, check_no_home
-from contract.versions import SCORING_VERSION
+from contract.versions import PROGRAM, SCORING_VERSION
 from submodel.build.stages import hash_of
 from submodel.fleet.fleet_file import Repository
 from submodel.fleet.git_source import ask_commit, is_address, without_password
@@ -57,19 +58,15 @@ def fingerprint_of(folder: Path) -> str:
     return f"files:{digest.hexdigest()}"
 
 
-def key_of(repository: Repository, fingerprint: str, base: dict[str, Any], program: str) -> str:
+def key_of(repository: Repository, fingerprint: str, base: dict[str, Any]) -> str:
     """The hash of what the repository's bundle and report depend on; `base` is its identity without the reason.
 
-    The rules of reading and the way of scoring change without another `program`: a secret that an older version did not
-    know must not stay in a result that is kept. The number of cores and the number format of a machine don't count:
-    they change the order and the rounding of sums.
+    The number of cores and the number format of a machine don't count: they change the order and the rounding of sums.
     """
     settings = {name: getattr(repository.build, name) for name in repository.build.__struct_fields__ if name != "base"}
     title = repository.name if repository.is_remote else Path(repository.source).name
     return hash_of(
-        program=program,
-        reading=_reading_rules(),
-        scoring=SCORING_VERSION,
+        program=this_program(),
         fingerprint=fingerprint,
         base=base,
         build=settings,
@@ -77,8 +74,18 @@ def key_of(repository: Repository, fingerprint: str, base: dict[str, Any], progr
     )
 
 
+def this_program() -> str:
+    """What of the program a result depends on: its version, that of scoring, and the rules of reading.
+
+    The latter two change without another PROGRAM. A secret that an older version did not know must not stay in a result
+    that is kept, nor come from a machine with older rules.
+    """
+    return f"{PROGRAM} {SCORING_VERSION} {_reading_rules()}"
+
+
+@functools.cache
 def _reading_rules() -> str:
-    """SHA-256 of the code that says what is read of a repository, in hex."""
+    """SHA-256 of the code that says what is read of a repository, in hex; of when it was first asked."""
     digest = hashlib.sha256()
     for module in sorted(Path(contract.repository.__file__).parent.glob("*.py")):
         digest.update(module.read_bytes())

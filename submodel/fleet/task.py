@@ -19,11 +19,10 @@ from typing import Any, Final
 from contract.errors import BuildError, SubmodelError
 from contract.files.disk_errors import resource_problem
 from contract.files.removal import remove_tree
-from contract.versions import PROGRAM
 from submodel.build.lock import build_lock, when_free
 from submodel.fleet.fleet_file import BuildPart
 from submodel.fleet.git_source import fetch
-from submodel.fleet.identity import COMMIT, fingerprint_of
+from submodel.fleet.identity import COMMIT, fingerprint_of, this_program
 from submodel.fleet.layout import FETCHED, LOG, OVER_TIME, Outcome
 
 LOCK_WAIT_S: Final = 180.0
@@ -40,7 +39,7 @@ class Task:
     base_sha256: str
     build: Mapping[str, Any]  # of a `BuildPart`
     work: str  # the folder of work, by its whole path
-    program: str  # `PROGRAM` of the caller
+    program: str  # `this_program` of the caller
     cores: int
     gpus: float  # 0: it fine-tunes on the CPU, whatever the machine has
     dtype: str  # measured by the caller: on another or a busy machine another one may win, and give other weights
@@ -50,15 +49,12 @@ class Task:
 
 def build_repository(document: Mapping[str, Any]) -> Outcome:
     """Run the build of a `Task`. What goes wrong is an outcome with a reason, not an error."""
-    if document.get("program") != PROGRAM:  # first: a task of another version may have other fields
-        other = f"{platform.node()} has another version of submodel; install one version on all machines."
-        return {
-            "fingerprint": str(document.get("fingerprint", "")),
-            "machine": platform.node(),
-            "reason": other,
-            "seconds": 0.0,
-        }
-    task = Task(**document)
+    if document.get("program") != this_program():  # first: a task of another version may have other fields
+        return _of_another_version(document)
+    try:
+        task = Task(**document)
+    except TypeError:
+        return _of_another_version(document)
     folder = Path(task.work) / task.name
     started = time.perf_counter()
     outcome: Outcome = {"fingerprint": task.fingerprint, "machine": platform.node()}
@@ -82,6 +78,12 @@ def build_repository(document: Mapping[str, Any]) -> Outcome:
             outcome["reason"] = f"The build ended with a defect ({error!r:.300}); {folder / LOG} has its trace."
     outcome["seconds"] = round(time.perf_counter() - started, 1)
     return outcome
+
+
+def _of_another_version(document: Mapping[str, Any]) -> Outcome:
+    machine = platform.node()
+    reason = f"{machine} has another version of submodel; install one version on all machines."
+    return {"fingerprint": str(document.get("fingerprint", "")), "machine": machine, "reason": reason, "seconds": 0.0}
 
 
 def _build(task: Task, folder: Path) -> str:

@@ -311,6 +311,18 @@ def test_a_server_whose_program_was_replaced_asks_for_a_restart(monkeypatch: pyt
     service.close()
 
 
+def test_a_server_whose_modules_have_another_time_asks_for_a_restart(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(path: Path, **options: Any) -> Any:
+        raise TypeError("open_completer() missing 1 required positional argument")
+
+    monkeypatch.setattr("lsp_server.completion.open_completer", fail)
+    monkeypatch.setattr("lsp_server.loaded_bundles._STAMP", (0, 0))
+    service = CompletionService()
+    with pytest.raises(SubmodelError, match="restart the language server"):
+        service.load(Path("/w/bundle"), None).result(10)
+    service.close()
+
+
 class Endless(io.RawIOBase):
     """A client that promises more than it will ever send; counts what is asked for at once."""
 

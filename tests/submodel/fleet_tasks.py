@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from contract.versions import PROGRAM
+from submodel.fleet.identity import this_program
 from submodel.fleet.task import Task
 
 
@@ -21,7 +21,7 @@ def make_task(work: Path, **differs: Any) -> Task:
         "base_sha256": "b",
         "build": {},
         "work": str(work),
-        "program": PROGRAM,
+        "program": this_program(),
         "cores": torch.get_num_threads(),
         "gpus": 0.0,
         "dtype": "float32",
