@@ -13,7 +13,6 @@ import pytest
 
 from benchmarks import build_pairs, following_table, paper_table, positions_table, replay_table
 from benchmarks.builds import RESULTS
-from benchmarks.clusters import student_t
 from benchmarks.following_commits import UNITS, gains
 from benchmarks.portability import portability_tables
 from benchmarks.positions_table import SAMPLE, TUNED, UNTUNED, read
@@ -342,13 +341,16 @@ def test_the_luck_of_a_first_build() -> None:
         for unit, printed in (("points", interval(right[arm], 100, 1)), ("bits", interval(bits[arm], 1, 2))):
             value, _, ends = printed.partition(" ")
             assert f"{value.removeprefix('+')} {unit} {ends}".replace("-", "−") in WORDS
-    seeds = read(RESULTS / "build-seeds-httpx.json")["spread"]["later"]["bits a line"]
-    share = seeds["deviation"] / seeds["mean"]
-    line = fmean(fmean(point["models"]["never"]["bits"]) for point in histories["following-jsoup"])
-    alone = student_t(4) * share * line * math.sqrt(1 + 1 / 3)
-    assert f"a later line have {100 * share:.1f} % of standard deviation from seed to seed." in WORDS
-    assert f"At jsoup's {line:.0f} bits, with one build beside three" in WORDS
-    assert f"that alone makes ±{alone:.1f} bits (95 %)" in WORDS
+    seeds = read(RESULTS / "build-seeds-jsoup-300.json")
+    bits = seeds["spread"]["later"]["bits a line"]
+    first, second, third = bits["values"]
+    assert f"need {first:.1f}, {second:.1f} and {third:.1f} bits a later line" in WORDS
+    assert f"(standard deviation {bits['deviation']:.1f})" in WORDS
+    assert (
+        f"differs by {bits['deviation'] * math.sqrt(1 + 1 / 3):.1f} bits of standard deviation by luck alone" in WORDS
+    )
+    tokens = [build["finetuning"]["tokens"] for build in seeds["builds"]]
+    assert f"they read {min(tokens):,} to {max(tokens):,} tokens" in WORDS
 
 
 def spell(printed: str) -> str:
