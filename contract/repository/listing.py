@@ -151,7 +151,8 @@ def encrypted_files(root: Path, paths: Collection[str]) -> frozenset[str]:
 
 def names_encryption(attributes: bytes) -> bool:
     """Whether the text of a `.gitattributes` file names a filter that encrypts."""
-    return any(_ENCRYPTING.search(name) for name in re.findall(rb"(?m)^(?!\s*#).*?\sfilter=(\S+)", attributes))
+    lines = (line.split() for line in attributes.splitlines() if not line.lstrip().startswith(b"#"))
+    return any(word.startswith(b"filter=") and _ENCRYPTING.search(word) for line in lines for word in line)
 
 
 def _walk(top: Path, root: Path, limits: ListingLimits) -> Listing:
