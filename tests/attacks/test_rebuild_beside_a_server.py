@@ -58,7 +58,7 @@ def test_changes_of_the_configuration_start_one_reading_and_the_newest_counts(
     bundle = tmp_path / WORKSPACE_BUNDLE
     go_on = threading.Event()
 
-    def read(root: Path, rest: object) -> list[str]:
+    def read(root: Path, rest: object, *, is_git_s: bool) -> list[str]:
         begun.append(root)
         number = len(begun)
         go_on.wait(10)

@@ -263,7 +263,8 @@ def test_sentences_and_reports_may_be_kept_waiting(clock):
 
 # A build that says nothing itself (the display's lines come by themselves), one that says something, and one in JSON.
 BUILD = """
-import json, sys, time
+import json, signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell lets what runs in its background ignore it
 from contract import console
 console.TICK_S, console.QUIET_S = 0.05, 0.0 if sys.argv[1] == "quiet" else 99.0
 with console.StageDisplay(as_json=sys.argv[1] == "json") as display:

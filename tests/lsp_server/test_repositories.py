@@ -271,7 +271,7 @@ def test_a_reading_stands_still_while_somebody_types(root: Path, bundle: Path, m
 def test_an_unexpected_error_is_logged(
     root: Path, bundle: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def fail(root: Path, rest: Callable[[], None]) -> list[str]:
+    def fail(root: Path, rest: Callable[[], None], *, is_git_s: bool) -> list[str]:
         raise RecursionError
 
     monkeypatch.setattr("lsp_server.repositories.read_current_hashes", fail)

@@ -303,6 +303,9 @@ def test_a_record_of_another_account_is_not_called_missing(tmp_path: Path) -> No
         history_to_update(paths)
     paths.stages.mkdir()
     (paths.stages / FILE).write_text("{}")
-    words = r"was not made by this account, or its state folder was lost \(SUBMODEL_STATE_DIR.*run `submodel build`"
+    words = (
+        r"was not made by this account or by this version, or its state folder was lost \(SUBMODEL_STATE_DIR.*"
+        "run `submodel build`"
+    )
     with pytest.raises(BuildError, match=words):
         history_to_update(paths)
