@@ -110,14 +110,19 @@ class PromptFormat:
         return cast(PromptFacts, asdict(self))
 
     @classmethod
+    def unknown_key(cls, document: Mapping[str, Any]) -> str | None:
+        """A key, or its beginning, that no version up to this one has written; None if there is none."""
+        unknown = document.keys() - cls.__dataclass_fields__.keys()
+        return str(min(unknown, key=str))[:40] if unknown else None
+
+    @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> PromptFormat:
         """Read what `to_json` wrote; raises BuildError where a key is unknown or its type is wrong."""
         try:
             stops = document.get("stop_tokens", ())
             if not isinstance(stops, (list, tuple)):
                 raise TypeError(f"stop_tokens is {stops!r}")
-            if unknown := document.keys() - cls.__dataclass_fields__.keys():
-                name = str(min(unknown, key=str))[:40]
+            if (name := cls.unknown_key(document)) is not None:
                 raise BuildError(f"The prompt format in the manifest can't be read (it has {name!r}); update submodel.")
             values = {**document, "stop_tokens": tuple(stops)}
             for name, value in values.items():

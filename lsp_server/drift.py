@@ -139,13 +139,14 @@ def read_current_hashes(root: Path, rest: Callable[[], None] = lambda: None, *, 
     too long, or has more than a build reads (`check_whole`).
     """
     # Imported here: it loads numpy, and the answer to `initialize` need not wait for that.
+    from contract.repository.listing import why_not_git
     from contract.repository.texts import ReadingSettings, check_no_home, read_hashes
 
     check_no_home(root)
     settings = ReadingSettings(max_entries=MAX_ENTRIES, max_by_git=MAX_BY_GIT, max_seconds=MAX_SECONDS + MAX_REST_S)
     reading = read_hashes(root, settings, on_progress=lambda done, total: rest())
     check_whole(root, reading.skipped)
-    if is_git_s and reading.listed_by != "git":
-        why = reading.git_problem or "it is not asked, or lists none"
+    why = why_not_git(reading.listed_by, reading.git_problem)
+    if is_git_s and why is not None:
         raise CorpusError(f"git does not list the files of {root} ({why}), as it did for the build.")
     return [sha256 for _, sha256 in reading.texts.values()]

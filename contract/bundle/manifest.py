@@ -87,8 +87,7 @@ def check_manifest(document: Any, where: Path) -> None:
             raise NewerBundleError(f"{wrong}; upgrade submodel and restart its server.")
         raise BundleError(f"{wrong}; {AGAIN}.")
     prompt = document.get("prompt")
-    if isinstance(prompt, dict) and (unknown := prompt.keys() - PromptFormat.__dataclass_fields__.keys()):
-        name = str(min(unknown, key=str))[:40]
+    if isinstance(prompt, dict) and (name := PromptFormat.unknown_key(prompt)) is not None:
         raise NewerBundleError(
             f"{where} asks for the prompt key {name!r}, which this version does not know; upgrade submodel and restart "
             "its server."

@@ -12,6 +12,7 @@ from contract.console import StageDisplay
 from contract.errors import NotNowError
 from contract.progress import OnProgress
 from contract.repository.git import GitError, advice_on, decode_name, run_git
+from contract.repository.listing import why_not_git
 
 # Of it the default minutes of fine-tuning read a few per cent on two cores.
 LARGE_CODE_BYTES: Final = 5_000_000
@@ -50,8 +51,8 @@ def check_listed_as_before(corpus: Corpus, manifest: Mapping[str, Any]) -> None:
     manifest: that of the last version's bundle.
     """
     last = manifest.get("corpus")
-    if corpus.listed_by != "git" and isinstance(last, dict) and last.get("listed_by") == "git":
-        why = corpus.git_problem or "it is not asked, or lists none"
+    why = why_not_git(corpus.listed_by, corpus.git_problem)
+    if why is not None and isinstance(last, dict) and last.get("listed_by") == "git":
         raise NotNowError(
             f"git listed the files of the last version, and does not list those of {corpus.root} now ({why}). So an "
             "update could learn files that git ignores, and none begins. Mend that, or run `submodel build`, which "

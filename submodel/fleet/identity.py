@@ -65,13 +65,7 @@ def key_of(repository: Repository, fingerprint: str, base: dict[str, Any]) -> st
     """
     settings = {name: getattr(repository.build, name) for name in repository.build.__struct_fields__ if name != "base"}
     title = repository.name if repository.is_remote else Path(repository.source).name
-    return hash_of(
-        program=this_program(),
-        fingerprint=fingerprint,
-        base=base,
-        build=settings,
-        title=title,
-    )
+    return hash_of(program=this_program(), fingerprint=fingerprint, base=base, build=settings, title=title)
 
 
 def this_program() -> str:

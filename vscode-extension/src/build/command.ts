@@ -8,8 +8,8 @@ import { isPreviousOf, isSameFolder, isWorseThanBase, OWN_BUNDLE, readBundle } f
 import type { Bundles } from '../bundle/choice';
 import { describeBundle } from '../bundle/manifest';
 import { type Logger, messageOf } from '../logger';
-import { plain } from '../plainText';
 import { tellUntrusted } from '../onboarding/offers';
+import { plain } from '../plainText';
 import type { ServerController } from '../server/controller';
 import type { Built } from '../server/serverStatus';
 import type { StatusModel } from '../status/model';
