@@ -89,13 +89,23 @@ def added_since(root: Path, since: str, seed: int) -> list[Passage]:
     A passage begins at a random line of its run. The file is as in its commit, but without the later lines of the run,
     as if they were still to be written. Files are those below `root` that a corpus would have read. A renamed file adds
     the lines that changed alone, and one that a commit brought back to what stood at `since` adds none. Only the latest
-    commits are looked at: `describe_history` says how many. Raises SubmodelError if git fails, as for an unknown
-    revision.
+    commits are looked at: `describe_history` says how many. A commit that git can't show, as where the clone lacks one
+    of its files, adds none. Raises SubmodelError if git fails, as for an unknown revision, or where it shows too few
+    commits to find any passage.
     """
     listed = _git(root, *_COMMITS, f"--max-count={_MAX_COMMITS}", "--end-of-options", f"{since}..HEAD")
     commits = listed.decode("ascii").split()
     before = _blobs_at(root, since)
-    return [passage for commit in commits for passage in _added_by(root, commit, before, seed)]
+    passages: list[Passage] = []
+    problem: SubmodelError | None = None
+    for commit in commits:
+        try:
+            passages.extend(_added_by(root, commit, before, seed))
+        except SubmodelError as error:
+            problem = error
+    if problem is not None and not passages:
+        raise problem
+    return passages
 
 
 def check_later(passages: Sequence[Passage], learned_sha256: Collection[str], since: str, bundle: Path) -> None:

@@ -385,6 +385,19 @@ def test_a_commit_that_git_can_t_show_is_no_commit_without_code(
     assert added_since(tmp_path, "HEAD~1", 0) == []
 
 
+def test_a_clone_that_lacks_the_text_of_one_commit_still_has_the_others(tmp_path: Path) -> None:
+    commit_texts(tmp_path, "one = 1\n", "one = 1\ntwo = 2\n")
+    (tmp_path / "tool.tar.gz").write_bytes(b"\0archive")
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "-qm", "a large file")
+    blob = git(tmp_path, "rev-parse", "HEAD:tool.tar.gz").strip()
+    (tmp_path / ".git" / "objects" / blob[:2] / blob[2:]).unlink()
+
+    assert [one.truth for one in added_since(tmp_path, "HEAD~2", 0)] == ["two = 2"]
+    with pytest.raises(SubmodelError, match="unable to read"):
+        added_since(tmp_path, "HEAD~1", 0)
+
+
 def test_lines_that_were_learned_are_not_later(tmp_path: Path) -> None:
     commit_texts(tmp_path, "one = 1\n", "one = 1\ntwo = 2\n", "one = 1\n")
     learned = [hashlib.sha256(b"one = 1\ntwo = 2\n").hexdigest()]
