@@ -269,14 +269,27 @@ def test_builds_without_pruning(capsys: pytest.CaptureFixture[str]) -> None:
     more, less = (rows[f"both, 4.5 minutes, {kind}"][2].replace("-", "−").split(" ", 1) for kind in (HELD_OUT, LATER))
     assert f"{more[0].removeprefix('+')} points more {more[1]} of the held-out lines" in README
     assert f"{less[0].removeprefix('−')} less {less[1]} of the later ones" in README
-    for minutes, suffix in ((4.5, ""), (20, "-20min")):
-        pairs = {name: f"{name}-v22-dense{suffix}:{name}-v22{suffix}" for name in ("gson", "hono")}
+    for minutes, pair in (
+        (4.5, "{0}-v22-dense:{0}-v22"),
+        (20, "{0}-v22-dense-20min:{0}-v22-20min"),
+        (40, "{0}-v22-amx-dense-40min:{0}-v22-amx-40min"),
+    ):
+        pairs = {name: pair.format(name) for name in ("gson", "hono")}
         printed = pair_rows(capsys, list(pairs.values()))
         for kind in (HELD_OUT, LATER):
             for name, pair in {**pairs, "both": "all"}.items():
                 seconds, _, *figures = printed[f"{pair}, {kind}"]
                 assert rows.pop(f"{name}, {minutes} minutes, {kind}") == [seconds, *figures]
     assert rows == {}
+    more, less = (printed[f"all, {kind}"][3].replace("-", "−") for kind in (HELD_OUT, LATER))  # with 40 minutes
+    point, interval = more.removeprefix("+").split(" ", 1)
+    assert README.count(f"{point} points {interval}") + README.count(f"{point} points more {interval}") == 2
+    assert f"not on later ones ({less.replace(' (', ', ').removesuffix(')')})." in README
+    assert f"With 40 minutes it has {point} more {interval} of held-out lines" in SUMMARY
+    beside = pair_rows(capsys, [f"{name}-v22-amx-dense-40min:{name}-v22-amx" for name in ("gson", "hono")])
+    held_out, later = (beside[f"all, {kind}"][3].replace("-", "−") for kind in (HELD_OUT, LATER))
+    said = held_out.replace(" (", " points (")
+    assert f"completes {said} of held-out lines and {later} of later ones" in WORDS
 
 
 def pair_rows(capsys: pytest.CaptureFixture[str], pairs: Sequence[str]) -> dict[str, list[str]]:
