@@ -281,10 +281,10 @@ def test_builds_without_pruning(capsys: pytest.CaptureFixture[str]) -> None:
                 seconds, _, *figures = printed[f"{pair}, {kind}"]
                 assert rows.pop(f"{name}, {minutes} minutes, {kind}") == [seconds, *figures]
     assert rows == {}
-    more, less = (printed[f"all, {kind}"][3].replace("-", "−") for kind in (HELD_OUT, LATER))  # with 40 minutes
-    point, interval = more.removeprefix("+").split(" ", 1)
+    held_out, later = (printed[f"all, {kind}"][3].replace("-", "−") for kind in (HELD_OUT, LATER))  # with 40 minutes
+    point, interval = held_out.removeprefix("+").split(" ", 1)
     assert README.count(f"{point} points {interval}") + README.count(f"{point} points more {interval}") == 2
-    assert f"not on later ones ({less.replace(' (', ', ').removesuffix(')')})." in README
+    assert f"not on later ones ({later.replace(' (', ', ').removesuffix(')')})." in README
     assert f"With 40 minutes it has {point} more {interval} of held-out lines" in SUMMARY
     beside = pair_rows(capsys, [f"{name}-v22-amx-dense-40min:{name}-v22-amx" for name in ("gson", "hono")])
     held_out, later = (beside[f"all, {kind}"][3].replace("-", "−") for kind in (HELD_OUT, LATER))

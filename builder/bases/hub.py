@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import fnmatch
+import json
 import queue
 import re
 import threading
@@ -33,7 +34,17 @@ from builder.artifact import MANIFEST
 from builder.bases.catalogue import MODEL_TYPES, BaseModel, gguf_path
 from builder.bases.download import disk_refusal
 from builder.bases.weight_index import INDEX, WEIGHTS, read_weight_index
-from builder.bases.wheels import ASKS_FOR_PASSWORD, NOT_TRUSTED, PROXY_REFUSES, check_space, not_trusted
+from builder.bases.wheels import (
+    ASKS_FOR_PASSWORD,
+    NEEDS_SOCKS,
+    NO_SOCKS,
+    NOT_TRUSTED,
+    OF_ADDRESSES,
+    PROXY_REFUSES,
+    check_space,
+    not_readable,
+    not_trusted,
+)
 from contract.errors import BaseModelError
 from contract.files.disk_errors import DISK_ERRORS, is_disk_full
 from contract.files.whole_files import SPARE_BYTES, write_text
@@ -180,7 +191,7 @@ def _ask(hub_id: str) -> Any:
             lambda: huggingface_hub.HfApi().model_info(hub_id, files_metadata=True, timeout=PATIENCE_S),
             patience_s=PATIENCE_S,
         )
-    except (OSError, HFValidationError) as error:
+    except (OSError, ValueError) as error:  # ValueError: HFValidationError, or an address that can't be read
         raise _refusal(hub_id, error) from error
 
 
@@ -228,6 +239,14 @@ def _refusal(hub_id: str, error: Exception) -> BaseModelError:
         why = not_trusted("its", "REQUESTS_CA_BUNDLE")
     elif PROXY_REFUSES in str(error):
         why = ASKS_FOR_PASSWORD
+    elif NEEDS_SOCKS in str(error):
+        why = NO_SOCKS
+    elif "TLS CA certificate bundle" in str(error):
+        why = "the file of certificates that REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE names isn't there"
+    elif isinstance(error, json.JSONDecodeError):
+        why = "what answered is no model hub; check HTTPS_PROXY and HF_ENDPOINT"
+    elif type(error).__name__ in OF_ADDRESSES:
+        why = not_readable("the hub", "HF_ENDPOINT")
     else:
         why = "the hub can't be reached"
     return BaseModelError(f"{hub_id} is unavailable from the model hub: {why}.")

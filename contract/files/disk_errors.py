@@ -22,10 +22,11 @@ _WINDOWS_OUT_OF_MEMORY = frozenset({8, 1455})
 
 def is_disk_full(error: BaseException) -> bool:
     """Whether an error means a full disk, reported by a library in Rust or C++ that has no OSError."""
+    full = (errno.ENOSPC, errno.EDQUOT)
     if isinstance(error, OSError):
-        return error.errno in (errno.ENOSPC, errno.EDQUOT)
-    codes = _WINDOWS_DISK_FULL if sys.platform == "win32" else (errno.ENOSPC,)
-    words = (os.strerror(errno.ENOSPC), "StorageFull", *(f"os error {code})" for code in codes))
+        return error.errno in full
+    codes = _WINDOWS_DISK_FULL if sys.platform == "win32" else full
+    words = (*map(os.strerror, full), "StorageFull", *(f"os error {code})" for code in codes))
     return any(one in str(error) for one in words)
 
 

@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from http import HTTPStatus
 from http.client import HTTPException, HTTPMessage, HTTPResponse
 from pathlib import Path
 from types import TracebackType
@@ -38,7 +39,7 @@ from urllib.request import (
 from tuf.api.exceptions import DownloadError, DownloadHTTPError
 from tuf.ngclient import FetcherInterface
 
-from builder.bases.wheels import NOT_TRUSTED, not_trusted
+from builder.bases.wheels import ASKS_FOR_PASSWORD, NOT_TRUSTED, PROXY_REFUSES, not_trusted
 from contract.errors import RegistryError, first_line
 from contract.files.home import expand_home
 from submodel import __version__
@@ -101,16 +102,21 @@ class RegistryFetcher(FetcherInterface):
                     if seconds > PATIENCE_S and size < LEAST_BYTES_PER_S * seconds:
                         raise DownloadError(f"{url} can't be fetched (the server sends less than a kilobyte a second)")
         except HTTPError as error:
-            raise DownloadHTTPError(f"{url} can't be fetched (the server answers {error.code})", error.code) from error
+            refuses = error.code == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED
+            why = ASKS_FOR_PASSWORD if refuses else f"the server answers {error.code}"
+            raise DownloadHTTPError(f"{url} can't be fetched ({why})", error.code) from error
         except (OSError, HTTPException, ValueError) as error:  # URLError is an OSError; ValueError: an odd redirect
             why = "the server sends nothing of the file" if patience.is_over else _why(error)
             raise DownloadError(f"{url} can't be fetched ({why})") from error
 
 
 def _why(error: Exception) -> str:
-    """What a failed fetch says; of a certificate that is not trusted, what to do."""
+    """What a failed fetch says; of a proxy that refuses or a certificate that is not trusted, what to do."""
+    if PROXY_REFUSES in str(error):
+        return ASKS_FOR_PASSWORD
     if NOT_TRUSTED not in str(error):
-        return first_line(error, 200)
+        reason = getattr(error, "reason", None)  # what URLError wraps
+        return first_line(reason if isinstance(reason, Exception) else error, 200)
     words = not_trusted("its", "SSL_CERT_FILE")
     if sys.platform == "darwin":  # that of python.org has no certificates at first
         words += ", or run the Install Certificates.command of your Python"

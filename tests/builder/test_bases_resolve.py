@@ -31,6 +31,7 @@ from testbed.models import save_base
 from tests.builder.tiny_bases import make_entry
 
 LIBRARY_S_OWN = huggingface_hub.snapshot_download
+LIBRARY_S_OWN_INFO = huggingface_hub.HfApi.model_info
 
 
 @pytest.fixture
@@ -320,6 +321,33 @@ def test_another_kind_of_model_is_refused_before_it_is_downloaded(played_hub, mo
     with pytest.raises(BaseModelError, match="starcoder2"):
         fetch_snapshot("owner/tiny")
     assert played_hub.fetched == []
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "said"),
+    [
+        ("HTTPS_PROXY", "http://u:Sec[ret@127.0.0.1:1", r"can't be read; check HTTPS_PROXY and HF_ENDPOINT"),
+        ("HTTPS_PROXY", "http://u:Sec#ret@127.0.0.1:1", r"can't be read; check HTTPS_PROXY and HF_ENDPOINT"),
+        ("REQUESTS_CA_BUNDLE", "/nowhere.pem", "REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE names isn't there"),
+    ],
+)
+def test_settings_of_the_network_that_cant_be_used_are_named(monkeypatch, variable, value, said):
+    monkeypatch.setattr(huggingface_hub.HfApi, "model_info", LIBRARY_S_OWN_INFO)
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(BaseModelError, match=said) as raised:
+        hub._ask("owner/tiny")
+    assert "Sec" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (json.JSONDecodeError("Expecting value", "<html>", 0), "no model hub; check HTTPS_PROXY and HF_ENDPOINT"),
+        (OSError("Missing dependencies for SOCKS support."), "the package PySocks"),  # requests, without that package
+    ],
+)
+def test_a_page_in_place_of_the_hub_s_answer_and_a_socks_proxy_are_named(error, said):
+    assert said in str(hub._refusal("owner/tiny", error))
 
 
 def test_what_the_disk_has_no_room_for_is_not_begun(played_hub, monkeypatch):

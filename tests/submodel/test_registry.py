@@ -17,12 +17,13 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
+from email.message import Message
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from ssl import SSLCertVerificationError
 from unittest.mock import Mock
-from urllib.error import URLError
+from urllib.error import HTTPError, URLError
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -310,6 +311,26 @@ def test_of_two_pulls_at_once_the_second_waits_and_says_so(
 def test_nobody_answers(repository: Path, published: tuple[Path, str]) -> None:
     with pytest.raises(RegistryError, match=r"can't be fetched .*; try again, or give another address\.$"):
         run_pull(PullSettings(folder=repository, address="http://127.0.0.1:9", key=published[1]))
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (
+            URLError(OSError("Tunnel connection failed: 407 Proxy Authentication Required")),
+            "the proxy asks for a password",
+        ),
+        (HTTPError("", 407, "", Message(), None), "the proxy asks for a password"),
+        (HTTPError("", 404, "", Message(), None), "the server answers 404)"),
+        (URLError(ConnectionRefusedError(111, "Connection refused")), "[Errno 111] Connection refused)"),
+    ],
+)
+def test_why_a_file_does_not_come_is_said(monkeypatch: pytest.MonkeyPatch, error: Exception, said: str) -> None:
+    opener = Mock()
+    opener.open.side_effect = error
+    monkeypatch.setattr(_Patience, "opener", lambda _: opener)
+    with pytest.raises(DownloadError, match=re.escape(f"https://models.example/a can't be fetched ({said}")):
+        RegistryFetcher().download_bytes("https://models.example/a", 1000)
 
 
 @pytest.mark.parametrize(
