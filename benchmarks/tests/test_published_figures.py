@@ -269,6 +269,11 @@ def test_builds_without_pruning(capsys: pytest.CaptureFixture[str]) -> None:
     more, less = (rows[f"both, 4.5 minutes, {kind}"][2].replace("-", "−").split(" ", 1) for kind in (HELD_OUT, LATER))
     assert f"{more[0].removeprefix('+')} points more {more[1]} of the held-out lines" in README
     assert f"{less[0].removeprefix('−')} less {less[1]} of the later ones" in README
+    ten = "gson-v22-amx-dense-10min:gson-v22-amx-10min"
+    for kind, row in pair_rows(capsys, [ten]).items():
+        if kind.startswith("gson"):
+            seconds, _, *figures = row
+            assert rows.pop(f"gson, 10 minutes, {kind.removeprefix(f'{ten}, ')}") == [seconds, *figures]
     for minutes, pair in (
         (4.5, "{0}-v22-dense:{0}-v22"),
         (20, "{0}-v22-dense-20min:{0}-v22-20min"),
