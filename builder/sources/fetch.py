@@ -17,6 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from builder.bases.wheels import last_words
 from builder.sources.archives import ArchiveError, unpack
 from builder.sources.distribution import Distribution
 from contract.children import child_environment, find_program, python_module
@@ -153,10 +154,12 @@ def _run(command: list[str], folder: Path, distribution: Distribution) -> None:
     except subprocess.TimeoutExpired as error:
         raise CorpusError(f"{distribution} did not come within {_TIMEOUT_S} s; try again.") from error
     if done.returncode:
-        words = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()] or ["it gave no reason"]
+        output = done.stderr or done.stdout
+        last = ([line.strip() for line in output.splitlines() if line.strip()] or ["it gave no reason"])[-1]
+        words = last_words(output) if client == "pip" else last
         is_listed = distribution.index == "debian" and distribution.sha256
         advice = "; the listed packages are Debian 13's, name others with --source" if is_listed else ""
-        raise CorpusError(f"{client} can't fetch {distribution}: {words[-1].strip()[:300]}{advice}")
+        raise CorpusError(f"{client} can't fetch {distribution}: {words[:300].rstrip('.')}{advice}")
 
 
 def _downloaded(folder: Path, distribution: Distribution) -> Path:

@@ -195,6 +195,15 @@ def test_pip_takes_pure_wheels_and_compares_the_hash_itself(monkeypatch, tmp_pat
         fetch(Distribution(index="wheel", name="tool", version="1.0", sha256="0" * 64), tmp_path / "other")
 
 
+def test_what_pip_did_not_expect_is_named_without_a_password(tmp_path, monkeypatch):
+    """The real pip, which fails over a sign in the address of its index."""
+    monkeypatch.delenv("PIP_NO_INDEX", raising=False)
+    monkeypatch.setenv("PIP_INDEX_URL", "http://user:Sec#ret@127.0.0.1:1/simple")
+    with pytest.raises(CorpusError, match=r"can't be read; check HTTPS_PROXY and PIP_INDEX_URL") as raised:
+        fetch(Distribution(index="pypi", name="tool", version="1.0", sha256="0" * 64), tmp_path)
+    assert "Sec" not in str(raised.value)
+
+
 def test_everything_listed_has_a_licence_and_a_hash():
     for chosen in (*LANGUAGE_SETS.values(), TEXT_SET):
         for one in chosen.distributions:
