@@ -24,6 +24,7 @@ class Worker:
 
     def __init__(self) -> None:
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="completion")
+        self._is_closed = False
         self._thread: int | None = None
         self._due_s: float | None = None  # when the next beat must have come, by time.monotonic(); None between jobs
         self._silent_s = SILENT_S  # what the last beat asked for
@@ -32,7 +33,11 @@ class Worker:
         self._excused_s: float | None = None  # the beat that was due then
 
     def submit(self, job: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Run a job after those that were submitted before."""
+        """Run a job after those that were submitted before; once the worker is closed, return a cancelled one."""
+        if self._is_closed:
+            cancelled: Future[T] = Future()
+            cancelled.cancel()
+            return cancelled
         if self._due_s is None:  # it begins now
             self._looked_s = time.monotonic()
         waiting = [partial(self._run, job, *args, **kwargs)]
@@ -73,6 +78,7 @@ class Worker:
 
     def close(self) -> None:
         """Begin no further job. Jobs that wait are cancelled; the one that runs goes on."""
+        self._is_closed = True
         self._executor.shutdown(wait=False, cancel_futures=True)
 
     def _run(self, job: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

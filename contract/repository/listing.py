@@ -14,6 +14,7 @@ import os
 import re
 import sys
 import time
+from codecs import BOM_UTF8
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
@@ -235,4 +236,5 @@ def _add_rules(rules: IgnoreRules, reader: SourceReader, folder: str) -> IgnoreR
         content = reader.read(str(PurePosixPath(folder, ".gitignore")))
     except Unreadable:
         return rules  # git passes over one that is a link, too
+    content = content.removeprefix(BOM_UTF8)  # as git does
     return rules.with_file(folder, content.decode("utf-8", errors="surrogateescape"))

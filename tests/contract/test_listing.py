@@ -110,6 +110,15 @@ def test_a_name_that_is_kept_does_not_keep_what_lies_below(tmp_path: Path) -> No
     assert list_files(tmp_path / "repo").paths == (".gitignore", "a/c.py")
 
 
+def test_a_byte_order_mark_before_the_rules_is_passed_over(tmp_path: Path) -> None:
+    write_files(tmp_path / "repo", {"private/a.py": "", "a.py": ""})
+    (tmp_path / "repo" / ".gitignore").write_bytes(b"\xef\xbb\xbfprivate/\r\n")
+    walked = list_files(tmp_path / "repo")
+    run_git(tmp_path, "init", "-q", "repo")
+    assert (walked.source, walked.paths) == ("walk", (".gitignore", "a.py"))
+    assert set(list_files(tmp_path / "repo").paths) == set(walked.paths)
+
+
 def test_git_lists_the_same_staged_or_not(tmp_path: Path) -> None:
     root = tmp_path / "repo"
     write_files(root, TREE)

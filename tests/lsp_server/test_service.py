@@ -382,6 +382,15 @@ def test_files_are_verified_once_beside_the_imports(
     service.close()
 
 
+def test_what_is_asked_after_the_end_is_dropped(tiny_bundle: Bundle) -> None:
+    """As a suggestion's continuation, which is asked for once the suggestion is there: nobody waits for its error."""
+    service = CompletionService()
+    service.close()
+    assert asyncio.run(service.complete(CompletionRequest(bundle=tiny_bundle.folder, text="x = ", offset=4))) is None
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(service.recall(CompletionRequest(bundle=tiny_bundle.folder, text="x = ", offset=4)))
+
+
 def test_nothing_of_a_bundle_that_is_not_trusted_is_read(
     tiny_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
