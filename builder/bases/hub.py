@@ -33,18 +33,9 @@ from huggingface_hub.utils import disable_progress_bars
 from builder.artifact import MANIFEST
 from builder.bases.catalogue import MODEL_TYPES, BaseModel, gguf_path
 from builder.bases.download import disk_refusal
+from builder.bases.network import OF_ADDRESSES, network_problem, not_readable
 from builder.bases.weight_index import INDEX, WEIGHTS, read_weight_index
-from builder.bases.wheels import (
-    ASKS_FOR_PASSWORD,
-    NEEDS_SOCKS,
-    NO_SOCKS,
-    NOT_TRUSTED,
-    OF_ADDRESSES,
-    PROXY_REFUSES,
-    check_space,
-    not_readable,
-    not_trusted,
-)
+from builder.bases.wheels import check_space
 from contract.errors import BaseModelError
 from contract.files.disk_errors import DISK_ERRORS, is_disk_full
 from contract.files.whole_files import SPARE_BYTES, write_text
@@ -235,12 +226,8 @@ def _refusal(hub_id: str, error: Exception) -> BaseModelError:
         why = f"the hub answered {error.response.status_code}"
     elif isinstance(error, TimeoutError):
         why = f"the hub didn't answer within {PATIENCE_S:.0f} seconds"
-    elif NOT_TRUSTED in str(error):
-        why = not_trusted("its", "REQUESTS_CA_BUNDLE")
-    elif PROXY_REFUSES in str(error):
-        why = ASKS_FOR_PASSWORD
-    elif NEEDS_SOCKS in str(error):
-        why = NO_SOCKS
+    elif (problem := network_problem(str(error), "its", "REQUESTS_CA_BUNDLE")) is not None:
+        why = problem
     elif "TLS CA certificate bundle" in str(error):
         why = "the file of certificates that REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE names isn't there"
     elif isinstance(error, json.JSONDecodeError):

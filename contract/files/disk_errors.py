@@ -15,6 +15,7 @@ OUT_OF_MEMORY = (
     *("DefaultCPUAllocator", "bad allocation", "bad_alloc", "Failed to allocate memory"),
     *("os error 1455", "WinError 1455", "error code: <1455>"),
 )
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 _WINDOWS_DISK_FULL = (112, 39)  # ERROR_DISK_FULL, ERROR_HANDLE_DISK_FULL, which Rust names by their numbers
 # ERROR_NOT_ENOUGH_MEMORY, ERROR_COMMITMENT_LIMIT: "The paging file is too small", for which errno has no number.
 _WINDOWS_OUT_OF_MEMORY = frozenset({8, 1455})
@@ -22,12 +23,14 @@ _WINDOWS_OUT_OF_MEMORY = frozenset({8, 1455})
 
 def is_disk_full(error: BaseException) -> bool:
     """Whether an error means a full disk, reported by a library in Rust or C++ that has no OSError."""
-    full = (errno.ENOSPC, errno.EDQUOT)
-    if isinstance(error, OSError):
-        return error.errno in full
-    codes = _WINDOWS_DISK_FULL if sys.platform == "win32" else full
-    words = (*map(os.strerror, full), "StorageFull", *(f"os error {code})" for code in codes))
-    return any(one in str(error) for one in words)
+    return error.errno in _DISK_FULL if isinstance(error, OSError) else names_disk_full(str(error))
+
+
+def names_disk_full(output: str) -> bool:
+    """Whether a program's or a library's words name a full disk."""
+    codes = _WINDOWS_DISK_FULL if sys.platform == "win32" else _DISK_FULL
+    words = (*map(os.strerror, _DISK_FULL), "StorageFull", *(f"os error {code})" for code in codes))
+    return any(one in output for one in words)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

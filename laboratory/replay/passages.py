@@ -96,15 +96,10 @@ def added_since(root: Path, since: str, seed: int) -> list[Passage]:
     listed = _git(root, *_COMMITS, f"--max-count={_MAX_COMMITS}", "--end-of-options", f"{since}..HEAD")
     commits = listed.decode("ascii").split()
     before = _blobs_at(root, since)
-    passages: list[Passage] = []
-    problem: SubmodelError | None = None
-    for commit in commits:
-        try:
-            passages.extend(_added_by(root, commit, before, seed))
-        except SubmodelError as error:
-            problem = error
-    if problem is not None and not passages:
-        raise problem
+    passages = [passage for commit in commits for passage in _added_by(root, commit, before, seed)]
+    if not passages:  # the commits have no code, or git can't show them
+        for commit in commits:
+            _show(root, commit)
     return passages
 
 
@@ -141,14 +136,22 @@ def removed_by(root: Path, commit: str) -> dict[str, list[str]]:
     return {path: re.findall(r"(?m)^-(?!-- )(.*)$", part) for path, part in _diff_of(root, commit)}
 
 
+def _show(root: Path, commit: str) -> str:
+    """Return the diff of a commit, "" if it is too large. Raises SubmodelError if git can't show it."""
+    try:
+        return _git(root, "show", *DIFF_OPTIONS, *_ADDED, commit, "--").decode("utf-8", "replace")
+    except SubmodelError as error:
+        if isinstance(error.__cause__, GitLimitError):
+            return ""
+        raise
+
+
 def _diff_of(root: Path, commit: str) -> Iterator[tuple[str, str]]:
     """Yield the path of each file that a commit has changed, "" if it is none, and its part of the diff."""
     try:
-        diff = _git(root, "show", *DIFF_OPTIONS, *_ADDED, commit, "--").decode("utf-8", "replace")
-    except SubmodelError as error:
-        if isinstance(error.__cause__, GitLimitError):  # other commits may do
-            return
-        raise
+        diff = _show(root, commit)
+    except SubmodelError:  # as where the clone lacks a file: other commits may do
+        return
     for part in re.split(r"(?m)^diff --git ", diff)[1:]:
         named = re.search(r"(?m)^\+\+\+ b/(.*)$", part)
         yield named.group(1).removesuffix("\t") if named else "", part  # git ends a name with spaces in it so

@@ -39,7 +39,7 @@ from urllib.request import (
 from tuf.api.exceptions import DownloadError, DownloadHTTPError
 from tuf.ngclient import FetcherInterface
 
-from builder.bases.wheels import ASKS_FOR_PASSWORD, NOT_TRUSTED, PROXY_REFUSES, not_trusted
+from builder.bases.network import ASKS_FOR_PASSWORD, NOT_TRUSTED, network_problem
 from contract.errors import RegistryError, first_line
 from contract.files.home import expand_home
 from submodel import __version__
@@ -112,13 +112,11 @@ class RegistryFetcher(FetcherInterface):
 
 def _why(error: Exception) -> str:
     """What a failed fetch says; of a proxy that refuses or a certificate that is not trusted, what to do."""
-    if PROXY_REFUSES in str(error):
-        return ASKS_FOR_PASSWORD
-    if NOT_TRUSTED not in str(error):
+    words = network_problem(str(error), "its", "SSL_CERT_FILE")
+    if words is None:
         reason = getattr(error, "reason", None)  # what URLError wraps
         return first_line(reason if isinstance(reason, Exception) else error, 200)
-    words = not_trusted("its", "SSL_CERT_FILE")
-    if sys.platform == "darwin":  # that of python.org has no certificates at first
+    if NOT_TRUSTED in str(error) and sys.platform == "darwin":  # that of python.org has no certificates at first
         words += ", or run the Install Certificates.command of your Python"
     return words
 

@@ -26,6 +26,7 @@ from laboratory.replay.passages import (
     MAX_LINES,
     Passage,
     added_since,
+    changed_files,
     check_later,
     describe_history,
     draw,
@@ -394,6 +395,7 @@ def test_a_clone_that_lacks_the_text_of_one_commit_still_has_the_others(tmp_path
     (tmp_path / ".git" / "objects" / blob[:2] / blob[2:]).unlink()
 
     assert [one.truth for one in added_since(tmp_path, "HEAD~2", 0)] == ["two = 2"]
+    assert list(changed_files(tmp_path, "HEAD")) == []
     with pytest.raises(SubmodelError, match="unable to read"):
         added_since(tmp_path, "HEAD~1", 0)
 
