@@ -41,6 +41,7 @@ class History:
     shared: str | None = None  # the folder of the sub-model that the build began with
     shared_made: str | None = None  # SHA-256 of that sub-model's manifest, as the build found it
     quantize: str | None = None  # what the build's export asked for; None where another version wrote the history
+    command: str | None = None  # that asks for the same build; None where another version wrote the history
     seed: int = 0  # of the build: updates draw by it too, and score the same held-out lines
     made: str | None = None  # SHA-256 of the built model's manifest; None where another version wrote the history
     # SHA-256 of texts that refused updates of this model have read, if they did not reach all: the others come next.
@@ -69,6 +70,7 @@ def remember_build(
     model_hash: str,
     commit: str | None,
     quantize: str,
+    command: str,
     seed: int,
     shared: Path | None = None,
     made: str | None = None,
@@ -77,9 +79,9 @@ def remember_build(
 
     Returns the versions.
 
-    commit: what was checked out before the corpus was read. quantize: the precision that updates ask for. seed: that of
-    the build. shared: the checkpoint of the shared start. made: SHA-256 of the model's manifest: --force makes another
-    model of the same stage hash, which is a version of its own.
+    commit: what was checked out before the corpus was read. quantize: the precision that updates ask for. command:
+    asks for the same build. seed: that of the build. shared: the checkpoint of the shared start. made: SHA-256 of the
+    model's manifest: --force makes another model of the same stage hash, which is a version of its own.
     """
     before = read_history(folder)
     folder_of_start = None if shared is None else str(shared)
@@ -96,7 +98,13 @@ def remember_build(
             # Stages that are kept take no time: the longest of its runs is the one that made it.
             one |= {**scored, "seconds": max(one["seconds"], document["seconds"])}
         renewed = replace(
-            before, quantize=quantize, seed=seed, shared=folder_of_start, shared_made=made_of_start, made=made
+            before,
+            quantize=quantize,
+            command=command,
+            seed=seed,
+            shared=folder_of_start,
+            shared_made=made_of_start,
+            made=made,
         )
         write_history(folder, replace(renewed, versions=tuple(known)))
         return known
@@ -111,6 +119,7 @@ def remember_build(
         shared=folder_of_start,
         shared_made=made_of_start,
         quantize=quantize,
+        command=command,
         seed=seed,
         made=made,
         versions=versions,
@@ -157,6 +166,7 @@ def write_history(folder: Path, history: History, name: str = FILE) -> None:
         "shared": history.shared,
         "shared_made": history.shared_made,
         "quantize": history.quantize,
+        "command": history.command,
         "seed": history.seed,
         "made": history.made,
         "tried": list(history.tried),
@@ -198,6 +208,7 @@ def read_history(folder: Path, name: str = FILE) -> History | None:
             shared=document.get("shared"),
             shared_made=document.get("shared_made"),
             quantize=document.get("quantize"),
+            command=document.get("command"),
             seed=document.get("seed", 0),
             made=document.get("made"),
             tried=tuple(document.get("tried", ())),

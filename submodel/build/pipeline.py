@@ -233,6 +233,7 @@ class Build(ModelStages):
                 # Else it may be of a repository that has nothing to do with these files, as around an ignored folder.
                 commit=commit if self._corpus.listed_by == "git" else None,
                 quantize=self._settings.quantize,
+                command=self._settings.command,
                 seed=self._settings.seed,
                 shared=None if (start := self._shared_start) is None else start.folder,
                 made=made_at(self._paths.model),

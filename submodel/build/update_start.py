@@ -42,8 +42,10 @@ def take_place(paths: UpdatePaths, stages: Stages) -> None:
 
 def history_to_update(paths: BuildPaths) -> History:
     """The history of the model and the bundle that are there; raises BuildError if an update can't go on from them."""
-    again = "run `submodel build` with the options of your last build, which makes a new model"
     history = read_history(paths.stages)
+    command = None if history is None else history.command
+    asked = f"`{command}`" if command else "`submodel build` with the options of your last build"
+    again = f"run {asked}, which makes a new model"
     if history is None and (paths.stages / FILE).is_file():
         raise BuildError(
             f"The record of what the model of {paths.root} has learned from was not made by this account or by this "

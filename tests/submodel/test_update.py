@@ -726,7 +726,7 @@ def test_a_build_forgets_the_swap_that_an_update_left_half_done(repository, monk
         patch.setattr(model_stages, "export_bundle", _raise)
         build(repository, size=0.9)
     model = (repository / ".submodel" / "model" / "model.safetensors").read_bytes()
-    with pytest.raises(BuildError, match="run `submodel build`"):
+    with pytest.raises(BuildError, match=r"run `submodel build .* --size 0\.8"):
         follow(repository)
     assert (repository / ".submodel" / "model" / "model.safetensors").read_bytes() == model
 
@@ -818,7 +818,8 @@ def test_another_version_and_another_model_ask_for_a_build(repository, monkeypat
     change(repository)
     with monkeypatch.context() as patch:
         patch.setattr(update_start, "PROGRAM", "12.7")
-        with pytest.raises(BuildError, match=r"by version .* of the build, this is 12\.7; run `submodel build`"):
+        words = r"by version .* of the build, this is 12\.7; run `submodel build .* --size 0\.8"
+        with pytest.raises(BuildError, match=words):
             follow(repository)
     with replace_folder(repository / ".submodel" / "model", marker="manifest.json") as fresh:
         shutil.copytree(repository / ".submodel" / "pruned", fresh, dirs_exist_ok=True)
@@ -831,7 +832,7 @@ def test_a_bundle_that_is_not_of_the_model_asks_for_a_build(repository):
     bundle = repository / ".submodel" / "bundle"
     reseal(bundle, learned_sha256=["0" * 64])
     trust_build(build_of(bundle))
-    with pytest.raises(BuildError, match=r"pulled or unpacked; run `submodel build`"):
+    with pytest.raises(BuildError, match=r"pulled or unpacked; run `submodel build .* --size 0\.8"):
         follow(repository)
 
 
@@ -874,7 +875,8 @@ def test_a_history_that_another_account_wrote_is_none(repository, monkeypatch, t
 
 
 def remember(stages: Path, corpus: Corpus, document: Mapping[str, Any], **others: Any) -> list[dict[str, Any]]:
-    facts: dict[str, Any] = {"program": "2.2", "model_hash": "hash", "commit": None, "quantize": "int8", "seed": 0}
+    facts: dict[str, Any] = {"program": "2.2", "model_hash": "hash", "commit": None, "command": "submodel build"}
+    facts |= {"quantize": "int8", "seed": 0}
     return remember_build(stages, corpus, document, **(facts | others))
 
 

@@ -6,7 +6,9 @@ import errno
 import io
 import json
 import os
+import shlex
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,7 +20,9 @@ from onnxruntime.capi import onnxruntime_pybind11_state as runtime
 from safetensors import SafetensorError
 from typer.testing import CliRunner, Result
 
+from builder.bases.resolve import absolute_spec
 from builder.corpus.corpus import read_corpus
+from builder.corpus.following import Known
 from contract.console import StageDisplay
 from contract.documents import BuildProgress
 from contract.errors import BuildError, CorpusError, NotNowError
@@ -26,7 +30,8 @@ from contract.files.disk_errors import resource_problem
 from lsp_server.serve_errors import EngineCrash
 from submodel import app as submodel_app
 from submodel.build import update_run
-from submodel.build.history import FILE
+from submodel.build.build_settings import BuildSettings
+from submodel.build.history import FILE, History, write_history
 from submodel.build.lock import HeldError
 from submodel.build.paths import BuildPaths
 from submodel.build.update_run import UpdateSettings
@@ -293,6 +298,61 @@ def test_the_home_folder_is_not_built(tmp_path: Path, monkeypatch: pytest.Monkey
     for read in (read_corpus, fingerprint_of):  # by `eval`, `prune` and a fleet
         with pytest.raises(CorpusError, match="is the home folder or holds it"):
             read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        [],
+        ["--minutes", "20", "--size", "1", "--seed", "7", "--quantize", "fp32", "--positions", "0"],
+        ["--size", "auto", "--base", "my base", "-o", "its own", "--dense-baseline"],
+    ],
+)
+def test_a_build_keeps_the_command_that_asks_for_it_once_more(
+    options: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[BuildSettings] = []
+    commands: list[str] = []
+
+    def run(settings: BuildSettings, _: StageDisplay) -> None:
+        asked.append(settings)
+        commands.append(settings.command)
+        raise BuildError("Enough.")
+
+    monkeypatch.setattr("submodel.build.pipeline.run_build", run)
+    monkeypatch.setenv("SUBMODEL_STATE_DIR", str(tmp_path / "state"))
+    folder = tmp_path / "my code"
+    (folder / "my base").mkdir(parents=True)
+    monkeypatch.chdir(folder)
+    CliRunner().invoke(submodel_app.app, ["build", *options])
+    monkeypatch.chdir(tmp_path)  # it is pasted elsewhere
+    CliRunner().invoke(submodel_app.app, shlex.split(commands[0])[1:])
+    first, again = asked
+    assert again.repository.samefile(folder)
+    assert (folder / first.output).absolute() == again.output
+    assert absolute_spec(again.base) == again.base
+    same: dict[str, Any] = {"repository": folder, "output": again.output, "base": again.base}
+    assert replace(again, **same) == replace(first, **same)
+
+
+def test_a_model_of_another_version_is_built_by_the_command_that_built_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SUBMODEL_STATE_DIR", str(tmp_path / "state"))
+    paths = BuildPaths(root=tmp_path)
+    for folder in (paths.bundle, paths.stages):
+        folder.mkdir()
+    known = History(
+        program="1.1",
+        model_hash="",
+        commit=None,
+        known=Known(paths={}, texts={}),
+        command="submodel build /work --minutes 20",
+        versions=(),
+    )
+    write_history(paths.stages, known)
+    with pytest.raises(BuildError, match="run `submodel build /work --minutes 20`, which makes a new model"):
+        history_to_update(paths)
 
 
 def test_a_record_of_another_account_is_not_called_missing(tmp_path: Path) -> None:
