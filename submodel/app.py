@@ -6,6 +6,7 @@ Each command imports what it needs when it runs, so that `submodel serve` starts
 from __future__ import annotations
 
 import io
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -108,6 +109,8 @@ def main() -> None:
     """
     try:
         _check_surroundings()
+        if os.environ.get("COLUMNS", "").strip("0") == "":
+            os.environ.pop("COLUMNS", None)  # rich would print nothing at all in a terminal without columns
         if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
             sys.stdout.reconfigure(errors="backslashreplace")  # as stderr has it: a pipe on Windows is not UTF-8
         app()

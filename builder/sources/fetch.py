@@ -96,7 +96,7 @@ def _apt_options(folder: Path) -> list[str]:
     options = [f"Dir::Etc::SourceParts={parts}", f"Dir::State::Lists={lists}", "Dir::Etc::SourceList=/dev/null"]
     flags = [flag for option in options for flag in ("-o", option)]
     stamp = folder / "updated"
-    if stamp.exists() and time.time() - stamp.stat().st_mtime < _LISTS_AGE_S:
+    if stamp.exists() and abs(time.time() - stamp.stat().st_mtime) < _LISTS_AGE_S:
         return flags
     remove_tree(parts)  # a list that the machine has no more is not to be asked for
     for needed in (parts, lists / "partial"):

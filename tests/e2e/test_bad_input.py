@@ -105,6 +105,12 @@ def test_a_missing_or_unknown_option_gets_the_usage_and_2(submodel, arguments):
     assert "Usage" in done.stderr
 
 
+def test_a_terminal_without_columns_gets_them_all_the_same(submodel, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "0")
+    assert "no-such-option" in submodel("build", "--no-such-option").stderr
+    assert "qwen2.5-coder-0.5b" in submodel("bases").stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
