@@ -47,7 +47,7 @@ TEXTS = {
 TESTS = {"t": "of tests", "n": "of other code"}
 KNOWN = {"texts": TEXTS, "tests": TESTS, "files": FILES}  # by field: what was known of a line, by letter
 BETTER = "the better of each"
-NO_SNIPPETS = "llama.cpp Q8_0"  # greedily, with the window of llama.vscode alone
+Q8 = "llama.cpp Q8_0"  # greedily, with the window of llama.vscode alone
 KEPT_MS = 1000  # a ring that the server still had from the position before takes less
 SAMPLE = "all, as a sample of repositories"
 KINDS = {"held-out": "held-out lines", "later": "lines added later"}
@@ -147,7 +147,7 @@ def print_llama_vscode(
     titles = ("lines", OURS[0], SAMPLED, "lead (95 %)", GREEDY, "llama.cpp, no snippets", "snippets bring (95 %)")
     print_head("with snippets", *titles)
     for kind, heading in KINDS.items():
-        pairs = ((OURS[0], SAMPLED), (GREEDY, NO_SNIPPETS))
+        pairs = ((OURS[0], SAMPLED), (GREEDY, Q8))
         groups = {
             name: [_clusters(_first_lines(documents[name], one, kind), *pair) for pair in pairs]
             for name, one in with_snippets.items()
@@ -179,7 +179,7 @@ def _first_lines(document: Mapping[str, Any], with_snippets: Mapping[str, Any], 
         raise SystemExit("llama-vscode-*.json has the answers to other lines than positions-*.json; measure it again.")
     answers = asked["answers"]
     exact = {name: "".join("01"[bool(answer[name])] for answer in answers) for name in (SAMPLED, GREEDY)}
-    exact |= {OURS[0]: own["exact"][OURS[0]][: len(answers)], NO_SNIPPETS: own["exact"][NO_SNIPPETS][: len(answers)]}
+    exact |= {OURS[0]: own["exact"][OURS[0]][: len(answers)], Q8: own["exact"][Q8][: len(answers)]}
     return {"exact": exact, "clusters": own["clusters"][: len(answers)], "files": own["files"][: len(answers)]}
 
 

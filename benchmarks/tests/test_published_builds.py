@@ -1,0 +1,162 @@
+"""What the pages state of builds (versions, minutes, sizes, seeds, shared starts) is in benchmarks/results/."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from statistics import fmean
+
+import pytest
+
+from benchmarks import build_pairs
+from benchmarks.builds import RESULTS
+from benchmarks.positions_table import KINDS, read
+from benchmarks.shared_start import against
+from testbed.pages import README, SUMMARY, WORDS, cells, interval, spell, table
+
+HELD_OUT, LATER = KINDS.values()
+
+
+def pair_rows(capsys: pytest.CaptureFixture[str], pairs: Sequence[str]) -> dict[str, list[str]]:
+    """The figures that `benchmarks.build_pairs` prints, by the row's name."""
+    build_pairs.main(pairs)
+    return {row[0]: row[1:] for row in map(cells, capsys.readouterr().out.splitlines()[2:])}
+
+
+def test_builds_of_two_versions(capsys: pytest.CaptureFixture[str]) -> None:
+    names = {"gson": "gson", "hono": "hono", "httpx": "httpx", "all three": "all"}
+    printed = pair_rows(capsys, [f"{name}-v22:{name}-v20" for name in list(names)[:3]])
+    for name, *figures in table("| | seconds, 22 and 20 |"):
+        pair = names[name] if name == "all three" else f"{name}-v22:{name}-v20"
+        held_out, later = (printed[f"{pair}, {kind}"] for kind in (HELD_OUT, LATER))
+        assert figures == [held_out[0], *held_out[2:4], *later[2:4]], name
+    of_bits = [printed[f"all, {kind}"][4].replace("-", "−") for kind in (HELD_OUT, LATER)]
+    assert f"{of_bits[0]} on held-out lines and {of_bits[1]} on later ones" in WORDS
+
+
+STAGE_FILES = ("old", "new", "zen4", "amx", "amx-awake")  # a column of the page each
+
+
+def test_the_stages_of_a_build() -> None:
+    files = [read(RESULTS / f"stage-times-httpx-{name}.json") for name in STAGE_FILES]
+    seconds = [{stage["stage"]: stage["seconds"] for stage in file["stages"]} for file in files]
+    tuned = [file["finetuning"] for file in files]
+    rows = {name: figures for name, *figures in table("| stage | version 19, Xeon |")}
+    assert rows["prune"] == [f"{each['prune']:.0f} s" for each in seconds]
+    assert rows["fine-tune"] == [f"{each['finetune']:.0f} s" for each in seconds]
+    assert rows["its steps, tokens"] == [f"{each['steps']}, {each['tokens']:,}" for each in tuned]
+    assert rows["all"] == [f"{sum(each.values()):.0f} s" for each in seconds]
+    assert rows["peak memory"] == [f"{file['peak_rss_bytes'] / 1e9:.2f} GB" for file in files]
+
+
+def test_more_minutes_on_larger_repositories(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = {row[0]: row[1:] for row in table("| 150 lines of each kind | seconds, 10 and 4.5 minutes |")}
+    lines, bits = (rows["both, held-out lines"][place].replace("-", "−") for place in (2, 3))
+    fell = bits.removeprefix("−").replace("%", "%,").replace(", (", " (")
+    gained, within = lines.removeprefix("+").split(" ", 1)
+    assert f"gained {gained} points on held-out lines, which is not significant {within}." in README
+    assert f"fell by {fell}." in README
+    assert f"fell by {fell}." in SUMMARY
+    assert f"Nor for gson and hono beside 4.5: {lines} held-out" in SUMMARY
+    for minutes, first in ((10, "v22"), (20, "v22"), (40, "v22-amx")):
+        rows = {row[0]: row[1:] for row in table(f"| 150 lines of each kind | seconds, {minutes} and 4.5 minutes |")}
+        pairs = {name: f"{name}-{first}-{minutes}min:{name}-{first}" for name in ("gson", "hono")}
+        printed = pair_rows(capsys, list(pairs.values()))
+        for kind in (HELD_OUT, LATER):
+            assert rows[f"both, {kind}"][2].replace("-", "−") in SUMMARY
+            for name, pair in {**pairs, "both": "all"}.items():
+                seconds, _, *figures = printed[f"{pair}, {kind}"]
+                assert rows.pop(f"{name}, {kind}") == [seconds, *figures]
+        assert rows == {}
+    assert f"Nor is it for 40: {printed[f'all, {HELD_OUT}'][3].replace('-', '−')}." in README
+
+
+def test_two_hours(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = {row[0]: row[1:] for row in table("| 150 lines of each kind | seconds, 120 and 4.5 minutes |")}
+    long, short, middle = "gson-v22-amx-120min", "gson-v22-amx", "gson-v22-amx-40min"
+    printed, beside = (pair_rows(capsys, [f"{long}:{other}"]) for other in (short, middle))
+    for kind in (HELD_OUT, LATER):
+        seconds, _, *figures = printed[f"{long}:{short}, {kind}"]
+        assert rows.pop(f"gson, {kind}") == [seconds, *figures]
+        assert figures[1].replace("-", "−") in SUMMARY
+        for figure in beside[f"{long}:{middle}, {kind}"][3:]:
+            assert spell(figure) in WORDS
+    assert rows == {}
+    tuned = read(RESULTS / f"build-seeds-{long}.json")["builds"][0]["finetuning"]
+    assert f"The build read {tuned['tokens']:,} tokens in {tuned['minutes']:.0f} minutes" in WORDS
+    lowest = f"{tuned['validation_loss']['after']:.3f}, after {tuned['kept_step']:,} of {tuned['steps']:,} steps"
+    assert f"The lowest validation loss was {lowest}" in WORDS
+
+
+def test_builds_without_pruning(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = {row[0]: row[1:] for row in table("| 150 lines of each kind | seconds, whole base and sub-model |")}
+    more, less = (rows[f"both, 4.5 minutes, {kind}"][2].replace("-", "−").split(" ", 1) for kind in (HELD_OUT, LATER))
+    assert f"{more[0].removeprefix('+')} points more {more[1]} of the held-out lines" in README
+    assert f"{less[0].removeprefix('−')} less {less[1]} of the later ones" in README
+    both = ("gson", "hono")
+    for minutes, pair, repositories in (
+        (4.5, "{0}-v22-dense:{0}-v22", both),
+        (10, "{0}-v22-amx-dense-10min:{0}-v22-amx-10min", ("gson",)),
+        (20, "{0}-v22-dense-20min:{0}-v22-20min", both),
+        (40, "{0}-v22-amx-dense-40min:{0}-v22-amx-40min", both),
+    ):
+        pairs = {name: pair.format(name) for name in repositories}
+        printed = pair_rows(capsys, list(pairs.values()))
+        if repositories is both:
+            pairs["both"] = "all"
+        for kind in (HELD_OUT, LATER):
+            for name, pair in pairs.items():
+                seconds, _, *figures = printed[f"{pair}, {kind}"]
+                assert rows.pop(f"{name}, {minutes} minutes, {kind}") == [seconds, *figures]
+    assert rows == {}
+    held_out, later = (printed[f"all, {kind}"][3].replace("-", "−") for kind in (HELD_OUT, LATER))  # with 40 minutes
+    point, interval = held_out.removeprefix("+").split(" ", 1)
+    assert f"the whole base completes {point} points more {interval} of the held-out lines" in README
+    assert f"the whole base leads: by {point} points {interval} on held-out lines" in README
+    assert f"not on later ones ({later.replace(' (', ', ').removesuffix(')')})." in README
+    assert f"With 40 minutes it has {point} more {interval} of held-out lines" in SUMMARY
+    beside = pair_rows(capsys, [f"{name}-v22-amx-dense-40min:{name}-v22-amx" for name in both])
+    held_out, later = (beside[f"all, {kind}"][3].replace("-", "−") for kind in (HELD_OUT, LATER))
+    said = held_out.replace(" (", " points (")
+    assert f"completes {said} of held-out lines and {later} of later ones" in WORDS
+
+
+def test_five_seeds() -> None:
+    document = read(RESULTS / "build-seeds-httpx.json")
+    rows = table("| seed | tokens read | seconds |")
+    for row, build in zip(rows[:5], document["builds"], strict=True):
+        asked = [build["kinds"][kind] for kind in ("held-out", "later")]
+        of_lines = [
+            cell for one in asked for cell in (f"{100 * one['exact_match']:.1f} %", f"{fmean(one['bits']):.2f}")
+        ]
+        tokens = f"{build['finetuning']['tokens']:,}"
+        assert row[0].partition(",")[0] == str(build["seed"])
+        assert row[1:] == [tokens, f"{build['seconds']:.0f}", *of_lines]
+    spreads = [
+        document["spread"][kind][figure] for kind in ("held-out", "later") for figure in ("lines right", "bits a line")
+    ]
+    for row, key, unit in zip(
+        rows[5:], ("mean", "deviation", "two_builds_differ_by"), (" %", " points", " points"), strict=True
+    ):
+        assert row[3:] == [
+            f"{one[key]:.2f}" if place % 2 else f"{100 * one[key]:.1f}{unit}" for place, one in enumerate(spreads)
+        ]
+
+
+def test_the_shared_start() -> None:
+    document = read(RESULTS / "shared-start.json")
+    repositories = {name.partition("-")[0]: one for name, one in document["repositories"].items()}
+    rows = table("| repository | start | lines right | bits |")
+    for name, start, *figures in rows[:-1]:
+        one = repositories[name][f"{start} start"]
+        bits = sum(one["middle_nats"]) / math.log(2) / sum(one["middle_bytes"])
+        tokens = f"{one['finetuning']['tokens']:,}"
+        assert figures == [str(sum(one["middle_exact"])), f"{bits:.3f}", str(int(one["seconds"] + 0.5)), tokens], (
+            name,
+            start,
+        )
+    found = against(list(repositories.values()))
+    assert found == document["shared against dense"]
+    lines = interval(found["exact_points"], 1, 1).replace(" ", " points ", 1)
+    assert rows[-1][2:4] == [lines, interval(found["bits_percent"], 1, 1).replace(" ", " % ", 1)]
+    assert f"Not in five minutes: {lines.replace('-', '−')}." in SUMMARY
