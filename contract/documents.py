@@ -155,6 +155,13 @@ class AdapterFacts(TypedDict):
     shared: FileFacts  # the graph's file in the shared model's bundle
 
 
+class ListingFacts(TypedDict):
+    """How the files that a build read were found, and how many were left out, by reason."""
+
+    listed_by: str  # "git", or "walk" where git did not list them
+    skipped: dict[str, int]
+
+
 class Manifest(TypedDict):
     """bundle.json: where a bundle came from, how it is asked, and the SHA-256 of each of its files."""
 
@@ -171,6 +178,7 @@ class Manifest(TypedDict):
     calibration: NotRequired[CalibrationFacts]
     finetuning: NotRequired[FineTuningFacts]
     parity: NotRequired[ParityFacts]
+    corpus: NotRequired[ListingFacts]
     drafts: NotRequired[DraftFacts]
     adapter: NotRequired[AdapterFacts]
     variants: NotRequired[dict[str, VariantFacts]]
@@ -250,15 +258,13 @@ class LanguageFacts(TypedDict):
     kind: str
 
 
-class CorpusFacts(TypedDict):
+class CorpusFacts(ListingFacts):
     """What the build read of the repository; no path and no text."""
 
     files: int
     bytes: int
-    listed_by: str
     splits: dict[str, SplitFacts]
     languages: dict[str, LanguageFacts]
-    skipped: dict[str, int]
     secret_lines: dict[str, int]
     near_duplicates_moved: int
     fingerprint: str

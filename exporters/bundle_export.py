@@ -36,7 +36,7 @@ from contract.bundle.manifest import (
     write_manifest_of,
 )
 from contract.bundle.trusted_builds import check_trusted
-from contract.documents import Manifest, VariantFacts
+from contract.documents import ListingFacts, Manifest, VariantFacts
 from contract.errors import BundleError, ExportError, ParityError
 from contract.progress import OnProgress, no_progress, part_of
 from contract.prompt import PromptEncoder
@@ -361,6 +361,9 @@ def _facts(source: SubModel, loaded: LoadedBase) -> dict[str, Any]:
     }
     facts = {name: known[name] for name in INHERITED if name in known}
     base = {key: value for key, value in known["base"].items() if key != "why"}  # it may name folders of this machine
+    corpus = known.get("corpus")
+    if isinstance(corpus, dict):  # the server counts changes by it
+        facts["corpus"] = {name: corpus[name] for name in ListingFacts.__annotations__ if name in corpus}
     return {**facts, "base": base, "prompt": loaded.prompt.to_json()}
 
 

@@ -48,15 +48,15 @@ def check_listed_as_before(corpus: Corpus, manifest: Mapping[str, Any]) -> None:
     """Raise NotNowError if git listed the files of the last version and does not list those of now.
 
     Else what only git knows to be ignored would be learned: by `.git/info/exclude` and the user's own ignore file.
-    manifest: that of the last version's bundle.
+    manifest: that of the last version's model.
     """
     last = manifest.get("corpus")
     why = why_not_git(corpus.listed_by, corpus.git_problem)
     if why is not None and isinstance(last, dict) and last.get("listed_by") == "git":
         raise NotNowError(
             f"git listed the files of the last version, and does not list those of {corpus.root} now ({why}). So an "
-            "update could learn files that git ignores, and none begins. Mend that, or run `submodel build`, which "
-            f"reads all files that no .gitignore excludes.{advice_on(corpus.git_problem, corpus.root)}"
+            "update could learn files that git ignores, and none begins. Mend that. `submodel build` would read "
+            f"all files that no .gitignore excludes.{advice_on(corpus.git_problem, corpus.root)}"
         )
 
 

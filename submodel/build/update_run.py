@@ -103,7 +103,7 @@ def run_update(settings: UpdateSettings, display: StageDisplay) -> dict[str, Any
         commit = head_commit(settings.repository)  # before its files are read
         with display.stage("read the repository") as advance:
             found = read_checkout(settings.repository, display, advance)
-        check_listed_as_before(found, manifest)
+        check_listed_as_before(found, read_artifact(UpdatePaths(root=settings.output).start).manifest or {})
         if found.listed_by != "git":
             commit = None  # of a repository that has nothing to do with these files, as around an ignored folder
         elif settings.is_paced:

@@ -827,6 +827,16 @@ def test_another_version_and_another_model_ask_for_a_build(repository, monkeypat
         follow(repository)
 
 
+def test_where_git_lists_the_files_no_more_no_update_begins(repository, monkeypatch):
+    """Else what only `.git/info/exclude` names would be learned, and the server would count it as new."""
+    listed = read_bundle(repository / ".submodel" / "bundle").manifest["corpus"]
+    assert listed == {"listed_by": "git", "skipped": {}}
+    change(repository)
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(NotNowError, match="git listed the files of the last version"):
+        follow(repository)
+
+
 def test_a_bundle_that_is_not_of_the_model_asks_for_a_build(repository):
     """As after `submodel pull` over an earlier build."""
     bundle = repository / ".submodel" / "bundle"

@@ -19,6 +19,7 @@ export interface Manifest {
   base?: BaseFacts;
   calibration?: CalibrationFacts;
   checksum?: string;
+  corpus?: ListingFacts;
   drafts?: DraftFacts;
   files: {
     [k: string]: FileFacts;
@@ -89,6 +90,15 @@ export interface CalibrationFacts {
   tokens: number;
   validation_sequences: number;
   validation_tokens: number;
+}
+/**
+ * How the files that a build read were found, and how many were left out, by reason.
+ */
+export interface ListingFacts {
+  listed_by: string;
+  skipped: {
+    [k: string]: number;
+  };
 }
 /**
  * How many tokens of the repository lie in the bundle as drafts.

@@ -9,6 +9,7 @@ const around = vi.hoisted(() => ({
   isTrusted: true,
   answers: [] as (string | undefined)[], // to the messages, in their order
   told: [] as string[],
+  offered: [] as unknown[], // beside the last message: its buttons
   executed: [] as unknown[][],
   reports: [] as object[],
   picks: 0,
@@ -18,8 +19,9 @@ const around = vi.hoisted(() => ({
   terminal: {},
   open: (): Promise<unknown> => Promise.resolve(), // the terminal of the task, as VS Code does
 }));
-const tell = vi.hoisted(() => async (text: string) => {
+const tell = vi.hoisted(() => async (text: string, ...offered: unknown[]) => {
   around.told.push(text);
+  around.offered = offered;
   await new Promise((resolve) => setTimeout(resolve, 0)); // nobody answers at once
   return around.answers.shift();
 });
@@ -138,6 +140,19 @@ test('"Try Again" asks for no repository', async () => {
     expect(around.told).toHaveLength(2);
   }, BUSY);
   expect([around.picks, around.opened]).toEqual([1, ['/a/b', '/a/b']]);
+});
+
+test.each([
+  ['It was built by version 1; run `submodel build /a/b --minutes 20`, which makes a new model.', 'Build'],
+  ['It has no record of what it has learned; run `submodel build` with the options of your last build.', 'Build'],
+  ['git does not list the files now. `submodel build` would read all files.', 'Try Again'],
+])('what a failed update offers: %s', async (problem, button) => {
+  Object.assign(around, { terminal: { ...makeTerminal(1), tail: `submodel: ${problem}` }, answers: [undefined] });
+  await builds.run('update');
+  await vi.waitFor(() => {
+    expect(around.answers).toEqual([]);
+  }, BUSY);
+  expect(around.offered[0]).toBe(button);
 });
 
 test('the report that is opened after a build is that of the repository', async () => {

@@ -302,7 +302,7 @@ export class BuildCommand {
 
   /** What a build alone can mend, such as another version's model, gets a build. */
   private async tellFailure(task: TaskName, target: Target, problem: string): Promise<void> {
-    const isForBuild = task === 'update' && problem.includes('run `submodel build`');
+    const isForBuild = task === 'update' && /run `submodel build[ `]/.test(problem);
     const again = isForBuild ? 'Build' : 'Try Again';
     const logs = 'Show Logs'; // which end with what was printed
     const answer = await vscode.window.showErrorMessage(plain(`${nameOf(target)}: ${problem}`), again, logs);
