@@ -68,24 +68,32 @@ def test_more_minutes_on_larger_repositories(capsys: pytest.CaptureFixture[str])
                 seconds, _, *figures = printed[f"{pair}, {kind}"]
                 assert rows.pop(f"{name}, {kind}") == [seconds, *figures]
         assert rows == {}
-    assert f"Nor is it for 40: {printed[f'all, {HELD_OUT}'][3].replace('-', '−')}." in README
+    assert f"Nor is it for 40: {printed[f'all, {HELD_OUT}'][3].replace('-', '−')}, nor" in README
 
 
 def test_two_hours(capsys: pytest.CaptureFixture[str]) -> None:
     rows = {row[0]: row[1:] for row in table("| 150 lines of each kind | seconds, 120 and 4.5 minutes |")}
-    long, short, middle = "gson-v22-amx-120min", "gson-v22-amx", "gson-v22-amx-40min"
-    printed, beside = (pair_rows(capsys, [f"{long}:{other}"]) for other in (short, middle))
+    long = "{}-v22-amx-120min"
+    pairs = {name: f"{long}:{{}}-v22-amx".format(name, name) for name in ("gson", "hono")}
+    printed, beside = (pair_rows(capsys, [f"{pair}{minutes}" for pair in pairs.values()]) for minutes in ("", "-40min"))
     for kind in (HELD_OUT, LATER):
-        seconds, _, *figures = printed[f"{long}:{short}, {kind}"]
-        assert rows.pop(f"gson, {kind}") == [seconds, *figures]
+        for name, pair in {**pairs, "both": "all"}.items():
+            seconds, _, *figures = printed[f"{pair}, {kind}"]
+            assert rows.pop(f"{name}, {kind}") == [seconds, *figures]
         assert figures[1].replace("-", "−") in SUMMARY
-        for figure in beside[f"{long}:{middle}, {kind}"][3:]:
+        for figure in beside[f"all, {kind}"][3:]:
             assert spell(figure) in WORDS
     assert rows == {}
-    tuned = read(RESULTS / f"build-seeds-{long}.json")["builds"][0]["finetuning"]
-    assert f"The build read {tuned['tokens']:,} tokens in {tuned['minutes']:.0f} minutes" in WORDS
-    lowest = f"{tuned['validation_loss']['after']:.3f}, after {tuned['kept_step']:,} of {tuned['steps']:,} steps"
-    assert f"The lowest validation loss was {lowest}" in WORDS
+    for name in pairs:
+        tuned, before = (
+            read(RESULTS / f"build-seeds-{name}-v22-amx-{minutes}min.json")["builds"][0]["finetuning"]
+            for minutes in (120, 40)
+        )
+        assert f"{tuned['tokens']:,} tokens in {tuned['minutes']:.0f} minutes" in WORDS
+        lowest = f"{tuned['validation_loss']['after']:.3f} for {name}, after {tuned['kept_step']:,}"
+        middle = f"{before['validation_loss']['after']:.3f} with 40 minutes"
+        assert f"was {lowest} of {tuned['steps']:,} steps ({middle})." in WORDS
+    assert f"nor for 120: {printed[f'all, {HELD_OUT}'][3].replace('-', '−')}." in README
 
 
 def test_builds_without_pruning(capsys: pytest.CaptureFixture[str]) -> None:
