@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from builder.finetuning.finetune_settings import DEVICE_VARIABLE
-from contract.processor import processor_quota
+from contract.control_groups import processor_quota
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # <malloc.h>
 MOST_KERNELS: Final = 128  # of one step: a layer's, forward and backward, and attention's to each number of blocks

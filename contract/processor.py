@@ -12,11 +12,10 @@ from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
 
+from contract.control_groups import processor_quota
+
 MAX_DEFAULT_THREADS = 8  # decoding is bound by memory bandwidth, which no laptop needs more cores to fill
 _most_threads = MAX_DEFAULT_THREADS  # of this process: see `limited_threads`
-CGROUPS = Path("/sys/fs/cgroup")
-# The processor time that a container may take, and in which time, by versions of cgroups.
-_CGROUP_QUOTAS = (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us"))
 # What numpy finds out of the features below; it names no AVX VNNI.
 _NUMPY_FEATURES = {"AVX2": "avx2", "AVX512VNNI": "avx512_vnni"}
 FAST_SHARE = 0.75  # of the fastest core's capacity; efficiency cores have half of it or less
@@ -81,18 +80,6 @@ def limited_threads(count: int) -> Iterator[None]:
         yield
     finally:
         _most_threads = before
-
-
-def processor_quota() -> int | None:
-    """Return how many processors a container may use at a time; None without a quota.
-
-    More threads than that stop each other.
-    """
-    for names in _CGROUP_QUOTAS:
-        with suppress(OSError, ValueError, ZeroDivisionError):  # no cgroup of this version, or "max"
-            limit, period = (int(part) for name in names for part in (CGROUPS / name).read_text("ascii").split())
-            return max(1, limit // period) if limit > 0 else None  # -1: no quota
-    return None
 
 
 def fast_processors(allowed: Collection[int], devices: Path = Path("/sys/devices")) -> set[int]:

@@ -15,9 +15,9 @@ from typing import Final
 import psutil
 
 from builder.bases.catalogue import SMOLLM2_SMALL, cache_folder
+from contract.control_groups import memory_limits
 from contract.errors import BaseModelError
 from contract.files.home import expand_home
-from contract.processor import CGROUPS
 from submodel.build.size_search import MOST_TRIED, SIZES
 from submodel.check_result import CheckResult
 
@@ -32,11 +32,6 @@ FLOAT32_GRAPH: Final = 4  # an export checks it, and removes it before it writes
 INT8_GRAPH: Final = 1
 HUB_DISK_BYTES: Final = 1_000_000_000  # the hub's file of the first base
 INDEX_DISK_BYTES: Final = 500_000_000  # the package index's file of it
-# What a container may take, by versions of cgroups: the limit, what is taken, and of that the files that give way.
-CGROUP_MEMORY: Final = (
-    ("memory.max", "memory.current", "memory.stat", "inactive_file"),
-    ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat", "total_inactive_file"),
-)
 
 
 def has_free_memory(needed: int) -> bool:
@@ -65,17 +60,10 @@ def check_memory(parameters: int | None = None) -> CheckResult:
 
 
 def _memory() -> tuple[int, int]:
-    """The bytes that programs can still take, and all there are: of the machine, or of a container that has less."""
+    """The bytes that this process can still take, and all there are: of the machine, or of a group that has less."""
     memory = psutil.virtual_memory()
-    available, total = memory.available, memory.total
-    for limit, used, kinds, files in CGROUP_MEMORY:
-        try:
-            most, taken = (int((CGROUPS / name).read_text("ascii")) for name in (limit, used))
-            rows = dict(line.split() for line in (CGROUPS / kinds).read_text("ascii").splitlines())
-            available, total = min(available, max(0, most - taken + int(rows[files]))), min(total, most)
-        except (OSError, ValueError, KeyError):  # the other version, or "max"
-            continue
-    return available, total
+    limits = [(memory.available, memory.total), *memory_limits()]
+    return min(available for available, _ in limits), min(total for _, total in limits)
 
 
 def build_disk_bytes(parameters: int, size: float | None, *, has_dense_baseline: bool) -> int:

@@ -12,9 +12,9 @@ from contract import processor
 
 
 @pytest.fixture(autouse=True)
-def _no_quota(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def _no_quota(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of the container that the tests run in."""
-    monkeypatch.setattr(processor, "CGROUPS", tmp_path / "none")
+    monkeypatch.setattr(processor, "processor_quota", lambda: None)
 
 
 @pytest.mark.parametrize(
@@ -42,33 +42,12 @@ def test_a_process_that_has_some_of_the_cores_alone_uses_no_more(monkeypatch: py
     assert processor.default_threads() == processor.MAX_DEFAULT_THREADS
 
 
-V1 = "cpu/cpu.cfs_quota_us"
-
-
-@pytest.mark.parametrize(
-    ("files", "expected"),
-    [
-        ({"cpu.max": "200000 100000"}, 2),
-        ({"cpu.max": "50000 100000"}, 1),
-        ({"cpu.max": "max 100000"}, 8),
-        ({"cpu.max": ""}, 8),
-        ({V1: "200000", "cpu/cpu.cfs_period_us": "100000"}, 2),
-        ({V1: "-1", "cpu/cpu.cfs_period_us": "100000"}, 8),
-        ({V1: "200000"}, 8),
-        ({}, 8),
-    ],
-)
-def test_threads_of_a_container_with_a_quota(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, files: dict[str, str], expected: int
-) -> None:
-    for name, text in files.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(text + "\n")
-    monkeypatch.setattr(processor, "CGROUPS", tmp_path)
+def test_a_container_with_a_quota_has_no_more_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processor, "processor_quota", lambda: 2)
     monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(64)), raising=False)
     monkeypatch.setattr(processor, "_siblings", str)
     monkeypatch.setattr(processor, "fast_processors", lambda allowed: set())
-    assert processor.default_threads() == expected
+    assert processor.default_threads() == 2
 
 
 @pytest.mark.parametrize(("machine", "logical", "expected"), [("AMD64", 12, 6), ("arm64", 6, 6), ("x86_64", 1, 1)])

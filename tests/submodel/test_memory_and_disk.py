@@ -35,11 +35,11 @@ def test_memory(monkeypatch, total, available, status, advice):
     assert advice in check.advice
 
 
-def play_memory(monkeypatch, total, available, container=None):
-    """A machine of so many bytes, and the folder of a container's limits."""
+def play_memory(monkeypatch, total, available, limits=()):
+    """A machine of so many bytes, and what its groups leave to this process."""
     reported = SimpleNamespace(total=int(total), available=int(available))
     monkeypatch.setattr("psutil.virtual_memory", lambda: reported)
-    monkeypatch.setattr(memory_and_disk, "CGROUPS", container or Path("none"))
+    monkeypatch.setattr(memory_and_disk, "memory_limits", lambda: iter(limits))
 
 
 @pytest.mark.parametrize(
@@ -59,35 +59,11 @@ def test_a_build_is_to_have_memory_by_its_base(monkeypatch, parameters, status, 
     assert "base smollm2" not in memory_and_disk.check_memory(100_000_000).advice, "which is no smaller"
 
 
-@pytest.mark.parametrize(
-    ("names", "limit", "free"),
-    [
-        (("memory.max", "memory.current", "memory.stat", "inactive_file"), "4000000000", 2.5e9),
-        (("memory.max", "memory.current", "memory.stat", "inactive_file"), "max", 9e9),
-        (
-            ("memory.limit_in_bytes", "memory.usage_in_bytes", "memory.stat", "total_inactive_file"),
-            "4000000000",
-            2.5e9,
-        ),
-        (
-            ("memory.limit_in_bytes", "memory.usage_in_bytes", "memory.stat", "total_inactive_file"),
-            "9223372036854771712",
-            9e9,
-        ),
-    ],
-)
-def test_a_container_has_the_memory_of_its_limit(tmp_path, monkeypatch, names, limit, free):
-    """Two gigabytes of it are taken, half a gigabyte of that by files that were read."""
-    limit_file, used, kinds, files = names
-    folder = tmp_path if limit_file == "memory.max" else tmp_path / "memory"
-    folder.mkdir(exist_ok=True)
-    (folder / limit_file).write_text(f"{limit}\n")
-    (folder / used).write_text("2000000000\n")
-    (folder / kinds).write_text(f"anon 1\n{files} 500000000\n")
-    play_memory(monkeypatch, 16e9, 9e9, tmp_path)
-    assert memory_and_disk.has_free_memory(int(free))
-    assert not memory_and_disk.has_free_memory(int(free) + 1)
-    assert f"of {'4.0' if free < 9e9 else '16.0'} GB" in memory_and_disk.check_memory().found
+def test_a_container_has_the_memory_of_its_lowest_limit(monkeypatch):
+    play_memory(monkeypatch, 16e9, 9e9, limits=[(int(2.5e9), int(5e9)), (int(3e9), int(4e9))])
+    assert memory_and_disk.has_free_memory(int(2.5e9))
+    assert not memory_and_disk.has_free_memory(int(2.5e9) + 1)
+    assert memory_and_disk.check_memory().found == "2.5 GB free of 4.0 GB"
 
 
 def test_disks(tmp_path, monkeypatch):
