@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import sys
 
 # The user's to mend: full disk or quota, no permission, read-only media, a file larger than the file system takes, a
@@ -15,6 +16,8 @@ OUT_OF_MEMORY = (
     *("DefaultCPUAllocator", "bad allocation", "bad_alloc", "Failed to allocate memory"),
     *("os error 1455", "WinError 1455", "error code: <1455>"),
 )
+# Rust gives the system's number in its words; on Windows it is another number than errno's.
+_SYSTEM_S_NUMBER = re.compile(r"\(os error (\d{1,5})\)")
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 _WINDOWS_DISK_FULL = (112, 39)  # ERROR_DISK_FULL, ERROR_HANDLE_DISK_FULL, which Rust names by their numbers
 # ERROR_NOT_ENOUGH_MEMORY, ERROR_COMMITMENT_LIMIT: "The paging file is too small", for which errno has no number.
@@ -41,6 +44,13 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or is_system_s or any(words in str(error) for words in OUT_OF_MEMORY)
 
 
+def _disk_error_of_rust(error: Exception) -> int | None:
+    """Return the number in DISK_ERRORS that the words of a library in Rust name; None if they name none."""
+    found = _SYSTEM_S_NUMBER.search(str(error)) if sys.platform != "win32" else None
+    number = int(found.group(1)) if found and not isinstance(error, OSError) else None
+    return number if number in DISK_ERRORS - {errno.ETIMEDOUT} else None  # the network's
+
+
 def resource_problem(error: Exception) -> str | None:
     """Return what a disk or the memory lacks and what to do, without a full stop; None if the error is of another kind.
 
@@ -52,6 +62,12 @@ def resource_problem(error: Exception) -> str | None:
         return f"{error.strerror}{where}; free space, or choose a folder that can be written"
     if is_disk_full(error):
         return "the disk is full; free space"
+    if (number := _disk_error_of_rust(error)) is not None:
+        return f"{os.strerror(number)}; free space, or choose a folder that can be written"
+    if isinstance(error, FileNotFoundError) and str(error.strerror).startswith("No usable temporary directory"):
+        return "no temporary folder can be written; name one with TMPDIR"
+    if isinstance(error, RuntimeError) and "can't start new thread" in str(error):
+        return "the system starts no more threads for this account; close other programs"
     if is_out_of_memory(error):
         return "there is not enough memory (a smaller base needs less); close other programs"
     return None

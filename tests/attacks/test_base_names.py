@@ -6,6 +6,9 @@ in some of its cases, unless it says that it is no attack.
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,11 +18,14 @@ from builder.bases import resolve
 from builder.bases.catalogue import CATALOGUE
 from builder.bases.hub import Snapshot
 from builder.bases.resolve import resolve_base
+from contract.cache_variables import drop_relative_caches
 from contract.errors import BaseModelError
 from laboratory.experiments import sweep_run
 from laboratory.experiments.sweep_run import SweepSettings
 from submodel.app import app
 from testbed.models import save_base
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(autouse=True)
@@ -84,3 +90,28 @@ def test_a_folder_is_taken_where_it_is_written_as_one(clone: Path) -> None:
     """No attack: what is refused is not all."""
     for spec in ("./owner/name", "../clone/owner/name", str(clone)):
         assert resolve_base(spec).path.resolve() == clone.resolve()
+
+
+@pytest.mark.parametrize(
+    "variables", [{"XDG_CACHE_HOME": ""}, {"XDG_CACHE_HOME": "cache"}, {"HF_HOME": "./hf"}, {"HF_HUB_CACHE": "hub"}]
+)
+def test_the_hub_s_cache_does_not_lie_in_the_working_folder(variables: dict[str, str], tmp_path: Path) -> None:
+    """A clone could hold the weights of `--base auto` there. The test fails on 19803c93."""
+    environment = {**os.environ, "HOME": str(tmp_path), "PYTHONPATH": str(ROOT), **variables}
+    code = "import builder, huggingface_hub.constants as hub; print(hub.HF_HUB_CACHE)"
+    words = [sys.executable, "-P", "-c", code]
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, check=True, timeout=300)
+    assert Path(done.stdout.strip()) == tmp_path / ".cache" / "huggingface" / "hub"
+
+
+def test_a_cache_that_its_user_has_moved_stays_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = {
+        "HF_HOME": str(tmp_path),
+        "HF_HUB_CACHE": "~/hub",
+        "XDG_CACHE_HOME": "$PLACE/cache",
+        "PLACE": str(tmp_path),
+    }
+    for name, folder in chosen.items():
+        monkeypatch.setenv(name, folder)
+    drop_relative_caches()
+    assert {name: os.environ.get(name) for name in chosen} == chosen

@@ -137,6 +137,12 @@ def follow(root: Path, minutes: float = MINUTES, positions: int = 4):
         return run_update(settings, display)
 
 
+def lose_git(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The build is taken for one without git: else no update would begin."""
+    shutil.rmtree(root / ".git")
+    monkeypatch.setattr(update_run, "check_listed_as_before", lambda *_: None)
+
+
 def begin(settings: UpdateSettings, display: StageDisplay) -> update_run._Update:
     """The update as it is before its first stage."""
     history = read_history(settings.output / "stages")
@@ -626,7 +632,7 @@ def test_without_minutes_the_drafts_alone_are_renewed(repository):
 def test_it_follows_by_hashes_where_there_is_no_git(repository, monkeypatch, capsys):
     before = splits(repository)
     change(repository)
-    shutil.rmtree(repository / ".git")
+    lose_git(repository, monkeypatch)
     always_better(monkeypatch)
     document = follow(repository)
     assert "Git can't list the renames" in said(capsys)
@@ -735,7 +741,7 @@ def test_without_git_no_line_of_a_changed_file_counts_as_written_since(repositor
     always_better(monkeypatch)
     path = repository / next(path for path, place in splits(repository).items() if place == "calibration")
     path.write_text(path.read_text() + "\nADDED = 1\n")
-    shutil.rmtree(repository / ".git")
+    lose_git(repository, monkeypatch)
     assert "since" not in follow(repository)
 
 

@@ -8,6 +8,7 @@ import json
 import os
 import shlex
 import sys
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -208,6 +209,28 @@ def test_a_full_disk_that_rust_reports(monkeypatch, system, number, is_full):
     assert (resource_problem(error) == "the disk is full; free space") is is_full
 
 
+def test_another_error_of_the_disk_that_rust_reports(monkeypatch):
+    """As with `ulimit -f`, and on a disk that became read-only."""
+    for number in (errno.EFBIG, errno.EROFS, errno.EIO):
+        error = SafetensorError(f"Error while serializing: I/O error: Some words (os error {number})")
+        assert resource_problem(error) == f"{os.strerror(number)}; free space, or choose a folder that can be written"
+    assert resource_problem(SafetensorError(f"Some words (os error {errno.ENOENT})")) is None
+    assert resource_problem(RuntimeError(f"Data processing error (os error {errno.ETIMEDOUT})")) is None
+    monkeypatch.setattr(sys, "platform", "win32")
+    assert resource_problem(SafetensorError("Some words (os error 5)")) is None, "which is another error there"
+
+
+def test_what_a_limited_machine_lacks_is_named(monkeypatch):
+    assert resource_problem(RuntimeError("can't start new thread")) == (
+        "the system starts no more threads for this account; close other programs"
+    )
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: ["/proc/no-such-folder"])
+    with pytest.raises(FileNotFoundError) as refused:
+        tempfile.gettempdir()
+    assert resource_problem(refused.value) == "no temporary folder can be written; name one with TMPDIR"
+
+
 def test_a_network_that_does_not_answer_is_no_disk():
     assert resource_problem(OSError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))) is None
     assert resource_problem(OSError(errno.ESTALE, os.strerror(errno.ESTALE))) is not None
@@ -266,6 +289,7 @@ def test_an_update_that_an_editor_began_leaves_alone_what_nobody_works_on(
     monkeypatch.setattr(update_run, "history_to_update", lambda *_: history)
     bundle = SimpleNamespace(manifest={"quantization": "int8"})
     monkeypatch.setattr(update_run, "read_bundle", lambda *_, verify: bundle)
+    monkeypatch.setattr(update_run, "read_artifact", lambda *_: SimpleNamespace(manifest={}))
     monkeypatch.setattr(update_run, "read_checkout", read)
     monkeypatch.setattr(update_run, "plan_update", plan)
     settings = UpdateSettings(repository=tmp_path, output=tmp_path / ".submodel", is_paced=is_paced)
