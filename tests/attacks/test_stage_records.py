@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from contract.errors import BuildError
 from submodel.build.stages import Stages
 
 
@@ -140,6 +141,14 @@ def test_an_adopted_record_is_kept_with_its_outputs(output: Path) -> None:
     stages = Stages(output / "stages", Display(), force=False)  # type: ignore[arg-type]
     stages.adopt("prune", "prune at 0.5")
     assert not build(output, name="prune")[0].is_fresh
+
+
+def test_a_record_that_was_changed_meanwhile_is_not_adopted(output: Path) -> None:
+    build(output, name="prune at 0.5")
+    (output / "stages" / "prune at 0.5.json").write_text("{}")
+    with pytest.raises(BuildError, match="was changed while the build ran"):
+        Stages(output / "stages", Display(), force=False).adopt("prune", "prune at 0.5")  # type: ignore[arg-type]
+    assert not (output / "stages" / "prune.json").exists()
 
 
 @pytest.mark.skipif(os.name != "posix", reason="modes are POSIX's")

@@ -21,7 +21,7 @@ from builder.finetuning.finetune import TARGETS, finetune
 from builder.finetuning.finetune_settings import DEVICE_VARIABLE, FinetuneSettings
 from builder.finetuning.packed import BY_TORCH, choose_attention
 from builder.finetuning.schedule import learning_rate_at, steps_within, validation_steps
-from builder.finetuning.training_data import NEW_WEIGHT, Material, token_weights
+from builder.finetuning.training_data import NEW_WEIGHT, Material, interleave, token_weights
 from builder.finetuning.training_state import StateFile, Tensors, TrainingProgress
 from builder.learning_examples import Example, make_examples
 from builder.memory import give_back_memory
@@ -89,7 +89,8 @@ def test_an_update_learns_mostly_fresh_files_and_validates_on_them_first():
     prompt_format = encoder.prompt_format.with_window(120, 40)
     encoder = PromptEncoder(encoder.tokenizer, prompt_format)
     fresh = frozenset({"calibration_1.py", "calibration_2.py", "validation_4.py"})
-    update = Material(many_files(), encoder, SETTINGS, fresh)
+    settings = replace(SETTINGS, validation_tokens=1000)
+    update = Material(many_files(), encoder, settings, fresh)
     reported = shares(encoder, update._pass(0).all(), fresh)
     # A window need not show its file's name: of those that do, seven in ten are fresh.
     old = shares(encoder, update._pass(0).all(), {f"calibration_{number}.py" for number in (0, 3, 4)})
@@ -97,7 +98,12 @@ def test_an_update_learns_mostly_fresh_files_and_validates_on_them_first():
     first = encoder.tokenizer.decode(list(update.validation[0].ids), skip_special_tokens=False)
     names = re.findall(r"validation_\d", first)
     assert set(names) <= {"validation_4"}
-    assert sum(len(example.ids) for example in update.validation) >= SETTINGS.validation_tokens
+    lengths = [len(example.ids) for example in update.validation]
+    assert settings.validation_tokens <= sum(lengths) < settings.validation_tokens + 2 * max(lengths)
+    tokens = {True: 0, False: 0}
+    for example in update._pass(0).all():
+        tokens[example.path in fresh] += len(example.ids)
+    assert tokens[True] / sum(tokens.values()) == pytest.approx(0.7, abs=0.02)
     assert "_tokens" not in vars(update), "nothing asks how many tokens the files have"
 
 
@@ -126,6 +132,23 @@ def test_a_pass_over_much_code_is_limited_and_the_next_one_draws_other_lines(mon
     one_file = 12 * len(encoder.text_ids(TEXT))
     assert all(one_file <= sum(map(len, one)) < 2 * one_file for one in passes)
     assert set(passes[0]) != set(passes[1])
+    other = Material(many_files(), encoder, replace(SETTINGS, seed=1))
+    assert set(passes[0]) != {one.ids for one in other._pass(0).all()}, "the next update draws other lines"
+
+
+def test_a_step_has_read_from_the_files_of_the_steps_before_it():
+    encoder, _ = encoder_and_model()
+    encoder = PromptEncoder(encoder.tokenizer, encoder.prompt_format.with_window(60, 20))
+    files = Material(many_files(), encoder, SETTINGS)
+    read = [files.paths_before(step) for step in range(12)]
+    assert read[0] == frozenset() and len(read[-1]) > 1
+    for step, (before, after) in enumerate(itertools.pairwise(read)):
+        assert after == before | {files.example(step).path}
+
+
+def test_old_files_are_spread_evenly_among_the_new_ones():
+    assert "".join(interleave("abcdef", "xy")) == "abxcdeyf"
+    assert "".join(interleave("", "xy")) == "xy"
 
 
 def test_only_the_steps_that_are_asked_for_are_made_and_they_are_those_of_whole_passes(monkeypatch):
@@ -207,6 +230,31 @@ def run(tmp_path, name="state", stage_hash="k", files=None, settings=SETTINGS, *
     return finetune(model, encoder, files or corpus(), settings, state=state, **callbacks)
 
 
+def weighted_loss(model, examples, middle_weight):
+    """The mean of the tokens' losses by their weights, each sequence by itself."""
+    total = weight = 0.0
+    for example in examples:
+        logits = model(torch.tensor([list(example.ids)])).logits[0, :-1]
+        nats = torch.nn.functional.cross_entropy(logits, torch.tensor(example.ids[1:]), reduction="none")
+        weights = token_weights(example, middle_weight)
+        total, weight = total + float((nats * weights).sum()), weight + float(weights.sum())
+    return total / weight
+
+
+@torch.no_grad()
+def test_a_step_and_a_validation_weigh_middles_more(tmp_path, monkeypatch):
+    monkeypatch.setattr(training_run, "PASS_TOKENS", 1)  # several passes a validation
+    settings = replace(SETTINGS, steps=1, middle_weight=50.0, validation_tokens=2000)
+    with torch.enable_grad():
+        before, after = run(tmp_path, settings=settings).summary["curve"]
+    encoder, model = encoder_and_model()
+    files = Material(corpus(), encoder, settings)
+    assert len(files.validation) > 1
+    for loss, examples in ((before["validation"], files.validation), (after["training"], [files.example(0)])):
+        assert loss == pytest.approx(weighted_loss(model, examples, 50.0), rel=1e-5)
+        assert loss != pytest.approx(weighted_loss(model, examples, 1.0), rel=1e-4)
+
+
 def test_it_learns_and_leaves_a_plain_model(tmp_path):
     encoder, before = encoder_and_model()
     finetuned = run(tmp_path)
@@ -214,14 +262,10 @@ def test_it_learns_and_leaves_a_plain_model(tmp_path):
     assert losses["after"] < losses["before"] - 0.05
     assert type(finetuned.model) is type(before)
     assert finetuned.model.state_dict().keys() == before.state_dict().keys()
-    # The loss that is reported is that of the merged model, each token weighted as in training.
-    total = weight = 0.0
-    for example in make_examples([corpus()[1]], encoder, SETTINGS.validation_tokens, SETTINGS.seed):
-        logits = finetuned.model(torch.tensor([list(example.ids)])).logits[0, :-1]
-        nats = torch.nn.functional.cross_entropy(logits, torch.tensor(example.ids[1:]), reduction="none")
-        weights = token_weights(example, SETTINGS.middle_weight)
-        total, weight = total + float((nats * weights).sum()), weight + float(weights.sum())
-    assert total / weight == pytest.approx(losses["after"], rel=1e-3)
+    # The loss that is reported is that of the merged model.
+    examples = make_examples([corpus()[1]], encoder, SETTINGS.validation_tokens, SETTINGS.seed)
+    loss = weighted_loss(finetuned.model, examples, SETTINGS.middle_weight)
+    assert loss == pytest.approx(losses["after"], rel=1e-3)
 
 
 def test_a_lack_of_memory_does_not_begin_from_the_start(tmp_path, monkeypatch):
@@ -631,8 +675,8 @@ def test_held_out_files_are_not_read(tmp_path):
         torch.testing.assert_close(right.model.state_dict()[name], tensor)
 
 
-def test_what_only_gets_worse_is_not_kept(tmp_path, monkeypatch):
-    losses = itertools.count(1.0)
+@pytest.mark.parametrize("losses", [itertools.count(1.0), itertools.repeat(1.0)], ids=["worse", "no better"])
+def test_what_gets_no_better_is_not_kept(tmp_path, monkeypatch, losses):
 
     def validate(run):
         run._pass_seconds.append(0.01)
@@ -644,7 +688,7 @@ def test_what_only_gets_worse_is_not_kept(tmp_path, monkeypatch):
     settings = replace(SETTINGS, least_patience=2)
     finetuned = finetune(model, encoder, corpus(), settings, state=StateFile(path=tmp_path / "s", stage_hash="k"))
     assert finetuned.summary["kept_step"] == 0
-    assert len(finetuned.summary["curve"]) == 3  # before, and two that were worse: it stopped there
+    assert len(finetuned.summary["curve"]) == 3  # before, and two that were no better: it stopped there
     for name, tensor in before.items():
         torch.testing.assert_close(finetuned.model.state_dict()[name], tensor)
 
@@ -726,3 +770,9 @@ def test_with_so_many_steps_no_clock_chooses_the_attention(monkeypatch):
     _, model = encoder_and_model()
     assert choose_attention(model.bfloat16(), SETTINGS) != BY_TORCH
     assert choose_attention(model, replace(SETTINGS, steps=5)) == BY_TORCH
+
+
+def test_products_are_for_the_processor(monkeypatch):
+    monkeypatch.setattr(packed, "is_faster_here", lambda *_: True)
+    _, model = encoder_and_model()
+    assert choose_attention(model.bfloat16().to("meta"), SETTINGS) == BY_TORCH

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from optimum.onnxruntime import ORTModelForCausalLM
@@ -114,6 +115,8 @@ def test_exports_a_sub_model(sub_model: Path, tmp_path: Path, settings: ExportSe
     for name in ("config.json", "tokenizer.json"):
         assert (bundle.folder / name).read_bytes() == (sub_model / name).read_bytes()
     assert bundle.prompt.max_prefix_tokens == 99
+    maxima = [node.op_type for node in onnx.load(bundle.model_path).graph.node].count("ReduceMax")
+    assert maxima == (2 * Checkpoint(sub_model).shape.layers if settings is INT8 else 0), "int8 is in a rotated basis"
     assert len(events) == len(set(events)) > 1
     assert not any("it was asked for" in event for event in events), "no base was chosen"
 
@@ -264,8 +267,9 @@ def test_the_progress_is_one_of_the_whole_export(sub_model: Path, tmp_path: Path
 def test_the_progress_of_the_float32_graph_ends_with_its_last_reading(sub_model: Path, tmp_path: Path) -> None:
     seen: list[float] = []
     checkpoint = Checkpoint(sub_model)
-    writer = GraphWriter(checkpoint=checkpoint, references=[], settings=FP32, on_event=lambda text: None)
-    with pytest.raises(ExportError):  # nothing to compare it with
+    settings = replace(FP32, parity=replace(LOOSE, logit_prompts=0))
+    writer = GraphWriter(checkpoint=checkpoint, references=[], settings=settings, on_event=lambda text: None)
+    with pytest.raises(ExportError, match="one prompt at least"):  # nothing to compare it with
         writer.write_float32(tmp_path, lambda done, total: seen.append(done / total))
     assert seen[-1] == 1
 
@@ -334,6 +338,40 @@ def test_a_failed_check_keeps_the_old_bundle(sub_model: Path, tmp_path: Path) ->
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bundle", "model"]
 
 
+def test_an_int8_graph_that_fails_its_check_gives_way_to_a_finer_one(sub_model: Path, tmp_path: Path) -> None:
+    events: list[str] = []
+    strict = replace(INT8, parity=replace(LOOSE, min_agreement=0.97))  # int8 picks 21 of 24 tokens here
+    bundle = export_bundle(sub_model, tmp_path / "bundle", strict, on_event=events.append)
+    assert bundle.manifest["quantization"] == "int8-weights"
+    assert bundle.manifest["parity"]["greedy_agreement"] >= 0.97
+    assert any("trying a finer one" in event for event in events)
+
+
+def test_four_bits_have_wider_limits(sub_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = ParitySettings()
+    limits = ExportSettings(precision=Precision.INT4).limits
+    assert limits.min_agreement < whole.min_agreement and limits.max_loss_increase > whole.max_loss_increase
+    assert ExportSettings(precision=Precision.INT8).limits == whole
+    assert ExportSettings(precision=Precision.INT4, parity=replace(LOOSE, max_loss_increase=9)).limits == replace(
+        LOOSE, max_loss_increase=9
+    ), "what was asked for is wider still"
+    for name, limit in (("INT4_MIN_AGREEMENT", 0.1), ("INT4_MAX_LOSS_INCREASE", 0.5)):  # as of random weights
+        monkeypatch.setattr(f"exporters.export_settings.{name}", limit)
+    parity = replace(LOOSE, min_agreement=0.99, max_loss_increase=0.001)
+    bundle = export_bundle(sub_model, tmp_path / "bundle", ExportSettings(precision=Precision.INT4, parity=parity))
+    assert bundle.manifest["parity"]["greedy_agreement"] < 0.99
+
+
+def test_a_model_that_blocks_do_not_divide_has_no_graph_with_blocks(sub_model: Path, tmp_path: Path) -> None:
+    checkpoint = Checkpoint(sub_model)
+    checkpoint.shape = replace(checkpoint.shape, ffn_width=100)
+    int4 = ExportSettings(precision=Precision.INT4, parity=LOOSE)
+    writer = GraphWriter(checkpoint=checkpoint, references=[], settings=int4, on_event=lambda text: None)
+    with pytest.raises(ExportError, match="divides into blocks for int4; export it as int8"):
+        writer.write_quantized(tmp_path / "model.onnx", ParityReport(logit_prompts=0), lambda done, total: None)
+    assert not (tmp_path / "model.onnx").exists()
+
+
 def test_a_full_disk_keeps_the_old_bundle(sub_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     old = export_bundle(sub_model, tmp_path / "bundle", FP32)
 
@@ -366,7 +404,7 @@ def test_parity_is_checked_on_a_few_whole_prompts_and_many_short_ones() -> None:
         folder = Path("model")
 
         def parity_prompts(self) -> list[dict[str, list[int]]]:
-            return [{"prompt_ids": [1] * length, "truth_ids": [2]} for length in (900, 200, 100, 1200, 150, 300)]
+            return [{"prompt_ids": [1] * length, "truth_ids": [2]} for length in (900, 200, 0, 100, 1200, 150, 300)]
 
     def lengths(prompts: int, max_positions: int = 2048) -> list[int]:
         settings = ParitySettings(prompts=prompts, max_prompt_tokens=224, whole_prompts=2)
@@ -375,7 +413,11 @@ def test_parity_is_checked_on_a_few_whole_prompts_and_many_short_ones() -> None:
 
     assert lengths(5) == [100, 150, 200, 900, 1200]
     assert lengths(6) == [100, 150, 200, 300, 900, 1200], "the shortest of the longer ones where there are too few"
-    assert lengths(5, max_positions=1000) == [100, 150, 200, 300, 900]
+    for room in (1000, 900 + 24):  # of a continuation
+        assert lengths(5, max_positions=room) == [100, 150, 200, 300, 900]
+    assert lengths(5, max_positions=900 + 23) == [100, 150, 200, 300]
+    with pytest.raises(ExportError, match="no prompt to compare"):
+        lengths(5, max_positions=100)
 
 
 def test_refuses_spoiled_parity_prompts(sub_model: Path, tmp_path: Path) -> None:

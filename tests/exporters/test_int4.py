@@ -38,6 +38,9 @@ def test_the_codes_restore_the_weights() -> None:
     weight = rng.standard_normal((6, 2 * BLOCK)).astype(np.float32)
     weight[2] = 0
     weight[3] = np.abs(weight[3])
+    weight[4] = -1 - np.abs(weight[4])  # a range without 0 is widened to it
+    weight[5, :BLOCK] = 0
+    weight[5, :2] = -1.5, 13.5  # both are rounded up to even: one code more than there are
     scales, zeros = int4_grid(weight)
     packed = int4_codes(weight, scales, zeros)
     assert packed.shape == (6, 2, BLOCK // 2)
@@ -50,15 +53,18 @@ def test_the_codes_restore_the_weights() -> None:
 def test_embedding_and_head_keep_eight_bits(is_tied: bool) -> None:
     rng = np.random.default_rng(0)
     table = rng.standard_normal((40, 2 * BLOCK)).astype(np.float32)
+    other = table if is_tied else table[::-1]
     ids = np.array([[3, 39, 0, 7]])
 
     def emit(matrices: Int4Matrices, value: ir.Value) -> ir.Value:
         rows = matrices.embed(value, matrix_of(table), shares_head=is_tied)
-        head = Matrix(name="head", outputs=40, inputs=2 * BLOCK, read=lambda: table)
-        return matrices.head(Rows(values=rows), head)
+        before = len(matrices.tape.initializers)
+        logits = matrices.head(Rows(values=rows), Matrix(name="head", outputs=40, inputs=2 * BLOCK, read=lambda: other))
+        assert (len(matrices.tape.initializers) == before) is is_tied, "one matrix takes one place in the file"
+        return logits
 
     found = run(Int4Matrices, emit, ids)[0]
-    expected = table[ids[0]] @ table.T
+    expected = table[ids[0]] @ other.T
     assert np.abs(found - expected).max() < 0.03 * np.abs(expected).max()
     assert (found.argmax(1) == expected.argmax(1)).all()
 

@@ -11,10 +11,10 @@ import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from contract import session_config
-from contract.errors import ExportError
+from contract.errors import ExportError, ParityError
 from exporters.checkpoint_reader import Checkpoint
 from exporters.graph import build_graph, save_graph
-from exporters.parity import DecodeSession, ParityReport, ParitySettings, check_logits, check_quantized
+from exporters.parity import DecodeSession, ParityReport, ParitySettings, check_logits, check_quantized, compare_logits
 from exporters.precision import Precision
 from exporters.reference import ParityPrompt, Reference, compute_references, token_log_probabilities
 from lsp_server.decoding.runtime import session_options
@@ -135,6 +135,23 @@ def test_a_nan_is_refused(folder: Path, references: list[Reference], tmp_path: P
         check_logits(session, spoiled, ParitySettings())
 
 
+@pytest.mark.parametrize("prompt", [0, 1])
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_a_logit_may_differ_by_a_hundredth_of_the_largest(prompt: int, sign: int) -> None:
+    expected = np.array([[-20.0, 5.0, 0.0]], np.float32)
+
+    def compare(difference: float) -> ParityReport:
+        pairs = [(expected.copy(), expected) for _ in range(2)]
+        pairs[prompt][0][0, 0] += sign * difference
+        return compare_logits(pairs, 2, ParitySettings())
+
+    report = compare(0.19)
+    assert (report.logit_scale, report.max_logit_difference) == (20, pytest.approx(0.19, rel=1e-4))
+    for difference in (0.21, float("nan")):
+        with pytest.raises(ExportError, match="differs from the checkpoint"):
+            compare(difference)
+
+
 def test_a_float32_graph_is_not_exported_unchecked(references: list[Reference]) -> None:
     session = cast(DecodeSession, None)
     with pytest.raises(ExportError, match="one prompt at least"):
@@ -149,6 +166,20 @@ def test_quantization_that_costs_too_much_is_refused(folder: Path, references: l
         check(session, references, replace(LOOSE, min_agreement=report.greedy_agreement + 0.001))
     with pytest.raises(ExportError, match=r"loss is [+-][\d.]+% against the checkpoint's over"):
         check(session, references, replace(LOOSE, max_loss_increase=report.loss_increase - 0.001))
+    check(session, references, replace(LOOSE, min_agreement=report.greedy_agreement))  # as many as are promised
+
+
+def test_only_the_token_itself_agrees_and_only_a_higher_loss_counts_against_a_graph(
+    folder: Path, references: list[Reference], tmp_path: Path
+) -> None:
+    session = open_session(folder, tmp_path / "model.onnx", Precision.FP32)
+    others = [replace(one, greedy_ids=(*one.greedy_ids[:-1], one.greedy_ids[-1] + 1)) for one in references]
+    assert check(session, others, LOOSE).greedy_agreement == 28 / 32
+    worse = [replace(one, log_probabilities=2 * one.log_probabilities) for one in references]
+    assert check(session, worse, ParitySettings()).loss_increase == pytest.approx(-0.5, abs=1e-5)
+    unknown = [replace(one, log_probabilities=one.log_probabilities * np.float32("nan")) for one in references]
+    with pytest.raises(ParityError, match="loss is"):
+        check(session, unknown, LOOSE)
 
 
 @pytest.mark.parametrize("rows", [0, 1, 5, 6])

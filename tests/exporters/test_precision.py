@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +14,17 @@ from numpy.typing import NDArray
 from onnx_ir.tape import Tape
 
 from contract.errors import ExportError
+from exporters.checkpoint_reader import Checkpoint
 from exporters.matrices import Matrices, Matrix
-from exporters.precision import EVEN_LIMIT, Int8Matrices, Precision, column_codes, column_scales, parse_precision
+from exporters.precision import (
+    EVEN_LIMIT,
+    Int8Matrices,
+    Precision,
+    can_hold,
+    column_codes,
+    column_scales,
+    parse_precision,
+)
 from testbed.graphs import matrix_of, run
 
 FloatArray = NDArray[np.float32]
@@ -114,6 +125,21 @@ def test_codes_are_within_half_a_step(weight: FloatArray) -> None:
     assert codes.min() >= -127
     error = np.abs(codes.T.astype(np.float64) * scales[:, None] - weight)
     assert (error <= 0.5001 * scales[:, None]).all()
+
+
+def test_rows_of_tiny_weights_have_as_many_codes_as_others() -> None:
+    weight = np.random.default_rng(0).normal(size=(5, 64)).astype(np.float32)
+    tiny = weight * np.float32(2**-40)
+    np.testing.assert_array_equal(column_codes(tiny, column_scales(tiny)), column_codes(weight, column_scales(weight)))
+
+
+@pytest.mark.parametrize("odd", ["hidden_size", "ffn_width", "heads"])
+def test_blocks_have_to_divide_the_inputs_of_every_matrix(model_folder: Callable[[str], Path], odd: str) -> None:
+    shape = Checkpoint(model_folder("llama-tied")).shape  # of heads of 16
+    assert all(can_hold(precision, shape) for precision in Precision)
+    for blocks, others in ((3, {Precision.INT8_WEIGHTS}), (2.5, {Precision.INT8_WEIGHTS, Precision.INT4})):
+        other = replace(shape, **{odd: int(blocks * (2 if odd == "heads" else 32))})
+        assert {precision for precision in Precision if not can_hold(precision, other)} == others
 
 
 def test_every_precision_has_a_name_and_others_are_refused() -> None:

@@ -68,15 +68,17 @@ def test_a_long_prompt_does_not_pad_the_short_ones() -> None:
 
 def test_a_continuation_ends_with_its_first_stop_token(any_folder: Path) -> None:
     model = AutoModelForCausalLM.from_pretrained(any_folder).eval()
-    whole = naive_greedy(model, PROMPTS[0], 6)
-    (reference,) = compute_references(
+    whole, other = (naive_greedy(model, prompt, 6) for prompt in PROMPTS[:2])
+    assert whole[2] not in other
+    reference, unended = compute_references(
         model,
-        PROMPTS[:1],
+        PROMPTS[:2],
         continuation_tokens=6,
         stop_ids={whole[2]},
         logit_prompts=(),
         logit_positions=4,
-        batch_size=1,
+        batch_size=2,
         on_progress=lambda done, total: None,
     )
     assert list(reference.greedy_ids) == whole[: whole.index(whole[2]) + 1]
+    assert list(unended.greedy_ids) == other, "another one in the batch goes on"

@@ -173,6 +173,55 @@ def test_a_damaged_record_is_no_record(tmp_path):
 def test_keys_tell_inputs_apart_whatever_their_order():
     assert hash_of(a=1, b=2) == hash_of(b=2, a=1)
     assert hash_of(a=1) != hash_of(a=2)
+    assert hash_of(a=torch.float32) != hash_of(a=torch.bfloat16), "what JSON has no form for"
+
+
+def test_a_model_and_its_bundle_are_made_again_if_anything_that_they_depend_on_changes(tmp_path, monkeypatch):
+    paths = BuildPaths(root=tmp_path)
+    paths.model.mkdir()
+    (paths.model / "manifest.json").write_text("made")
+    asked = BuildSettings(repository=tmp_path, output=tmp_path, base="b", size=0.8, minutes=1, dtype="float32")
+
+    def hashes(settings=asked, *, size=0.8, corpus="c", base="b"):
+        """Those of the pruned model, the fine-tuned one and the bundle, each by itself."""
+        known: Any = SimpleNamespace(fingerprint=corpus), SimpleNamespace(identity={"name": base}, is_sub_model=False)
+        with StageDisplay() as display:
+            stages = ModelStages(settings, display, known[0], {}, known[1])
+        pruned, tuned = stages._hashes_at(size)
+        return pruned, tuned, stages._bundle_hash("m", paths), stages._bundle_hash(tuned, paths)
+
+    def changed(**others):
+        return [one != other for one, other in zip(hashes(), hashes(**others), strict=True)]
+
+    assert changed() == [False, False, False, False]
+    for others in ({"size": 0.7}, {"corpus": "d"}, {"base": "d"}, {"settings": replace(asked, seed=1)}):
+        assert changed(**others) == [True, True, False, True], others
+    for change in ({"minutes": 2}, {"steps": 3}):
+        assert changed(settings=replace(asked, **change)) == [False, True, False, True], change
+    assert changed(settings=replace(asked, quantize="fp32")) == [False, False, True, True]
+    before = hashes()
+    monkeypatch.setattr(model_stages, "PIPELINE_VERSION", "another")
+    pruned = hashes()
+    assert [one != other for one, other in zip(before, pruned, strict=True)] == [True, True, False, True]
+    monkeypatch.setattr(model_stages, "EXPORT_VERSION", "another")
+    exported = hashes()
+    assert [one != other for one, other in zip(pruned, exported, strict=True)] == [False, False, True, True]
+    (paths.model / "manifest.json").write_text("made again")
+    assert [one != other for one, other in zip(exported, hashes(), strict=True)] == [False, False, True, True]
+
+
+def test_scores_are_of_one_model_its_graph_and_the_lines_that_were_asked(tmp_path, monkeypatch):
+    graphs = iter(("onnx/model.onnx", "onnx/model_fp16.onnx"))
+    asked: list[tuple[str, str]] = []
+    monkeypatch.setattr(score_stages, "graph_of", lambda bundle: next(graphs))
+    stages: Any = SimpleNamespace(run=lambda name, stage_hash, make: asked.append((name, stage_hash)))
+    lines: Any = [SimpleNamespace(fingerprint=one) for one in ("a", "b")]
+    for _ in range(2):
+        score_stages.ScoreStages(stages).score_bundle("score", "m", tmp_path, lines[0])
+    hashes = {stage_hash for _, stage_hash in asked}
+    hashes |= {score_stages.score_hash(model, one) for model in ("m", "n") for one in lines}
+    monkeypatch.setattr(score_stages, "SCORING_VERSION", "another")
+    assert len(hashes | {score_stages.score_hash("m", lines[0])}) == 7
 
 
 @pytest.mark.slow
@@ -415,6 +464,7 @@ def test_a_model_that_was_adopted_before_is_not_copied_again(tmp_path):
 
     def make(advance):
         trial.mkdir(exist_ok=True)
+        (trial / "manifest.json").unlink(missing_ok=True)  # no stage writes into a file that is there
         (trial / "manifest.json").write_text(json.dumps({"schema": 1, "prompt": {}, "made": next(contents)}))
 
     places = []
@@ -428,6 +478,10 @@ def test_a_model_that_was_adopted_before_is_not_copied_again(tmp_path):
     assert (model / "manifest.json").samefile(trial / "manifest.json"), "it takes no second place on the disk"
     assert places[0] == places[1] != places[2]
     assert json.loads((model / "manifest.json").read_text())["made"] == "another"
+    (model / "manifest.json").unlink()
+    with StageDisplay() as display:
+        adopt_model(Stages(tmp_path / "stages", display, force=False), trial, model, "stage", "trial")
+    assert (model / "manifest.json").is_file(), "what somebody has removed is copied again"
 
 
 def test_a_search_for_the_size_leaves_the_chosen_model_alone_and_makes_no_other_again(tmp_path, monkeypatch):
