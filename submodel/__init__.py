@@ -24,8 +24,6 @@ def _refuse_other_packages() -> None:
 
 _refuse_other_packages()
 
-from contract.cache_variables import drop_relative_caches  # noqa: E402
 from contract.telemetry import turn_off_telemetry  # noqa: E402
 
 turn_off_telemetry()
-drop_relative_caches()

@@ -44,11 +44,15 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or is_system_s or any(words in str(error) for words in OUT_OF_MEMORY)
 
 
-def _disk_error_of_rust(error: Exception) -> int | None:
-    """Return the number in DISK_ERRORS that the words of a library in Rust name; None if they name none."""
+def _system_error(error: Exception) -> OSError | None:
+    """Return the system's error: this one, or the one that the words of a library in Rust name; else None."""
+    if isinstance(error, OSError):
+        return error
     found = _SYSTEM_S_NUMBER.search(str(error)) if sys.platform != "win32" else None
-    number = int(found.group(1)) if found and not isinstance(error, OSError) else None
-    return number if number in DISK_ERRORS - {errno.ETIMEDOUT} else None  # the network's
+    if found is None:
+        return None
+    number = int(found.group(1))
+    return OSError(number, os.strerror(number))
 
 
 def resource_problem(error: Exception) -> str | None:
@@ -56,14 +60,13 @@ def resource_problem(error: Exception) -> str | None:
 
     Such an error is no defect, of whatever library it comes.
     """
-    is_network = isinstance(error, OSError) and error.errno == errno.ETIMEDOUT and not error.filename
-    if isinstance(error, OSError) and error.errno in DISK_ERRORS and not is_network:
-        where = f" ({error.filename})" if error.filename else ""
-        return f"{error.strerror}{where}; free space, or choose a folder that can be written"
-    if is_disk_full(error):
+    if not isinstance(error, OSError) and is_disk_full(error):
         return "the disk is full; free space"
-    if (number := _disk_error_of_rust(error)) is not None:
-        return f"{os.strerror(number)}; free space, or choose a folder that can be written"
+    found = _system_error(error)
+    is_network = found is not None and found.errno == errno.ETIMEDOUT and not found.filename
+    if found is not None and found.errno in DISK_ERRORS and not is_network:
+        where = f" ({found.filename})" if found.filename else ""
+        return f"{found.strerror}{where}; free space, or choose a folder that can be written"
     if isinstance(error, FileNotFoundError) and str(error.strerror).startswith("No usable temporary directory"):
         return "no temporary folder can be written; name one with TMPDIR"
     if isinstance(error, RuntimeError) and "can't start new thread" in str(error):

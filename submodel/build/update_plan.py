@@ -6,10 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
-from pathlib import Path
 from typing import Any
 
-from builder.artifact import read_artifact
 from builder.corpus.changes import Renames, renames_since
 from builder.corpus.corpus import Corpus, SourceFile
 from builder.corpus.following import Followed, follow
@@ -121,7 +119,7 @@ def _may_have_moved(found: Corpus, history: History) -> bool:
 
 
 def plan_update(
-    model: Path,
+    made: Mapping[str, Any],
     display: StageDisplay,
     found: Corpus,
     history: History,
@@ -130,8 +128,8 @@ def plan_update(
 ) -> UpdatePlan:
     """Compare the files that were found with those of the last version.
 
-    model: the checkpoint that is there. served: the manifest of the bundle that is there. What git can't tell is said,
-    and such files count as new.
+    made, served: the manifests of the model and of the bundle that are there. What git can't tell is said, and such
+    files count as new.
     """
     renames = renames_since(found.root, history.commit)
     if history.commit is not None and (renames is None or renames.exact_only):
@@ -152,8 +150,7 @@ def plan_update(
         texts = {one.text for one in past}
         past += [one for one in past_texts(found, history, seen_last) if one.text not in texts]
     followed = follow(found, history.known, {**since_last, **moved}, past)
-    manifest = read_artifact(model).manifest or {}
-    read = frozenset(manifest.get("learned_sha256", ())) | frozenset(manifest.get("held_out_sha256", ()))
+    read = frozenset(made.get("learned_sha256", ())) | frozenset(made.get("held_out_sha256", ()))
     new_lines = NewLines(old, history, moved, followed.fresh, read)
     # Nothing would ever reach a file without a new line: it counts as learned.
     done = {file.path for file in followed.fresh_to_learn if not new_lines.is_to_learn(file)}

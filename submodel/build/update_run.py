@@ -103,13 +103,14 @@ def run_update(settings: UpdateSettings, display: StageDisplay) -> dict[str, Any
         commit = head_commit(settings.repository)  # before its files are read
         with display.stage("read the repository") as advance:
             found = read_checkout(settings.repository, display, advance)
-        check_listed_as_before(found, read_artifact(UpdatePaths(root=settings.output).start).manifest or {})
+        made = read_artifact(UpdatePaths(root=settings.output).start).manifest or {}
+        check_listed_as_before(found, made)
         if found.listed_by != "git":
             commit = None  # of a repository that has nothing to do with these files, as around an ignored folder
         elif settings.is_paced:
             check_settled(settings.repository)  # now that it is read: the reading may have waited for its user
         with display.stage("compare with the last version") as advance:
-            plan = plan_update(UpdatePaths(root=settings.output).start, display, found, history, manifest, advance)
+            plan = plan_update(made, display, found, history, manifest, advance)
         return _Update(settings, display, history, plan).update(commit, started, has_swapped=has_swapped)
 
 

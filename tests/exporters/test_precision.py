@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
@@ -138,7 +139,8 @@ def test_blocks_have_to_divide_the_inputs_of_every_matrix(model_folder: Callable
     shape = Checkpoint(model_folder("llama-tied")).shape  # of heads of 16
     assert all(can_hold(precision, shape) for precision in Precision)
     for blocks, others in ((3, {Precision.INT8_WEIGHTS}), (2.5, {Precision.INT8_WEIGHTS, Precision.INT4})):
-        other = replace(shape, **{odd: int(blocks * (2 if odd == "heads" else 32))})
+        change: dict[str, Any] = {odd: int(blocks * (2 if odd == "heads" else 32))}
+        other = replace(shape, **change)
         assert {precision for precision in Precision if not can_hold(precision, other)} == others
 
 

@@ -196,8 +196,8 @@ def test_a_model_and_its_bundle_are_made_again_if_anything_that_they_depend_on_c
     assert changed() == [False, False, False, False]
     for others in ({"size": 0.7}, {"corpus": "d"}, {"base": "d"}, {"settings": replace(asked, seed=1)}):
         assert changed(**others) == [True, True, False, True], others
-    for change in ({"minutes": 2}, {"steps": 3}):
-        assert changed(settings=replace(asked, **change)) == [False, True, False, True], change
+    for longer in (replace(asked, minutes=2), replace(asked, steps=3)):
+        assert changed(settings=longer) == [False, True, False, True], longer
     assert changed(settings=replace(asked, quantize="fp32")) == [False, False, True, True]
     before = hashes()
     monkeypatch.setattr(model_stages, "PIPELINE_VERSION", "another")

@@ -148,7 +148,8 @@ def begin(settings: UpdateSettings, display: StageDisplay) -> update_run._Update
     history = read_history(settings.output / "stages")
     assert history is not None
     found = read_corpus(settings.repository)
-    plan = plan_update(settings.output / "model", display, found, history, {}, lambda *_: None)
+    made = read_artifact(settings.output / "model").manifest or {}
+    plan = plan_update(made, display, found, history, {}, lambda *_: None)
     return update_run._Update(settings, display, history, plan)
 
 
