@@ -15,7 +15,6 @@ export interface BuildSettings {
 export interface Settings {
   readonly path: string;
   readonly bundle: string;
-  readonly build: BuildSettings;
   readonly updateAutomatically: boolean;
 }
 
@@ -24,12 +23,17 @@ export function readSettings(): Settings {
   return {
     path: asText(section.get('path')) ?? '',
     bundle: asText(section.get('bundle')) ?? '',
-    build: {
-      base: isSet(section, 'build.base') ? asText(section.get('build.base')) : undefined,
-      minutes: isSet(section, 'build.minutes') ? asNumber(section.get('build.minutes')) : undefined,
-      extraArguments: asTexts(section.get('build.extraArguments')) ?? [],
-    },
     updateAutomatically: asFlag(section.get('update.automatic')) ?? false,
+  };
+}
+
+/** With several folders in the workspace, each may have its own. */
+export function readBuildSettings(folder: vscode.ConfigurationScope): BuildSettings {
+  const section = vscode.workspace.getConfiguration(SECTION, folder);
+  return {
+    base: isSet(section, 'build.base') ? asText(section.get('build.base')) : undefined,
+    minutes: isSet(section, 'build.minutes') ? asNumber(section.get('build.minutes')) : undefined,
+    extraArguments: asTexts(section.get('build.extraArguments')) ?? [],
   };
 }
 

@@ -52,12 +52,12 @@ vi.mock('../src/build/task', () => ({
     around.open = open;
   },
   isTaskRunning: () => around.isTaskRunning,
-  openBuildTerminal: (repository: string) => {
+  openBuildTerminal: ({ repository }: { readonly repository: string }) => {
     around.opened.push(repository);
     around.onOpened();
     return Promise.resolve(around.terminal);
   },
-  openTaskTerminal: (repository: string) => Promise.resolve(`a new one of ${repository}`),
+  openTaskTerminal: ({ repository }: { readonly repository: string }) => Promise.resolve(`a new one of ${repository}`),
   taskDefinition: () => ({}),
 }));
 vi.mock('../src/bundle/bundles', async (original) => ({

@@ -1,6 +1,6 @@
 import { beforeEach, expect, test, vi } from 'vitest';
 
-import { isEnabledSomewhere, isLanguageOn, readProxy, readSettings } from '../src/settings';
+import { isEnabledSomewhere, isLanguageOn, readBuildSettings, readProxy, readSettings } from '../src/settings';
 
 const around = vi.hoisted((): { values: Record<string, unknown> } => ({ values: {} }));
 vi.mock('vscode', () => ({
@@ -16,12 +16,9 @@ beforeEach(() => {
   around.values = {};
 });
 
-const DEFAULTS = {
-  path: '',
-  bundle: '',
-  build: { base: undefined, minutes: undefined, extraArguments: [] },
-  updateAutomatically: false,
-};
+const FOLDER = {} as never;
+const DEFAULTS = { path: '', bundle: '', updateAutomatically: false };
+const BUILD_DEFAULTS = { base: undefined, minutes: undefined, extraArguments: [] };
 const SETTINGS = {
   path: 'a',
   bundle: 'b',
@@ -37,11 +34,11 @@ const SETTINGS = {
 
 test('settings are what settings.json says', () => {
   around.values = SETTINGS;
-  expect(readSettings()).toEqual({
-    path: 'a',
-    bundle: 'b',
-    build: { base: 'smollm2-135m', minutes: 1, extraArguments: ['--size', '0.5'] },
-    updateAutomatically: true,
+  expect(readSettings()).toEqual({ path: 'a', bundle: 'b', updateAutomatically: true });
+  expect(readBuildSettings(FOLDER)).toEqual({
+    base: 'smollm2-135m',
+    minutes: 1,
+    extraArguments: ['--size', '0.5'],
   });
   expect([isEnabledSomewhere(), isLanguageOn('python'), isLanguageOn('go')]).toEqual([false, false, true]);
   expect(readProxy()).toEqual({ proxy: 'http://proxy', noProxy: ['a.example'] });
@@ -51,10 +48,10 @@ test.each([null, 1, 'text', ['text', null], { python: 'text' }])(
   'what is %j has its default, but for its kind',
   (value) => {
     around.values = Object.fromEntries(Object.keys(SETTINGS).map((name) => [name, value]));
-    const read = readSettings();
     const text = typeof value === 'string' ? { path: value, bundle: value } : {};
     const build = { ...(typeof value === 'string' ? { base: value } : {}), ...(value === 1 ? { minutes: value } : {}) };
-    expect(read).toEqual({ ...DEFAULTS, ...text, build: { ...DEFAULTS.build, ...build } });
+    expect(readSettings()).toEqual({ ...DEFAULTS, ...text });
+    expect(readBuildSettings(FOLDER)).toEqual({ ...BUILD_DEFAULTS, ...build });
     const isObject = typeof value === 'object' && value !== null && !Array.isArray(value);
     expect([isEnabledSomewhere(), isLanguageOn('python'), isLanguageOn('log')]).toEqual([true, true, isObject]);
     expect(readProxy()).toEqual({ proxy: typeof value === 'string' ? value : '', noProxy: [] });

@@ -19,7 +19,19 @@ interface Provider {
 }
 
 const registered = vi.hoisted((): { provider?: Provider } => ({}));
-const around = vi.hoisted(() => ({ folder: '/a', found: {}, terminals: [] as unknown[][], isOver: false }));
+const around = vi.hoisted(() => ({
+  folder: '/a',
+  base: undefined as string | undefined,
+  found: {},
+  terminals: [] as unknown[][],
+  isOver: false,
+}));
+// A folder's own settings are seen by who asks for this folder's alone.
+const baseOf = vi.hoisted(
+  () =>
+    (scope?: { readonly uri: { readonly fsPath: string } }): string | undefined =>
+      scope?.uri.fsPath === around.folder ? around.base : undefined,
+);
 vi.mock('vscode', async () => ({
   Disposable: class {
     constructor(readonly dispose: () => void) {}
@@ -45,7 +57,10 @@ vi.mock('vscode', async () => ({
   TaskRevealKind: {},
   tasks: { registerTaskProvider: (_type: string, provider: Provider) => (registered.provider = provider) },
   workspace: {
-    getConfiguration: () => ({ get: (_name: string, standard: unknown) => standard, inspect: () => undefined }),
+    getConfiguration: (_section: string, scope?: { readonly uri: { readonly fsPath: string } }) => ({
+      get: (_name: string, standard: unknown) => baseOf(scope) ?? standard,
+      inspect: () => ({ workspaceFolderValue: baseOf(scope) }),
+    }),
     get workspaceFolders() {
       return [{ name: 'a', uri: { scheme: 'file', fsPath: around.folder } }];
     },
@@ -62,7 +77,7 @@ vi.mock('../src/build/terminal', () => ({
 }));
 
 beforeEach(() => {
-  Object.assign(around, { folder: '/a', found: { problem: 'It is nowhere.' }, terminals: [] });
+  Object.assign(around, { folder: '/a', base: undefined, found: { problem: 'It is nowhere.' }, terminals: [] });
 });
 
 test('a task without the program says so and ends', async () => {
@@ -91,6 +106,13 @@ test('a task builds the repository whose bundle is served, else the folder', asy
   ]);
   expect(around.terminals.map(([, args]) => (args as string[])[1])).toEqual([around.folder, root]);
   fs.rmSync(root, { recursive: true });
+});
+
+test('a folder of the workspace has its own base', async () => {
+  Object.assign(around, { base: 'smollm2-135m', found: { executable: { command: 'submodel' } } });
+  registerTaskProvider({} as never);
+  await registered.provider?.provideTasks()[0]?.execution.open();
+  expect((around.terminals[0]?.[1] as string[]).slice(0, 4)).toEqual(['build', '/a', '--base', 'smollm2-135m']);
 });
 
 test('what runs ends with the window, whoever has started it', () => {

@@ -201,7 +201,7 @@ export class BuildCommand {
     this.status.update({ building, isUpdate: task === 'update', isStill: false, isTask: !run.isByItself });
     let terminal: BuildTerminal;
     try {
-      terminal = await openBuildTerminal(target.repository, taskDefinition(task), this.log, run.isByItself);
+      terminal = await openBuildTerminal(target, taskDefinition(task), this.log, run.isByItself);
     } catch (error) {
       if (!run.isByItself) {
         this.onNoExecutable(messageOf(error));
@@ -296,7 +296,7 @@ export class BuildCommand {
     return createTask(target.folder, definition, async () => {
       const given = first;
       first = undefined;
-      return given ?? openTaskTerminal(target.repository, definition, this.log);
+      return given ?? openTaskTerminal(target, definition, this.log);
     });
   }
 

@@ -6,8 +6,9 @@ import { findRepository } from '../bundle/bundles';
 import { findExecutable } from '../executable/find';
 import { type Logger, messageOf } from '../logger';
 import { printable } from '../plainText';
-import { asTexts, readSettings } from '../settings';
+import { asTexts, readBuildSettings, readSettings } from '../settings';
 import { taskArguments, type TaskName } from './progress';
+import type { Target } from './target';
 import { BuildTerminal, stopAll } from './terminal';
 
 const TYPE = 'submodel';
@@ -32,28 +33,28 @@ export function createTask(
 
 /** A terminal for the repository; raises if there is no `submodel` to run. */
 export async function openBuildTerminal(
-  repository: string,
+  { repository, folder }: Target,
   definition: vscode.TaskDefinition,
   log: Logger,
   isPaced = false,
 ): Promise<BuildTerminal> {
-  const settings = readSettings();
-  const found = await findExecutable(settings, log);
+  const found = await findExecutable(readSettings(), log);
   if ('problem' in found) {
     throw new Error(found.problem);
   }
-  const args = taskArguments(nameOf(definition), repository, settings.build, asTexts(definition['arguments']));
+  const own = asTexts(definition['arguments']);
+  const args = taskArguments(nameOf(definition), repository, readBuildSettings(folder), own);
   return new BuildTerminal(found.executable.command, args, repository, isPaced);
 }
 
 /** As `openBuildTerminal`, but without the program a terminal that says so: a task that gets none would never end. */
 export async function openTaskTerminal(
-  repository: string,
+  target: Target,
   definition: vscode.TaskDefinition,
   log: Logger,
 ): Promise<vscode.Pseudoterminal> {
   try {
-    return await openBuildTerminal(repository, definition, log);
+    return await openBuildTerminal(target, definition, log);
   } catch (error) {
     return refuse(messageOf(error));
   }
@@ -64,7 +65,7 @@ export function registerTaskProvider(log: Logger): vscode.Disposable {
   const make = (folder: vscode.WorkspaceFolder, definition: vscode.TaskDefinition): vscode.Task =>
     createTask(folder, definition, async () => {
       const repository = await findRepository(folder.uri.fsPath); // whose bundle is served
-      return openTaskTerminal(repository ?? folder.uri.fsPath, definition, log);
+      return openTaskTerminal({ repository: repository ?? folder.uri.fsPath, folder }, definition, log);
     });
   const provider = vscode.tasks.registerTaskProvider(TYPE, {
     provideTasks: () =>
