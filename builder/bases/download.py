@@ -81,11 +81,14 @@ def find_packaged(packaged: PackagedFile, path: Path) -> Path | None:
     """The cached file, verified, without any network; None where it isn't there.
 
     The hash is computed once and remembered beside the file with its size and time of change. Raises BaseModelError
-    where the file is there and wrong.
+    where the file is there and wrong, or can't be looked at.
     """
-    if not path.is_file():
-        return None
-    size = path.stat().st_size
+    try:
+        if not path.is_file():
+            return None
+        size = path.stat().st_size
+    except OSError as error:
+        raise disk_refusal(error, path.parent, packaged.size) from error
     if size == packaged.size and _is_remembered(path, packaged.sha256):
         return path
     found = sha256_of(path) if size == packaged.size else f"of {size:,} bytes, not {packaged.size:,}"

