@@ -21,3 +21,11 @@ def git(folder: Path, *words: str, text: str = "") -> str:
         ["git", *words], cwd=folder, env=environment, input=text.encode(), capture_output=True, check=True
     )
     return done.stdout.decode("utf-8", "replace").strip()
+
+
+def write_files(root: Path, files: dict[str, str]) -> None:
+    """Write texts to relative posix paths, and the folders that they need."""
+    for path, text in files.items():
+        target = root / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text)

@@ -34,6 +34,10 @@ class _Rule:
         return result is not None and result.match.lastindex is None
 
 
+class UnusableRuleError(Exception):
+    """A line that git would pass over, or one rule too many; its message is a sentence."""
+
+
 class IgnoreRules:
     """The `.gitignore` files from the root down to one folder; of their rules at most _MAX_RULES, the first ones."""
 
@@ -42,11 +46,17 @@ class IgnoreRules:
             tuple[str, tuple[_Rule, ...]], ...
         ] = ()  # (folder with a slash, its rules), outermost first
 
-    def with_file(self, folder: str, content: str) -> IgnoreRules:
-        """These rules and those of the `.gitignore` in `folder`, "" or a relative posix path that ends in a slash."""
+    def with_file(self, folder: str, content: str, *, is_strict: bool = False) -> IgnoreRules:
+        """These rules and those of the `.gitignore` in `folder`, "" or a relative posix path that ends in a slash.
+
+        What is unusable is passed over. is_strict: it raises UnusableRuleError.
+        """
         extended = IgnoreRules()
         room = _MAX_RULES - sum(len(rules) for _, rules in self._levels)
-        extended._levels = (*self._levels, (folder, tuple(islice(_parse_rules(content), room))))
+        rules = tuple(islice(_parse_rules(content, is_strict=is_strict), room + is_strict))
+        if len(rules) > room:
+            raise UnusableRuleError(f"This file and those above it have more than {_MAX_RULES:,} rules.")
+        extended._levels = (*self._levels, (folder, rules))
         return extended
 
     def is_ignored(self, path: str, *, is_folder: bool) -> bool:
@@ -66,18 +76,23 @@ def _is_costly(line: str) -> bool:
     return choices > _MAX_CHOICES or any(segment.count("*") > _MAX_STARS for segment in segments)
 
 
-def _parse_rules(content: str) -> Iterator[_Rule]:
-    """The usable lines of a `.gitignore`; like git, pass over what is no pattern."""
-    for line in content.split("\n")[:_MAX_LINES]:
+def _parse_rules(content: str, *, is_strict: bool) -> Iterator[_Rule]:
+    """The usable lines of a `.gitignore`; like git, pass over what is no pattern. is_strict: raise instead."""
+    lines = content.split("\n")
+    if is_strict and len(lines) > _MAX_LINES:
+        raise UnusableRuleError(f"It has more than {_MAX_LINES:,} lines.")
+    for number, line in enumerate(lines[:_MAX_LINES], 1):
         text = line.removesuffix("\r")
         if not text.endswith("\\ "):
             text = text.rstrip(" ")
-        if _is_costly(text) or len(text) > _MAX_LINE_CHARS:
-            continue
-        is_for_folders = text.endswith("/")
-        try:
-            pattern = GitIgnoreSpecPattern(text.removesuffix("/"))
-        except GitIgnorePatternError:
-            continue
-        if pattern.include is not None:  # not a comment, not blank
-            yield _Rule(pattern=pattern, is_for_folders=is_for_folders)
+        problem = "is too long" if len(text) > _MAX_LINE_CHARS else "has too many stars" if _is_costly(text) else None
+        if problem is None:
+            try:
+                pattern = GitIgnoreSpecPattern(text.removesuffix("/"))
+            except GitIgnorePatternError:
+                problem = "is no pattern of git"
+        if problem is None:
+            if pattern.include is not None:  # not a comment, not blank
+                yield _Rule(pattern=pattern, is_for_folders=text.endswith("/"))
+        elif is_strict and not text.startswith("#"):
+            raise UnusableRuleError(f"Line {number} {problem}.")

@@ -93,7 +93,7 @@ def list_files(root: Path, limits: ListingLimits = _DEFAULT_LIMITS) -> Listing:
     """
     with os.scandir(root):
         pass  # git would answer with an empty list
-    problem, repository = "", _repository_of(root)
+    problem, repository = "", repository_of(root)
     try:
         tags = _list_with_git(root, limits)
     except GitError as error:
@@ -108,7 +108,7 @@ def list_files(root: Path, limits: ListingLimits = _DEFAULT_LIMITS) -> Listing:
     return replace(_walk(top, root, limits), git_problem=problem)
 
 
-def _repository_of(folder: Path) -> Path | None:
+def repository_of(folder: Path) -> Path | None:
     """The git repository that a folder lies in; None for none."""
     return next((above for above in folders_up(folder) if os.path.lexists(above / ".git")), None)
 

@@ -11,8 +11,11 @@ import errno
 import os
 import stat
 from pathlib import Path, PurePosixPath
+from typing import Final
 
 from contract.files.file_names import is_link, is_link_status, is_plain, leads_outside, path_below
+
+DELETED: Final = "deleted"  # or never there
 
 
 class Unreadable(Exception):
@@ -32,7 +35,7 @@ class SourceReader:
         try:
             return self._read_regular(self._place_of(path))
         except FileNotFoundError as error:  # git lists what is deleted until that is committed
-            raise Unreadable("deleted") from error
+            raise Unreadable(DELETED) from error
         except OSError as error:
             raise Unreadable("unreadable") from error
 
@@ -43,7 +46,7 @@ class SourceReader:
             status = os.lstat(full)
             self._check_kind(status, full)
         except FileNotFoundError as error:
-            raise Unreadable("deleted") from error
+            raise Unreadable(DELETED) from error
         except OSError as error:
             raise Unreadable("unreadable") from error
         return status.st_size

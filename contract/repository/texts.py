@@ -31,9 +31,11 @@ from contract.repository.listing import (
     encrypted_files,
     list_files,
     names_encryption,
+    repository_of,
 )
-from contract.repository.reading import SourceReader, Unreadable
+from contract.repository.reading import DELETED, SourceReader, Unreadable
 from contract.repository.secrets import remove_secrets
+from contract.repository.submodelignore import NAME, left_out_files
 
 REPORT_EVERY: Final = 64  # files between two reports of progress, at most
 REPORT_EVERY_S: Final = 0.02  # between two reports: the server rests there while somebody types
@@ -153,6 +155,7 @@ class _RootListing:
     root: Path  # without links
     files: Listing
     encrypted: frozenset[str]  # in git
+    ignored: frozenset[str]  # by `.submodelignore` files
     limits: ListingLimits
 
 
@@ -165,7 +168,9 @@ def _list(root: Path, settings: ReadingSettings) -> _RootListing:
     real = real_folder(root)
     with _readable(root):
         files = list_files(real, limits)
-    return _RootListing(root=real, files=files, encrypted=_encrypted(real, files), limits=limits)
+    top = repository_of(real) or real
+    ignored = left_out_files(top, real, files.paths, on_path=lambda: limits.check_time(real))
+    return _RootListing(root=real, files=files, encrypted=_encrypted(real, files), ignored=ignored, limits=limits)
 
 
 def _encrypted(root: Path, files: Listing) -> frozenset[str]:
@@ -289,7 +294,7 @@ def _cut_reason(total_bytes: int, opened: int, settings: ReadingSettings) -> str
 
 def _why_unreadable(left_out: Unreadable, path: str, files: Listing) -> str:
     reason = str(left_out)
-    return "not checked out" if reason in ("unreadable", "deleted") and path in files.sparse else reason
+    return "not checked out" if reason in ("unreadable", DELETED) and path in files.sparse else reason
 
 
 def _turn(path: str) -> tuple[bool, bytes]:
@@ -310,5 +315,7 @@ def _reason_by_name(path: str, listing: _RootListing, reader: SourceReader) -> s
         return "name not UTF-8"
     if path in listing.encrypted:
         return "encrypted in git"
+    if path in listing.ignored:
+        return f"named in {NAME}"
     reason = reason_by_path(path, is_tracked=path in listing.files.tracked)
     return "nested repository" if reason == "unknown type" and reader.is_folder(path) else reason

@@ -281,7 +281,7 @@ def test_no_more_files_are_opened_than_the_limit(repository: Path, monkeypatch: 
     """A million tiny files stay under every limit of bytes."""
     opened: list[str] = []
     read = SourceReader.read
-    monkeypatch.setattr(SourceReader, "read", lambda self, path: (opened.append(path), read(self, path))[1])
+    monkeypatch.setattr(SourceReader, "read", lambda self, path: (read(self, path), opened.append(path))[0])
     corpus = read_corpus(repository, CorpusSettings(max_files=30, min_calibration_bytes=10_000))
     assert len(opened) == len(corpus.files) == 30
     assert corpus.skipped == {"over the limit of files": 10}

@@ -29,6 +29,7 @@ from contract.repository.listing import ListingLimits, encrypted_files, list_fil
 from contract.repository.reading import SourceReader, Unreadable
 from contract.repository.texts import read_repository, weigh_repository
 from testbed.git import git as run_git
+from testbed.git import write_files
 
 JUNCTION = 0xA0000003  # IO_REPARSE_TAG_MOUNT_POINT
 
@@ -52,13 +53,6 @@ def test_a_name_that_is_not_utf_8_is_kept_where_python_decodes_strictly(
         b"a.py",
         b"caf\xe9.py",
     ]
-
-
-def write_files(root: Path, files: dict[str, str]) -> None:
-    for path, text in files.items():
-        target = root / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(text)
 
 
 TREE = {

@@ -1,0 +1,76 @@
+"""`.submodelignore` files: what a repository's owner keeps out of every model, in the syntax of `.gitignore`.
+
+They hold for tracked files, too. One lies in any folder of the repository, and holds for what is below it. A line that
+can't be used is an error, not passed over as in a `.gitignore`: what it names would be learned.
+"""
+
+from __future__ import annotations
+
+from codecs import BOM_UTF8
+from collections.abc import Callable, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+from contract.errors import CorpusError
+from contract.repository.ignore_rules import IgnoreRules, UnusableRuleError
+from contract.repository.reading import DELETED, SourceReader, Unreadable
+
+NAME: Final = ".submodelignore"
+_MAX_BYTES = 128 << 10
+_UNTIL_MENDED = "No file of the repository is read until that is mended."
+
+
+def left_out_files(
+    top: Path, root: Path, paths: Sequence[str], on_path: Callable[[], None] = lambda: None
+) -> frozenset[str]:
+    """Return those of the paths (posix, relative to `root`) that a `.submodelignore` file names.
+
+    top: the repository that `root` lies in, else `root`; both are real paths. The files of the folders from `top` to
+    `root` hold, and those among the paths. on_path is called before each path. Raises CorpusError if such a file can't
+    be read or used.
+    """
+    begin = "" if top == root else f"{root.relative_to(top).as_posix()}/"
+    parts = PurePosixPath(begin).parts
+    folders = {"".join(f"{part}/" for part in parts[:depth]) for depth in range(len(parts) + 1)}
+    folders |= {begin + path.removesuffix(NAME) for path in paths if path.rpartition("/")[2] == NAME}
+    reader = SourceReader(top, max_bytes=_MAX_BYTES)
+    contents = {folder: content for folder in folders if (content := _read(top, reader, folder)) is not None}
+    if not contents:
+        return frozenset()
+    # By folder: the rules that hold in it, or None if it is left out.
+    known: dict[str, IgnoreRules | None] = {"": _add(IgnoreRules(), top, "", contents)}
+    left_out = set()
+    for path in paths:
+        on_path()
+        folder = ""
+        for name in (begin + path).split("/")[:-1]:
+            inner = f"{folder}{name}/"
+            if inner not in known:
+                above = known[folder]
+                is_out = above is None or above.is_ignored(inner.removesuffix("/"), is_folder=True)
+                known[inner] = None if above is None or is_out else _add(above, top, inner, contents)
+            folder = inner
+        rules = known[folder]
+        if rules is None or rules.is_ignored(begin + path, is_folder=False):
+            left_out.add(path)
+    return frozenset(left_out)
+
+
+def _read(top: Path, reader: SourceReader, folder: str) -> str | None:
+    """Return the text of the folder's file; None if there is none."""
+    try:
+        content = reader.read(folder + NAME)
+    except Unreadable as problem:
+        if str(problem) == DELETED:
+            return None
+        raise CorpusError(f"{top / folder / NAME} can't be read ({problem}). {_UNTIL_MENDED}") from problem
+    return content.removeprefix(BOM_UTF8).decode("utf-8", errors="surrogateescape")
+
+
+def _add(rules: IgnoreRules, top: Path, folder: str, contents: dict[str, str]) -> IgnoreRules:
+    if folder not in contents:
+        return rules
+    try:
+        return rules.with_file(folder, contents[folder], is_strict=True)
+    except UnusableRuleError as problem:
+        raise CorpusError(f"{top / folder / NAME}: {problem} {_UNTIL_MENDED}") from problem

@@ -1,0 +1,110 @@
+"""What a `.submodelignore` file names is not read, tracked or not, with git and without."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from contract.errors import CorpusError
+from contract.repository.texts import read_hashes, read_repository, weigh_repository
+from testbed.git import git as run_git
+from testbed.git import write_files
+
+
+def _make(root: Path, more: dict[str, str] | None = None) -> Path:
+    """A repository with all files committed but `sub/new.py`."""
+    names = ["main.py", "customers/a.py", "customers/deep/b.py", "sub/c.py", "sub/keep.py", "sub/d_data.py"]
+    write_files(root, {name: f"x = {name!r}\n" for name in names} | (more or {}))
+    run_git(root, "init", "-q")
+    run_git(root, "add", ".")
+    write_files(root, {"sub/new.py": "x = 'new'\n"})
+    return root
+
+
+def _read(root: Path, listed_by: str, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    if listed_by == "walk":
+        monkeypatch.setenv("PATH", "")
+    reading = read_repository(root)
+    assert reading.listed_by == listed_by
+    return sorted(reading.texts)
+
+
+@pytest.mark.parametrize("listed_by", ["git", "walk"])
+def test_what_it_names_is_left_out(tmp_path: Path, listed_by: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    rules = "# not ours\n/customers/\n*_data.py\n"
+    root = _make(tmp_path, {".submodelignore": rules, "sub/.submodelignore": "*.py\n!keep.py\n"})
+    assert _read(root, listed_by, monkeypatch) == ["main.py", "sub/keep.py"]
+    assert read_repository(root).skipped["named in .submodelignore"] == 5
+    assert weigh_repository(root).skipped["named in .submodelignore"] == 5
+    assert sorted(read_hashes(root).texts) == ["main.py", "sub/keep.py"], "else the server would count it as new"
+
+
+def test_a_name_that_is_kept_keeps_nothing_below_a_folder_that_is_left_out(tmp_path: Path) -> None:
+    root = _make(tmp_path, {".submodelignore": "customers/\n", "customers/.submodelignore": "!a.py\n"})
+    assert "customers/a.py" not in read_repository(root).texts
+
+
+def test_a_file_that_git_ignores_holds_too(tmp_path: Path) -> None:
+    """One developer's own, which is not committed."""
+    root = _make(tmp_path, {".submodelignore": "customers/\n", ".gitignore": ".submodelignore\n"})
+    assert not any(path.startswith("customers/") for path in read_repository(root).texts)
+
+
+@pytest.mark.parametrize("listed_by", ["git", "walk"])
+def test_a_part_of_a_repository_obeys_the_files_above_it(
+    tmp_path: Path, listed_by: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = _make(tmp_path, {".submodelignore": "/sub/*_data.py\n/c.py\nnew.py\n"})
+    assert _read(root / "sub", listed_by, monkeypatch) == ["c.py", "keep.py"]
+
+
+def test_a_folder_that_is_left_out_can_not_be_built_by_itself(tmp_path: Path) -> None:
+    root = _make(tmp_path, {".submodelignore": "customers/\n"})
+    assert read_repository(root / "customers").texts == {}
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        (r"/\**/**/**/x", r"Line 2 has too many stars\."),
+        ("*a*b*c", r"Line 2 has too many stars\."),
+        ("x" * 1001, r"Line 2 is too long\."),
+        ("!", r"Line 2 is no pattern of git\."),
+        ("a\n" * 2000, r"It has more than 2,000 lines\."),
+    ],
+)
+def test_a_line_that_can_not_be_used_is_refused(tmp_path: Path, line: str, problem: str) -> None:
+    """In a `.gitignore` it is passed over. Here, what it names would be learned."""
+    root = _make(tmp_path, {"sub/.submodelignore": f"# {line}\n{line}\n".replace("# a\n", "# ")})
+    with pytest.raises(CorpusError, match=rf"sub.\.submodelignore: {problem} No file of the repository is read"):
+        read_repository(root)
+
+
+def test_one_rule_too_many_is_refused(tmp_path: Path) -> None:
+    many = "".join(f"a{number}\n" for number in range(1500))
+    root = _make(tmp_path, {".submodelignore": many, "sub/.submodelignore": many})
+    with pytest.raises(CorpusError, match=r"sub.\.submodelignore: .* more than 2,000 rules\."):
+        read_repository(root)
+
+
+@pytest.mark.parametrize(("kind", "problem"), [("folder", "nested repository"), ("large", "too large")])
+def test_one_that_can_not_be_read_is_refused(tmp_path: Path, kind: str, problem: str) -> None:
+    root = _make(tmp_path)
+    if kind == "folder":
+        (root / ".submodelignore").mkdir()
+    else:
+        (root / ".submodelignore").write_text("# " + "a" * (128 << 10))
+    with pytest.raises(CorpusError, match=rf"\.submodelignore can't be read \({problem}\)"):
+        read_repository(root)
+
+
+def test_a_link_is_refused(tmp_path: Path) -> None:
+    write_files(tmp_path, {"rules": "customers/\n"})
+    root = _make(tmp_path / "repo")
+    try:
+        (root / ".submodelignore").symlink_to(tmp_path / "rules")
+    except OSError:
+        pytest.skip("this account may make no links")
+    with pytest.raises(CorpusError, match=r"can't be read \(link outside\)"):
+        read_repository(root)
