@@ -97,7 +97,8 @@ def test_what_many_updates_keep_and_what_quantization_costs() -> None:
     refused = [step for step in updates if step["kept"] == "old" and "finetuning" in step]
     idle = len(updates) - len(kept) - len(refused)
     assert f"**{len(kept)} were kept, {len(refused)} refused, and {idle} had nothing to learn.**" in WORDS
-    assert f"30 updates in a row, and {len(kept)} were kept." in README
+    kept_if = "An update is kept only if its model is better on validation files"
+    assert f"30 updates in a row. {kept_if}, and {len(kept)} were." in README
     spans = [(min(s), max(s)) for s in ([step["seconds"] for step in some] for some in (kept, refused))]
     (low, high), (least, most) = spans
     assert f"A kept update took {low:.0f} to {high:.0f} s, a refused one {least:.0f} to {most:.0f} s." in WORDS
