@@ -1,25 +1,17 @@
-"""What `benchmarks.replays` has written, as Markdown tables, with all repositories together.
-
-    python -m benchmarks.replay_table
-
-The last one is beside the same passages typed at a server that showed whole lines, or nothing.
-"""
+"""What `benchmarks.replays` has written, as Markdown tables, with all repositories together."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from benchmarks.builds import RESULTS
 from benchmarks.clusters import Cluster, by_cluster, clustered_mean
 from benchmarks.markdown import print_head, print_row
 from builder.evaluation.metrics import Interval
-from builder.evaluation.wording import difference
 
 WAYS = ("waiting", "at a pace")
-WHOLE_LINES = RESULTS / "whole-lines"  # what a server of e4794aa8 gave, by the same bundles
 BASELINE, SERVER = 0, 1  # the runs of a way
 TOGETHER = "all"
 SAMPLE = "all, as a sample of repositories"
@@ -58,28 +50,11 @@ def main() -> None:
         shown = " and ".join(f"{count(typed, way, 'shown'):,}" for way in WAYS)
         late = count(typed, WAYS[1], "late") / count(typed, WAYS[1], "asked")
         print_row(name, kind, shown, *(_percent(wrong(typed, way)) for way in WAYS), f"{100 * late:.0f} %")
-    print()
-    print_head(
-        "passages",
-        *(f"saved with whole lines, {way}" for way in WAYS),
-        *(f"difference in points, {way}" for way in WAYS),
-        *(f"wrong with whole lines, {way}" for way in WAYS),
-    )
-    earlier = read_replays(WHOLE_LINES)
-    for kind in KINDS:
-        before, now = ([some[name]["kinds"][kind] for name in documents] for some in (earlier, documents))
-        gains = [gain(list(zip(now, before, strict=True)), way) for way in WAYS]
-        print_row(
-            kind,
-            *(_percent(saved(before, way)) for way in WAYS),
-            *(difference(one.to_json(), scale=100) for one in gains),
-            *(_percent(wrong(before, way)) for way in WAYS),
-        )
 
 
-def read_replays(folder: Path = RESULTS) -> dict[str, dict[str, Any]]:
-    """Return the documents of a folder, by the repository's name."""
-    paths = sorted(folder.glob("replay-*.json"))
+def read_replays() -> dict[str, dict[str, Any]]:
+    """Return the documents, by the repository's name."""
+    paths = sorted(RESULTS.glob("replay-*.json"))
     documents = {path.stem.removeprefix("replay-"): json.loads(path.read_text("utf-8")) for path in paths}
     return {name: document for name, document in documents.items() if "kinds" in document}
 
@@ -104,18 +79,6 @@ def _saved_keys(each: Each) -> tuple[Sequence[int], Sequence[int]]:
     """Return how many keystrokes each passage saves, and how many it takes alone."""
     pairs = zip(each["keys_alone"], each["keys"], strict=True)
     return [alone - keys for alone, keys in pairs], each["keys_alone"]
-
-
-def gain(pairs: Sequence[tuple[Typed, Typed]], way: str) -> Interval:
-    """Return which share of the keystrokes the first of each pair saves more than the second, likewise."""
-    passages = []
-    for now, before in pairs:
-        one, other = (typed[way]["runs"][SERVER]["each"] for typed in (now, before))
-        if one["keys_alone"] != other["keys_alone"]:
-            raise SystemExit("The passages are other ones than those that were typed with whole lines.")
-        fewer = [more - less for more, less in zip(other["keys"], one["keys"], strict=True)]
-        passages.append((now["clusters"], fewer, one["keys_alone"]))
-    return _ratio(passages)
 
 
 def wrong(kinds: Sequence[Typed], way: str) -> Interval:

@@ -87,8 +87,6 @@ def test_what_is_saved_while_typing(capsys: pytest.CaptureFixture[str]) -> None:
     for printed in capsys.readouterr().out.strip().split("\n\n"):
         head, _, *rows = printed.splitlines()
         assert table(head) == [cells(line) for line in rows]
-        if head.startswith("| passages |"):  # beside whole lines
-            continue
         together = [cells(line) for line in rows if line.startswith(f"| {replay_table.TOGETHER} |")]
         said = [row[4] for row in together]  # at the pace: what is saved, or wrong
         for figure in said:

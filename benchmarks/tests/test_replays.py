@@ -73,10 +73,3 @@ def test_repositories_are_pooled_by_their_keystrokes_and_clusters() -> None:
     assert replay_table.saved([other], "at a pace").value == 0
     assert replay_table.wrong([one], "at a pace").value == pytest.approx(4 / 5)
     assert replay_table.count([one, other], "at a pace", "late") == 8
-    gain = replay_table.gain([(one, other)], "at a pace")
-    assert gain.value == pytest.approx(15 / 60)
-    assert gain.low < gain.value < gain.high
-    with pytest.raises(SystemExit, match="other ones"):
-        replay_table.gain(
-            [(one, {**other, "at a pace": {"runs": [{}, {"each": {"keys_alone": [9, 9, 9]}}]}})], "at a pace"
-        )
