@@ -5,7 +5,7 @@
 CLONE has its whole history. CHECKOUT is as CLONE was some commits ago, with the default build of that: "never". At
 --back commits before CLONE's HEAD, "update" is that build updated once, and "build" is a whole build. Passages of the
 commits since are typed at each of the three, waiting for each suggestion (`submodel replay`). Writes
-benchmarks/results/following-typed-NAME.json.
+benchmarks/results/typed-following-NAME.json.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def main() -> None:
         typed["source"], typed["clusters"] = document["source"], cluster_numbers(document["clusters"])
         typed[arm] = {key: document[key] for key in ("runs", "seconds")}
     write_result(
-        f"following-typed-{known.name}",
+        f"typed-following-{known.name}",
         {
             "command": f"python -m benchmarks.following_typed CLONE --built CHECKOUT --name {known.name} "
             f"--base {known.base} --back {known.back} --minutes {known.minutes:g} --passages {known.passages}",

@@ -107,3 +107,13 @@ def test_what_many_updates_keep_and_what_quantization_costs() -> None:
     spread = f"{min(costs):+.1f} to {max(costs):+.1f} %".replace("-", "−")
     sentence = f"adds {costs[0]:.1f} % to the loss in the first build, and {costs[-1]:.1f} % in the last kept update"
     assert f"{sentence} ({spread} in all kept ones" in WORDS
+
+
+def test_answers_beside_an_update() -> None:
+    document = read(RESULTS / "update-beside-httpx.json")
+    runs = [document[name] for name in ("alone", "beside")]
+    late = [f"{100 * run['late'] / run['asked']:.0f}" for run in runs]
+    p95 = " and ".join(f"{run['milliseconds_p95']:.0f} ms" for run in runs)
+    assert f"an answer was {p95}, and {' and '.join(late)} % of the requests came too late" in WORDS
+    seconds = sum(stage["seconds"] for stage in document["update"]["stages"])
+    assert f"took {seconds:.0f} s (two minutes of fine-tuning) and {document['peak_rss_bytes'] / 1e9:.2f} GB" in WORDS
