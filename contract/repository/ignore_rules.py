@@ -15,6 +15,7 @@ from itertools import islice
 from pathspec.patterns.gitignore import GitIgnorePatternError
 from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
 
+MAX_BYTES = 128 << 10  # of a file
 _MAX_LINES = 2000  # each is tried on each path below it
 _MAX_RULES = 2000  # from the root down to one folder
 _MAX_LINE_CHARS = 1000

@@ -24,7 +24,7 @@ from contract.errors import CorpusError
 from contract.files.file_names import is_link_status, path_below
 from contract.files.home import folders_up
 from contract.repository.git import GitError, decode_name, run_git
-from contract.repository.ignore_rules import IgnoreRules
+from contract.repository.ignore_rules import MAX_BYTES, IgnoreRules
 from contract.repository.reading import SourceReader, Unreadable
 
 # Never part of a corpus, at any depth, and in any case: file systems may not tell .GIT from .git.
@@ -33,7 +33,6 @@ OWN_FOLDERS: frozenset[str] = frozenset({".git", ".submodel"})
 MAX_ENTRIES = 5_000_000  # some hundred bytes each; far more than a repository has
 UNTRACKED: Final = b"?"  # git's tag
 SKIPPED: Final = b"S"  # git's tag of what a sparse checkout leaves out
-_MAX_IGNORE_BYTES = 128 << 10
 # In the names of filters that encrypt: git-crypt, git-crypt-KEY, crypt (transcrypt), git-agecrypt, strongbox, …
 _ENCRYPTING = re.compile(rb"crypt|strongbox|vault|secret", re.IGNORECASE)
 _MAX_DEPTH = 100  # of folders in a walk: the time of ignore rules grows with it, and no source lies deeper
@@ -166,7 +165,7 @@ def _walk(top: Path, root: Path, limits: ListingLimits) -> Listing:
 
     top: the repository that `root` lies in, whose ignore rules hold; else `root`.
     """
-    reader = SourceReader(top, max_bytes=_MAX_IGNORE_BYTES)
+    reader = SourceReader(top, max_bytes=MAX_BYTES)
     has_git = os.path.lexists(top / ".git")
     begin = "" if top == root else f"{root.relative_to(top).as_posix()}/"
     paths: list[str] = []

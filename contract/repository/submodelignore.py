@@ -12,11 +12,10 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from contract.errors import CorpusError
-from contract.repository.ignore_rules import IgnoreRules, UnusableRuleError
+from contract.repository.ignore_rules import MAX_BYTES, IgnoreRules, UnusableRuleError
 from contract.repository.reading import DELETED, SourceReader, Unreadable
 
 NAME: Final = ".submodelignore"
-_MAX_BYTES = 128 << 10
 _UNTIL_MENDED = "No file of the repository is read until that is mended."
 
 
@@ -33,7 +32,7 @@ def left_out_files(
     parts = PurePosixPath(begin).parts
     folders = {"".join(f"{part}/" for part in parts[:depth]) for depth in range(len(parts) + 1)}
     folders |= {begin + path.removesuffix(NAME) for path in paths if path.rpartition("/")[2] == NAME}
-    reader = SourceReader(top, max_bytes=_MAX_BYTES)
+    reader = SourceReader(top, max_bytes=MAX_BYTES)
     contents = {folder: content for folder in folders if (content := _read(top, reader, folder)) is not None}
     if not contents:
         return frozenset()
