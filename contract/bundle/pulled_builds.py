@@ -47,12 +47,17 @@ def note_pulled(build: str, source: PulledFrom) -> None:
 
 
 def pulled_from(build: str) -> PulledFrom | None:
-    """Where this account has pulled a build from; None if it has not, or if that is not known."""
+    """Where this account pulls a build's successor from; None if it has not pulled it, or if that is not known.
+
+    That is the registry whose key the user gave last, wherever this build came from: the older key may have leaked.
+    """
     kept = _read(f"{FOLDER}/{build}.json")
-    address, name, key = kept.get("address"), kept.get("name"), kept.get("key")
-    if not isinstance(address, str) or not isinstance(name, str | None) or not isinstance(key, str | None):
+    known = _known_registry()
+    address, name = known.get("address", kept.get("address")), kept.get("name")
+    key = None if "key" in known else kept.get("key")
+    if not kept or not isinstance(address, str) or not isinstance(name, str | None) or not isinstance(key, str | None):
         return None
-    return PulledFrom(address=address, name=name, key=None if key == _known_key() else key)
+    return PulledFrom(address=address, name=name, key=key)
 
 
 def read_known_registry() -> Mapping[str, Any]:
@@ -70,12 +75,12 @@ def write_known_registry(address: str, key: str) -> None:
     write_json(state_folder() / REGISTRY_FILE, {"address": address, "key": key}, mode=PRIVATE)
 
 
-def _known_key() -> object:
-    """Return the key of the known registry; None if there is none, or if it can't be read."""
+def _known_registry() -> Mapping[str, Any]:
+    """Return what REGISTRY_FILE has; nothing if there is none, or if it can't be read."""
     try:
-        return read_known_registry().get("key")
+        return read_known_registry()
     except (OSError, ValueError, StateFolderError):
-        return None
+        return {}
 
 
 def _read(file: str) -> Mapping[str, Any]:

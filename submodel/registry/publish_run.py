@@ -16,6 +16,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -116,6 +117,12 @@ def run_publish(
         # Again: another publisher may have begun it meanwhile.
         _check_registry(settings.registry, is_new=settings.is_new)
         index = SignedIndex(settings.registry, signer, is_new=settings.is_new)
+        if index.signed_at_s > time.time() + 3600:
+            on_event(
+                f"The index was signed at {datetime.fromtimestamp(index.signed_at_s, UTC):%Y-%m-%d %H:%M} UTC, which "
+                "this machine's clock has not reached. Set the clock, or other machines may refuse the index as not "
+                "renewed in time."
+            )
         store = FileStore(settings.registry / FILES)
         for number, (bundle, is_named) in enumerate(bundles):
             on_bundle(number, len(bundles))
@@ -123,8 +130,10 @@ def run_publish(
                 name = name_of(bundle) if settings.name is None else given_name(settings.name)
                 if name in names:
                     raise RegistryError(
-                        f"{bundle} is another bundle of {name} than {names[name]}; publish one of them."
+                        f"{bundle} is another bundle of {name} than {names[name]}; publish it alone, with a name of "
+                        "its own by --repository."
                     )
+                names[name] = bundle  # also if it fails: the other one does not take its place
                 build = build_of(bundle)
                 if not is_named:  # a clone may have brought it along
                     check_trusted(bundle, build)
@@ -135,11 +144,20 @@ def run_publish(
                 why = f"{bundle} can't be published ({error.strerror or error}); look at the disk of the registry."
                 row = PublishedRow(bundle=bundle, state="failed", error=why)
             rows.append(row)
-            if row.repository is not None:
-                names[row.repository] = bundle
         if not settings.is_new or any(row.state != "failed" for row in rows):  # else the next run begins it
             index.save(settings.valid_days)
+            _say_if_closed(settings.registry, on_event)
     return signer.public_key.keyval["public"], rows
+
+
+def _say_if_closed(registry: Path, on_event: Callable[[str], None]) -> None:
+    """Say it if the umask closes the index to those who may read the registry's folder."""
+    modes = [path.stat().st_mode for path in (registry, registry / METADATA / "timestamp.json")]
+    if os.name == "posix" and modes[0] & ~modes[1] & 0o044:
+        on_event(
+            f"Other accounts, such as a web server's, can't read what was written: run `chmod -R go+rX {registry}`, "
+            "and publish with the umask 022."
+        )
 
 
 def run_remove(

@@ -96,6 +96,11 @@ def run_pull(
         real_folder(folder)  # a typing error would become a folder, or stand for the repository around it
     is_part = settings.folder is not None and settings.name is not None  # it may be a package of a larger repository
     root = folder.absolute() if is_part else repository_root(folder)
+    if settings.name is not None and not is_part and root != folder.absolute():
+        raise RegistryError(
+            f"This folder lies in the repository {root}; give the folder that the bundle of {settings.name} is for "
+            f"behind the address: `.` for this one, or {root}."
+        )
     names = [given_name(settings.name)] if settings.name is not None else names_of(root)
     store = FileStore(_own_folder(cache_folder() / "registry"))
     target = root / WORKSPACE_BUNDLE
@@ -103,6 +108,8 @@ def run_pull(
     # Two pulls at once: the second waits, and finds the files. One lock for the store, one for what was seen.
     with hold_lock(store.folder / "lock", on_event), hold_lock(state_folder() / "registries.lock", on_event):
         index = RegistryIndex(address, key, fetcher)
+        if settings.key is not None:  # also where the registry has no bundle for this repository
+            write_known_registry(address, key)
         document, facts = _find_bundle(index, names, address, target)
         published_at = index.published_at(document["repository"])
         is_new = not _is_there(target, facts)
@@ -118,8 +125,6 @@ def run_pull(
         name = None if settings.name is None else names[0]
         note_pulled(facts["sha256"], PulledFrom(address=address, name=name, key=key))
         store.forget_unused()
-        if settings.key is not None:
-            write_known_registry(address, key)
     files = read_bundle(target, verify=False).manifest["files"]
     return Pulled(
         repository=document["repository"],

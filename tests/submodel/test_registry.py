@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -136,6 +137,9 @@ def test_a_pulled_bundle_is_whole_and_trusted(
     assert read_bundle(pulled.bundle).build == tiny_bundle.build
     assert pulled_from(pulled.build) == PulledFrom(address=pulled.address, name=None)
     (state_folder() / REGISTRY_FILE).write_text(json.dumps({"address": "https://other/", "key": "another"}))
+    known = pulled_from(pulled.build)
+    assert known is not None and known.command(None) == ("submodel", "pull", "https://other/"), "a key may have leaked"
+    (state_folder() / REGISTRY_FILE).unlink()
     known = pulled_from(pulled.build)
     assert known is not None and known.command(None) == ("submodel", "pull", pulled.address, "--key", published[1])
     assert (repository / ".submodel" / ".gitignore").read_text() == "*\n"
@@ -393,6 +397,57 @@ def test_what_is_not_in_the_registry(registry: Path, published: tuple[Path, str]
     with pytest.raises(RegistryError, match=r"has no bundle for example\.com/acme/none; publish one"):
         run_pull(PullSettings(folder=repository, address=str(registry), key=published[1], name="example.com/acme/none"))
     assert not (repository / ".submodel").exists()
+    kept = json.loads((state_folder() / REGISTRY_FILE).read_text())
+    assert kept["key"] == published[1], "the next repository needs no key"
+
+
+def test_a_bundle_that_fails_leaves_its_name_to_no_other(newer: Path, tmp_path: Path) -> None:
+    """Two results of a fleet may be of one repository: a branch each."""
+    folder = tmp_path / "results"
+    trust_build(build_of(newer))
+    for name in ("a", "b"):
+        shutil.copytree(newer, folder / name / "bundle")
+        (folder / name / "result.json").write_text(json.dumps({"remote": "https://example.com/acme/a"}))
+    model = folder / "a" / "bundle" / MODEL_FILE
+    model.write_bytes(model.read_bytes()[:-1])
+    settings = PublishSettings(
+        folder=folder, registry=tmp_path / "registry", key_file=tmp_path / "key.pem", is_new=True
+    )
+    _, rows = run_publish(settings)
+    assert [row.state for row in rows] == ["failed", "failed"]
+    assert "is another bundle of example.com/acme/a" in (rows[1].error or "")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no umask")
+def test_a_publisher_hears_that_its_umask_closes_the_registry(registry: Path, tiny_bundle: Bundle) -> None:
+    heard: list[str] = []
+    before = os.umask(0o022)
+    try:
+        publish(tiny_bundle.folder, registry)
+        settings = PublishSettings(folder=tiny_bundle.folder, registry=registry, key_file=registry.with_suffix(".pem"))
+        run_publish(replace(settings, name=NAME), on_event=heard.append)
+        assert heard == []
+        os.umask(0o077)
+        run_publish(replace(settings, name=NAME), on_event=heard.append)
+    finally:
+        os.umask(before)
+    assert len(heard) == 1
+    assert f"chmod -R go+rX {registry}" in heard[0]
+
+
+def test_a_publisher_hears_that_its_clock_is_behind(
+    registry: Path, tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(tiny_bundle.folder, registry)
+    heard: list[str] = []
+    settings = PublishSettings(
+        folder=tiny_bundle.folder, registry=registry, key_file=registry.with_suffix(".pem"), name=NAME
+    )
+    now_s = time.time()
+    monkeypatch.setattr(time, "time", lambda: now_s - 40 * 86_400)
+    run_publish(settings, on_event=heard.append)
+    assert len(heard) == 1
+    assert "which this machine's clock has not reached" in heard[0]
 
 
 def test_a_folder_of_repositories_and_of_results(tiny_bundle: Bundle, newer: Path, tmp_path: Path) -> None:
@@ -440,7 +495,7 @@ def test_a_folder_of_repositories_and_of_results(tiny_bundle: Bundle, newer: Pat
     alone = {name: f"publish {folder / name / 'bundle'} alone, with its name" for name in errors}
     assert alone["b"] in errors["b"]
     assert (
-        f"{folder / 'c' / 'bundle'} is another bundle of example.com/acme/a than {folder / 'a' / 'bundle'}"
+        f"{folder / 'c' / 'bundle'} is another bundle of example.com/acme/a than {folder / 'a' / 'bundle'}; publish it"
         in errors["c"]
     )
     assert all(f"is a path of this machine; {alone[name]}" in errors[name] for name in ("local", "relative"))
@@ -690,7 +745,11 @@ def test_a_package_of_a_larger_repository_has_its_own_bundle(
     assert run_pull(settings).bundle == package / WORKSPACE_BUNDLE
     assert find_trusted_bundle(package) == package / WORKSPACE_BUNDLE
     assert not (repository / ".submodel").exists()
-    monkeypatch.chdir(package)  # no folder is named, so that it is the repository that it lies in
+    monkeypatch.chdir(package)  # no folder is named: it would go to all of the repository
+    with pytest.raises(RegistryError, match=r"This folder lies in the repository .*: `\.` for this one"):
+        run_pull(replace(settings, folder=None))
+    assert not (repository / ".submodel").exists()
+    monkeypatch.chdir(repository)
     assert run_pull(replace(settings, folder=None)).bundle == repository / WORKSPACE_BUNDLE
 
 
