@@ -158,6 +158,8 @@ def test_replaces_a_bundle_as_a_whole(bundle: Path) -> None:
         assert (bundle / MODEL_FILE).exists()
     assert [path.name for path in bundle.iterdir()] == [MANIFEST_FILE]
     assert sorted(path.name for path in bundle.parent.iterdir()) == ["bundle", "previous"]
+    (kept,) = previous_bundles(bundle)  # once, however many files it has
+    assert sorted(path.name for path in kept.iterdir()) == [MANIFEST_FILE, "onnx", TOKENIZER_FILE]
 
 
 def test_the_same_version_with_other_drafts_is_no_version_to_go_back_to(bundle: Path) -> None:
@@ -265,6 +267,21 @@ def test_older_bundles_come_in_the_order_in_which_they_were_replaced(
     assert [(folder / MANIFEST_FILE).read_text() for folder in kept] == [marked("2"), marked("1")]
     assert sorted(path.name for path in kept) == sorted(path.name for path in (target.parent / "previous").iterdir())
     assert (kept[0] / MANIFEST_FILE).stat().st_mtime == 1e9 - 20, "it says when the bundle was built"
+
+
+def test_a_disk_that_takes_no_time_of_a_folder_refuses_no_new_bundle(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such a drive is played. The new bundle is in its place by then."""
+
+    def refuse(path: Path, times: tuple[float, float]) -> None:
+        raise PermissionError(1, "Operation not permitted", str(path))
+
+    monkeypatch.setattr(previous, "os", SimpleNamespace(utime=refuse))
+    with replace_bundle(bundle) as fresh:
+        (fresh / MANIFEST_FILE).write_text(marked("new"))
+    assert (bundle / MANIFEST_FILE).read_text() == marked("new")
+    assert len(previous_bundles(bundle)) == 1
 
 
 def test_an_older_bundle_whose_removal_was_stopped_is_none_to_go_back_to(
