@@ -554,7 +554,12 @@ def test_neither_indentation_nor_what_is_typed_makes_a_suggestion_unsure(engine:
     assert completion.text == "go()"
 
 
-@pytest.mark.parametrize(("share", "is_shown"), [(0.9, True), (0.1, False), (math.nan, False)])
+def test_a_model_that_is_as_sure_as_it_has_to_be_goes_on(engine: Engine) -> None:
+    completion = spelled(engine, [("go(", 0.5), ("x)", 1.0), ("\n", 1.0)], "y = ")
+    assert (completion.text, completion.is_unsure) == ("go(x)", False)
+
+
+@pytest.mark.parametrize(("share", "is_shown"), [(0.9, True), (0.5, True), (0.1, False), (math.nan, False)])
 def test_a_confidence_that_is_low_or_no_number_is_not_shown(engine: Engine, share: float, is_shown: bool) -> None:
     double = FixedEngine(engine.encoder, "x")
     double._answer = replace(double._answer, token_ids=(5,), probabilities=(share,))
