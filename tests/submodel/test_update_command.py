@@ -24,6 +24,7 @@ from typer.testing import CliRunner, Result
 from builder.bases.resolve import absolute_spec
 from builder.corpus.corpus import read_corpus
 from builder.corpus.following import Known
+from builder.evaluation.scores import ScoredAnswer, Scores, compare
 from contract.console import StageDisplay
 from contract.documents import BuildProgress
 from contract.errors import BuildError, CorpusError, NotNowError
@@ -40,6 +41,7 @@ from submodel.build.update_start import history_to_update
 from submodel.commands.update import update
 from submodel.fleet.identity import fingerprint_of
 from testbed.git import git
+from testbed.python_files import write_python
 
 ROW = {"name": "sub-model", "fim_exact_match": 0.5, "positions": 30, "bits_per_byte": 1.25}
 NEW: dict[str, Any] = {
@@ -132,6 +134,12 @@ def test_the_pace_is_read_from_stdin_and_kept_if_that_is_asked_for(
     [
         (OLD, f"{REFUSED} after more changes"),
         ({**OLD, "files": {"to_learn": 9, "untried": 6}}, f"{REFUSED} to try the files that it did not reach (6), or"),
+        (
+            {**OLD, "files": {"to_learn": 9, "to_validate": 0}},
+            "The old model is still served, since the new one is not better on the validation files, none of which "
+            "has changed. Update again after more changes",
+        ),
+        ({**OLD, "finetuning": {"kept_step": 8}}, "The old model is still served: the new one's graph failed the par"),
         ({**NO_SCORES, "stages": [{"name": "renew the drafts"}]}, "The old model is still served, with new drafts."),
         ({**NO_SCORES, "stages": []}, "Nothing is new since the last build or update, so the model stays"),
         ({**NO_SCORES, "stages": [], "files": {"to_learn": 3}}, "The old model is still served: an update has tried"),
@@ -143,6 +151,29 @@ def test_an_old_model_that_stays_is_explained_last(
     result = run(monkeypatch, tmp_path, document, "--progress", "json")
     assert json.loads(result.stderr.splitlines()[-1])["text"].startswith(reason)
     assert reason in run(monkeypatch, tmp_path, document).stderr
+
+
+def test_an_update_of_changes_that_are_not_committed_names_no_commits(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    said = run(monkeypatch, tmp_path, {**NEW, "to_commit": NEW["from_commit"]}).stderr
+    assert "The model was updated, and the new one is served." in said
+
+
+def scores(answer: str) -> Scores:
+    """Of thirty lines in ten files, which are all answered alike."""
+    lines = [ScoredAnswer(answer=answer, truth="x", language="Python", file=f"{n % 10}.py") for n in range(30)]
+    return Scores(name="sub-model", lines=tuple(lines))
+
+
+@pytest.mark.parametrize(("now", "before", "is_worse"), [("y", "x", True), ("x", "y", False), ("x", "x", False)])
+def test_of_a_new_model_that_completes_fewer_lines_it_says_how_to_go_back(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, now: str, before: str, is_worse: bool
+) -> None:
+    """Its validation loss was lower, so that it is served."""
+    said = run(monkeypatch, tmp_path, {**NEW, "against_before": compare(scores(now), scores(before))}).stderr
+    assert "Beside the model before: exact match " in said
+    assert ("significantly worse. docs/faq.md says how to go back to the model before." in said) is is_worse
 
 
 @pytest.mark.parametrize(
@@ -299,6 +330,40 @@ def test_an_update_that_an_editor_began_leaves_alone_what_nobody_works_on(
     settings = UpdateSettings(repository=tmp_path, output=tmp_path / ".submodel", is_paced=is_paced)
     with StageDisplay() as display, pytest.raises(NotNowError if is_paced else Planned):
         update_run.run_update(settings, display)
+
+
+def test_files_that_git_does_not_list_have_no_commit_of_the_repository_around_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That commit says nothing of them. They lie in a folder that git ignores."""
+    git(tmp_path, "init")
+    git(tmp_path, "commit", "--allow-empty", "-m", "around them")
+    (tmp_path / ".gitignore").write_text("/ignored/\n")
+    commits: list[str | None] = []
+
+    class Update:
+        def __init__(self, *_: object) -> None:
+            pass
+
+        def update(self, commit: str | None, started: float, *, has_swapped: bool) -> dict[str, Any]:
+            commits.append(commit)
+            return {}
+
+    history = SimpleNamespace(quantize="int8", seed=0, updates=0)
+    bundle = SimpleNamespace(manifest={"quantization": "int8"})
+    monkeypatch.setattr(update_run, "finish_swap", lambda *_: False)
+    monkeypatch.setattr(update_run, "history_to_update", lambda *_: history)
+    monkeypatch.setattr(update_run, "read_bundle", lambda *_, verify: bundle)
+    monkeypatch.setattr(update_run, "read_artifact", lambda *_: SimpleNamespace(manifest={}))
+    monkeypatch.setattr(update_run, "plan_update", lambda *_: None)
+    monkeypatch.setattr(update_run, "_Update", Update)
+    for folder in (tmp_path / "listed", tmp_path / "ignored"):
+        (folder / ".submodel" / "stages").mkdir(parents=True)
+        write_python(folder, range(24))
+        settings = UpdateSettings(repository=folder, output=folder / ".submodel")
+        with StageDisplay() as display:
+            update_run.run_update(settings, display)
+    assert commits == [git(tmp_path, "rev-parse", "HEAD").strip(), None]
 
 
 def test_in_a_subfolder_it_names_the_build_of_the_folder_above(tmp_path: Path) -> None:
