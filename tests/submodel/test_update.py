@@ -20,6 +20,7 @@ from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 from builder.artifact import read_artifact
+from builder.corpus.changes import Renames
 from builder.corpus.corpus import Corpus, SourceFile, read_corpus
 from builder.fim_examples import FimExample, draw_fim_examples
 from builder.finetuning import training_data
@@ -40,7 +41,7 @@ from exporters.parity import ParitySettings
 from exporters.precision import Precision
 from lsp_server.drift import measure_drift, read_current_hashes
 from submodel.app import app
-from submodel.build import model_stages, new_lines, pipeline, update_run, update_start
+from submodel.build import model_stages, new_lines, pipeline, update_plan, update_run, update_start
 from submodel.build.build_settings import BuildSettings
 from submodel.build.history import FILE, NEXT, PURPOSE, read_history, remember_build, write_history
 from submodel.build.new_lines import NewLines
@@ -205,6 +206,9 @@ def test_an_update_learns_and_swaps_model_and_bundle(repository, monkeypatch):
     assert document["files"]["to_learn"] >= 3
     assert document["models"][0]["name"] == "sub-model"
     assert document["since"]["positions"] == document["models"][0]["positions"] == 4
+    bits = [row["bits_per_byte"] for row in (document["models"][0], document["held_out_before"])]
+    assert bits[0] != bits[1]
+    assert document["against_before"]["bits_per_byte_ratio"]["value"] == pytest.approx(bits[0] / bits[1])
     assert (output / "model" / "model.safetensors").read_bytes() != model
     assert hash_of_output("finetune", output / "model", output / "stages")
     bundle = read_bundle(output / "bundle")
@@ -304,6 +308,8 @@ def test_without_validation_files_it_asks_for_a_build(repository):
     lose(repository, "validation")
     with pytest.raises(BuildError, match="validated on"):
         follow(repository, positions=0)
+    stages = follow(repository, minutes=0, positions=0)["stages"]
+    assert [stage["name"] for stage in stages] == ["renew the drafts"], "which need none"
 
 
 def test_what_was_learned_is_not_learned_again(repository, monkeypatch):
@@ -311,8 +317,8 @@ def test_what_was_learned_is_not_learned_again(repository, monkeypatch):
     always_better(monkeypatch)
     follow(repository, positions=0)
     build = build_of(repository / ".submodel" / "bundle")
-    document = follow(repository, positions=0)
-    assert (document["kept"], document["stages"]) == ("old", [])
+    document = follow(repository)
+    assert (document["kept"], document["stages"]) == ("old", []), "nor scored: the update before was to leave it out"
     assert build_of(repository / ".submodel" / "bundle") == build
     assert len(document["history"]) == 2
 
@@ -375,6 +381,9 @@ def test_a_model_that_is_not_better_is_dropped_but_the_drafts_are_renewed(reposi
     document = follow(repository)
     assert document["kept"] == "old"
     assert (model.read_bytes(), graph.read_bytes()) == before
+    figures = (document["models"][0], document["held_out_before"], document["history"][-1]["held_out"])
+    assert len({one["bits_per_byte"] for one in figures}) == 1, "they are those of the model that is served"
+    assert "against_before" not in document
     manifest = read_bundle(output / "bundle").manifest
     assert manifest["drafts"]["tokens"] > drafts
     assert drifted(repository) == 0, "another update would do no more"
@@ -409,6 +418,7 @@ def test_files_that_a_refused_update_did_not_reach_are_tried_by_the_next(reposit
     assert (document["kept"], len(begun[0]), to_learn > 4) == ("old", to_learn, True)
     assert document["files"]["untried"] == drifted(repository) == to_learn - 4
     assert "the files that it did not reach" in _outcome(document)
+    assert follow(repository, minutes=0, positions=0)["kept"] == "old", "which reads none of them"
     again = follow(repository, positions=0)
     assert (again["kept"], again["files"]["to_learn"], "untried" in again["files"]) == ("old", to_learn, False)
     assert begun[1] == begun[0] - set(sorted(begun[0])[:4])
@@ -416,7 +426,7 @@ def test_files_that_a_refused_update_did_not_reach_are_tried_by_the_next(reposit
     seeds = [one["finetuning"]["settings"]["seed"] for one in (document, again)]
     assert seeds[0] != seeds[1], "it draws other lines, to learn and to validate on"
     assert drifted(repository) == 0
-    assert [one["kept"] for one in again["history"]] == ["new", "old", "old"]
+    assert [one["kept"] for one in again["history"]] == ["new", "old", "old", "old"]
     assert follow(repository, positions=0)["stages"] == [], "all were tried"
     write(repository, range(110, 120), "new")
     follow(repository, positions=0)
@@ -644,6 +654,49 @@ def test_it_follows_by_hashes_where_there_is_no_git(repository, monkeypatch, cap
     assert now.commit == document["from_commit"], "what is new later is so beside the last commit that is known"
     assert splits(repository)["moved.py"] == before["part_3.py"]
     assert document["since"]["positions"] == 4
+
+
+@pytest.mark.parametrize(
+    ("renames", "sentence"),
+    [
+        (None, "Git can't list the renames since the last version's commit"),
+        (Renames(paths={}, exact_only=True), "Git could compare no texts since the last version's commit"),
+        (Renames(paths={}), None),
+    ],
+    ids=["none", "of equal texts", "all"],
+)
+def test_renames_that_git_can_not_tell_are_said(repository, monkeypatch, capsys, renames, sentence):
+    """tests/builder/test_changes.py has when that is so."""
+    monkeypatch.setattr(update_plan, "renames_since", lambda *_: renames)
+    with StageDisplay() as display:
+        begin(UpdateSettings(repository=repository, output=repository / ".submodel"), display)
+    printed = said(capsys)
+    assert ("count as new, held-out ones too" in printed) is (sentence is not None)
+    assert (sentence or "") in printed
+
+
+def test_after_a_version_of_no_commit_a_held_out_file_that_may_have_moved_is_said(repository, capsys):
+    stages = repository / ".submodel" / "stages"
+    history = read_history(stages)
+    assert history is not None
+    write_history(stages, replace(history, commit=None))
+    held_out = repository / next(path for path, place in splits(repository).items() if place == "held-out")
+    moved = repository / "moved.py"
+    steps = (
+        (lambda: None, False),
+        (lambda: write(repository, range(500, 501), "new"), False),
+        (lambda: held_out.rename(moved), True),
+        (lambda: (repository / "new_500.py").unlink(), True),
+        (lambda: moved.rename(held_out), False),
+        (lambda: held_out.unlink(), False),
+        (lambda: write(repository, range(500, 501), "new"), True),
+        (lambda: write_history(stages, history), False),  # git knows
+    )
+    for step, is_said in steps:
+        step()
+        with StageDisplay() as display:
+            begin(UpdateSettings(repository=repository, output=repository / ".submodel"), display)
+        assert ("renamed files are not known" in said(capsys)) is is_said
 
 
 class Killed(BaseException):
@@ -913,11 +966,11 @@ def test_a_history_of_another_version_asks_for_a_build_and_a_build_begins_it_ane
 def test_a_build_that_is_repeated_has_its_newest_scores_in_the_history(tmp_path, monkeypatch):
     monkeypatch.setenv("SUBMODEL_STATE_DIR", str(tmp_path / "state"))
     corpus: Any = SimpleNamespace(files=())
-    for share in (0.25, 0.5):
+    for share, seconds in ((0.25, 20.0), (0.5, 2.0)):  # its stages are kept the second time
         row = {"name": "sub-model", "fim_exact_match": share, "positions": 4}
-        document = {"finetuning": {"minutes": 1}, "seconds": 2.0, "models": [row]}
+        document = {"finetuning": {"minutes": 1}, "seconds": seconds, "models": [row]}
         versions = remember(tmp_path / "stages", corpus, document)
-    assert [one["held_out"]["fim_exact_match"] for one in versions] == [0.5]
+    assert [(one["held_out"]["fim_exact_match"], one["seconds"]) for one in versions] == [(0.5, 20.0)]
 
 
 def test_a_model_that_was_made_again_is_a_version_of_its_own(tmp_path, monkeypatch):
@@ -929,6 +982,14 @@ def test_a_model_that_was_made_again_is_a_version_of_its_own(tmp_path, monkeypat
         document = {"finetuning": {"minutes": 1}, "seconds": 2.0, "models": rows}
         versions = remember(tmp_path / "stages", corpus, document, made=made)
     assert ["held_out" in one for one in versions] == [True, False]
+    history = read_history(tmp_path / "stages")
+    assert history is not None
+    refused = {"kind": "update", "kept": "old", "seconds": 1.0}
+    write_history(tmp_path / "stages", replace(history, versions=(*history.versions, refused)))
+    row["fim_exact_match"] = 0.5
+    document["models"] = [row]  # that build is run again, and measured
+    versions = remember(tmp_path / "stages", corpus, document, made="another")
+    assert [one.get("held_out", {}).get("fim_exact_match") for one in versions] == [0.25, 0.5, None]
 
 
 def test_a_shared_start_that_was_moved_is_found_by_the_updates_after_the_next_build(tmp_path, monkeypatch):
