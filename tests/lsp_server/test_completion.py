@@ -537,12 +537,12 @@ def test_a_line_that_is_whole_as_time_runs_out_keeps_its_last_word(engine: Engin
             is_done = options["is_done"]
 
             def slow(text: str, probability: float) -> bool:
-                time.sleep(0.06 * text.endswith("\n"))
+                time.sleep(0.6 * text.endswith("\n"))
                 return is_done(text, probability)  # type: ignore[operator]
 
             return super().generate(prompt_ids, **{**options, "is_done": slow})
 
-    options = replace(NOT_HEALED, trigger=TriggerOptions(budget_ms=50))
+    options = replace(NOT_HEALED, trigger=TriggerOptions(budget_ms=500))
     spelling = SlowEngine(engine.encoder, ("return", 0.9), (" value", 0.9), ("\n", 0.9))
     completion = Completer(spelling).complete(at("y = ", 4, options=options))  # type: ignore[arg-type]
     assert (completion.text, completion.is_late) == ("return value", False)
