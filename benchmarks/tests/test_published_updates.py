@@ -117,3 +117,14 @@ def test_answers_beside_an_update() -> None:
     assert f"an answer was {p95}, and {' and '.join(late)} % of the requests came too late" in WORDS
     seconds = sum(stage["seconds"] for stage in document["update"]["stages"])
     assert f"took {seconds:.0f} s (two minutes of fine-tuning) and {document['peak_rss_bytes'] / 1e9:.2f} GB" in WORDS
+
+
+def test_keystrokes_at_models_that_followed(capsys: pytest.CaptureFixture[str]) -> None:
+    following_table.main()
+    printed = [cells(line) for line in capsys.readouterr().out.rpartition("\n\n")[2].splitlines()[2:]]
+    assert [row for row in printed if row[1]] == table("| repository | keystrokes | saved, never updated |")
+    update, build, goal = (row[3] for row in printed if not row[1])
+    assert f"An update saves {update[1:4]} points less {spell(update)}, a whole build {build[1:4]} less" in WORDS
+    assert f"a whole build {build[1:4]} less {spell(build)}" in WORDS
+    assert f"four fifths of the build's is −{goal[1:4]} {spell(goal)}" in WORDS
+    assert all(one.startswith("-") for one in (update, build, goal))
