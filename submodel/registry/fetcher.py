@@ -58,7 +58,7 @@ def base_address(text: str) -> str:
     Raises RegistryError for other addresses, for one with a password, and for a folder that does not exist.
     """
     if "://" not in text:
-        folder = Path(os.path.abspath(expand_home(Path(text))))  # noqa: PTH100 - without `..`, and links as they are
+        folder = Path(os.path.normpath(expand_home(Path(text)).absolute()))  # without `..`
         if not folder.is_dir():
             raise RegistryError(f"There is no folder {folder}; {_FORMS}.")
         return f"{folder.as_uri()}/"

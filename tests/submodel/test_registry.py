@@ -253,6 +253,17 @@ def test_a_mirror_is_a_copy_of_the_folder(registry: Path, published: tuple[Path,
     assert kept == {"address": f"{registry.as_uri()}/", "key": published[1]}  # of the run that gave a key
 
 
+def test_a_relative_address_is_kept_without_the_clone_in_which_it_was_given(
+    registry: Path, published: tuple[Path, str], repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(repository)
+    given = os.path.relpath(registry, repository)
+    assert given.startswith("..")
+    run_pull(PullSettings(address=given, key=published[1]))
+    kept = json.loads((state_folder() / REGISTRY_FILE).read_text())
+    assert kept["address"] == f"{registry.as_uri()}/"
+
+
 def test_a_known_registry_that_is_no_json_is_refused_by_pull_and_passed_over_by_the_server(
     registry: Path, published: tuple[Path, str], repository: Path
 ) -> None:
