@@ -73,6 +73,15 @@ def clustered_mean(groups: Sequence[Sequence[Cluster]]) -> Interval:
     return Interval(value, value - half, value + half)
 
 
+def clustered_ratio(groups: Iterable[tuple[Sequence[int], Sequence[float], Sequence[float]]]) -> Interval:
+    """Return a part of all, likewise; of each group come its passages' clusters, the part in each, and all in each."""
+    totals = []
+    for names, part, whole in groups:
+        passages = by_cluster(names, zip(part, whole, strict=True))
+        totals.append([Cluster(*(sum(values) for values in zip(*cluster, strict=True))) for cluster in passages])
+    return clustered_mean(totals)
+
+
 def student_t(freedom: float) -> float:
     """Return the 97.5 % quantile of Student's t; parts of a degree are dropped."""
     whole = int(freedom + 1e-9)  # 31 degrees may come as 30.999…

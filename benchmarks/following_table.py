@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benchmarks.builds import RESULTS
-from benchmarks.clusters import Cluster, by_cluster, clustered_mean
+from benchmarks.clusters import clustered_ratio
 from benchmarks.following_commits import ARMS, GOAL, UNITS, gains
 from benchmarks.markdown import print_head, print_row
 from builder.evaluation.metrics import Interval
@@ -67,13 +67,12 @@ def typed_gain(kinds: Sequence[Mapping[str, Any]], update: float, build: float) 
     """Return so many times what an update and a build save over never updating, as a share of the keystrokes."""
     groups = []
     for typed in kinds:
-        passages = [
-            (update * (never - updated) + build * (never - built), alone)
-            for alone, never, updated, built in zip(*_keys(typed), strict=True)
+        alone, *keys = _keys(typed)
+        fewer = [
+            update * (never - updated) + build * (never - built) for never, updated, built in zip(*keys, strict=True)
         ]
-        clusters = by_cluster(typed["clusters"], passages)
-        groups.append([Cluster(*(sum(values) for values in zip(*one, strict=True))) for one in clusters])
-    return clustered_mean(groups)
+        groups.append((typed["clusters"], fewer, alone))
+    return clustered_ratio(groups)
 
 
 def _keys(typed: Mapping[str, Any]) -> list[list[int]]:

@@ -19,10 +19,9 @@ from benchmarks.builds import checkout, commit_at, mark_of, run_once, run_progra
 from benchmarks.clusters import cluster_numbers
 from benchmarks.following_commits import ARMS, NOT_FOLLOWED
 from benchmarks.measured_repositories import CACHE
+from benchmarks.replays import type_passages
 from contract.bundle.bundle import find_trusted_bundle
-from contract.console import StageDisplay
-from laboratory.replay.figures import print_replay
-from laboratory.replay.replay_run import ReplaySettings, run_replay
+from laboratory.replay.replay_run import ReplaySettings
 
 
 def main() -> None:
@@ -50,16 +49,10 @@ def main() -> None:
         took[arm] = run_once(mark_of(folder, known.back), words, folder, commit)
     typed: dict[str, Any] = {}
     for arm in ARMS:
-        settings = ReplaySettings(
-            repository=known.clone,
-            bundle=find_trusted_bundle(folders[arm]),
-            since=commit,
-            passages=known.passages,
-            pace_ms=None,
+        bundle = find_trusted_bundle(folders[arm])
+        document = type_passages(
+            ReplaySettings(repository=known.clone, bundle=bundle, since=commit, passages=known.passages)
         )
-        with StageDisplay() as display:
-            document = run_replay(settings, display)
-        print_replay(document)
         typed["source"], typed["clusters"] = document["source"], cluster_numbers(document["clusters"])
         typed[arm] = {key: document[key] for key in ("runs", "seconds")}
     write_result(

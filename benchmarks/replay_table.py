@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from benchmarks.builds import RESULTS
-from benchmarks.clusters import Cluster, by_cluster, clustered_mean
+from benchmarks.clusters import Cluster, clustered_mean, clustered_ratio
 from benchmarks.markdown import print_head, print_row
 from builder.evaluation.metrics import Interval
 
@@ -87,16 +87,7 @@ def wrong(kinds: Sequence[Typed], way: str) -> Interval:
 
 
 def _share(kinds: Sequence[Typed], way: str, run: int, counts: Counts) -> Interval:
-    return _ratio([(one["clusters"], *counts(one[way]["runs"][run]["each"])) for one in kinds])
-
-
-def _ratio(kinds: Sequence[tuple[Sequence[int], Sequence[int], Sequence[int]]]) -> Interval:
-    """Return a part of all; of each kind come its passages' clusters, the part in each of them, and all in each."""
-    groups = []
-    for clusters, part, whole in kinds:
-        passages = by_cluster(clusters, zip(part, whole, strict=True))
-        groups.append([Cluster(*(sum(values) for values in zip(*cluster, strict=True))) for cluster in passages])
-    return clustered_mean(groups)
+    return clustered_ratio([(one["clusters"], *counts(one[way]["runs"][run]["each"])) for one in kinds])
 
 
 def _percent(share: Interval) -> str:

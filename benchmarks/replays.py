@@ -39,16 +39,15 @@ def main() -> None:
     kinds: dict[str, Any] = {}
     for kind, repository, revision in (("held-out", arguments.built, None), ("later", arguments.clone, since)):
         for how, pace_ms in (("waiting", None), ("at a pace", PACE_MS)):
-            settings = ReplaySettings(
-                repository=repository,
-                bundle=bundle,
-                since=revision,
-                passages=arguments.passages,
-                pace_ms=pace_ms,
+            document = type_passages(
+                ReplaySettings(
+                    repository=repository,
+                    bundle=bundle,
+                    since=revision,
+                    passages=arguments.passages,
+                    pace_ms=pace_ms,
+                )
             )
-            with StageDisplay() as display:
-                document = run_replay(settings, display)
-            print_replay(document)
             asked = {key: document[key] for key in ("pace_ms", "runs", "seconds")}
             described = {"source": document["source"], "clusters": cluster_numbers(document["clusters"])}
             kinds.setdefault(kind, described)[how] = asked
@@ -61,6 +60,14 @@ def main() -> None:
         "kinds": kinds,
     }
     write_result(f"replay-{arguments.name}", reported)
+
+
+def type_passages(settings: ReplaySettings) -> dict[str, Any]:
+    """Return what `submodel replay` says, which is printed, too."""
+    with StageDisplay() as display:
+        document = run_replay(settings, display)
+    print_replay(document)
+    return document
 
 
 if __name__ == "__main__":

@@ -17,11 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.builds import checkout, run_program, write_result
-from benchmarks.replays import PACE_MS
+from benchmarks.replays import PACE_MS, type_passages
 from contract.bundle.bundle import find_trusted_bundle
 from contract.children import python_module
-from contract.console import StageDisplay
-from laboratory.replay.replay_run import ReplaySettings, run_replay
+from laboratory.replay.replay_run import ReplaySettings
 
 LOWEST = "19"
 TIMES = ("asked", "late", "milliseconds_p50", "milliseconds_p95")
@@ -70,16 +69,9 @@ def main() -> None:
 
 def _type(folder: Path, passages: int) -> dict[str, Any]:
     """Return the times of the server's answers, in milliseconds."""
-    settings = ReplaySettings(
-        repository=folder,
-        bundle=find_trusted_bundle(folder),
-        since=None,
-        passages=passages,
-        pace_ms=PACE_MS,
-    )
-    with StageDisplay() as display:
-        run = run_replay(settings, display)["runs"][-1]
-    return {key: run[key] for key in TIMES}
+    bundle = find_trusted_bundle(folder)
+    document = type_passages(ReplaySettings(repository=folder, bundle=bundle, passages=passages, pace_ms=PACE_MS))
+    return {key: document["runs"][-1][key] for key in TIMES}
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ regular expressions very long on a hostile name are passed over.
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -68,6 +69,11 @@ class IgnoreRules:
                 if (is_folder or not rule.is_for_folders) and rule.fits(inner):
                     return bool(rule.pattern.include)
         return False
+
+
+def decode_rules(content: bytes) -> str:
+    """Return the text of such a file; like git, pass over a byte order mark."""
+    return content.removeprefix(BOM_UTF8).decode("utf-8", errors="surrogateescape")
 
 
 def _is_costly(line: str) -> bool:

@@ -14,7 +14,6 @@ import os
 import re
 import sys
 import time
-from codecs import BOM_UTF8
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
@@ -24,7 +23,7 @@ from contract.errors import CorpusError
 from contract.files.file_names import is_link_status, path_below
 from contract.files.home import folders_up
 from contract.repository.git import GitError, decode_name, run_git
-from contract.repository.ignore_rules import MAX_BYTES, IgnoreRules
+from contract.repository.ignore_rules import MAX_BYTES, IgnoreRules, decode_rules
 from contract.repository.reading import SourceReader, Unreadable
 
 # Never part of a corpus, at any depth, and in any case: file systems may not tell .GIT from .git.
@@ -235,5 +234,4 @@ def _add_rules(rules: IgnoreRules, reader: SourceReader, folder: str) -> IgnoreR
         content = reader.read(str(PurePosixPath(folder, ".gitignore")))
     except Unreadable:
         return rules  # git passes over one that is a link, too
-    content = content.removeprefix(BOM_UTF8)  # as git does
-    return rules.with_file(folder, content.decode("utf-8", errors="surrogateescape"))
+    return rules.with_file(folder, decode_rules(content))

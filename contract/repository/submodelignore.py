@@ -6,13 +6,12 @@ can't be used is an error, not passed over as in a `.gitignore`: what it names w
 
 from __future__ import annotations
 
-from codecs import BOM_UTF8
 from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Final
 
 from contract.errors import CorpusError
-from contract.repository.ignore_rules import MAX_BYTES, IgnoreRules, UnusableRuleError
+from contract.repository.ignore_rules import MAX_BYTES, IgnoreRules, UnusableRuleError, decode_rules
 from contract.repository.reading import DELETED, SourceReader, Unreadable
 
 NAME: Final = ".submodelignore"
@@ -63,7 +62,7 @@ def _read(top: Path, reader: SourceReader, folder: str) -> str | None:
         if str(problem) == DELETED:
             return None
         raise CorpusError(f"{top / folder / NAME} can't be read ({problem}). {_UNTIL_MENDED}") from problem
-    return content.removeprefix(BOM_UTF8).decode("utf-8", errors="surrogateescape")
+    return decode_rules(content)
 
 
 def _add(rules: IgnoreRules, top: Path, folder: str, contents: dict[str, str]) -> IgnoreRules:
