@@ -68,7 +68,11 @@ def publish(
         with StageDisplay() as display:
             public_key, removed = run_remove(remove, registry, key, valid_days, display.say)
         typer.echo(plain(f"{removed}: removed"), err=True)
-        typer.echo("Its files stay in the registry's folder, and its bundle where it was pulled.", err=True)
+        typer.echo(
+            "Its files stay in the registry's folder, and its bundle where it was pulled. Publishing that bundle again "
+            "puts the name back.",
+            err=True,
+        )
         if as_json:
             print_json({"key": public_key, "registry": str(registry), "bundles": [], "removed": removed})
         return

@@ -15,7 +15,7 @@ from typing import Any, Final
 import contract.repository
 from contract.errors import CorpusError
 from contract.repository.file_filters import reason_by_path
-from contract.repository.git import GitError, run_git
+from contract.repository.git import GitError
 from contract.repository.listing import list_files
 from contract.repository.reading import SourceReader, Unreadable
 from contract.repository.texts import ReadingSettings, check_no_home
@@ -23,7 +23,7 @@ from contract.versions import PROGRAM, SCORING_VERSION
 from submodel.build.stages import hash_of
 from submodel.fleet.fleet_file import Repository
 from submodel.fleet.git_source import ask_commit, is_address, without_password
-from submodel.registry.names import is_part
+from submodel.registry.names import is_part, remote_addresses
 
 COMMIT: Final = "commit:"
 
@@ -94,7 +94,7 @@ def remote_of(repository: Repository) -> str | None:
     if is_part(folder):
         return None  # its address names the whole
     try:
-        address = run_git(folder, "config", "--get", "remote.origin.url").decode("utf-8", "replace").strip()
+        addresses = remote_addresses(folder).get("origin", [])
     except GitError:
         return None
-    return without_password(address) or None
+    return (without_password(addresses[0]) or None) if addresses else None

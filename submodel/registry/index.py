@@ -22,6 +22,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final, TypedDict
 from urllib.parse import urljoin
@@ -48,7 +49,12 @@ PUBLISHED_AT: Final = "published_at"  # a key of what TUF calls custom: when a d
 MAX_DOCUMENT_BYTES: Final = 1 << 20
 LIMITS: Final = UpdaterConfig()  # 0.5 MB of root, 16 kB of timestamp, 2 MB of snapshot, 5 MB of targets
 _KEY: Final = re.compile(r"[0-9a-f]{64}")
-_FORBIDDEN: Final = 403  # what a bucket answers for a file that does not exist
+_IS_MISSING: Final = "it is no registry, or half copied: copy it again"
+_ADVICE: Final = {  # by the status of an answer
+    NOT_FOUND: _IS_MISSING,
+    HTTPStatus.FORBIDDEN: _IS_MISSING,  # what a bucket answers for a file that does not exist
+    HTTPStatus.UNAUTHORIZED: "it asks for a password, and pull sends none: copy the registry to a folder and pull that",
+}
 
 
 class ArtifactFacts(TypedDict):
@@ -134,6 +140,11 @@ class RegistryIndex:
             return None
 
     def _check_root(self, content: bytes, key: str) -> None:
+        if content.lstrip().startswith(b"<"):
+            raise RegistryError(
+                f"{self._address} answers with a web page, such as a login, and not with the index of a registry; look "
+                "at the address, or copy the registry to a folder and pull that."
+            )
         found = root_keys(Metadata[Root].from_bytes(content).signed)
         if found != [key]:
             raise RegistryError(
@@ -168,8 +179,7 @@ class RegistryIndex:
                 f"{where} has a file that is longer than it may be, so it was not read; copy or publish it again."
             ) from error
         except exceptions.DownloadHTTPError as error:
-            is_missing = error.status_code in (NOT_FOUND, _FORBIDDEN)
-            advice = "it is no registry, or half copied: copy it again" if is_missing else "try again later"
+            advice = _ADVICE.get(error.status_code, "try again later")
             raise RegistryError(f"{first_line(error)}; {advice}.") from error
         except exceptions.DownloadError as error:
             raise RegistryError(f"{first_line(error)}; try again, or give another address.") from error

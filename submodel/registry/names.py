@@ -71,20 +71,49 @@ def names_of(root: Path) -> list[str]:
     Raises RegistryError if there is none: no git repository, no remote, or only paths of this machine.
     """
     try:
-        lines = run_git(root, "remote", "--verbose").decode("utf-8", "replace").splitlines()
+        remotes = remote_addresses(root)
     except GitError as error:
         raise RegistryError(
             f"{root} has no git remote to be found by ({error}); give its name in the registry with --repository."
         ) from error
-    remotes = [one[1].split("\t", 1) for line in lines if (one := _FETCHED.fullmatch(line))]
-    remotes.sort(key=lambda remote: remote[0] != "origin")
-    names = [repository_name(remote[1]) for remote in remotes[:MAX_REMOTES] if len(remote) == 2]
+    names = [repository_name(address) for addresses in remotes.values() for address in addresses]
     found = list(dict.fromkeys(name for name in names if name is not None))
     if not found:
         raise RegistryError(
             f"{root} has no git remote on another machine; give its name in the registry with --repository."
         )
     return found
+
+
+def remote_addresses(root: Path) -> dict[str, list[str]]:
+    """Return the addresses of each remote, by its name: `origin` first, then in git's order, MAX_REMOTES at most.
+
+    The first address names the repository. It is the one of git's configuration; what this machine's `url.insteadOf`
+    makes of it follows, such as a mirror's. Of a shorthand, such as `gh:acme/app`, that comes first. Raises GitError.
+    """
+    lines = run_git(root, "remote", "--verbose").decode("utf-8", "replace").splitlines()
+    fetched = [one[1].split("\t", 1) for line in lines if (one := _FETCHED.fullmatch(line))]
+    remotes = sorted((one for one in fetched if len(one) == 2), key=lambda one: one[0] != "origin")[:MAX_REMOTES]
+    configured = _configured_addresses(root) if remotes else {}
+    addresses = {}
+    for remote, address in remotes:
+        given = configured.get(remote, address)
+        is_short = "." not in (repository_name(given) or "").split("/")[0]
+        addresses[remote] = list(dict.fromkeys((address, given) if is_short else (given, address)))
+    return addresses
+
+
+def _configured_addresses(root: Path) -> dict[str, str]:
+    """Return the first address of each remote that git's configuration has, before `url.insteadOf`."""
+    try:
+        content = run_git(root, "config", "-z", "--get-regexp", r"^remote\..*\.url$").decode("utf-8", "replace")
+    except GitError:  # all are in .git/remotes
+        return {}
+    addresses: dict[str, str] = {}
+    for entry in content.split("\0"):
+        key, _, address = entry.partition("\n")
+        addresses.setdefault(key.removeprefix("remote.").removesuffix(".url"), address)
+    return addresses
 
 
 def given_name(text: str) -> str:

@@ -124,8 +124,10 @@ def run_publish(
                 "renewed in time."
             )
         store = FileStore(settings.registry / FILES)
+        store.forget_partial()
         for number, (bundle, is_named) in enumerate(bundles):
             on_bundle(number, len(bundles))
+            name = None
             try:
                 name = name_of(bundle) if settings.name is None else given_name(settings.name)
                 if name in names:
@@ -139,10 +141,11 @@ def run_publish(
                     check_trusted(bundle, build)
                 row = _publish(bundle, build, name, settings, index, store, shared)
             except SubmodelError as error:
-                row = PublishedRow(bundle=bundle, state="failed", error=mended_by_fleet(bundle, str(error)))
+                why = mended_by_fleet(bundle, str(error))
+                row = PublishedRow(bundle=bundle, state="failed", repository=name, error=why)
             except OSError as error:
                 why = f"{bundle} can't be published ({error.strerror or error}); look at the disk of the registry."
-                row = PublishedRow(bundle=bundle, state="failed", error=why)
+                row = PublishedRow(bundle=bundle, state="failed", repository=name, error=why)
             rows.append(row)
         if not settings.is_new or any(row.state != "failed" for row in rows):  # else the next run begins it
             index.save(settings.valid_days)

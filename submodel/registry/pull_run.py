@@ -124,6 +124,7 @@ def run_pull(
             trust_build(facts["sha256"])
         name = None if settings.name is None else names[0]
         note_pulled(facts["sha256"], PulledFrom(address=address, name=name, key=key))
+        store.forget_partial()
         store.forget_unused()
     files = read_bundle(target, verify=False).manifest["files"]
     return Pulled(

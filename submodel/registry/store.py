@@ -92,12 +92,16 @@ class FileStore:
                 shutil.copyfileobj(source, copy, CHUNK_BYTES)
 
     def forget_unused(self, now_s: float | None = None) -> None:
-        """Remove files that came more than UNUSED_DAYS ago and that no bundle has a link to, and partial ones."""
+        """Remove files that came more than UNUSED_DAYS ago and that no bundle has a link to."""
         oldest = (time.time() if now_s is None else now_s) - UNUSED_DAYS * 86400
         for path in self.folder.glob("??/*"):
             with suppress(OSError):
                 status = path.lstat()
-                is_unused = DIGEST.fullmatch(path.name) and status.st_nlink == 1 and status.st_mtime < oldest
-                is_partial = path.name.startswith(".") and path.name.endswith(".partial")  # of a pull that was killed
-                if is_unused or is_partial:
+                if DIGEST.fullmatch(path.name) and status.st_nlink == 1 and status.st_mtime < oldest:
                     path.unlink()
+
+    def forget_partial(self) -> None:
+        """Remove what a process left that was killed while it added a file."""
+        for path in self.folder.glob("??/.*.partial"):
+            with suppress(OSError):
+                path.unlink()

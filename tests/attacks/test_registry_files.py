@@ -258,7 +258,7 @@ def test_odd_answers(odd: tuple[str, type[Odd]], repository: Path, key: str) -> 
     for answer, words in (
         ((500, {}, b""), "the server answers 500"),
         ((200, {"Content-Length": "1000"}, b"{}"), "is damaged|can't be fetched"),
-        ((200, {}, b"<html>"), "is damaged"),
+        ((200, {}, b"<html>"), "a web page, such as a login"),
         ((200, {}, b"[" * 100_000), "is damaged"),
         ((200, {}, b'{"signed": {"_type": "timestamp"}}'), "is damaged"),
     ):

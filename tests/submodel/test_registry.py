@@ -51,6 +51,8 @@ from contract.documents import FileFacts
 from contract.errors import CorpusError, RegistryError
 from contract.files.state_folder import VARIABLE, state_folder
 from submodel.app import app
+from submodel.fleet.fleet_file import BuildPart, Repository, TaskPart
+from submodel.fleet.identity import remote_of
 from submodel.registry import publish_run, pull_run
 from submodel.registry.fetcher import RegistryFetcher, _Patience
 from submodel.registry.found_bundles import find_bundles
@@ -126,6 +128,19 @@ def test_names_of_a_repository(tmp_path: Path) -> None:
     assert repository_root(root / "src" / "deep") == root
     with pytest.raises(RegistryError, match="no git remote"):
         names_of(tmp_path)
+
+
+def test_a_remote_has_its_name_by_the_address_that_it_was_given(tmp_path: Path) -> None:
+    """A company's git fetches from its mirror: each machine that has no such rule must find the same name."""
+    root = make_repository(tmp_path / "app", "https://example.com/acme/app")
+    git(root, "config", "url.https://mirror.example.org/cache/.insteadOf", "https://example.com/")
+    assert names_of(root) == ["example.com/acme/app", "mirror.example.org/cache/acme/app"]
+    repository = Repository(name="app", source=str(root), ref="HEAD", build=BuildPart(), task=TaskPart())
+    assert remote_of(repository) == "https://example.com/acme/app"
+    git(root, "config", "url.git@example.com:.insteadOf", "ex:")
+    git(root, "remote", "set-url", "origin", "ex:acme/app")
+    assert names_of(root)[0] == "example.com/acme/app", "a shorthand of this machine is no name"
+    assert remote_of(repository) == "git@example.com:acme/app"
 
 
 def test_a_pulled_bundle_is_whole_and_trusted(
@@ -301,6 +316,28 @@ def test_over_http_and_through_a_proxy(
     assert pulled.state == "pulled"
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     assert run_pull(PullSettings(folder=repository, address=f"{site}/", key=published[1])).state == "unchanged"
+
+
+@pytest.mark.parametrize(
+    ("status", "page", "sentence"),
+    [
+        (401, b"", r"the server answers 401\); it asks for a password, and pull sends none: copy the registry"),
+        (403, b"", r"the server answers 403\); it is no registry, or half copied"),
+        (200, b"\n<!DOCTYPE html><title>Log in</title>", "answers with a web page, such as a login, and not with"),
+    ],
+)
+def test_a_server_that_wants_a_login(
+    site: str, repository: Path, monkeypatch: pytest.MonkeyPatch, status: int, page: bytes, sentence: str
+) -> None:
+    def answer(self: Quiet) -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(page)))
+        self.end_headers()
+        self.wfile.write(page)
+
+    monkeypatch.setattr(Quiet, "do_GET", answer)
+    with pytest.raises(RegistryError, match=sentence):
+        run_pull(PullSettings(folder=repository, address=site, key="0" * 64))
 
 
 def _keep_path(self: Quiet, path: str) -> None:
@@ -560,7 +597,7 @@ def test_the_exit_code_says_that_one_was_not_published(tiny_bundle: Bundle, newe
     rows = json.loads(done.stdout)["bundles"]
     assert [(row["state"], row.get("repository")) for row in rows] == [
         ("published", "example.com/acme/own"),
-        ("failed", None),
+        ("failed", "example.com/acme/stranger"),
     ]
     assert "was not built by this account" in done.stderr
     shutil.rmtree(folder / "stranger")
@@ -950,6 +987,16 @@ def test_files_that_no_bundle_uses_are_forgotten(tmp_path: Path) -> None:
     assert all(store.has({"bytes": 3, "sha256": digest}) for digest in digests)
     store.forget_unused(came_s + (UNUSED_DAYS + 1) * 86400)
     assert [store.has({"bytes": 3, "sha256": digest}) for digest in digests] == [True, False]
+
+
+def test_a_publisher_removes_what_a_killed_one_left(registry: Path, tiny_bundle: Bundle) -> None:
+    partial_file = registry / FILES / "ab" / f".{'ab' * 32}.{'0' * 16}.partial"
+    publish(tiny_bundle.folder, registry)
+    partial_file.parent.mkdir(exist_ok=True)
+    partial_file.touch()
+    settings = PublishSettings(folder=tiny_bundle.folder, registry=registry, key_file=registry.with_suffix(".pem"))
+    run_publish(replace(settings, name=NAME))
+    assert not partial_file.exists()
 
 
 def test_a_pull_forgets_files_that_no_bundle_uses(
