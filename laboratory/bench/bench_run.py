@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -124,6 +124,9 @@ class _Worker:
             ) from error
 
     def _ended(self) -> BenchError:
+        assert self._process.stdin is not None
+        with suppress(OSError):  # what it did not take; from Python 3.13 on, that would be printed later
+            self._process.stdin.close()
         return BenchError(
             f"The engine {self.name} ended; its last words are above. Check its file, and that its Python has its "
             "package (llama-cpp-python, say): --peer-python names another one."
