@@ -6,6 +6,7 @@ says so. `optimum_types()` lists the types that optimum exports, `MODEL_TYPES` t
 
 from __future__ import annotations
 
+import functools
 import shutil
 import warnings
 from collections.abc import Callable, Mapping
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from optimum.exporters.onnx import onnx_export_from_model
+from optimum.exporters.onnx import model_configs, onnx_export_from_model
 from optimum.exporters.tasks import TasksManager
 from optimum.onnxruntime import ORTModelForCausalLM
 from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, AutoConfig, PretrainedConfig, PreTrainedModel
@@ -99,6 +100,7 @@ def export_with_optimum(
 
 def _run_optimum(model: PreTrainedModel, fresh: Path) -> None:
     """Put optimum's files into `fresh`/onnx, without its copies of configuration and tokenizer."""
+    _keep_partials()
     scratch = fresh / "optimum"
     scratch.mkdir()
     model.config.name_or_path = str(scratch)  # where optimum looks for a tokenizer to copy; else it asks the model hub
@@ -114,6 +116,14 @@ def _run_optimum(model: PreTrainedModel, fresh: Path) -> None:
     for path in scratch.glob("*.onnx*"):
         rename(path, fresh / "onnx" / path.name)
     remove_folder(scratch)
+
+
+def _keep_partials() -> None:
+    """Let optimum-onnx 0.1.0 export on Python 3.14, where a `functools.partial` in a class is bound as a method is."""
+    for config in vars(model_configs).values():
+        made = vars(config).get("NORMALIZED_CONFIG_CLASS") if isinstance(config, type) else None
+        if isinstance(made, functools.partial):
+            config.NORMALIZED_CONFIG_CLASS = staticmethod(made)
 
 
 def _load(model_folder: Path) -> PreTrainedModel:

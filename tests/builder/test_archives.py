@@ -108,11 +108,11 @@ def test_a_bomb_is_stopped(tmp_path: Path, make: Callable[[Path], None]) -> None
 
 
 def test_a_header_of_gigabytes_is_never_read(tmp_path: Path) -> None:
-    """tarfile reads an extended header into memory, whatever its length."""
+    """tarfile reads an extended header into memory, whatever its length; newer ones in parts, if it is there."""
     info = tarfile.TarInfo("x")
     info.type, info.size = tarfile.XHDTYPE, 5 << 30
-    with gzip.open(tmp_path / "a.tar.gz", "wb") as file:
-        file.write(info.tobuf(tarfile.GNU_FORMAT) + bytes(1 << 20))
+    with gzip.open(tmp_path / "a.tar.gz", "wb", compresslevel=1) as file:
+        file.write(info.tobuf(tarfile.GNU_FORMAT) + bytes(65 << 20))
     with pytest.raises(ArchiveError, match="header that is too long"):
         unpack(tmp_path / "a.tar.gz", tmp_path / "out")
 
