@@ -23,7 +23,7 @@ def at_the_end(filters: FilterOptions) -> CompletionRequest:
 @pytest.mark.parametrize(
     "character",
     [
-        *"\u202a\u202e\u2066\u2069\u200e\u061c\u200b\u200c\u200d\u2060\ufeff\u00ad\x1b\U000e0041",
+        *"\u202a\u202e\u2066\u2069\u200e\u061c\u200b\u200c\u200d\u2060\ufeff\u00ad\x1b\U000e0041\ue000",
         *"\u3164\u115f\u1160\uffa0\u2800",
         *"\ufe00\ufe0f\U000e0100\U000e01ef\u034f\u17b4\u17b5\u180b\u180f\u2028\u2029",
     ],

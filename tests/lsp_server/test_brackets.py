@@ -62,6 +62,7 @@ def test_a_quote_that_is_open_before_the_text_is_closed_by_it() -> None:
     [
         ('f"{', '}"', '"}'),
         ("f(`a ${g('", "')}`)", ")`})'"),
+        ('f"{', ' }"', '"}'),
         ('"{', '"', '"'),
         ('"""{', '}"""', '"""}'),
         ("f(", "}", ")"),
@@ -85,6 +86,8 @@ def test_of_a_long_line_its_end_is_read() -> None:
         ("a\n  b\n    c\n  d", "  "),
         ("a\nb", None),
         ("/*\n * a\n */", None),
+        ("/*\n  * a\n  */\nf {\n    b\n}\n", "    "),
+        ("a\n b\n", None),
         ("a\n    b\n\tc\n" * 4, None),
         ("a\n\tb\n\tc\n\td\n" * 3 + "    e\n", "\t"),
     ],
@@ -97,6 +100,11 @@ def test_in_a_long_document_the_text_around_the_cursor_shows_it() -> None:
     spaces, tabs = "a\n    b\n" * 8000, "a\n\tb\n" * 12000
     assert indent_unit(spaces + tabs, 0) == "    "
     assert indent_unit(spaces + tabs, len(spaces + tabs)) == "\t"
+
+
+def test_a_tab_ends_at_a_multiple_of_its_width() -> None:
+    assert width("  \t") == TAB_WIDTH
+    assert width("\t  \t ") == 2 * TAB_WIDTH + 1
 
 
 @given(st.text(alphabet=" \t", max_size=8))

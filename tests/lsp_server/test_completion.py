@@ -640,6 +640,9 @@ def test_a_begun_word_is_what_an_expression_finds(text: str, rest: str) -> None:
         ("x = ", 'foo(a, "a long name', 'foo(a, "a long'),  # the next answer goes on within it
         ("x = ", r'foo(a, "a\"b', "foo(a,"),
         ("x = ", 'foo("a", rb"long name', 'foo("a",'),
+        ("x = ", 'f($"long na', "f("),
+        ("x = ", "f(g(), xy", "f(g(),"),  # no string is open
+        ("x = ", '"longname oth', '"longname'),
         ("x = ", "'", ""),
         ("x = ", '"a long name', '"a long'),  # nothing else would be left
         ("x = 'a", " long name", " long"),  # the user's own string
@@ -684,6 +687,22 @@ def test_a_body_begins_below_a_header_whose_brace_is_missing(
     completion = completer.complete(request)
     assert completion.text == shown
     assert completion.is_multi_line == is_block
+
+
+def test_a_line_that_the_unsure_rest_does_not_go_on_with_is_whole() -> None:
+    block = at("def f():", 8, is_multi_line=True)
+    sure = "\n    a = 1\n    b = 2"
+    assert refine(f"{sure}\n    c", block, sure=len(sure)).text == sure
+    assert refine("foo bar", at("x = ", 4), sure=7).text == "foo bar", "nothing is unsure"
+
+
+def test_a_carriage_return_ends_a_line() -> None:
+    assert refine("a\rb", at("x = ", 4)).text == "a"
+
+
+def test_white_space_goes_behind_closers_that_are_replaced() -> None:
+    refined = refine("a)   ", at("f()\n", 2))
+    assert (refined.text, refined.replaces) == ("a)", 1)
 
 
 def test_a_block_that_is_cut_behind_a_line_ends_that_line() -> None:

@@ -148,3 +148,63 @@ def test_a_very_long_line_below_is_not_compared_token_by_token(monkeypatch: pyte
     monkeypatch.setattr(stops, "_TOKEN", SimpleNamespace(findall=lambda text: pytest.fail("after each token")))
     request = CompletionRequest(text="x = \n" + "a, " * 1000 + "\n", offset=4, is_multi_line=True)
     assert stops.next_line("1\ny", request, False) is None
+
+
+def at(document: str, path: str) -> CompletionRequest:
+    return CompletionRequest(
+        text=document.replace("‸", ""), offset=document.index("‸"), path=path, options=ServerOptions()
+    )
+
+
+CLOSING_LINES = ["esac", "@endif", "End If", "end)", r"\end{itemize}", "<% end %>", "{{/if}}", "{{ end }}", "{:else}"]
+
+
+@pytest.mark.parametrize("line", CLOSING_LINES)
+def test_what_closes_a_deeper_block_is_not_the_line_below(line: str) -> None:
+    assert refine(f"  {line}", at(f"a\n  b\n  ‸\n{line}\n", "a.txt")).text == line
+
+
+@pytest.mark.parametrize("line", ["/// <summary>", "@Override", "#[test]", "<div>"])
+def test_what_many_definitions_begin_with_may_stand_above_a_blank_line(line: str) -> None:
+    assert refine(line, at(f"‸\n\n{line}\nx\n", "a.txt")).text == line
+
+
+IMPORTS = ["import {}", "from {} import x", "use {}::x;", "using {};", "require '{}'", "#include <{}.h>"]
+
+
+@pytest.mark.parametrize("form", IMPORTS)
+def test_an_import_of_the_run_above_is_not_repeated(form: str) -> None:
+    one, other = form.format("first"), form.format("second")
+    assert refine(one, at(f"{one}\n{other}\n‸\n", "a.txt")).rule == "repetition"
+    assert refine(one, at(f"{one}\n\nx = 1\n‸\n", "a.txt")).text == one, "that is another run"
+
+
+@pytest.mark.parametrize(
+    ("document", "answer", "shown"),
+    [
+        ("A = [‸]\n", "NaN NaN NaN 1", "NaN NaN NaN 1"),
+        ("x: Tuple[‸]\n", "int, int, int, int, int, x", "int, int, int, int, int, x"),
+        ("x: Tuple[‸]\n", "first_float, first_float, first_float, first_float, x", "first_float, "),
+        ("x = [‸]\n", "a_long_name.of_a_module, " * 3 + "x", "a_long_name.of_a_module, " * 3 + "x"),
+        ("f(a‸)\n", ", None, None, None, None)", ", None, None, None, None)"),
+        ("f(a‸)\n", ", None" * 9 + ")", ", None"),
+        ("f()\n‸\n", "f()", "f()"),
+        ("f(1)\n‸\n", "f(1)", ""),
+    ],
+)
+def test_the_longer_an_item_or_a_line_the_sooner_its_repetition_ends(document: str, answer: str, shown: str) -> None:
+    assert refine(answer, at(document, "a.txt")).text == shown
+
+
+@pytest.mark.parametrize(
+    ("document", "begins"),
+    [
+        ("fun f() {\n  ‸\nx\n", True),
+        ("fun f() {\n‸\nx\n", False),
+        ("fun f() {‸ x\n}\n", False),
+        ("class A {\n  fun f() {‸\n}\n", False),
+        ("class A {\n  fun f() {‸\n", False),
+    ],
+)
+def test_without_a_grammar_a_body_begins_where_nothing_else_takes_its_braces(document: str, begins: bool) -> None:
+    assert stops.begins_body(at(document, "a.kt")) is begins

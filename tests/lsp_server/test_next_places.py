@@ -24,6 +24,7 @@ from lsp_server.syntax.grammars import find_grammar
         ("if x:\n  y\nif ‸\n", "z:", 0, "if x:\n  y\nif z:\n  ‸\n"),
         ("func f() {\n\treturn\n}\n\nfunc g() ‸", "{", 0, "func f() {\n\treturn\n}\n\nfunc g() {\n\t‸"),
         ("  // see: ‸\n", "the note:", 0, "  // see: the note:\n  ‸\n"),
+        ("/*\n * ‸\n", "see:", 0, "/*\n * see:\n ‸\n"),
         ("#box ‸\n", "{", 0, "#box {\n    ‸\n"),
         ("  const a = ‸\n", "[", 0, "  const a = [\n    ‸\n"),
     ],
@@ -32,6 +33,11 @@ def test_where_the_user_will_be(document: str, suggestion: str, replaces: int, a
     offset = document.index("‸")
     found = place_after_accepting(document.replace("‸", ""), offset, suggestion, replaces)
     assert (found and f"{found[0][: found[1]]}‸{found[0][found[1] :]}") == after
+
+
+def test_text_behind_the_cursor_on_a_blank_line_is_no_place_of_a_first_key() -> None:
+    assert place_of_first_key("    x\n", 2) is None
+    assert place_of_first_key("    \n", 2) == ("    \n", 2)
 
 
 def test_a_suggestion_that_ends_within_its_line_is_followed_by_its_rest() -> None:

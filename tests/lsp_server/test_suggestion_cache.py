@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lsp_server import suggestion_cache
@@ -23,6 +23,7 @@ def ask(cache: SuggestionCache, typed: str, after: str = AFTER) -> tuple[str, in
     return (found[0].text, found[0].replaces, found[1]) if found else None
 
 
+@example(text="a \n", typed="a")  # white space is left, which nobody sees
 @given(text=st.text(alphabet="ab( \n", min_size=1, max_size=20), typed=st.text(alphabet="ab( \n", max_size=20))
 def test_what_is_typed_along_leaves_the_rest(text: str, typed: str) -> None:
     found = ask(cache_with(text), typed)
@@ -52,6 +53,7 @@ def test_other_text_around_is_another_place() -> None:
 def test_a_closer_that_the_editor_put_in_is_no_other_place() -> None:
     assert ask(cache_with("foo(bar)"), "foo(", after=")" + AFTER) == ("bar)", 0, "typed-through")
     assert ask(cache_with("foo(bar)"), "foo", after=")" + AFTER) is None
+    assert ask(cache_with("foo('a')"), "foo('", after="')" + AFTER) == ("a')", 0, "typed-through")
     assert ask(cache_with("foo({a: [1]})"), "foo({a: [", after="]})" + AFTER) == ("1]})", 0, "typed-through")
 
 
@@ -60,7 +62,9 @@ def test_the_end_of_a_tag_that_the_editor_put_in_is_no_other_place() -> None:
     typed = BEFORE + "<b>h"
     found = cache.find("b", CompletionRequest(text=f"{typed}</b>{AFTER}", offset=len(typed)))
     assert found is not None and (found[0].text, found[0].replaces) == ("i", 0)
-    assert ask(cache, "<b", after="</b>" + AFTER) is None
+    for typed in ("<b", "<b>hi"):  # no tag is open yet, and all but its end is typed
+        document = f"{BEFORE}{typed}</b>{AFTER}"
+        assert cache.find("b", CompletionRequest(text=document, offset=len(BEFORE + typed))) is None
 
 
 @pytest.mark.parametrize(
@@ -87,6 +91,22 @@ def test_closers_that_are_replaced_stay_replaced() -> None:
     assert ask(cache, "fo", after=")" + AFTER) == ("o)", 1, "typed-through")
 
 
+@pytest.mark.parametrize(
+    ("text", "after", "typed", "left", "options"),
+    [
+        ("a + b", " + b\n", "a", " + b", FilterOptions(suffix_duplicate=False)),
+        ("foo)", ")\n", "fo", "o)", FilterOptions(doubled_closers=False)),
+    ],
+)
+def test_without_a_filter_what_is_typed_along_keeps_what_it_doubles(
+    text: str, after: str, typed: str, left: str, options: FilterOptions
+) -> None:
+    before = BEFORE + typed
+    request = CompletionRequest(text=before + after, offset=len(before), options=ServerOptions(filters=options))
+    found = cache_with(text, after=after).find("b", request)
+    assert found is not None and (found[0].text, found[0].replaces) == (left, 0)
+
+
 def test_nothing_is_remembered_too() -> None:
     assert ask(cache_with(""), "") == ("", 0, "exact")
     assert ask(cache_with(""), "f") is None
@@ -107,6 +127,16 @@ def test_the_least_recently_used_goes_first() -> None:
         cache.put("b", f"{index} = ", 4, Completion(text="x"))
     assert len(cache) == ENTRIES
     assert ask(cache, "") is not None
+    assert cache.get("b", "0 = ", 4) is None
+
+
+def test_what_is_kept_again_goes_last() -> None:
+    cache = cache_with("foo")
+    for index in range(ENTRIES - 1):
+        cache.put("b", f"{index} = ", 4, Completion(text="x"))
+    cache.put("b", BEFORE + AFTER, len(BEFORE), Completion(text="bar"))
+    cache.put("b", "z = ", 4, Completion(text="x"))
+    assert ask(cache, "") == ("bar", 0, "exact")
     assert cache.get("b", "0 = ", 4) is None
 
 
@@ -160,6 +190,20 @@ def test_a_block_goes_on_after_enter_has_put_the_brace_on_a_line_of_its_own(
     document = f"  f() {{\n    {typed}\n  {behind}\n\nx\n"
     found = cache.find("s", CompletionRequest(text=document, offset=12 + len(typed)))
     assert found is not None and (found[0].text, found[0].replaces) == (left, 0)
+
+
+def test_after_enter_a_suggestion_that_goes_on_behind_the_brace_stays_whole() -> None:
+    cache = SuggestionCache()
+    cache.put("s", "f() {}", 5, Completion(text="\n  a();\n} else b();", replaces=1))
+    found = cache.find("s", CompletionRequest(text="f() {\n  \n}", offset=8))
+    assert found is not None and found[0].text == "a();\n} else b();"
+
+
+def test_four_closers_can_be_typed_over() -> None:
+    cache = SuggestionCache()
+    cache.put("s", "f(g(h(i())))", 8, Completion(text="a)))).b", replaces=4))
+    found = cache.find("s", CompletionRequest(text="f(g(h(i(a))))", offset=13))
+    assert found is not None and (found[0].text, found[0].replaces) == (".b", 0)
 
 
 def test_a_suggestion_goes_on_behind_closers_that_are_typed_over() -> None:

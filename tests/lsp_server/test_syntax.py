@@ -141,6 +141,53 @@ def test_a_language_whose_grammar_does_not_load_is_served_without(
     assert len(caplog.records) == 1
 
 
+@pytest.mark.parametrize(
+    ("above", "answer"),
+    [
+        ("def f(x):\n    ‸\n", "    for y in xs"),
+        ("def f(x):\n    ‸\n", "    async for y in xs"),
+        ("def f(x):\n    ‸\n", "    with a as b"),
+        ("def f(x):\n    ‸\n", "    class A"),
+        ("def f(x):\n    ‸\n", "    if x[1:"),
+        ("try:\n    f()\n‸\n", "except E"),
+        ("try:\n    f()\n‸\n", "finally"),
+        ("if x:\n    f()\n‸\n", "elif y"),
+        ("if x:\n    f()\n‸\n", "else"),
+        ("match x:\n    ‸\n", "    case 1"),
+    ],
+)
+def test_a_header_of_python_may_wait_for_its_colon(above: str, answer: str) -> None:
+    request = CompletionRequest(text=above.replace("‸", ""), offset=above.index("‸"), path="a.py")
+    assert refine(answer, request).text == answer.lstrip()
+
+
+@pytest.mark.parametrize(
+    ("path", "document", "answer"),
+    [
+        ("a.cpp", "void f() {\n  ‸\n}\n", "  try {"),
+        ("a.c", "‸\n", "#ifdef A"),
+        ("a.php", "<?php\n‸\n", "#[Entity]"),
+        ("a.ts", "‸\n", "type A = B<"),
+        ("a.ts", "‸\n", "import { a }"),
+        ("a.rs", "‸\n", "fn f<"),
+        ("a.py", "s = '''a\n‸\n", "b c) d"),
+    ],
+)
+def test_what_a_line_lacks_may_come_below_or_behind_it(path: str, document: str, answer: str) -> None:
+    request = CompletionRequest(text=document.replace("‸", ""), offset=document.index("‸"), path=path)
+    assert refine(answer, request).text == answer.lstrip()
+
+
+def test_of_what_does_not_parse_no_single_character_is_left() -> None:
+    refined = refine("a b", CompletionRequest(text="x = f()\n", offset=6, path="a.py"))
+    assert (refined.text, refined.rule) == ("", "syntax")
+
+
+def test_the_cursor_belongs_before_the_closers_that_an_answer_gets() -> None:
+    refined = refine("() => {", CompletionRequest(text="f();\n", offset=2, path="a.ts"))
+    assert (refined.text, refined.added) == ("() => {}", 1)
+
+
 def test_huge_files_are_not_parsed() -> None:
     grammar = find_grammar("a.py")
     assert grammar is not None

@@ -18,6 +18,7 @@ def at(document: str, path: str = "a.py") -> CompletionRequest:
     ("document", "other", "options", "rule"),
     [
         ("ab‸cd\n", "abcd‸\n", TriggerOptions(), "mid-word"),
+        ("ab‸_cd\n", "ab_cd‸\n", TriggerOptions(), "mid-word"),
         ("x = ‸ + 1\n", "x = ‸)\n", TriggerOptions(), "before-text"),
         ("# one ‸\n", "one ‸\n", TriggerOptions(comments=False), "comment"),
     ],
@@ -63,8 +64,8 @@ def test_closers_and_the_brace_of_a_header_right_of_the_cursor_are_no_text(docum
     assert find_refusal(at(document), TriggerOptions()) is None
 
 
-@pytest.mark.parametrize("document", ["x = ‸{\n", "if (‸) { x\n", "f(‸) { {\n", "f(‸ (\n"])
-def test_other_openers_right_of_the_cursor_are_text(document: str) -> None:
+@pytest.mark.parametrize("document", ["x = ‸{\n", "if (‸) { x\n", "f(‸) { {\n", "f(‸ (\n", "x = ‸y\n"])
+def test_a_word_and_other_openers_right_of_the_cursor_are_text(document: str) -> None:
     refusal = find_refusal(at(document), TriggerOptions())
     assert refusal is not None
     assert refusal.name == "before-text"
@@ -115,6 +116,7 @@ def test_empty_document() -> None:
         ("- ‸\n", "a.yaml", False),
         ("* ‸\n", "a.md", False),
         ("name: x  # one ‸\n", "a.yaml", True),
+        ("name: x\t# one ‸\n", "a.yaml", True),
         ("name: 'x # one ‸\n", "a.yaml", False),
         ("name: 'x # y' + ‸\n", "a.yaml", False),
         ("name: 'x # y'  # one ‸\n", "a.yaml", True),
@@ -137,6 +139,7 @@ def test_without_a_tree_a_line_that_begins_as_a_comment_is_one(document: str, pa
         ("x = /* one */ f(‸\n", "a.js", False, False),
         ("/* one\n two ‸\n*/", "a.js", True, True),
         ("/* /* one */ two ‸\n*/", "a.rs", True, True),
+        ("/*\n/* one */\ntwo ‸\n*/", "a.rs", True, True),
         ("f('**/*.js', '**/') /* ‸ */", "a.js", True, True),
         ("x = '# one ‸'\n", "a.py", False, True),
         ("=begin\none ‸\n=end\n", "a.rb", True, True),
