@@ -288,6 +288,29 @@ def test_a_text_that_no_filter_judged_is_not_given_out(
         assert document["steps"] and all(step["detail"] for step in document["steps"])
 
 
+STEP = Step(name="dedent", kind="stop", action="changed", detail="it moves", before="x", after="y")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Completion(text="x", raw=AWS_LINE),
+        Completion(text="x", raw="x", steps=(replace(STEP, before=AWS_LINE),)),
+        Completion(text="x", raw="x", steps=(replace(STEP, after=AWS_LINE),)),
+    ],
+    ids=["as the model wrote it", "before a step", "after a step"],
+)
+def test_a_secret_in_any_text_of_an_answer_is_not_given_out(answer: Completion) -> None:
+    left = without_refused(answer, CompletionRequest(text="", offset=0))
+    assert "AKIAQ4" not in str(left)
+    assert (left.text, left.raw) == ("x", "")
+
+
+def test_the_ends_of_its_lines_withhold_no_answer() -> None:
+    answer = Completion(text="a", raw="a\rb\r\nc")
+    assert without_refused(answer, CompletionRequest(text="", offset=0)) == answer
+
+
 def test_lines_within_a_private_key_are_not_given_out() -> None:
     """Its first line stands above, farther than the name of a value would."""
     rows = [base64.b64encode(random.Random(row).randbytes(48)).decode() for row in range(14)]

@@ -200,6 +200,10 @@ def test_the_longer_an_item_or_a_line_the_sooner_its_repetition_ends(document: s
     ("document", "begins"),
     [
         ("fun f() {\n  ‸\nx\n", True),
+        ("x -> {\n  ‸\n}\n", True),
+        ("x => {\n  ‸\n}\n", True),
+        ("try {\n  ‸\n}\n", True),
+        ("} else {\n  ‸\n}\n", True),
         ("fun f() {\n‸\nx\n", False),
         ("fun f() {‸ x\n}\n", False),
         ("class A {\n  fun f() {‸\n}\n", False),
@@ -208,3 +212,53 @@ def test_the_longer_an_item_or_a_line_the_sooner_its_repetition_ends(document: s
 )
 def test_without_a_grammar_a_body_begins_where_nothing_else_takes_its_braces(document: str, begins: bool) -> None:
     assert stops.begins_body(at(document, "a.kt")) is begins
+
+
+@pytest.mark.parametrize(
+    ("path", "document", "answer", "replaces"),
+    [
+        ("a.lisp", "(list 'a ‸)\n", "'b)", 1),
+        ("a.fs", "let f (a: 'a ‸) = x\n", "b: 'b)", 1),
+        ("a.ml", "let f (a : 'a) = g (‸)\n", "b')", 1),
+        ("a.elm", "f (x' ‸)\n", "y')", 1),
+        ("a.py", "x = (‸)\n", "b'a'), 1", 1),
+        ("a.js", "f(g(‸));\n", "a)); b()", 3),
+        ("A.java", "List<‸ >\n", "A> b", 2),
+        ("a.ts", "x = a‸>\n", "b> c", 0),
+    ],
+)
+def test_how_much_right_of_the_cursor_an_answer_replaces(path: str, document: str, answer: str, replaces: int) -> None:
+    refined = refine(answer, at(document, path))
+    assert (refined.text, refined.replaces) == (answer, replaces)
+
+
+@pytest.mark.parametrize(
+    ("document", "answer", "shown"),
+    [
+        ("foo(‸ab)\n", "ab", "ab"),
+        ("x = ‸ab c\n", "1 + ab", "1 + ab"),
+        ("x = ‸abcd\n", "1 + abc", "1 + "),
+        ("x = ‸ab\n", "1 + ab", "1 + "),  # all that stands there
+        ("x = ‸ + ab\n", "foo + ab", "foo"),
+        ("x = (‸) + ab\n", "foo ) + cd", "foo"),
+    ],
+)
+def test_of_what_stands_right_of_the_cursor_three_characters_or_all_are_no_chance(
+    document: str, answer: str, shown: str
+) -> None:
+    assert refine(answer, at(document, "a.py")).text == shown
+
+
+@pytest.mark.parametrize(
+    ("document", "answer", "shown"),
+    [
+        ("f() {‸ x}\n", "\n  a();", "\n  a();"),
+        ("if (x) {\n  ‸)\n", "  a();\n  b();", "a();\n  b();"),
+        ("if (x) {\n  ‸}\n", "  a();", "a();"),
+        ("if (x) {\n  ‸}\n", "  a();\n  b();", "a();\n  b();\n"),
+    ],
+)
+def test_only_the_closer_of_a_body_of_several_lines_gets_a_line_of_its_own(
+    document: str, answer: str, shown: str
+) -> None:
+    assert refine(answer, replace(at(document, "a.js"), is_multi_line=True)).text == shown
