@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import cycle
 from statistics import fmean
 
 import pytest
@@ -99,16 +100,15 @@ def test_builds_without_pruning(capsys: pytest.CaptureFixture[str]) -> None:
     assert f"{more[0].removeprefix('+')} points more {more[1]} of the held-out lines" in README
     assert f"{less[0].removeprefix('−')} less {less[1]} of the later ones" in README
     both = ("gson", "hono")
-    for minutes, pair, repositories in (
-        (4.5, "{0}-v22-dense:{0}-v22", both),
-        (10, "{0}-v22-amx-dense-10min:{0}-v22-amx-10min", ("gson",)),
-        (20, "{0}-v22-dense-20min:{0}-v22-20min", both),
-        (40, "{0}-v22-amx-dense-40min:{0}-v22-amx-40min", both),
+    for minutes, *machine_pairs in (
+        (4.5, "{0}-v22-dense:{0}-v22"),
+        (10, "{0}-v22-amx-dense-10min:{0}-v22-amx-10min", "{0}-v22-zen-dense-10min:{0}-v22-zen-10min"),
+        (20, "{0}-v22-dense-20min:{0}-v22-20min"),
+        (40, "{0}-v22-amx-dense-40min:{0}-v22-amx-40min"),
     ):
-        pairs = {name: pair.format(name) for name in repositories}
+        pairs = {name: pair.format(name) for name, pair in zip(both, cycle(machine_pairs), strict=False)}
         printed = pair_rows(capsys, list(pairs.values()))
-        if repositories is both:
-            pairs["both"] = "all"
+        pairs["both"] = "all"
         for kind in (HELD_OUT, LATER):
             for name, pair in pairs.items():
                 seconds, _, *figures = printed[f"{pair}, {kind}"]
@@ -123,6 +123,16 @@ def test_builds_without_pruning(capsys: pytest.CaptureFixture[str]) -> None:
     held_out, later = (beside[f"all, {kind}"][3].replace("-", "−") for kind in (HELD_OUT, LATER))
     said = held_out.replace(" (", " points (")
     assert f"completes {said} of held-out lines and {later} of later ones" in WORDS
+
+
+def test_a_size_that_is_searched(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = {row[0]: row[1:] for row in table("| 150 lines of each kind | seconds, searched and default |")}
+    pair = "gson-v22-zen-auto:gson-v22"
+    printed = pair_rows(capsys, [pair])
+    for kind in (HELD_OUT, LATER):
+        seconds, _, *figures = printed[f"{pair}, {kind}"]
+        assert rows.pop(f"gson, {kind}") == [seconds, *figures]
+    assert rows == {}
 
 
 def test_five_seeds() -> None:
