@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal, TextIO
 
 import typer
 
@@ -139,6 +139,21 @@ def _check_surroundings() -> None:
         raise SubmodelError("The current folder was removed; change to another one.") from error
     if sys.stdout is None:  # `>&-`
         raise SubmodelError("The standard output is closed; leave it open, or send it to /dev/null.")
+    # `<&-` and `2>&-`: else the next file that is opened takes the number, and a library's warnings go into it.
+    if sys.stdin is None:
+        sys.stdin = _opened_as(0, "r")
+    if sys.stderr is None:
+        sys.stderr = _opened_as(2, "w")
+
+
+def _opened_as(descriptor: int, mode: Literal["r", "w"]) -> TextIO:
+    """Open the null device under a number that is free."""
+    nothing = os.open(os.devnull, os.O_RDWR)
+    if nothing != descriptor:
+        os.dup2(nothing, descriptor)
+        os.close(nothing)
+    os.set_inheritable(descriptor, True)
+    return open(descriptor, mode, encoding="utf-8", closefd=False)
 
 
 def _again() -> str:

@@ -10,12 +10,14 @@ What it does not cover: a bundle that the user names on a command line is loaded
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Final
 
 from contract.children import shell_line
 from contract.errors import BundleError
 from contract.files.disk_calls import sync
-from contract.files.state_folder import StateFolderError, check_private, state_folder
+from contract.files.disk_errors import is_disk_full
+from contract.files.state_folder import VARIABLE, StateFolderError, check_private, state_folder
 
 FOLDER: Final = "trusted"
 
@@ -39,6 +41,16 @@ def trusted_folder() -> Path:
     return folder
 
 
+def check_can_trust() -> None:
+    """Raise StateFolderError now if `trust_build` could not write: at the end of a build that would come too late."""
+    folder = trusted_folder()
+    try:
+        with TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise _not_written(folder, error) from error
+
+
 def trust_build(build: str) -> None:
     """Put a build on the list, for good; raises StateFolderError where it can't be written."""
     folder = trusted_folder()
@@ -46,7 +58,7 @@ def trust_build(build: str) -> None:
         (folder / build).touch(mode=0o600)
         sync(folder)
     except OSError as error:
-        raise StateFolderError(f"{folder} can't be written ({error.strerror or error}); free space there.") from error
+        raise _not_written(folder, error) from error
 
 
 def forget_build(build: str) -> bool:
@@ -58,10 +70,13 @@ def forget_build(build: str) -> bool:
     except FileNotFoundError:
         return False
     except OSError as error:
-        raise StateFolderError(
-            f"{folder} can't be written ({error.strerror or error}); check its permissions."
-        ) from error
+        raise _not_written(folder, error) from error
     return True
+
+
+def _not_written(folder: Path, error: OSError) -> StateFolderError:
+    advice = "free space there" if is_disk_full(error) else f"make it writable, or name another folder with {VARIABLE}"
+    return StateFolderError(f"{folder} can't be written ({error.strerror or error}); {advice}.")
 
 
 def check_trusted(bundle: Path, build: str) -> None:

@@ -46,7 +46,7 @@ def replace_file(path: Path, *, mode: int = OPEN) -> Iterator[Path]:
 
     Both are forced to the disk. Until then the old file stays; if the block fails it stays for good, and what was
     written beside it is removed. One writer at a time: what earlier ones left is removed first. A full disk is an
-    OSError, also if a library in Rust or C++ reports it otherwise.
+    OSError that names the file, also if a library in Rust or C++ reports it otherwise.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     _remove_partial_files(path)
@@ -61,6 +61,8 @@ def replace_file(path: Path, *, mode: int = OPEN) -> Iterator[Path]:
     except BaseException as error:
         with suppress(OSError):
             fresh.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename is None and is_disk_full(error):
+            error.filename = str(path)  # a write names no file
         if isinstance(error, (OSError, SubmodelError)) or not is_disk_full(error):
             raise
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error

@@ -29,7 +29,7 @@ from builder.memory import give_back_memory
 from builder.pruning.structured_pruning import least_size_for
 from contract.bundle.bundle import graph_of, read_bundle
 from contract.bundle.manifest import build_of
-from contract.bundle.trusted_builds import trust_build
+from contract.bundle.trusted_builds import check_can_trust, trust_build
 from contract.console import StageDisplay
 from contract.documents import SUB_MODEL, BuildReport
 from contract.errors import BuildError
@@ -65,7 +65,8 @@ def run_build(settings: BuildSettings, display: StageDisplay) -> BuildReport:
     Raises SubmodelError. What an earlier build left stays until a stage has something whole to put in its place.
     """
     started = time.perf_counter()
-    seal_key()  # raises now what would be raised after the base was fetched
+    seal_key()  # raises now what would be raised after the base was fetched; so does the next line
+    check_can_trust()
     commit = head_commit(settings.repository) if settings.language is None else None  # before its files are read
     prepare_output(settings.output)
     with build_lock(settings.output):  # what refuses an output does so before a large repository is read

@@ -26,6 +26,7 @@ from builder.corpus.changes import head_commit
 from builder.evaluation.scores import compare
 from builder.finetuning.finetune_settings import FinetuneSettings
 from contract.bundle.bundle import find_bundle, graph_of, read_bundle
+from contract.bundle.trusted_builds import check_can_trust
 from contract.children import shell_line
 from contract.console import StageDisplay
 from contract.errors import BuildError, BundleError, NotNowError, ParityError
@@ -87,6 +88,7 @@ def run_update(settings: UpdateSettings, display: StageDisplay) -> dict[str, Any
     """
     if not settings.output.is_dir():
         raise _no_build(settings)
+    check_can_trust()
     prepare_output(settings.output)
     with build_lock(settings.output):
         if not BuildPaths(root=settings.output).stages.is_dir():  # a build that was refused has left its lock

@@ -1,6 +1,7 @@
 import errno
 import os
 import stat
+from unittest.mock import Mock
 
 import pytest
 
@@ -104,3 +105,16 @@ def test_what_is_put_on_the_list_or_taken_off_it_is_so_after_a_power_cut(tmp_pat
     trusted_builds.trust_build("a1")
     trusted_builds.forget_build("a1")
     assert lists == [["a1"], []]
+
+
+@pytest.mark.parametrize(
+    ("number", "advice"),
+    [(errno.EROFS, "or name another folder with SUBMODEL_STATE_DIR"), (errno.ENOSPC, "free space")],
+)
+def test_that_no_bundle_can_be_trusted_is_said_before_it_is_built(tmp_path, monkeypatch, number, advice):
+    monkeypatch.setenv("SUBMODEL_STATE_DIR", str(tmp_path / "state"))
+    trusted_builds.check_can_trust()
+    assert list(trusted_builds.trusted_folder().iterdir()) == []
+    monkeypatch.setattr(trusted_builds, "TemporaryFile", Mock(side_effect=OSError(number, "it is so")))
+    with pytest.raises(StateFolderError, match=rf"trusted can't be written \(it is so\); .*{advice}"):
+        trusted_builds.check_can_trust()

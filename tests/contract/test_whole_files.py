@@ -1,5 +1,6 @@
 """A file holds the old text or the whole new one, whatever ends its writer."""
 
+import errno
 import json
 import os
 import secrets
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from contract.files import disk_calls, whole_files
-from contract.files.whole_files import write_json
+from contract.files.whole_files import replace_file, write_json
 
 
 def test_json_is_old_or_new(tmp_path):
@@ -56,3 +57,11 @@ def test_the_next_writer_removes_what_killed_ones_left(tmp_path):
     (tmp_path / ".b.a.json.0123456789abcdef.partial").write_text("another file's")
     write_json(path, {"x": 1})
     assert sorted(path.name for path in tmp_path.iterdir()) == [".b.a.json.0123456789abcdef.partial", "a.json"]
+
+
+@pytest.mark.parametrize(("number", "is_named"), [(errno.ENOSPC, True), (errno.ECONNRESET, False)])
+def test_a_full_disk_names_the_file_that_was_written(tmp_path, number, is_named):
+    """Output, cache, state and temporary files may lie on four disks, of which one is full."""
+    with pytest.raises(OSError, match="what happened") as caught, replace_file(tmp_path / "a"):
+        raise OSError(number, "what happened")
+    assert caught.value.filename == (str(tmp_path / "a") if is_named else None)

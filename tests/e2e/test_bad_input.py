@@ -86,6 +86,13 @@ def test_without_a_folder_or_an_output_no_command_runs(shell, words):
     assert_one_sentence(done, words)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="as a shell of POSIX closes them")
+@pytest.mark.parametrize("closed", ["<&-", "2>&- </dev/null", "<&- 2>&-"])
+def test_a_server_whose_input_or_errors_are_closed_ends_as_at_the_end_of_its_input(closed):
+    done = in_a_process_of_shell(f'exec "$0" -m submodel serve {closed}')
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
 @pytest.mark.parametrize("file", ["contract/__init__.py", "builder/__init__.py", "contract.py"])
 def test_a_stranger_s_package_in_the_place_of_ours_is_named(tmp_path, file):
     name = file.partition("/")[0].removesuffix(".py")
