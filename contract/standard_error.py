@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import errno
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO, Any, Final
+
+from contract.null_device import put_null_device
 
 # Of a pipe whose reader has ended (on Windows that may be EINVAL), and of a terminal whose window was closed.
 UNREAD: Final = frozenset({errno.EPIPE, errno.EIO} | ({errno.EINVAL} if sys.platform == "win32" else set()))
@@ -46,6 +47,4 @@ class StandardError:
             if error.errno not in UNREAD:
                 raise
             self.is_unread = True
-            null = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(null, self.file.fileno())
-            os.close(null)
+            put_null_device(self.file.fileno())

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from typing import BinaryIO
 
+from contract.null_device import put_null_device
+
 
 def take_stdin() -> BinaryIO:
     """Return what comes in at stdin, and put the null device in its place: to call once, before anything reads it.
@@ -13,7 +15,5 @@ def take_stdin() -> BinaryIO:
     thread's read of it ends (numpy/numpy#24290).
     """
     taken = os.fdopen(os.dup(0), "rb")
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)
-    os.close(nothing)
+    put_null_device(0)
     return taken

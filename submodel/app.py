@@ -10,12 +10,13 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Literal, TextIO
+from typing import Annotated
 
 import typer
 
 from contract.errors import NotNowError, SubmodelError, first_line
 from contract.files.disk_errors import resource_problem
+from contract.null_device import put_null_device
 from contract.plain_text import plain
 from submodel import __version__
 from submodel.commands.bases import bases
@@ -109,6 +110,7 @@ def main() -> None:
     """
     try:
         _check_surroundings()
+        _open_closed_streams()
         if os.environ.get("COLUMNS", "").strip("0") == "":
             os.environ.pop("COLUMNS", None)  # rich would print nothing at all in a terminal without columns
         if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
@@ -139,21 +141,19 @@ def _check_surroundings() -> None:
         raise SubmodelError("The current folder was removed; change to another one.") from error
     if sys.stdout is None:  # `>&-`
         raise SubmodelError("The standard output is closed; leave it open, or send it to /dev/null.")
-    # `<&-` and `2>&-`: else the next file that is opened takes the number, and a library's warnings go into it.
+
+
+def _open_closed_streams() -> None:
+    """Open the null device as stdin and stderr if these are closed (`<&-`, `2>&-`).
+
+    Else the next file that is opened takes the number, and a library's warnings go into it.
+    """
     if sys.stdin is None:
-        sys.stdin = _opened_as(0, "r")
+        put_null_device(0)
+        sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - for the whole run
     if sys.stderr is None:
-        sys.stderr = _opened_as(2, "w")
-
-
-def _opened_as(descriptor: int, mode: Literal["r", "w"]) -> TextIO:
-    """Open the null device under a number that is free."""
-    nothing = os.open(os.devnull, os.O_RDWR)
-    if nothing != descriptor:
-        os.dup2(nothing, descriptor)
-        os.close(nothing)
-    os.set_inheritable(descriptor, True)
-    return open(descriptor, mode, encoding="utf-8", closefd=False)
+        put_null_device(2)
+        sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
 
 
 def _again() -> str:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from itertools import cycle
+from collections.abc import Mapping, Sequence
 from statistics import fmean
 
 import pytest
@@ -16,12 +15,26 @@ from benchmarks.shared_start import against
 from testbed.pages import README, SUMMARY, WORDS, cells, interval, spell, table
 
 HELD_OUT, LATER = KINDS.values()
+BOTH = ("gson", "hono")
 
 
 def pair_rows(capsys: pytest.CaptureFixture[str], pairs: Sequence[str]) -> dict[str, list[str]]:
     """The figures that `benchmarks.build_pairs` prints, by the row's name."""
     build_pairs.main(pairs)
     return {row[0]: row[1:] for row in map(cells, capsys.readouterr().out.splitlines()[2:])}
+
+
+def take_rows(
+    rows: dict[str, list[str]], printed: Mapping[str, list[str]], pairs: Mapping[str, str], kind: str, minutes: str = ""
+) -> list[str]:
+    """Take a table's rows of a kind out of `rows`: they are what was printed of each pair. Return the last figures.
+
+    pairs: by the name of a row.
+    """
+    for name, pair in pairs.items():
+        seconds, _, *figures = printed[f"{pair}, {kind}"]
+        assert rows.pop(f"{name}, {minutes}{kind}") == [seconds, *figures]
+    return figures
 
 
 def test_builds_of_two_versions(capsys: pytest.CaptureFixture[str]) -> None:
@@ -58,13 +71,11 @@ def test_more_minutes_on_larger_repositories(capsys: pytest.CaptureFixture[str])
     assert f"Nor for gson and hono beside 4.5: {lines} held-out" in SUMMARY
     for minutes, first, said in ((10, "v22", "beside 4.5"), (20, "v22", "With 20"), (40, "v22-amx", "With 40")):
         rows = {row[0]: row[1:] for row in table(f"| 150 lines of each kind | seconds, {minutes} and 4.5 minutes |")}
-        pairs = {name: f"{name}-{first}-{minutes}min:{name}-{first}" for name in ("gson", "hono")}
+        pairs = {name: f"{name}-{first}-{minutes}min:{name}-{first}" for name in BOTH}
         printed = pair_rows(capsys, list(pairs.values()))
         for kind in (HELD_OUT, LATER):
             assert rows[f"both, {kind}"][2].replace("-", "−") in SUMMARY
-            for name, pair in {**pairs, "both": "all"}.items():
-                seconds, _, *figures = printed[f"{pair}, {kind}"]
-                assert rows.pop(f"{name}, {kind}") == [seconds, *figures]
+            take_rows(rows, printed, {**pairs, "both": "all"}, kind)
         assert rows == {}
         assert f"{said}: {printed[f'all, {HELD_OUT}'][3].replace('-', '−')}" in SUMMARY
 
@@ -72,12 +83,10 @@ def test_more_minutes_on_larger_repositories(capsys: pytest.CaptureFixture[str])
 def test_two_hours(capsys: pytest.CaptureFixture[str]) -> None:
     rows = {row[0]: row[1:] for row in table("| 150 lines of each kind | seconds, 120 and 4.5 minutes |")}
     long = "{}-v22-amx-120min"
-    pairs = {name: f"{long}:{{}}-v22-amx".format(name, name) for name in ("gson", "hono")}
+    pairs = {name: f"{long}:{{}}-v22-amx".format(name, name) for name in BOTH}
     printed, beside = (pair_rows(capsys, [f"{pair}{minutes}" for pair in pairs.values()]) for minutes in ("", "-40min"))
     for kind in (HELD_OUT, LATER):
-        for name, pair in {**pairs, "both": "all"}.items():
-            seconds, _, *figures = printed[f"{pair}, {kind}"]
-            assert rows.pop(f"{name}, {kind}") == [seconds, *figures]
+        figures = take_rows(rows, printed, {**pairs, "both": "all"}, kind)
         assert figures[1].replace("-", "−") in SUMMARY
         for figure in beside[f"all, {kind}"][3:]:
             assert spell(figure) in WORDS
@@ -99,27 +108,23 @@ def test_builds_without_pruning(capsys: pytest.CaptureFixture[str]) -> None:
     more, less = (rows[f"both, 4.5 minutes, {kind}"][2].replace("-", "−").split(" ", 1) for kind in (HELD_OUT, LATER))
     assert f"{more[0].removeprefix('+')} points more {more[1]} of the held-out lines" in README
     assert f"{less[0].removeprefix('−')} less {less[1]} of the later ones" in README
-    both = ("gson", "hono")
-    for minutes, *machine_pairs in (
-        (4.5, "{0}-v22-dense:{0}-v22"),
-        (10, "{0}-v22-amx-dense-10min:{0}-v22-amx-10min", "{0}-v22-zen-dense-10min:{0}-v22-zen-10min"),
-        (20, "{0}-v22-dense-20min:{0}-v22-20min"),
-        (40, "{0}-v22-amx-dense-40min:{0}-v22-amx-40min"),
+    for minutes, *pairs_of_both in (
+        (4.5, "gson-v22-dense:gson-v22", "hono-v22-dense:hono-v22"),
+        (10, "gson-v22-amx-dense-10min:gson-v22-amx-10min", "hono-v22-zen-dense-10min:hono-v22-zen-10min"),
+        (20, "gson-v22-dense-20min:gson-v22-20min", "hono-v22-dense-20min:hono-v22-20min"),
+        (40, "gson-v22-amx-dense-40min:gson-v22-amx-40min", "hono-v22-amx-dense-40min:hono-v22-amx-40min"),
     ):
-        pairs = {name: pair.format(name) for name, pair in zip(both, cycle(machine_pairs), strict=False)}
-        printed = pair_rows(capsys, list(pairs.values()))
-        pairs["both"] = "all"
+        printed = pair_rows(capsys, pairs_of_both)
+        pairs = dict(zip((*BOTH, "both"), (*pairs_of_both, "all"), strict=True))
         for kind in (HELD_OUT, LATER):
-            for name, pair in pairs.items():
-                seconds, _, *figures = printed[f"{pair}, {kind}"]
-                assert rows.pop(f"{name}, {minutes} minutes, {kind}") == [seconds, *figures]
+            take_rows(rows, printed, pairs, kind, f"{minutes} minutes, ")
     assert rows == {}
     held_out, later = (printed[f"all, {kind}"][3].replace("-", "−") for kind in (HELD_OUT, LATER))  # with 40 minutes
     point, interval = held_out.removeprefix("+").split(" ", 1)
     assert f"the whole base leads: by {point} points {interval} on held-out lines" in README
     assert f"not on later ones ({later.replace(' (', ', ').removesuffix(')')})." in README
     assert f"With 40 minutes it has {point} more {interval} of held-out lines" in SUMMARY
-    beside = pair_rows(capsys, [f"{name}-v22-amx-dense-40min:{name}-v22-amx" for name in both])
+    beside = pair_rows(capsys, [f"{name}-v22-amx-dense-40min:{name}-v22-amx" for name in BOTH])
     held_out, later = (beside[f"all, {kind}"][3].replace("-", "−") for kind in (HELD_OUT, LATER))
     said = held_out.replace(" (", " points (")
     assert f"completes {said} of held-out lines and {later} of later ones" in WORDS
@@ -130,8 +135,7 @@ def test_a_size_that_is_searched(capsys: pytest.CaptureFixture[str]) -> None:
     pair = "gson-v22-zen-auto:gson-v22"
     printed = pair_rows(capsys, [pair])
     for kind in (HELD_OUT, LATER):
-        seconds, _, *figures = printed[f"{pair}, {kind}"]
-        assert rows.pop(f"gson, {kind}") == [seconds, *figures]
+        take_rows(rows, printed, {"gson": pair}, kind)
     assert rows == {}
 
 

@@ -10,12 +10,11 @@ What it does not cover: a bundle that the user names on a command line is loaded
 from __future__ import annotations
 
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import Final
 
 from contract.children import shell_line
 from contract.errors import BundleError
-from contract.files.disk_calls import sync
+from contract.files.disk_calls import check_writable, sync
 from contract.files.disk_errors import is_disk_full
 from contract.files.state_folder import VARIABLE, StateFolderError, check_private, state_folder
 
@@ -45,8 +44,7 @@ def check_can_trust() -> None:
     """Raise StateFolderError now if `trust_build` could not write: at the end of a build that would come too late."""
     folder = trusted_folder()
     try:
-        with TemporaryFile(dir=folder):
-            pass
+        check_writable(folder)
     except OSError as error:
         raise _not_written(folder, error) from error
 

@@ -9,6 +9,7 @@ import errno
 import os
 import shutil
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -26,6 +27,12 @@ T = TypeVar("T")
 _RENAME_WAITS_S = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 2.0)
 _MORE_WAITS_S = (2.0,) * 12  # for a folder: virus scanners read its gigabytes
 _MAPPED = 1224  # ERROR_USER_MAPPED_FILE, which Python takes for no PermissionError
+
+
+def check_writable(folder: Path) -> None:
+    """Raise OSError unless a file can be written in `folder`."""
+    with tempfile.TemporaryFile(dir=folder):
+        pass
 
 
 def rename(source: Path, target: Path) -> None:

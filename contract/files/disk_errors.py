@@ -26,7 +26,7 @@ _WINDOWS_OUT_OF_MEMORY = frozenset({8, 1455})
 
 
 def is_disk_full(error: BaseException) -> bool:
-    """Whether an error means a full disk, reported by a library in Rust or C++ that has no OSError."""
+    """Whether an error means a full disk, also if a library in Rust or C++ reports it, which has no OSError."""
     return error.errno in _DISK_FULL if isinstance(error, OSError) else names_disk_full(str(error))
 
 

@@ -17,13 +17,12 @@ import secrets
 import shlex
 import shutil
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from contract.errors import BuildError, SubmodelError
-from contract.files.disk_calls import rename, sync, sync_tree
+from contract.files.disk_calls import check_writable, rename, sync, sync_tree
 from contract.files.disk_errors import is_disk_full, is_out_of_memory
 from contract.files.file_names import is_stray
 from contract.files.removal import remove_tree
@@ -257,8 +256,7 @@ def make_folder(folder: Path) -> None:
     """Make a folder to write to; raises BuildError where that can't be."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
+        check_writable(folder)
     except OSError as error:
         raise BuildError(
             f"{folder} can't be written ({error.strerror or error}); check its permissions, or choose another folder "

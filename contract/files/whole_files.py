@@ -61,9 +61,10 @@ def replace_file(path: Path, *, mode: int = OPEN) -> Iterator[Path]:
     except BaseException as error:
         with suppress(OSError):
             fresh.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.filename is None and is_disk_full(error):
-            error.filename = str(path)  # a write names no file
-        if isinstance(error, (OSError, SubmodelError)) or not is_disk_full(error):
+        if isinstance(error, SubmodelError) or not is_disk_full(error):
+            raise
+        if isinstance(error, OSError):
+            error.filename = error.filename or str(path)  # a write names no file
             raise
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
 

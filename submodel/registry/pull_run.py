@@ -9,7 +9,6 @@ from `registry.json` in the state folder, never from the workspace.
 from __future__ import annotations
 
 import os
-import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -32,6 +31,7 @@ from contract.bundle.pulled_builds import (
 from contract.bundle.trusted_builds import trust_build
 from contract.documents import FileFacts
 from contract.errors import BundleError, NewerBundleError, RegistryError, first_line
+from contract.files.disk_calls import check_writable
 from contract.files.lock_file import hold_lock
 from contract.files.state_folder import state_folder
 from contract.files.untrusted_json import parse_json
@@ -144,8 +144,7 @@ def _own_folder(folder: Path) -> Path:
     """Return the cache's folder of pulled files, made with mode 0700: models and drafts hold a repository's code."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
+        check_writable(folder)
     except OSError as error:
         raise RegistryError(
             f"The cache folder {folder} can't be written ({error.strerror or error}); free space, or set "

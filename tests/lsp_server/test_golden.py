@@ -12,6 +12,7 @@ from lsp_server.options import FilterOptions, ServerOptions, StopOptions
 from lsp_server.request import CompletionRequest
 from lsp_server.suggestion import stops
 from lsp_server.suggestion.refine import FILTERS, STOPS, is_done, refine
+from tests.lsp_server.marked_documents import request_at
 
 FOLDER = Path(__file__).parent / "golden"
 SECTIONS = ("document", "model", "with it", "without it")
@@ -39,9 +40,8 @@ def read_cases(path: Path) -> Iterator[Case]:
         assert [head.partition(",")[0] for head in heads] == list(SECTIONS), f"{path.name}: {title}"
         document, raw, shown, shown_without = (text.replace("→", "\t") for text in texts)
         _, file_name, *more = (word.strip() for word in heads[0].split(","))
-        request = CompletionRequest(
-            text=document.replace("‸", "") + "\n",
-            offset=document.index("‸"),
+        request = request_at(
+            f"{document}\n",
             path=file_name,
             options=ServerOptions(),
             is_multi_line="block" in more,
@@ -151,9 +151,7 @@ def test_a_very_long_line_below_is_not_compared_token_by_token(monkeypatch: pyte
 
 
 def at(document: str, path: str) -> CompletionRequest:
-    return CompletionRequest(
-        text=document.replace("‸", ""), offset=document.index("‸"), path=path, options=ServerOptions()
-    )
+    return request_at(document, path=path, options=ServerOptions())
 
 
 CLOSING_LINES = ["esac", "@endif", "End If", "end)", r"\end{itemize}", "<% end %>", "{{/if}}", "{{ end }}", "{:else}"]

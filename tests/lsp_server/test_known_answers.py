@@ -9,15 +9,14 @@ import pytest
 from lsp_server.known_answers import KnownAnswers, scope_of
 from lsp_server.options import ServerOptions, ThresholdOptions, TriggerOptions
 from lsp_server.request import Completion, CompletionRequest
+from tests.lsp_server.marked_documents import request_at
 
 OPTIONS = ServerOptions()
 ANSWER = Completion(text="foo(bar)", build="a")
 
 
 def at(document: str, **more: Any) -> CompletionRequest:
-    offset = document.index("‸")
-    request = CompletionRequest(text=document.replace("‸", ""), offset=offset, bundle=Path("bundle"), options=OPTIONS)
-    return replace(request, **more)
+    return request_at(document, **{"bundle": Path("bundle"), "options": OPTIONS, **more})
 
 
 PLACE, NEXT_KEY = at("x = ‸\n"), at("x = f‸\n")

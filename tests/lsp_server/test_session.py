@@ -30,6 +30,7 @@ from lsp_server.session import Session
 from lsp_server.status import describe_status
 from lsp_server.suggestion.steps import Step
 from lsp_server.trace import Trace
+from tests.lsp_server.marked_documents import request_at
 
 URI = "file:///w/a.py"
 HALF = Completion(  # its tokens ran out
@@ -122,10 +123,9 @@ def at(
     document: str, *, is_invoked: bool = False, bundle: Path | None = Path("/w/.submodel/bundle")
 ) -> CompletionRequest:
     offset = document.index("‸")
-    return CompletionRequest(
+    return request_at(
+        document,
         path="a.py",
-        text=document.replace("‸", ""),
-        offset=offset,
         language_id="python",
         is_invoked=is_invoked,
         bundle=bundle,

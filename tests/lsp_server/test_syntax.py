@@ -21,6 +21,7 @@ from lsp_server.syntax.grammars import (
 )
 from lsp_server.syntax.parsed_text import ParsedText, begins_block
 from lsp_server.triggers import find_refusal
+from tests.lsp_server.marked_documents import request_at
 
 FILES = ["a.py", "a.js", "a.jsx", "a.ts", "a.tsx", "a.java", "a.c", "a.cpp", "a.cs", "a.go", "a.rs", "a.php", "a.rb"]
 
@@ -157,8 +158,7 @@ def test_a_language_whose_grammar_does_not_load_is_served_without(
     ],
 )
 def test_a_header_of_python_may_wait_for_its_colon(above: str, answer: str) -> None:
-    request = CompletionRequest(text=above.replace("‸", ""), offset=above.index("‸"), path="a.py")
-    assert refine(answer, request).text == answer.lstrip()
+    assert refine(answer, request_at(above, path="a.py")).text == answer.lstrip()
 
 
 @pytest.mark.parametrize(
@@ -174,8 +174,7 @@ def test_a_header_of_python_may_wait_for_its_colon(above: str, answer: str) -> N
     ],
 )
 def test_what_a_line_lacks_may_come_below_or_behind_it(path: str, document: str, answer: str) -> None:
-    request = CompletionRequest(text=document.replace("‸", ""), offset=document.index("‸"), path=path)
-    assert refine(answer, request).text == answer.lstrip()
+    assert refine(answer, request_at(document, path=path)).text == answer.lstrip()
 
 
 def test_of_what_does_not_parse_no_single_character_is_left() -> None:

@@ -8,10 +8,11 @@ from lsp_server.request import CompletionRequest
 from lsp_server.syntax.grammars import MAX_PARSED_CHARS
 from lsp_server.syntax.parsed_text import ParsedText
 from lsp_server.triggers import find_refusal
+from tests.lsp_server.marked_documents import request_at
 
 
 def at(document: str, path: str = "a.py") -> CompletionRequest:
-    return CompletionRequest(text=document.replace("‸", ""), offset=document.index("‸"), path=path)
+    return request_at(document, path=path)
 
 
 @pytest.mark.parametrize(
