@@ -16,6 +16,7 @@ import torch
 from builder.artifact import SubModel, read_artifact
 from builder.bases.catalogue import MODEL_TYPES
 from builder.bases.load import LoadedBase, load_base, load_resolved
+from builder.bases.model_config import unsupported
 from builder.bases.resolve import find_on_disk
 from builder.memory import give_back_memory
 from contract.bundle.bundle import (
@@ -42,7 +43,7 @@ from contract.progress import OnProgress, no_progress, part_of
 from contract.prompt import PromptEncoder
 from contract.versions import installed_versions
 from exporters.adapter_export import SharedModel
-from exporters.checkpoint_reader import Checkpoint, DecoderShape, read_config, unsupported
+from exporters.checkpoint_reader import Checkpoint, DecoderShape, read_config
 from exporters.configuration_files import describe_graphs, write_configs
 from exporters.export_settings import ExportSettings
 from exporters.graph_writer import GraphWriter

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from tokenizers import Tokenizer
 
-from builder.bases.folder_model import HEAD_STEP, check_sizes, with_rope_theta
+from builder.bases.model_config import HEAD_STEP, check_sizes, unsupported, with_rope_theta
 from builder.bases.prompt_tokens import with_control_tokens_special
 from builder.bases.weight_index import INDEX, WEIGHTS, read_weight_index
 from contract.errors import BaseModelError, ExportError
@@ -86,19 +86,6 @@ def read_config(folder: Path) -> dict[str, Any]:
     return with_rope_theta(config)
 
 
-def unsupported(config: Mapping[str, Any]) -> str | None:
-    """Return what of a model the decode graph does not do, in words; None if there is nothing."""
-    refusals = {
-        "an activation other than silu": config.get("hidden_act", "silu") != "silu",
-        "scaled rotary positions (rope_scaling)": _is_rope_scaled(config),
-        "sliding-window attention": bool(config.get("use_sliding_window")),
-        "biases (attention_bias, mlp_bias)": config.get("model_type") == "llama"
-        and bool(config.get("attention_bias") or config.get("mlp_bias")),
-        "rope_parameters without rope_theta": "rope_theta" not in config and "rope_parameters" in config,
-    }
-    return next((what for what, is_there in refusals.items() if is_there), None)
-
-
 def read_shape(config: Mapping[str, Any], folder: Path) -> DecoderShape:
     """Return the decoder's numbers; raise ExportError naming what the decode graph does not do."""
     if what := unsupported(config):
@@ -140,13 +127,6 @@ def read_shape(config: Mapping[str, Any], folder: Path) -> DecoderShape:
             f"{HEAD_STEP} only; name another base."
         )
     return shape
-
-
-def _is_rope_scaled(config: Mapping[str, Any]) -> bool:
-    scaling = config.get("rope_scaling")
-    if not isinstance(scaling, Mapping):
-        return scaling is not None
-    return bool(scaling.get("rope_type", scaling.get("type", "default")) != "default")
 
 
 class Checkpoint:

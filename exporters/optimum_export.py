@@ -21,7 +21,8 @@ from optimum.onnxruntime import ORTModelForCausalLM
 from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, AutoConfig, PretrainedConfig, PreTrainedModel
 
 from builder.artifact import SubModel, read_artifact
-from builder.bases.folder_model import MODEL_FAULTS, check_sizes, head_size, model_with_weights, read_tokenizer_settings
+from builder.bases.folder_model import MODEL_FAULTS, head_size, model_with_weights
+from builder.bases.model_config import check_sizes, read_tokenizer_settings
 from builder.bases.prompt_tokens import first_token, make_prompt_format, token_of
 from builder.bases.resolve import licence_of
 from contract.bundle.bundle import OPTIMUM_LAYOUT, Architecture, Bundle, read_bundle, replace_bundle

@@ -1,7 +1,7 @@
 """The model of a transformers folder, made without transformers ever being shown the folder.
 
 `from_pretrained(folder)` runs or fetches what the folder names: custom_generate/generate.py, kernels of the model hub,
-adapters, pickled shards. So config.json is read here, by the names of its keys, and the weights are read by
+adapters, pickled shards. So config.json is read by us, by the names of its keys, and the weights are read by
 safetensors. Two architectures are taken, Llama and Qwen2, since those are what the pruning and the export know.
 """
 
@@ -25,10 +25,10 @@ from transformers import (
     Qwen2ForCausalLM,
 )
 
+from builder.bases.model_config import read_base_config
 from builder.bases.weight_index import WEIGHTS, read_weight_index
 from contract.errors import BaseModelError, first_line
 from contract.files.disk_errors import is_out_of_memory
-from contract.files.untrusted_json import read_json
 
 ARCHITECTURES: Final = {"llama": (LlamaConfig, LlamaForCausalLM), "qwen2": (Qwen2Config, Qwen2ForCausalLM)}
 ATTENTION: Final = "sdpa"  # torch's own, which these two have
@@ -64,73 +64,13 @@ MODEL_FAULTS: Final = (
     *(OSError, ValueError, TypeError, KeyError, RuntimeError, SafetensorError),
     *(ArithmeticError, AssertionError),  # of models whose numbers do not fit together
 )
-HEAD_STEP: Final = 16  # of head sizes that GroupQueryAttention takes when it rotates
-MAX_LAYERS: Final = 1 << 10
 MAX_TABLE_BYTES: Final = 1 << 32  # of masks and positions, which some architectures make for each layer
-_LIMITS: Final = {
-    "num_hidden_layers": MAX_LAYERS,
-    "num_attention_heads": 1 << 12,
-    "num_key_value_heads": 1 << 10,
-    "head_dim": 1 << 12,
-    "hidden_size": 1 << 18,
-    "intermediate_size": 1 << 20,
-    "vocab_size": 1 << 22,
-    "max_position_embeddings": 1 << 24,
-}
-
-
-def with_rope_theta(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A config.json as transformers 4 writes it: version 5 puts `rope_theta` and `rope_scaling` into one object.
-
-    That object wins where both are there, as in version 5.
-    """
-    rope = config.get("rope_parameters")
-    found = dict(config)
-    if not isinstance(rope, Mapping):
-        return found
-    if "rope_theta" in rope:
-        found["rope_theta"] = rope["rope_theta"]
-    if rope.get("rope_type", rope.get("type", "default")) != "default":
-        found["rope_scaling"] = {key: value for key, value in rope.items() if key != "rope_theta"}
-    return found
-
-
-def check_sizes(config: Mapping[str, Any]) -> None:
-    """Raise ValueError for numbers that no model has: libraries allocate by them before they compare a tensor."""
-    for name, most in _LIMITS.items():
-        number = config.get(name)  # None leaves a number to the library
-        if number is not None and (not isinstance(number, int) or not 0 < number <= most):
-            raise ValueError(f"{name} is {number!r}, and 1 to {most:,} can be")
 
 
 def head_size(config: PretrainedConfig) -> int:
     """Return how many numbers an attention head has: `head_dim`, which may be missing or None, else an equal share."""
     stated: int | None = getattr(config, "head_dim", None)
     return stated or config.hidden_size // config.num_attention_heads
-
-
-def read_base_config(folder: Path) -> dict[str, Any]:
-    """Return config.json of a Llama- or Qwen2-shaped model; raises BaseModelError for any other."""
-    document = with_rope_theta(read_object(folder / "config.json"))
-    kind = document.get("model_type")
-    if not isinstance(kind, str) or kind not in ARCHITECTURES:
-        raise BaseModelError(
-            f"{folder} is a model of the type {kind!r}; only {' and '.join(ARCHITECTURES)} can be read; "
-            "give another base with --base."
-        )
-    _, model_class = ARCHITECTURES[kind]
-    if document.get("architectures") not in (None, [model_class.__name__]):
-        raise BaseModelError(
-            f"{folder} is a {document['architectures']}, not a {model_class.__name__} that writes text; "
-            "give another base with --base."
-        )
-    if "quantization_config" in document:
-        raise BaseModelError(f"{folder} holds quantized weights, which can't be pruned; give the original model.")
-    try:
-        check_sizes(document)
-    except ValueError as error:
-        raise BaseModelError(f"{folder / 'config.json'} can't be read ({error}); fetch the model again.") from error
-    return document
 
 
 def read_folder_model(folder: Path, dtype: torch.dtype) -> PreTrainedModel:
@@ -210,20 +150,3 @@ def _weight_files(folder: Path) -> list[Path]:
     if (folder / WEIGHTS).is_file():
         return [folder / WEIGHTS]
     return sorted(set(read_weight_index(folder).values()))
-
-
-def read_object(path: Path) -> dict[str, Any]:
-    """Read a file of a model that holds one JSON object; raises BaseModelError."""
-    try:
-        document = read_json(path)
-    except (OSError, ValueError) as error:
-        raise BaseModelError(f"{path} can't be read: {first_line(error)}; fetch it again.") from error
-    if not isinstance(document, dict):
-        raise BaseModelError(f"{path} holds no JSON object; fetch it again.")
-    return document
-
-
-def read_tokenizer_settings(folder: Path) -> dict[str, Any]:
-    """Read tokenizer_config.json of a model folder; {} if there is none. Raises BaseModelError."""
-    path = folder / "tokenizer_config.json"
-    return read_object(path) if path.is_file() else {}

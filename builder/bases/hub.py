@@ -31,8 +31,9 @@ from huggingface_hub.errors import (
 from huggingface_hub.utils import disable_progress_bars
 
 from builder.artifact import MANIFEST
-from builder.bases.catalogue import MODEL_TYPES, BaseModel, gguf_path
+from builder.bases.catalogue import BaseModel, gguf_path
 from builder.bases.download import disk_refusal
+from builder.bases.model_config import read_base_config
 from builder.bases.network import OF_ADDRESSES, network_problem, not_readable
 from builder.bases.weight_index import INDEX, WEIGHTS, read_weight_index
 from builder.bases.wheels import check_space
@@ -55,6 +56,7 @@ WANTED_FILES: Final = (
     "README.md",  # names the licence
     MANIFEST,  # of a sub-model
 )
+Check = Callable[[Path, str], None]  # of a folder without its weights, and of the name that the user knows
 SHA256: Final = re.compile(r"[0-9a-f]{64}")
 
 
@@ -94,21 +96,25 @@ def cached_snapshot(hub_id: str) -> Snapshot | None:
     return Snapshot(folder=folder, revision=folder.name, sha256=published)
 
 
-def fetch_snapshot(hub_id: str, on_progress: OnProgress = no_progress) -> Snapshot:
+def no_check(folder: Path, name: str) -> None:
+    """Take each model that can be read."""
+
+
+def fetch_snapshot(hub_id: str, on_progress: OnProgress = no_progress, check: Check = no_check) -> Snapshot:
     """Download the wanted files of the newest revision; raises BaseModelError, one sentence with the reason.
 
-    `on_progress` gets bytes that are there and bytes in all. An interrupted download resumes.
+    `on_progress` gets bytes that are there and bytes in all. An interrupted download resumes. The weights come last:
+    a model that can't be read, or that `check` refuses, costs no download.
     """
     info = _ask(hub_id)
     files = [file for file in info.siblings or () if "/" not in file.rfilename and _is_wanted(file.rfilename)]
-    if not any(file.rfilename.endswith(".safetensors") for file in files):
-        raise BaseModelError(f"The hub's {hub_id} holds no safetensors weights; take another model.")
-    kind = (getattr(info, "config", None) or {}).get("model_type")
-    if kind is not None and kind not in MODEL_TYPES:
-        raise BaseModelError(
-            f"The hub's {hub_id} is a model of the type {kind!r}; only {' and '.join(MODEL_TYPES)} can be read; "
-            "give another base with --base."
-        )
+    names = sorted((file.rfilename for file in files), key=_is_weights)
+    if not any(map(_is_weights, names)):
+        is_adapter = any(file.rfilename.startswith("adapter_") for file in info.siblings or ())
+        advice = "it is an adapter: give the model that it was merged into" if is_adapter else "take another model"
+        raise BaseModelError(f"The hub's {hub_id} holds no safetensors weights of a whole model; {advice}.")
+    if not {"config.json", "tokenizer.json"} <= set(names):
+        raise BaseModelError(f"The hub's {hub_id} lacks a configuration or tokenizer.json; take another model.")
     total = sum(file.size or 0 for file in files)
     blobs = _cache_of(hub_id) / "blobs"
     check_space(blobs, total - _bytes_in(blobs) + SPARE_BYTES, "HF_HOME")  # huggingface_hub only warns
@@ -117,7 +123,7 @@ def fetch_snapshot(hub_id: str, on_progress: OnProgress = no_progress) -> Snapsh
     for tries_left in reversed(range(TRIES)):
         try:
             folder = _in_background(
-                lambda: _download([file.rfilename for file in files], hub_id, info.sha),
+                lambda: _download(names, hub_id, info.sha, check),
                 meanwhile=lambda: on_progress(min(_bytes_in(blobs), total), total),
             )
             break
@@ -130,24 +136,31 @@ def fetch_snapshot(hub_id: str, on_progress: OnProgress = no_progress) -> Snapsh
                 raise _refusal(hub_id, error) from error
     on_progress(total, total)
     if not is_whole(folder):
-        raise BaseModelError(
-            f"The hub's {hub_id} lacks a configuration, tokenizer.json or weights; take another model."
-        )
+        raise BaseModelError(f"The hub's {hub_id} lacks some of its weights; take another model.")
     with suppress(OSError):  # huggingface_hub notes no newest revision where a commit is named
         write_text(_cache_of(hub_id) / "refs" / "main", str(info.sha))
     published = {file.rfilename: file.lfs.sha256 for file in files if file.lfs is not None}
     return Snapshot(folder=folder, revision=str(info.sha), sha256=published)
 
 
-def _download(names: Sequence[str], hub_id: str, revision: str) -> Path:
-    """Fetch the files that the cache lacks; return their folder.
+def _download(names: Sequence[str], hub_id: str, revision: str, check: Check) -> Path:
+    """Fetch the files that the cache lacks; return their folder. It is looked at before the first file of weights.
 
     One after the other: `snapshot_download` has threads of its own, and Python waits for those at its exit.
     """
-    places = [
-        huggingface_hub.hf_hub_download(hub_id, name, revision=revision, etag_timeout=PATIENCE_S) for name in names
-    ]
-    return Path(places[0]).parent
+    folder, was_checked = Path(), False
+    for name in names:
+        if _is_weights(name) and not was_checked:
+            read_base_config(folder, hub_id)
+            check(folder, hub_id)
+            was_checked = True
+        place = huggingface_hub.hf_hub_download(hub_id, name, revision=revision, etag_timeout=PATIENCE_S)
+        folder = Path(place).parent
+    return folder
+
+
+def _is_weights(name: str) -> bool:
+    return name.endswith(".safetensors")
 
 
 def _cache_of(hub_id: str) -> Path:

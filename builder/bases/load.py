@@ -14,7 +14,8 @@ from tokenizers import Tokenizer
 from transformers import PreTrainedModel
 
 from builder.artifact import read_artifact
-from builder.bases.folder_model import read_folder_model, read_object, read_tokenizer_settings
+from builder.bases.folder_model import read_folder_model
+from builder.bases.model_config import read_object, read_tokenizer_settings
 from builder.bases.prompt_tokens import (
     first_token,
     make_prompt_format,
@@ -22,7 +23,7 @@ from builder.bases.prompt_tokens import (
     with_control_tokens_special,
     written_token,
 )
-from builder.bases.resolve import UNKNOWN_LICENCE, ResolvedBase, resolve_base
+from builder.bases.resolve import UNKNOWN_LICENCE, ResolvedBase, licence_named, resolve_base
 from builder.gguf.reader import open_gguf
 from builder.gguf.tokenizer import post_processor, read_tokenizer
 from builder.gguf.weights import read_model
@@ -78,7 +79,8 @@ def load_resolved(
         with open_gguf(base.path) as gguf:
             found = read_tokenizer(gguf)
             if licence == UNKNOWN_LICENCE:
-                licence = gguf.optional("general.license", str, UNKNOWN_LICENCE)
+                named = (gguf.optional(f"general.{key}", str, "") for key in ("license", "license.name"))
+                licence = licence_named(*named)
             model = read_model(gguf, dtype=dtype)
         vocabulary = _Vocabulary(
             tokenizer=found.tokenizer,

@@ -14,10 +14,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
+from huggingface_hub.repocard import RepoCard
+
 from builder.artifact import MANIFEST
 from builder.bases.catalogue import AUTO_ORDER, CATALOGUE, BaseModel, PackagedFile, cache_folder
 from builder.bases.download import ChangedFileError, fetch_gguf, find_gguf, sha256_of
-from builder.bases.hub import Snapshot, cached_snapshot, fetch_snapshot
+from builder.bases.hub import Check, Snapshot, cached_snapshot, fetch_snapshot, no_check
 from contract.documents import BaseFacts
 from contract.errors import BaseModelError
 from contract.files.home import expand_home
@@ -28,8 +30,9 @@ AUTO: Final = "auto"
 HUB_ID: Final = re.compile(r"[\w.-]+/[\w.-]+/*")
 SECOND_CHOICE: Final = "it is the best that is available"
 UNKNOWN_LICENCE: Final = "unknown"
-LICENCE_LINE: Final = re.compile(r"^license:\s*[\"']?([\w.+-]+)[\"']?\s*$", re.MULTILINE)
-LICENCE_NAME_LINE: Final = re.compile(r"^license_name:\s*[\"']?([\w.+-]+)[\"']?\s*$", re.MULTILINE)
+ADAPTER: Final = "adapter_config.json"  # peft's
+LICENCE_NAME: Final = re.compile(r"[\w.+ -]{1,100}")  # it is shown in terminals and reports
+MAX_HEADER_CHARS: Final = 1 << 16  # of a model card: YAML is read by slow code
 # Beside the weights, what a folder's model is, how it is asked and, of a sub-model, what it has learned.
 BESIDE_WEIGHTS: Final = (
     "config.json",
@@ -91,15 +94,17 @@ def resolve_base(
     spec: str,
     *,
     cache_dir: Path | None = None,
+    check: Check = no_check,
     on_event: Report = lambda text: None,
     on_progress: OnProgress = no_progress,
 ) -> ResolvedBase:
     """Find or fetch the base that `spec` names: "auto", a catalogue name, a folder, a GGUF file or a hub id.
 
     Names of the catalogue and hub ids (owner/name) go before folders of that name, which a repository may have brought
-    along: write ./NAME or ./owner/name for the folder. `on_event` gets a sentence for each thing that is tried,
-    `on_progress` bytes of the download that it began. Raises BaseModelError if none is available, and where a file
-    is not what it should be.
+    along: write ./NAME or ./owner/name for the folder. `check` gets folder and name of a model of the hub before its
+    weights are fetched, and raises BaseModelError to leave it. `on_event` gets a sentence for each thing that is
+    tried, `on_progress` bytes of the download that it began. Raises BaseModelError if none is available, and where a
+    file is not what it should be.
     """
     check_spec(spec)
     cache_dir = cache_folder() if cache_dir is None else cache_dir
@@ -108,7 +113,7 @@ def resolve_base(
     elif spec in CATALOGUE:
         found = _from_catalogue(CATALOGUE[spec], "it was asked for", cache_dir, on_event, on_progress)
     elif is_hub_id(spec):
-        found = _from_hub_id(spec.rstrip("/"), on_event, on_progress)
+        found = _from_hub_id(spec.rstrip("/"), check, on_event, on_progress)
     else:
         found = find_on_disk(expand_home(Path(spec)))
     return _identified(found)
@@ -193,12 +198,12 @@ def _from_catalogue(
     )
 
 
-def _from_hub_id(hub_id: str, on_event: Report, on_progress: OnProgress) -> ResolvedBase:
+def _from_hub_id(hub_id: str, check: Check, on_event: Report, on_progress: OnProgress) -> ResolvedBase:
     snapshot = cached_snapshot(hub_id)
     if snapshot is None:
         on_event(f"Asking the model hub for {hub_id}")
         try:
-            snapshot = fetch_snapshot(hub_id, on_progress)
+            snapshot = fetch_snapshot(hub_id, on_progress, check)
         except BaseModelError as error:
             if not os.path.lexists(hub_id):  # no path that the system refuses exists
                 raise
@@ -294,7 +299,14 @@ def _check_model_folder(folder: Path) -> None:
     if not lacking:
         return
     files = sorted(folder.glob("*.gguf"))
-    hint = f"give its file {files[0].name} itself" if files else "give a transformers folder, a hub id or a GGUF file"
+    if files:
+        hint = f"give its file {files[0].name} itself"
+    elif (folder / ADAPTER).is_file():
+        hint = "it is an adapter: merge it into its base (peft's merge_and_unload) and give the result"
+    elif any(folder.glob("pytorch_model*.bin")):
+        hint = "its weights are pickles, which are not read: save it again with safe_serialization=True"
+    else:
+        hint = "give a transformers folder, a hub id or a GGUF file"
     raise BaseModelError(
         f"The folder {folder} is no model that can be read: it has no {' and no '.join(lacking)}; {hint}."
     )
@@ -323,11 +335,24 @@ def licence_of(folder: Path) -> str:
         if not manifest or "prompt" in manifest:  # else it is another program's
             return UNKNOWN_LICENCE
     try:
-        text = read_bytes(folder / "README.md").decode("utf-8", "replace").replace("\r\n", "\n")
+        text = read_bytes(folder / "README.md").decode("utf-8-sig", "replace").replace("\r\n", "\n")
     except (OSError, ValueError):
         return UNKNOWN_LICENCE  # a licence can't be read off a damaged file, which other checks name
     header = text.partition("\n---")[0] if text.startswith("---\n") else ""
-    match = LICENCE_LINE.search(header)
-    if match is not None and match.group(1) == "other":  # the hub has no short name for it
-        match = LICENCE_NAME_LINE.search(header) or match
-    return match.group(1) if match else UNKNOWN_LICENCE
+    try:
+        card = RepoCard(f"{header[:MAX_HEADER_CHARS]}\n---\n").data if header else {}
+    except Exception:  # of PyYAML and of what the header may say, many kinds
+        return UNKNOWN_LICENCE
+    return licence_named(card.get("license"), card.get("license_name"))
+
+
+def licence_named(licence: object, name: object) -> str:
+    """Return the licence that a model names, several with commas; "unknown" if it names none.
+
+    `name` counts where `licence` is "other": the hub has short names for the usual ones alone.
+    """
+    named = [licence] if isinstance(licence, str) else licence if isinstance(licence, list) else []
+    if named == ["other"] and isinstance(name, str) and name:
+        named = [name]
+    known = [one for one in named if isinstance(one, str) and LICENCE_NAME.fullmatch(one)]
+    return ", ".join(known) or UNKNOWN_LICENCE

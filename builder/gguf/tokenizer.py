@@ -93,7 +93,7 @@ def read_tokenizer(gguf: GgufFile) -> GgufTokenizer:
     if model != "gpt2":
         raise BaseModelError(
             f"The GGUF file {gguf.path} has a tokenizer of the kind {model!r}, and only byte-level BPE ('gpt2') can be "
-            "read; give the model as a Hugging Face folder or hub id instead."
+            "read; give another base with --base."
         )
     pre = gguf.require("tokenizer.ggml.pre", str)
     if pre not in PRE_TOKENIZERS:

@@ -18,7 +18,8 @@ from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
 from gguf.quants import dequantize
 from transformers import PreTrainedModel
 
-from builder.bases.folder_model import ARCHITECTURES, HEAD_STEP, MAX_LAYERS
+from builder.bases.folder_model import ARCHITECTURES
+from builder.bases.model_config import HEAD_STEP, MAX_LAYERS
 from builder.gguf.reader import GgufFile, TensorInfo
 from builder.gguf.tokenizer import vocabulary
 from contract.errors import BaseModelError
@@ -102,8 +103,7 @@ def _check_architecture(gguf: GgufFile) -> None:
             "give another base with --base."
         )
     # What shares these architectures' names but computes otherwise:
-    scaling = gguf.optional(f"{name}.rope.scaling.type", str, "none")
-    if scaling != "none" or "rope_freqs.weight" in gguf.tensors:
+    if _is_rope_scaled(gguf, name) or "rope_freqs.weight" in gguf.tensors:
         raise BaseModelError(
             f"The GGUF file {gguf.path} stretches its positions (RoPE scaling), which is not supported; take another "
             "model."
@@ -112,6 +112,14 @@ def _check_architecture(gguf: GgufFile) -> None:
         raise BaseModelError(
             f"The GGUF file {gguf.path} is a mixture of experts, which is not supported; take another."
         )
+
+
+def _is_rope_scaled(gguf: GgufFile, name: str) -> bool:
+    """As llama.cpp reads it (src/llama-model.cpp): scaling is linear unless a type is named; a factor of 0 is none."""
+    kind = gguf.optional(f"{name}.rope.scaling.type", str, "linear")
+    older = gguf.optional(f"{name}.rope.scale_linear", float, 0.0)
+    factor = gguf.optional(f"{name}.rope.scaling.factor", float, older)
+    return factor not in (0.0, 1.0) if kind == "linear" else kind != "none"
 
 
 def _configuration(gguf: GgufFile, is_tied: bool) -> tuple[Any, type[Any]]:

@@ -18,6 +18,7 @@ from tokenizers import Tokenizer
 from torch import nn
 from transformers import PreTrainedModel
 
+from builder.bases.model_config import is_byte_level
 from builder.batches import in_batches
 from contract.errors import BuildError
 
@@ -50,17 +51,14 @@ def read_vocabulary(tokenizer: Tokenizer) -> BpeVocabulary:
     """Read it from the tokenizer's own JSON; raises BuildError where the tokenizer is no byte-level BPE."""
     document = json.loads(tokenizer.to_str())
     model = document["model"]
-    if model.get("type") != "BPE":
-        raise BuildError(f"The base's tokenizer is of type {model.get('type')}; only BPE vocabularies can be trimmed.")
+    if not is_byte_level(document):
+        raise BuildError(
+            "The base's tokenizer is no byte-level BPE (SentencePiece, say); choose a base whose tokenizer is."
+        )
     merges = tuple((a, b) for a, b in (m.split(" ", 1) if isinstance(m, str) else m for m in model["merges"]))
     added = {token["content"]: token["id"] for token in document["added_tokens"]}
     merged = {token for pair in merges for token in (*pair, "".join(pair))}
     ids = {token: i for token, i in model["vocab"].items() if token not in added or token in merged}
-    # Not by the 256 byte tokens: SmolLM2's own vocabulary lacks some that no UTF-8 text has.
-    if "ByteLevel" not in json.dumps(document["decoder"]):
-        raise BuildError(
-            "The base's tokenizer is not byte-level (SentencePiece, say); choose a base whose tokenizer is."
-        )
     return BpeVocabulary(ids=ids, merges=merges, added=added)
 
 

@@ -72,7 +72,7 @@ def _reported(document: Mapping[str, Any]) -> list[str]:
     """Return the figures, a sentence each, and last which model is served and why."""
     row, before, since = document["models"][0], document.get("held_out_before"), document.get("since")
     reported = []
-    if before and "positions" in row:
+    if before:
         reported.append(
             f"Held-out files: {row['fim_exact_match']:.0%} of {row['positions']} lines exact (before "
             f"{before['fim_exact_match']:.0%}), {row['bits_per_byte']:.3f} bits per byte "

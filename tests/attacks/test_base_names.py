@@ -37,7 +37,7 @@ def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return Path(save_base(tmp_path / "clone" / "owner" / "name"))
 
 
-def refuse(hub_id: str, on_progress: object) -> Snapshot:
+def refuse(hub_id: str, on_progress: object, check: object = None) -> Snapshot:
     raise BaseModelError(f"{hub_id} is unavailable from the model hub: it can't be reached.")
 
 
@@ -46,7 +46,7 @@ def test_a_hub_id_is_not_taken_from_the_working_folder(
     spec: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     snapshot = Snapshot(folder=Path(save_base(tmp_path / "hub")), revision="abc")
-    monkeypatch.setattr(resolve, "fetch_snapshot", lambda hub_id, on_progress: snapshot)
+    monkeypatch.setattr(resolve, "fetch_snapshot", lambda hub_id, on_progress, check=None: snapshot)
     base = resolve_base(spec)
     assert base.path == snapshot.folder
     assert base.source == "model hub owner/name"

@@ -24,7 +24,8 @@ from builder.bases import hub, resolve, wheels
 from builder.bases.catalogue import gguf_path
 from builder.bases.download import ChangedFileError
 from builder.bases.hub import cached_snapshot, fetch_snapshot
-from builder.bases.resolve import BESIDE_WEIGHTS, resolve_base
+from builder.bases.model_config import check_servable
+from builder.bases.resolve import BESIDE_WEIGHTS, licence_of, resolve_base
 from contract.errors import BaseModelError
 from contract.files.whole_files import SPARE_BYTES
 from testbed.models import save_base
@@ -96,6 +97,71 @@ def test_the_hubs_files_are_fetched_and_compared(played_hub):
     played_hub.sha256 = "0" * 64
     with pytest.raises(ChangedFileError, match="the hub says 0000"):
         resolve_base("owner/tiny")
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"model_type": "starcoder2"}, "^owner/tiny is a model of the type 'starcoder2'; only llama and qwen2 can be"),
+        ({"quantization_config": {"quant_method": "gptq"}}, "^owner/tiny holds quantized weights"),
+        ({"quantization": {"group_size": 64}}, "^owner/tiny holds quantized weights"),
+        ({"use_sliding_window": True}, "^owner/tiny attends to a sliding window"),
+        ({"rope_scaling": {"rope_type": "llama3", "factor": 32.0}}, "^owner/tiny has scaled rotary"),
+        ({}, "^The tokenizer of owner/tiny is no byte-level BPE"),
+    ],
+)
+def test_what_cannot_be_served_costs_no_download_of_weights(played_hub, changed, said):
+    config = played_hub.folder / "config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), **changed}))
+    if not changed:
+        (played_hub.folder / "tokenizer.json").write_text(json.dumps({"model": {"type": "Unigram"}, "decoder": None}))
+    with pytest.raises(BaseModelError, match=said):
+        resolve_base("owner/tiny", check=check_servable)
+    assert "model.safetensors" not in played_hub.fetched
+
+
+def test_an_adapter_on_the_hub_is_named(played_hub):
+    (played_hub.folder / "model.safetensors").rename(played_hub.folder / "adapter_model.safetensors")
+    with pytest.raises(BaseModelError, match="it is an adapter: give the model that it was merged into"):
+        resolve_base("owner/tiny")
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("adapter_config.json", "it is an adapter: merge it"),
+        ("pytorch_model-00001.bin", "its weights are pickles"),
+    ],
+)
+def test_a_folder_without_weights_that_we_read_is_named(tmp_path, name, said):
+    save_base(tmp_path / "base")
+    (tmp_path / "base" / "model.safetensors").unlink()
+    (tmp_path / "base" / name).touch()
+    with pytest.raises(BaseModelError, match=said):
+        resolve_base(str(tmp_path / "base"))
+
+
+@pytest.mark.parametrize(
+    ("header", "licence"),
+    [
+        ("license: mit", "mit"),
+        ("license:\n- apache-2.0", "apache-2.0"),
+        ("license:\n  - mit\n  - apache-2.0", "mit, apache-2.0"),
+        ("license: [apache-2.0]", "apache-2.0"),
+        ("license: 'apache-2.0' # as the weights", "apache-2.0"),
+        ("license: other\nlicense_name: Falcon LLM License", "Falcon LLM License"),
+        ("license: other", "other"),
+        ('license: "\x1b[31mmit"', "unknown"),
+        ("license: {name: mit}", "unknown"),
+        ("license: mit\n\tlanguage: en", "unknown"),
+        ("[" * 5_000, "unknown"),
+        ("", "unknown"),
+    ],
+)
+@pytest.mark.parametrize("start", ["", "\ufeff"])
+def test_the_licence_of_a_model_card(tmp_path, start, header, licence):
+    (tmp_path / "README.md").write_text(f"{start}---\n{header}\n---\n# A model\n", "utf-8")
+    assert licence_of(tmp_path) == licence
 
 
 def test_a_sub_model_on_the_hub_is_one(played_hub):
@@ -258,7 +324,7 @@ class StuckHub(BaseHTTPRequestHandler):
         if name == "model.safetensors":
             self.connection.recv(1)  # returns when the client is gone
         else:
-            self.wfile.write(bytes(self.sizes[name]))
+            self.wfile.write(b'{"model_type": "llama"}'.ljust(self.sizes[name]))
 
     def answer(self, size, **headers):
         self.send_response(200)
@@ -307,20 +373,6 @@ def test_what_was_fetched_is_found_again_without_a_network(played_hub, monkeypat
     assert cached_snapshot("owner/tiny") == hub.Snapshot(folder=played_hub.folder, revision="abc123")
     (played_hub.folder / "model.safetensors").unlink()
     assert cached_snapshot("owner/tiny") is None
-
-
-def test_another_kind_of_model_is_refused_before_it_is_downloaded(played_hub, monkeypatch):
-    asked = huggingface_hub.HfApi.model_info
-
-    def model_info(self, hub_id, **options):
-        info = asked(self, hub_id, **options)
-        info.config = {"model_type": "starcoder2"}
-        return info
-
-    monkeypatch.setattr(huggingface_hub.HfApi, "model_info", model_info)
-    with pytest.raises(BaseModelError, match="starcoder2"):
-        fetch_snapshot("owner/tiny")
-    assert played_hub.fetched == []
 
 
 @pytest.mark.parametrize(

@@ -109,6 +109,8 @@ def test_progress_ends_at_the_whole(tmp_path):
             "has heads of 8 channels, and ONNX Runtime attends with multiples of 16 only",
         ),
         ({"llama.rope.scaling.type": ("string", "yarn")}, "RoPE scaling"),
+        ({"llama.rope.scaling.factor": ("float32", 4.0)}, "RoPE scaling"),  # linear, if no type is named
+        ({"llama.rope.scale_linear": ("float32", 4.0)}, "RoPE scaling"),  # the older key
         ({"llama.expert_count": ("uint32", 8)}, "mixture of experts"),
         ({"llama.rope.freq_base": ("float32", float("inf"))}, "RoPE base (inf)"),
         ({"llama.context_length": None}, "no 'llama.context_length'"),

@@ -142,11 +142,11 @@ def test_a_token_that_merges_make_may_be_an_added_one_too():
 
 
 def test_only_bpe_can_be_trimmed():
-    with pytest.raises(BuildError, match="only BPE"):
+    with pytest.raises(BuildError, match="no byte-level BPE"):
         read_vocabulary(Tokenizer(models.WordLevel({"a": 0}, unk_token="a")))
 
 
 def test_a_vocabulary_without_the_bytes_is_refused():
     """A SentencePiece vocabulary: text whose tokens were trimmed away could not be spelled at all."""
-    with pytest.raises(BuildError, match="not byte-level"):
+    with pytest.raises(BuildError, match="no byte-level BPE"):
         read_vocabulary(Tokenizer(models.BPE({"▁": 0, "a": 1, "▁a": 2}, [("▁", "a")])))
