@@ -112,10 +112,11 @@ def test_builds_without_pruning(capsys: pytest.CaptureFixture[str]) -> None:
         (4.5, "gson-v22-dense:gson-v22", "hono-v22-dense:hono-v22"),
         (10, "gson-v22-amx-dense-10min:gson-v22-amx-10min", "hono-v22-zen-dense-10min:hono-v22-zen-10min"),
         (20, "gson-v22-dense-20min:gson-v22-20min", "hono-v22-dense-20min:hono-v22-20min"),
+        (120, "gson-v22-zen-dense-120min:gson-v22-amx-120min"),
         (40, "gson-v22-amx-dense-40min:gson-v22-amx-40min", "hono-v22-amx-dense-40min:hono-v22-amx-40min"),
     ):
         printed = pair_rows(capsys, pairs_of_both)
-        pairs = dict(zip((*BOTH, "both"), (*pairs_of_both, "all"), strict=True))
+        pairs = dict(zip(BOTH, pairs_of_both, strict=False)) | ({"both": "all"} if len(pairs_of_both) > 1 else {})
         for kind in (HELD_OUT, LATER):
             take_rows(rows, printed, pairs, kind, f"{minutes} minutes, ")
     assert rows == {}
@@ -128,6 +129,9 @@ def test_builds_without_pruning(capsys: pytest.CaptureFixture[str]) -> None:
     held_out, later = (beside[f"all, {kind}"][3].replace("-", "−") for kind in (HELD_OUT, LATER))
     said = held_out.replace(" (", " points (")
     assert f"completes {said} of held-out lines and {later} of later ones" in WORDS
+    longer = pair_rows(capsys, ["gson-v22-zen-dense-120min:gson-v22-amx-dense-40min"])[f"all, {HELD_OUT}"][3]
+    point, interval = longer.replace("-", "−").removeprefix("−").split(" ", 1)
+    assert f"completes {point} points fewer held-out lines than with 40 {interval}, at" in WORDS
 
 
 def test_a_size_that_is_searched(capsys: pytest.CaptureFixture[str]) -> None:
