@@ -108,7 +108,7 @@ def fetch_snapshot(hub_id: str, on_progress: OnProgress = no_progress, check: Ch
     """
     info = _ask(hub_id)
     files = [file for file in info.siblings or () if "/" not in file.rfilename and _is_wanted(file.rfilename)]
-    names = sorted((file.rfilename for file in files), key=_is_weights)
+    names = [file.rfilename for file in files]
     if not any(map(_is_weights, names)):
         is_adapter = any(file.rfilename.startswith("adapter_") for file in info.siblings or ())
         advice = "it is an adapter: give the model that it was merged into" if is_adapter else "take another model"
@@ -144,18 +144,20 @@ def fetch_snapshot(hub_id: str, on_progress: OnProgress = no_progress, check: Ch
 
 
 def _download(names: Sequence[str], hub_id: str, revision: str, check: Check) -> Path:
-    """Fetch the files that the cache lacks; return their folder. It is looked at before the first file of weights.
+    """Fetch the files that the cache lacks, those of the weights after a check; return their folder.
 
     One after the other: `snapshot_download` has threads of its own, and Python waits for those at its exit.
     """
-    folder, was_checked = Path(), False
-    for name in names:
-        if _is_weights(name) and not was_checked:
-            read_base_config(folder, hub_id)
-            check(folder, hub_id)
-            was_checked = True
+
+    def fetch(name: str) -> Path:
         place = huggingface_hub.hf_hub_download(hub_id, name, revision=revision, etag_timeout=PATIENCE_S)
-        folder = Path(place).parent
+        return Path(place).parent
+
+    folder = [fetch(name) for name in names if not _is_weights(name)][-1]
+    read_base_config(folder, hub_id)
+    check(folder, hub_id)
+    for name in filter(_is_weights, names):
+        fetch(name)
     return folder
 
 

@@ -14,8 +14,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
-from huggingface_hub.repocard import RepoCard
-
 from builder.artifact import MANIFEST
 from builder.bases.catalogue import AUTO_ORDER, CATALOGUE, BaseModel, PackagedFile, cache_folder
 from builder.bases.download import ChangedFileError, fetch_gguf, find_gguf, sha256_of
@@ -339,6 +337,8 @@ def licence_of(folder: Path) -> str:
     except (OSError, ValueError):
         return UNKNOWN_LICENCE  # a licence can't be read off a damaged file, which other checks name
     header = text.partition("\n---")[0] if text.startswith("---\n") else ""
+    from huggingface_hub.repocard import RepoCard  # slow to load, and most bases have their licence in the catalogue
+
     try:
         card = RepoCard(f"{header[:MAX_HEADER_CHARS]}\n---\n").data if header else {}
     except Exception:  # of PyYAML and of what the header may say, many kinds
