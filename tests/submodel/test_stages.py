@@ -17,7 +17,7 @@ from builder.finetuning import finetune
 from builder.finetuning.training_state import StateFile, TrainingProgress
 from contract.bundle import drafts
 from contract.console import StageDisplay
-from contract.errors import BuildError, ExportError
+from contract.errors import BaseModelError, BuildError
 from exporters.precision import Precision
 from submodel import memory_and_disk
 from submodel.build import model_stages, pipeline, score_stages
@@ -411,7 +411,7 @@ def test_a_base_that_can_not_be_exported_is_refused_before_anything_is_pruned(tm
     scaling = {"rope_type": "llama3", "factor": 8.0}
     (base / "config.json").write_text(json.dumps(config | {"rope_scaling": scaling}))
     settings = BuildSettings(repository=repository, output=tmp_path / "output", base=str(base))
-    with StageDisplay() as display, pytest.raises(ExportError, match="rope_scaling"):
+    with StageDisplay() as display, pytest.raises(BaseModelError, match=r"^base has scaled rotary positions"):
         run_build(settings, display)
     assert list(BuildPaths(root=settings.output).stages.glob("*")) == []
 
@@ -494,7 +494,7 @@ def test_a_search_for_the_size_leaves_the_chosen_model_alone_and_makes_no_other_
         def _score_base(self, name, held_out):
             return cast(Any, None)
 
-        def _model_at(self, size, paths, suffix="", *, keeps_order=False):
+        def _model_at(self, size, paths, suffix=""):
             asked.append(size)
             for name, folder in ((f"prune{suffix}", paths.pruned), (f"finetune{suffix}", paths.model)):
                 self._stages.run(name, "k", partial(write_model, folder), [folder])
