@@ -27,7 +27,7 @@ from builder.bases.prompt_tokens import first_token, make_prompt_format, token_o
 from builder.bases.resolve import licence_of
 from contract.bundle.bundle import OPTIMUM_LAYOUT, Architecture, Bundle, read_bundle, replace_bundle
 from contract.bundle.manifest import TOKENIZER_FILE, write_manifest_of
-from contract.errors import ExportError
+from contract.errors import ExportError, first_line
 from contract.files.disk_calls import remove_folder, rename
 from contract.files.disk_errors import is_out_of_memory
 from contract.prompt import PromptEncoder
@@ -91,9 +91,9 @@ def export_with_optimum(
         try:
             report = _check(model, fresh, prompts, settings.parity)
         except RUNTIME_ERRORS as error:
-            first = str(error).strip().partition("\n")[0][:300]
             raise ExportError(
-                f"ONNX Runtime can't run what optimum makes of the type {model_type!r} ({first}); take another model."
+                f"ONNX Runtime can't run what optimum makes of the type {model_type!r} ({first_line(error, 300)}); "
+                "take another model."
             ) from error
         write_manifest_of(fresh, _manifest(source, model, architecture, encoder, report))
     return read_bundle(bundle_folder, layout=OPTIMUM_LAYOUT)

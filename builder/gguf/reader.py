@@ -9,6 +9,7 @@ Source of the format: `docs/gguf.md` of ggml-org/ggml.
 
 from __future__ import annotations
 
+import math
 import mmap
 import re
 import struct
@@ -179,9 +180,7 @@ class _HeaderParser:
             if relative_offset % alignment:
                 raise self.broken(f"the tensor {name!r} is not aligned to {alignment} bytes")
             block_elements, block_bytes = GGML_QUANT_SIZES[quantization]
-            elements = 1
-            for dimension in shape:
-                elements *= dimension
+            elements = math.prod(shape)
             if elements == 0 or shape[-1] % block_elements:
                 raise self.broken(f"the tensor {name!r} can't have the shape {list(shape)} as {quantization.name}")
             size = elements // block_elements * block_bytes

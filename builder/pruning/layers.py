@@ -7,7 +7,7 @@ as its Gram matrix.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 
@@ -18,6 +18,7 @@ from transformers import PreTrainedModel
 from builder.int8 import in_8_bits
 from builder.pruning.channels import ChannelChoice, choose_channels
 from builder.pruning.streams import Block, Stream, attend, open_stream
+from contract.progress import OnProgress, no_progress
 
 Tensor = torch.Tensor
 ROWS = 2048  # tokens whose activations are quantized at once
@@ -41,12 +42,13 @@ def narrow_layers(
     settings: WidthSettings,
     *,
     is_int8: bool = False,
-    on_layer: Callable[[int, int, ChannelChoice], None] | None = None,
+    on_layer: OnProgress = no_progress,
 ) -> tuple[ChannelChoice, ...]:
     """Narrow every feed-forward layer of `model` to `width` channels, in place; the choices, a layer each.
 
     calibration, validation: token ids of different files, unpadded, in the form that the server sends. is_int8: the
     tokens pass the layers, and their Gram matrices are made, in products of 8 bits; the refit is in the model's type.
+    on_layer(done, layers) is called after each layer.
     """
     products = in_8_bits if is_int8 else lambda module: nullcontext()
     with torch.no_grad():  # not inference mode: the new weights may be trained later
@@ -78,8 +80,7 @@ def narrow_layers(
                 for stream, inputs in zip(streams, (activations, unseen), strict=True):
                     _add_down_proj(down, stream, inputs[:, choice.channels])
             choices.append(choice)
-            if on_layer is not None:
-                on_layer(index, len(layers), choice)
+            on_layer(index + 1, len(layers))
     model.config.intermediate_size = width
     return tuple(choices)
 

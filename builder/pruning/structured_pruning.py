@@ -99,7 +99,7 @@ def prune(
             plan.width,
             settings.width,
             is_int8=is_int8,
-            on_layer=lambda index, total, _: on_layer(index + 1, total),
+            on_layer=on_layer,
         )
         plan = replace(plan, channels=tuple(tuple(choice.channels.tolist()) for choice in choices))
         summary["layer_ridge"] = [choice.ridge for choice in choices]
