@@ -18,7 +18,8 @@ from contract.errors import BaseModelError
 
 CACHE_VARIABLE: Final = "SUBMODEL_CACHE"
 
-MODEL_TYPES: Final = ("llama", "qwen2")  # as config.json names them: what can be pruned
+# What can be pruned: `model_type` of config.json, and transformers' class that writes text.
+MODEL_TYPES: Final = {"llama": "LlamaForCausalLM", "qwen2": "Qwen2ForCausalLM"}
 
 
 @dataclass(frozen=True, kw_only=True)

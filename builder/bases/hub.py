@@ -33,7 +33,7 @@ from huggingface_hub.utils import disable_progress_bars
 from builder.artifact import MANIFEST
 from builder.bases.catalogue import BaseModel, gguf_path
 from builder.bases.download import disk_refusal
-from builder.bases.model_config import read_base_config
+from builder.bases.model_config import check_prunable, read_base_config
 from builder.bases.network import OF_ADDRESSES, network_problem, not_readable
 from builder.bases.weight_index import INDEX, WEIGHTS, read_weight_index
 from builder.bases.wheels import check_space
@@ -56,7 +56,7 @@ WANTED_FILES: Final = (
     "README.md",  # names the licence
     MANIFEST,  # of a sub-model
 )
-Check = Callable[[Path, str], None]  # of a folder without its weights, and of the name that the user knows
+Check = Callable[[Path, str], object]  # of a folder without its weights, and of the name that the user knows
 SHA256: Final = re.compile(r"[0-9a-f]{64}")
 
 
@@ -96,15 +96,11 @@ def cached_snapshot(hub_id: str) -> Snapshot | None:
     return Snapshot(folder=folder, revision=folder.name, sha256=published)
 
 
-def no_check(folder: Path, name: str) -> None:
-    """Take each model that can be read."""
-
-
-def fetch_snapshot(hub_id: str, on_progress: OnProgress = no_progress, check: Check = no_check) -> Snapshot:
+def fetch_snapshot(hub_id: str, on_progress: OnProgress = no_progress, check: Check = read_base_config) -> Snapshot:
     """Download the wanted files of the newest revision; raises BaseModelError, one sentence with the reason.
 
     `on_progress` gets bytes that are there and bytes in all. An interrupted download resumes. The weights come last:
-    a model that can't be read, or that `check` refuses, costs no download.
+    a model that `check` refuses costs no download of them.
     """
     info = _ask(hub_id)
     files = [file for file in info.siblings or () if "/" not in file.rfilename and _is_wanted(file.rfilename)]
@@ -115,6 +111,9 @@ def fetch_snapshot(hub_id: str, on_progress: OnProgress = no_progress, check: Ch
         raise BaseModelError(f"The hub's {hub_id} holds no safetensors weights of a whole model; {advice}.")
     if not {"config.json", "tokenizer.json"} <= set(names):
         raise BaseModelError(f"The hub's {hub_id} lacks a configuration or tokenizer.json; take another model.")
+    known = getattr(info, "config", None) or {}  # some of config.json
+    if known.get("model_type") is not None:
+        check_prunable(known, hub_id)
     total = sum(file.size or 0 for file in files)
     blobs = _cache_of(hub_id) / "blobs"
     check_space(blobs, total - _bytes_in(blobs) + SPARE_BYTES, "HF_HOME")  # huggingface_hub only warns
@@ -154,7 +153,6 @@ def _download(names: Sequence[str], hub_id: str, revision: str, check: Check) ->
         return Path(place).parent
 
     folder = [fetch(name) for name in names if not _is_weights(name)][-1]
-    read_base_config(folder, hub_id)
     check(folder, hub_id)
     for name in filter(_is_weights, names):
         fetch(name)

@@ -14,7 +14,6 @@ from builder.bases.catalogue import MODEL_TYPES
 from contract.errors import BaseModelError, first_line
 from contract.files.untrusted_json import read_json
 
-_WRITERS: Final = {"llama": "LlamaForCausalLM", "qwen2": "Qwen2ForCausalLM"}  # transformers' classes that write text
 _QUANTIZATION_KEYS: Final = ("quantization_config", "quantization")  # transformers, MLX
 HEAD_STEP: Final = 16  # of head sizes that GroupQueryAttention takes when it rotates
 MAX_LAYERS: Final = 1 << 10
@@ -74,28 +73,32 @@ def _is_rope_scaled(config: Mapping[str, Any]) -> bool:
     return bool(scaling.get("rope_type", scaling.get("type", "default")) != "default")
 
 
-def read_base_config(folder: Path, name: str = "") -> dict[str, Any]:
-    """Return config.json of a Llama- or Qwen2-shaped model; raises BaseModelError for any other.
-
-    `name` is what the user calls the model, if that is not the folder.
-    """
-    name = name or str(folder)
-    document = with_rope_theta(read_object(folder / "config.json"))
-    kind = document.get("model_type")
+def check_prunable(config: Mapping[str, Any], name: str) -> None:
+    """Raise BaseModelError if no model of this config.json can be pruned. `name` is what the user calls the model."""
+    kind = config.get("model_type")
     if not isinstance(kind, str) or kind not in MODEL_TYPES:
         raise BaseModelError(
             f"{name} is a model of the type {kind!r}; only {' and '.join(MODEL_TYPES)} can be read; "
             "give another base with --base."
         )
-    if document.get("architectures") not in (None, [_WRITERS[kind]]):
+    if config.get("architectures") not in (None, [MODEL_TYPES[kind]]):
         raise BaseModelError(
-            f"{name} is a {document['architectures']}, not a {_WRITERS[kind]} that writes text; "
+            f"{name} is a {config['architectures']}, not a {MODEL_TYPES[kind]} that writes text; "
             "give another base with --base."
         )
-    if any(document.get(key) is not None for key in _QUANTIZATION_KEYS):
+    if any(config.get(key) is not None for key in _QUANTIZATION_KEYS):
         raise BaseModelError(f"{name} holds quantized weights, which can't be pruned; give the original model.")
-    if document.get("use_sliding_window"):  # pruning measures with the whole context
+    if config.get("use_sliding_window"):  # pruning measures with the whole context
         raise BaseModelError(f"{name} attends to a sliding window, which is not supported; give another base.")
+
+
+def read_base_config(folder: Path, name: str = "") -> dict[str, Any]:
+    """Return config.json of a Llama- or Qwen2-shaped model; raises BaseModelError for any other.
+
+    `name` is what the user calls the model, if that is not the folder.
+    """
+    document = with_rope_theta(read_object(folder / "config.json"))
+    check_prunable(document, name or str(folder))
     try:
         check_sizes(document)
     except ValueError as error:
@@ -103,18 +106,20 @@ def read_base_config(folder: Path, name: str = "") -> dict[str, Any]:
     return document
 
 
-def check_servable(folder: Path, name: str) -> None:
-    """Raise BaseModelError if no sub-model of this model can be made and served. Its weights need not be there.
+def read_servable_config(folder: Path, name: str) -> dict[str, Any]:
+    """Return config.json of a model whose sub-models can be served; raises BaseModelError for any other.
 
-    `name` is what the user calls the model.
+    The weights need not be there. `name` is what the user calls the model.
     """
-    if what := unsupported(read_base_config(folder, name)):
+    document = read_base_config(folder, name)
+    if what := unsupported(document):
         raise BaseModelError(f"{name} has {what}, which can't be served; give another base with --base.")
     if not is_byte_level(read_object(folder / "tokenizer.json")):
         raise BaseModelError(
             f"The tokenizer of {name} is no byte-level BPE (SentencePiece, say), so that its vocabulary can't be "
             "trimmed; give another base with --base."
         )
+    return document
 
 
 def is_byte_level(tokenizer: Mapping[str, Any]) -> bool:

@@ -17,7 +17,8 @@ from typing import Any, Final
 from builder.artifact import MANIFEST
 from builder.bases.catalogue import AUTO_ORDER, CATALOGUE, BaseModel, PackagedFile, cache_folder
 from builder.bases.download import ChangedFileError, fetch_gguf, find_gguf, sha256_of
-from builder.bases.hub import Check, Snapshot, cached_snapshot, fetch_snapshot, no_check
+from builder.bases.hub import Check, Snapshot, cached_snapshot, fetch_snapshot
+from builder.bases.model_config import read_base_config
 from contract.documents import BaseFacts
 from contract.errors import BaseModelError
 from contract.files.home import expand_home
@@ -92,7 +93,7 @@ def resolve_base(
     spec: str,
     *,
     cache_dir: Path | None = None,
-    check: Check = no_check,
+    check: Check = read_base_config,
     on_event: Report = lambda text: None,
     on_progress: OnProgress = no_progress,
 ) -> ResolvedBase:

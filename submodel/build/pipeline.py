@@ -11,7 +11,7 @@ from typing import Any
 
 from builder.artifact import read_artifact
 from builder.bases.load import ResolvedBase, resolve_base
-from builder.bases.model_config import check_servable, read_base_config
+from builder.bases.model_config import read_servable_config
 from builder.corpus.changes import head_commit, past_hashes
 from builder.corpus.corpus import Corpus
 from builder.corpus.following import follow_shared
@@ -77,7 +77,7 @@ def run_build(settings: BuildSettings, display: StageDisplay) -> BuildReport:
         for folder in (paths.pruned, paths.model, paths.bundle):
             restore_folder(folder)  # else the stage that made it would run again
         with display.stage("find the base") as advance:
-            base = resolve_base(settings.base, check=check_servable, on_event=display.say, on_progress=advance)
+            base = resolve_base(settings.base, check=read_servable_config, on_event=display.say, on_progress=advance)
         parameters = _count_parameters(base)
         if base.is_sub_model:
             if base.path.resolve().is_relative_to(settings.output.resolve()):
@@ -101,8 +101,7 @@ def run_build(settings: BuildSettings, display: StageDisplay) -> BuildReport:
 def _count_parameters(base: ResolvedBase) -> int:
     """How many parameters the base has; refuses now what pruning or an export would refuse after minutes."""
     if not base.is_gguf:
-        check_servable(base.path, base.name)
-        return read_shape(read_base_config(base.path), base.path).parameters
+        return read_shape(read_servable_config(base.path, base.name), base.path).parameters
     with open_gguf(base.path) as gguf:
         return count_parameters(gguf)
 

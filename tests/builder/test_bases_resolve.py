@@ -24,7 +24,7 @@ from builder.bases import hub, resolve, wheels
 from builder.bases.catalogue import gguf_path
 from builder.bases.download import ChangedFileError
 from builder.bases.hub import cached_snapshot, fetch_snapshot
-from builder.bases.model_config import check_servable
+from builder.bases.model_config import read_servable_config
 from builder.bases.resolve import BESIDE_WEIGHTS, licence_of, resolve_base
 from contract.errors import BaseModelError
 from contract.files.whole_files import SPARE_BYTES
@@ -116,7 +116,7 @@ def test_what_cannot_be_served_costs_no_download_of_weights(played_hub, changed,
     if not changed:
         (played_hub.folder / "tokenizer.json").write_text(json.dumps({"model": {"type": "Unigram"}, "decoder": None}))
     with pytest.raises(BaseModelError, match=said):
-        resolve_base("owner/tiny", check=check_servable)
+        resolve_base("owner/tiny", check=read_servable_config)
     assert "model.safetensors" not in played_hub.fetched
 
 
@@ -373,6 +373,20 @@ def test_what_was_fetched_is_found_again_without_a_network(played_hub, monkeypat
     assert cached_snapshot("owner/tiny") == hub.Snapshot(folder=played_hub.folder, revision="abc123")
     (played_hub.folder / "model.safetensors").unlink()
     assert cached_snapshot("owner/tiny") is None
+
+
+def test_another_kind_of_model_is_refused_before_it_is_downloaded(played_hub, monkeypatch):
+    asked = huggingface_hub.HfApi.model_info
+
+    def model_info(self, hub_id, **options):
+        info = asked(self, hub_id, **options)
+        info.config = {"model_type": "starcoder2"}
+        return info
+
+    monkeypatch.setattr(huggingface_hub.HfApi, "model_info", model_info)
+    with pytest.raises(BaseModelError, match="starcoder2"):
+        fetch_snapshot("owner/tiny")
+    assert played_hub.fetched == []
 
 
 @pytest.mark.parametrize(
