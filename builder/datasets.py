@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -25,11 +25,11 @@ from contract.errors import CorpusError
 from contract.files.disk_calls import rename, sync, sync_tree
 from contract.files.folders import copy_folder
 from contract.files.lock_file import hold_lock
+from contract.progress import OnEvent, no_event
 from contract.repository.languages import Kind
 
 LANGUAGE_PREFIX: Final = "language:"
 TEXT: Final = "text"
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +53,7 @@ class Dataset:
         ]
 
 
-def open_dataset(spec: str, *, cache_dir: Path | None = None, on_event: Say = lambda text: None) -> Dataset:
+def open_dataset(spec: str, *, cache_dir: Path | None = None, on_event: OnEvent = no_event) -> Dataset:
     """The dataset that `spec` names; what it needs is fetched once. Raises CorpusError if it is unavailable."""
     sources = (cache_dir or cache_folder()) / "sources"
     if spec == TEXT:
@@ -69,7 +69,7 @@ def open_dataset(spec: str, *, cache_dir: Path | None = None, on_event: Say = la
 
 
 def open_language(
-    name: str, distributions: Sequence[str] = (), *, cache_dir: Path | None = None, on_event: Say = lambda text: None
+    name: str, distributions: Sequence[str] = (), *, cache_dir: Path | None = None, on_event: OnEvent = no_event
 ) -> Dataset:
     """The code of one language from the listed packages, or from those that are named (`pypi:NAME==VERSION`, …).
 
@@ -88,7 +88,7 @@ def _without_origins(corpus: Corpus) -> Corpus:
     return replace(corpus, files=tuple(replace(file, path=path) if counts[path] == 1 else file for file, path in named))
 
 
-def _open_language(name: str, distributions: Sequence[str], sources: Path, on_event: Say) -> Dataset:
+def _open_language(name: str, distributions: Sequence[str], sources: Path, on_event: OnEvent) -> Dataset:
     chosen = find_language_set(name)
     if distributions:
         named = tuple(dict.fromkeys(map(parse_distribution, distributions)))
@@ -103,7 +103,7 @@ def _open_language(name: str, distributions: Sequence[str], sources: Path, on_ev
     return dataset
 
 
-def _open_set(chosen: LanguageSet, name: str, sources: Path, on_event: Say) -> Dataset:
+def _open_set(chosen: LanguageSet, name: str, sources: Path, on_event: OnEvent) -> Dataset:
     corpus = read_corpus(_gather(chosen, sources, on_event))
     files = tuple(file for file in corpus.files if file.language in chosen.languages)
     return Dataset(
@@ -128,7 +128,7 @@ def _split_set(corpus: Corpus, chosen: LanguageSet) -> Corpus:
     return corpus
 
 
-def _gather(chosen: LanguageSet, sources: Path, on_event: Say) -> Path:
+def _gather(chosen: LanguageSet, sources: Path, on_event: OnEvent) -> Path:
     """One folder with the set's distributions in it, so that near-copies across them are seen."""
     listed = "\0".join(f"{one.path} {one.sha256}" for one in chosen.distributions)
     folder = sources / "sets" / f"{chosen.name}-{hashlib.sha256(listed.encode()).hexdigest()[:12]}"

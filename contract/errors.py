@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 
 def first_line(error: BaseException, most: int | None = None) -> str:
     """Return what an error of a library says first, to be put into a sentence; at most so many characters."""
@@ -39,12 +37,7 @@ class ExportError(SubmodelError):
 
 
 class ParityError(ExportError):
-    """A quantized graph does not answer as its checkpoint does.
-
-    `finding` says so, as a clause without advice. `report` holds what was measured.
-    """
-
-    report: Any = None  # an `exporters.parity.ParityReport`, whose module is heavy
+    """A quantized graph does not answer as its checkpoint does; `finding` says so, as a clause without advice."""
 
     def __init__(self, finding: str) -> None:
         super().__init__(finding)

@@ -1,4 +1,4 @@
-"""How far a piece of work is, where it is a part of a larger one."""
+"""How far a piece of work is, where it is a part of a larger one, and what happens in it."""
 
 from __future__ import annotations
 
@@ -6,11 +6,16 @@ import itertools
 from collections.abc import Callable
 
 OnProgress = Callable[[int, int], None]  # (done, of all)
+OnEvent = Callable[[str], None]  # a sentence for the user
 
 STEPS = 1_000  # of the whole
 
 
 def no_progress(done: int, total: int) -> None:
+    """Report to nobody."""
+
+
+def no_event(sentence: str) -> None:
     """Report to nobody."""
 
 

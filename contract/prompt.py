@@ -18,7 +18,8 @@ from tokenizers import Tokenizer
 from contract.documents import PromptFacts
 from contract.errors import BuildError
 
-_REPOSITORY_TOKENS = (("<|repo_name|>", "<|file_sep|>"), ("<repo_name>", "<file_sep>"), ("<reponame>", "<filename>"))
+# What stands in front of a repository's name, and of a file's path.
+REPOSITORY_TOKENS = (("<|repo_name|>", "<|file_sep|>"), ("<repo_name>", "<file_sep>"), ("<reponame>", "<filename>"))
 
 # What editors put right of the cursor by themselves, and what a line that one edits ends with.
 _CLOSERS = frozenset(")]}\"'` ;,:{")
@@ -78,7 +79,7 @@ class PromptFormat:
     @property
     def repository_tokens(self) -> tuple[str | None, str | None]:
         """What stands before a repository's name and before each of its files, where the base was trained with such."""
-        known = [pair for pair in _REPOSITORY_TOKENS if pair[1] in self.stop_tokens]
+        known = [pair for pair in REPOSITORY_TOKENS if pair[1] in self.stop_tokens]
         repository, file = known[0] if known else (None, None)
         return (repository if repository in self.stop_tokens else None), file
 

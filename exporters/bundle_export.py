@@ -6,7 +6,7 @@ The bundle takes its place as a whole, after the check has passed. Until then an
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,7 @@ from contract.bundle.manifest import (
 from contract.bundle.trusted_builds import check_trusted
 from contract.documents import ListingFacts, Manifest, VariantFacts
 from contract.errors import BundleError, ExportError, ParityError
-from contract.progress import OnProgress, no_progress, part_of
+from contract.progress import OnEvent, OnProgress, no_event, no_progress, part_of
 from contract.prompt import PromptEncoder
 from contract.versions import installed_versions
 from exporters.adapter_export import SharedModel
@@ -71,15 +71,13 @@ KEPT = ("drafts", "seen_sha256")
 # Rough shares of an export's time: the checkpoint's own answers, the float32 graph, the quantized one.
 PARTS = ((0, 0.45), (0.45, 0.65), (0.65, 1))
 
-Report = Callable[[str], None]
-
 
 def export_any(
     model_folder: Path,
     bundle_folder: Path,
-    settings: ExportSettings | None = None,
+    settings: ExportSettings,
     *,
-    on_event: Report = lambda text: None,
+    on_event: OnEvent = no_event,
     on_progress: OnProgress = no_progress,
 ) -> Bundle:
     """Export with our decode graph where the architecture fits it, else through optimum (for other runtimes only).
@@ -87,7 +85,7 @@ def export_any(
     A Llama or Qwen2 with something that our graph does not do goes through optimum in fp32 alone.
     """
     config = read_config(model_folder)
-    is_fp32 = settings is not None and settings.precision is Precision.FP32
+    is_fp32 = settings.precision is Precision.FP32
     if config["model_type"] in MODEL_TYPES and not (is_fp32 and unsupported(config)):
         return export_bundle(model_folder, bundle_folder, settings, on_event=on_event, on_progress=on_progress)
     from exporters.optimum_export import export_with_optimum  # takes seconds; the usual export does not need it
@@ -98,12 +96,12 @@ def export_any(
 def export_bundle(
     model_folder: Path,
     bundle_folder: Path,
-    settings: ExportSettings | None = None,
+    settings: ExportSettings,
     *,
     drafts: Iterable[Sequence[int]] = (),
     shared: SharedModel | None = None,
     variants: Sequence[Precision] = (),
-    on_event: Report = lambda text: None,
+    on_event: OnEvent = no_event,
     on_progress: OnProgress = no_progress,
 ) -> Bundle:
     """Export a sub-model, or any Llama- or Qwen2-shaped checkpoint, and check it; return the bundle as read back.
@@ -118,7 +116,6 @@ def export_bundle(
     Raises ExportError if the checkpoint does not fit, the parity check fails or the folder can't be written, and
     BuildError or BaseModelError if `model_folder` is no model.
     """
-    settings = settings or ExportSettings()
     source = read_artifact(model_folder)
     model_type = read_config(model_folder)["model_type"]
     if model_type not in MODEL_TYPES:
@@ -162,7 +159,7 @@ def add_precision(
     bundle_folder: Path,
     settings: ExportSettings,
     *,
-    on_event: Report = lambda text: None,
+    on_event: OnEvent = no_event,
     on_progress: OnProgress = no_progress,
 ) -> Bundle:
     """Add a graph in another precision to the bundle of the same checkpoint, under the name that transformers.js wants.
@@ -315,7 +312,7 @@ def _references(
     loaded: LoadedBase,
     settings: ExportSettings,
     shape: DecoderShape,
-    on_event: Report,
+    on_event: OnEvent,
     on_progress: OnProgress,
 ) -> list[Reference]:
     encoder, parity = PromptEncoder(loaded.tokenizer, loaded.prompt), settings.parity

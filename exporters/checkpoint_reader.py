@@ -27,6 +27,7 @@ from contract.files.disk_errors import is_out_of_memory
 from contract.files.untrusted_json import read_json
 from contract.tokenizer_file import TokenizerError, read_tokenizer_file
 
+EMBEDDING, HEAD, FINAL_GAIN = "model.embed_tokens.weight", "lm_head.weight", "model.norm.weight"
 MAX_POSITIONS = 8192  # the rotary tables' length: 2 MB at 8,192; editors' prompts are far shorter
 
 FloatArray = NDArray[np.float32]
@@ -195,7 +196,7 @@ class Checkpoint:
         }
         ignored = {name for name in self._file_of if name.endswith("rotary_emb.inv_freq")}
         if self.shape.is_tied:
-            ignored.add("lm_head.weight")  # some writers store the tied matrix twice
+            ignored.add(HEAD)  # some writers store the tied matrix twice
         missing = expected.keys() - self._file_of.keys()
         foreign = self._file_of.keys() - expected.keys() - optional.keys() - ignored
         biases = self._file_of.keys() & optional.keys()
@@ -227,11 +228,11 @@ def _expected_shapes(shape: DecoderShape) -> dict[str, tuple[int, ...]]:
     hidden, ffn = shape.hidden_size, shape.ffn_width
     queries, keys = shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim
     expected: dict[str, tuple[int, ...]] = {
-        "model.embed_tokens.weight": (shape.vocab_size, hidden),
-        "model.norm.weight": (hidden,),
+        EMBEDDING: (shape.vocab_size, hidden),
+        FINAL_GAIN: (hidden,),
     }
     if not shape.is_tied:
-        expected["lm_head.weight"] = (shape.vocab_size, hidden)
+        expected[HEAD] = (shape.vocab_size, hidden)
     for layer in range(shape.layers):
         prefix = f"model.layers.{layer}"
         expected |= {

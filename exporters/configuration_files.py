@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 from contract.bundle.manifest import MODEL_FILE
 from contract.errors import ExportError
 from contract.files.untrusted_json import read_json
+from contract.files.whole_files import write_json
 from exporters.checkpoint_reader import Checkpoint
 from exporters.export_settings import COPIED_FILES
 from exporters.genai import make_genai_config
@@ -38,12 +38,12 @@ def write_configs(fresh: Path, checkpoint: Checkpoint, end_ids: Sequence[int]) -
         if (checkpoint.folder / name).is_file():
             shutil.copyfile(checkpoint.folder / name, fresh / name)
     if eos != generation.get("eos_token_id", checkpoint.config.get("eos_token_id")):  # the file that wins
-        _write(fresh / GENERATION_FILE, {**generation, **ends})
+        write_json(fresh / GENERATION_FILE, {**generation, **ends})
     for name, key in POSITION_KEYS.items():
         document = _read(checkpoint.folder / name)
         if _exceeds(document.get(key), checkpoint.shape.max_positions):
-            _write(fresh / name, {**document, key: checkpoint.shape.max_positions})
-    _write(fresh / "genai_config.json", make_genai_config(checkpoint.shape, {**checkpoint.config, **ends}))
+            write_json(fresh / name, {**document, key: checkpoint.shape.max_positions})
+    write_json(fresh / "genai_config.json", make_genai_config(checkpoint.shape, {**checkpoint.config, **ends}))
 
 
 def describe_graphs(fresh: Path, precisions: Mapping[str, str]) -> None:
@@ -60,7 +60,7 @@ def describe_graphs(fresh: Path, precisions: Mapping[str, str]) -> None:
     }
     if facts:
         document = _read(fresh / "config.json")
-        _write(fresh / "config.json", {**document, TRANSFORMERS_JS: facts})
+        write_json(fresh / "config.json", {**document, TRANSFORMERS_JS: facts})
 
 
 def _exceeds(positions: Any, most: int) -> bool:
@@ -84,7 +84,3 @@ def _read(path: Path) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise ExportError(f"{path} is no JSON object; fetch or build the model again.")
     return document
-
-
-def _write(path: Path, document: Mapping[str, Any]) -> None:
-    path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")

@@ -28,7 +28,7 @@ from contract.files.whole_files import check_no_device, replace_file
 from contract.progress import OnProgress, no_progress
 from contract.prompt import PromptFormat
 from contract.tokenizer_file import read_tokenizer_file
-from exporters.checkpoint_reader import Checkpoint, DecoderShape, FloatArray, read_config
+from exporters.checkpoint_reader import HEAD, Checkpoint, DecoderShape, FloatArray, read_config
 from exporters.gguf_tokenizer import PROBE, GgufVocabulary, read_vocabulary
 
 QUANTIZATION_VERSION: Final = gguf.GGML_QUANT_VERSION
@@ -141,7 +141,7 @@ def _tensors(checkpoint: Checkpoint, precision: GgufPrecision) -> Iterator[_Tens
             for kind in ("weight", "bias"):
                 names.append((f"blk.{layer}.{stem}.{kind}", f"model.layers.{layer}.{name}.{kind}"))
     for gguf_name, name in names:
-        if not checkpoint.has(name) or (name == "lm_head.weight" and shape.is_tied):
+        if not checkpoint.has(name) or (name == HEAD and shape.is_tied):
             continue
         size = checkpoint.shape_of(name)
         kind = wide if len(size) == 2 else GGMLQuantizationType.F32

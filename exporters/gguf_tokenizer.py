@@ -15,10 +15,11 @@ from typing import Any, Final
 
 from tokenizers import Tokenizer
 
-from builder.bases.prompt_tokens import END_TOKENS, FIM_FAMILIES, first_token
+from builder.bases.model_config import read_tokenizer_settings
+from builder.bases.prompt_tokens import END_TOKENS, FIM_FAMILIES, PAD_TOKENS, first_token, written_token
 from builder.gguf.tokenizer import CONTROL, PRE_TOKENIZERS, UNUSED, USER_DEFINED
 from contract.errors import ExportError
-from contract.files.untrusted_json import read_json
+from contract.prompt import REPOSITORY_TOKENS
 from exporters.checkpoint_reader import read_tokenizer
 
 NORMAL: Final = 1
@@ -33,9 +34,9 @@ NAMED: Final[Mapping[str, tuple[str, ...]]] = {
     "fim_pre": tuple(family[0] for family in FIM_FAMILIES),
     "fim_suf": tuple(family[1] for family in FIM_FAMILIES),
     "fim_mid": tuple(family[2] for family in FIM_FAMILIES),
-    "fim_pad": ("<|fim_pad|>", "<fim_pad>", "<fim-pad>"),
-    "fim_rep": ("<|repo_name|>", "<repo_name>", "<reponame>"),
-    "fim_sep": ("<|file_sep|>", "<file_sep>", "<filename>"),
+    "fim_pad": PAD_TOKENS,
+    "fim_rep": tuple(repository for repository, _ in REPOSITORY_TOKENS),
+    "fim_sep": tuple(file for _, file in REPOSITORY_TOKENS),
 }
 
 
@@ -71,20 +72,21 @@ def read_vocabulary(folder: Path, config: Mapping[str, Any], end_token: str | No
         (CONTROL if added[i].special else USER_DEFINED) if i in added else NORMAL if token is not None else UNUSED
         for i, token in enumerate(tokens)
     ]
-    names = _settings(folder)
-    first = first_token(tokenizer, names)
+    settings = read_tokenizer_settings(folder)
+    bos, eos, padding = (written_token(settings.get(f"{role}_token")) for role in ("bos", "eos", "pad"))
+    first = first_token(tokenizer, settings)
     special = {
         "bos": tokenizer.token_to_id(first)
         if first is not None
-        else _id_of(tokenizer, names.get("bos_token"), config.get("bos_token_id")),
-        "eos": _end_of(tokenizer, names.get("eos_token") or end_token, config, path),
-        "padding": _id_of(tokenizer, names.get("pad_token"), config.get("pad_token_id")),
+        else _id_of(tokenizer, bos, config.get("bos_token_id")),
+        "eos": _end_of(tokenizer, eos or end_token, config, path),
+        "padding": _id_of(tokenizer, padding, config.get("pad_token_id")),
         **{
             key: next((tokenizer.token_to_id(one) for one in known if tokenizer.token_to_id(one) is not None), None)
             for key, known in NAMED.items()
         },
     }
-    template = names.get("chat_template")
+    template = settings.get("chat_template")
     return GgufVocabulary(
         pre=find_pre(tokenizer, path),
         tokens=tuple(f"[PAD{i}]" if token is None else token for i, token in enumerate(tokens)),
@@ -112,19 +114,7 @@ def _pieces(pre_tokenizer: Any) -> list[str]:
     return [piece for piece, _ in pre_tokenizer.pre_tokenize_str(PROBE)]
 
 
-def _settings(folder: Path) -> dict[str, Any]:
-    """Read tokenizer_config.json, with plain names of its tokens; {} if there is none."""
-    try:
-        document = read_json(folder / "tokenizer_config.json")
-    except (OSError, ValueError):
-        return {}
-    if not isinstance(document, dict):
-        return {}
-    return {key: value["content"] if isinstance(value, dict) and "content" in value else value
-            for key, value in document.items()}  # fmt: skip
-
-
-def _end_of(tokenizer: Tokenizer, name: Any, config: Mapping[str, Any], path: Path) -> int:
+def _end_of(tokenizer: Tokenizer, name: str | None, config: Mapping[str, Any], path: Path) -> int:
     """Return the id of the token that ends a text; raise ExportError if there is none."""
     found = _id_of(tokenizer, name, config.get("eos_token_id"))
     known = (one for one in map(tokenizer.token_to_id, END_TOKENS) if one is not None)
@@ -133,9 +123,9 @@ def _end_of(tokenizer: Tokenizer, name: Any, config: Mapping[str, Any], path: Pa
     return found
 
 
-def _id_of(tokenizer: Tokenizer, name: Any, token_id: Any) -> int | None:
+def _id_of(tokenizer: Tokenizer, name: str | None, token_id: Any) -> int | None:
     first = token_id[0] if isinstance(token_id, list) and token_id else token_id
     if isinstance(first, int):
         return first
-    found = tokenizer.token_to_id(name) if isinstance(name, str) else None
+    found = tokenizer.token_to_id(name) if name is not None else None
     return int(found) if found is not None else None

@@ -22,7 +22,7 @@ import numpy as np
 import onnx_ir as ir
 from onnx_ir.tape import Tape
 
-from exporters.checkpoint_reader import Checkpoint, DecoderShape, FloatArray
+from exporters.checkpoint_reader import EMBEDDING, FINAL_GAIN, HEAD, Checkpoint, DecoderShape, FloatArray
 from exporters.matrices import MICROSOFT, Matrices, Matrix, Rows
 from exporters.precision import MATRICES, Precision
 
@@ -92,7 +92,7 @@ class _Emitter:
         ids = self._input("input_ids", ir.DataType.INT64, ["batch_size", "sequence_length"])
         mask = self._input("attention_mask", ir.DataType.INT64, ["batch_size", "total_sequence_length"])
         attention = self._shared_attention(mask)
-        embedding = self._matrix("model.embed_tokens.weight", self.shape.vocab_size)
+        embedding = self._matrix(EMBEDDING, self.shape.vocab_size)
 
         residual = self.matrices.embed(ids, embedding, shares_head=self.shape.is_tied)
         normed = self.tape.op(
@@ -103,7 +103,7 @@ class _Emitter:
         for layer in range(self.shape.layers):
             normed, residual = self._layer(layer, normed, residual, attention)
 
-        name = "model.embed_tokens.weight" if self.shape.is_tied else "lm_head.weight"
+        name = EMBEDDING if self.shape.is_tied else HEAD
         head = self._matrix(name, self.shape.vocab_size)
         logits = self.matrices.head(self._prepare_normed(normed), head)
         if self.matrices.number is not ir.DataType.FLOAT:
@@ -134,7 +134,7 @@ class _Emitter:
         silu = self.tape.op("QuickGelu", [gate], {"alpha": 1.0}, domain=MICROSOFT)
         hidden = self.tape.op("Mul", [silu, up])
         mixed = self._project(hidden, f"{prefix}.mlp.down_proj.weight", shape.ffn_width)
-        gain = "model.norm.weight" if is_last else f"model.layers.{layer + 1}.input_layernorm.weight"
+        gain = FINAL_GAIN if is_last else f"model.layers.{layer + 1}.input_layernorm.weight"
         return self._add_and_norm(mixed, residual, gain)
 
     def _attend(self, layer: int, normed: ir.Value, attention: _Attention) -> ir.Value:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +9,7 @@ from contract.bundle.manifest import MODEL_FILE
 from contract.documents import AdapterFacts
 from contract.errors import ExportError, ParityError
 from contract.files.disk_calls import remove_folder
-from contract.progress import OnProgress, counted, part_of
+from contract.progress import OnEvent, OnProgress, counted, part_of
 from exporters.adapter_export import SharedModel, has_room, write_adapted
 from exporters.adapter_file import ADAPTER_FILE
 from exporters.checkpoint_reader import Checkpoint
@@ -34,7 +33,7 @@ class GraphWriter:
     checkpoint: Checkpoint
     references: list[Reference]
     settings: ExportSettings
-    on_event: Callable[[str], None]  # gets a sentence at the beginning of each step
+    on_event: OnEvent  # gets a sentence at the beginning of each step
 
     def write_float32(self, bundle: Path, on_progress: OnProgress) -> ParityReport:
         """Write the float32 graph and check its logits; if another precision is wanted, delete it afterwards.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import shutil
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from contract.bundle.manifest import TOKENIZER_FILE, write_manifest_of
 from contract.errors import ExportError, first_line
 from contract.files.disk_calls import remove_folder, rename
 from contract.files.disk_errors import is_out_of_memory
+from contract.progress import OnEvent, no_event
 from contract.prompt import PromptEncoder
 from contract.runtime_errors import RUNTIME_ERRORS
 from contract.versions import installed_versions
@@ -54,16 +55,15 @@ def optimum_types() -> list[str]:
 def export_with_optimum(
     model_folder: Path,
     bundle_folder: Path,
-    settings: ExportSettings | None = None,
+    settings: ExportSettings,
     *,
-    on_event: Callable[[str], None] = lambda text: None,
+    on_event: OnEvent = no_event,
 ) -> Bundle:
     """Export a checkpoint folder of an architecture that optimum knows, and check its logits with and without a past.
 
     Raises ExportError if optimum does not know it, another precision than fp32 is wanted, the check fails or the folder
     can't be written, and BuildError if `model_folder` is no model.
     """
-    settings = settings or ExportSettings(precision=Precision.FP32)
     source = read_artifact(model_folder)
     model_type = read_config(model_folder)["model_type"]
     if model_type not in optimum_types():

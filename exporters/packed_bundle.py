@@ -31,7 +31,7 @@ from contract.bundle.manifest import (
 )
 from contract.documents import FileFacts, Manifest
 from contract.errors import BundleError, ExportError
-from contract.files.untrusted_json import parse_json
+from contract.files.untrusted_json import NotRegularError, open_regular, parse_json
 from contract.files.whole_files import check_no_device, replace_file
 
 SUFFIX = ".submodel"
@@ -149,15 +149,13 @@ def _entry(name: str, size: int = 0) -> zipfile.ZipInfo:
 
 
 def _open(path: Path, advice: str) -> IO[bytes]:
-    """Open a regular file to read; raise BundleError for anything else: a pipe would wait, a device might not end."""
+    """Open a regular file to read; raise BundleError for anything else."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+        return open_regular(path)
     except OSError as error:
         raise BundleError(f"{path} can't be read ({error.strerror}); {advice}.") from error
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise BundleError(f"{path} is not a regular file; {advice}.")
-    return os.fdopen(descriptor, "rb")
+    except NotRegularError as error:
+        raise BundleError(f"{path} is not a regular file; {advice}.") from error
 
 
 def _copy(source: IO[bytes], target: IO[bytes], what: object, facts: FileFacts) -> None:

@@ -147,38 +147,27 @@ def check_quantized(
         reference_loss -= float(reference.log_probabilities.sum(dtype=np.float64))
         loss_tokens += len(log_probabilities)
         on_progress(index + 1, len(references))
-    report = replace(
-        report,
-        prompts=len(references),
-        greedy_tokens=greedy_tokens,
-        greedy_agreement=agreeing / greedy_tokens,
-        loss_tokens=loss_tokens,
-        reference_loss=reference_loss / loss_tokens,
-        loss=loss / loss_tokens,
-        loss_increase=loss / reference_loss - 1,
-    )
-    try:
-        _judge(report, settings)
-    except ParityError as error:
-        error.report = report
-        raise
-    return report
-
-
-def _judge(report: ParityReport, settings: ParitySettings) -> None:
-    agreement, increase = report.greedy_agreement, report.loss_increase
-    if agreement is None or increase is None:
-        return
-    if not agreement >= settings.min_agreement:
+    agreement, increase = agreeing / greedy_tokens, loss / reference_loss - 1
+    if not agreement >= settings.min_agreement:  # not <: a NaN must fail
         raise ParityError(
-            f"The quantized graph picks the checkpoint's token for {agreement:.1%} of {report.greedy_tokens} tokens "
+            f"The quantized graph picks the checkpoint's token for {agreement:.1%} of {greedy_tokens} tokens "
             f"(least allowed {settings.min_agreement:.1%})"
         )
     if not increase <= settings.max_loss_increase:
         raise ParityError(
-            f"The quantized graph's loss is {increase:+.2%} against the checkpoint's over {report.loss_tokens} tokens "
+            f"The quantized graph's loss is {increase:+.2%} against the checkpoint's over {loss_tokens} tokens "
             f"(most allowed {settings.max_loss_increase:+.2%})"
         )
+    return replace(
+        report,
+        prompts=len(references),
+        greedy_tokens=greedy_tokens,
+        greedy_agreement=agreement,
+        loss_tokens=loss_tokens,
+        reference_loss=reference_loss / loss_tokens,
+        loss=loss / loss_tokens,
+        loss_increase=increase,
+    )
 
 
 def _answers(session: DecodeSession, reference: Reference) -> tuple[list[int], FloatArray]:

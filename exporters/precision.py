@@ -1,8 +1,7 @@
 """The precisions of a decode graph: how its matrices are stored, and which nodes multiply by them.
 
-Each precision is a class. Another one is added to `Precision`, `CANDIDATES` and `MATRICES`, to `VARIANT_FILES` if it
-can lie beside onnx/model.onnx, and to `can_hold` if it has blocks. `exporters.graph` makes the graph around the
-matrices, which is the same for all.
+Each precision is a class. Another one is added to `Precision`, `CANDIDATES` and `MATRICES`, and to `VARIANT_FILES` if
+it can lie beside onnx/model.onnx. `exporters.graph` makes the graph around the matrices, which is the same for all.
 """
 
 from __future__ import annotations
@@ -198,5 +197,4 @@ MATRICES: dict[Precision, type[Matrices]] = {
 def can_hold(precision: Precision, shape: DecoderShape) -> bool:
     """Return whether every matrix of a model of this shape can be stored in a precision."""
     inputs = (shape.hidden_size, shape.ffn_width, shape.heads * shape.head_dim)
-    holders = {Precision.INT8_WEIGHTS: Int8WeightMatrices.can_hold, Precision.INT4: Int4Matrices.can_hold}
-    return precision not in holders or all(map(holders[precision], inputs))
+    return all(map(MATRICES[precision].can_hold, inputs))

@@ -18,10 +18,9 @@ from pathlib import Path
 
 import numpy as np
 
-from exporters.checkpoint_reader import Checkpoint, FloatArray
+from exporters.checkpoint_reader import EMBEDDING, FINAL_GAIN, HEAD, Checkpoint, FloatArray
 
 SEED = 0  # any rotation works; a fixed one gives the same file again
-EMBEDDING, HEAD, FINAL_GAIN = "model.embed_tokens.weight", "lm_head.weight", "model.norm.weight"
 
 
 class RotatedCheckpoint(Checkpoint):

@@ -6,7 +6,6 @@ A build and an update look here before their long stages; `submodel doctor` show
 from __future__ import annotations
 
 import os
-import secrets
 import shutil
 from contextlib import suppress
 from pathlib import Path
@@ -17,6 +16,7 @@ import psutil
 from builder.bases.catalogue import SMOLLM2_SMALL, cache_folder
 from contract.control_groups import memory_limits
 from contract.errors import BaseModelError
+from contract.files.disk_calls import check_writable
 from contract.files.home import expand_home
 from submodel.build.size_search import MOST_TRIED, SIZES
 from submodel.check_result import CheckResult
@@ -111,14 +111,11 @@ def _hub_folder() -> Path:
 
 
 def can_be_written(folder: Path) -> bool:
-    """Whether a file can be made in a folder: to `os.access` every folder of Windows can be written."""
-    file = folder / f".submodel-{secrets.token_hex(8)}"
+    """Whether a file can be made in a folder."""
     try:
-        os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+        check_writable(folder)
     except OSError:
         return False
-    with suppress(OSError):  # a virus scanner may hold it
-        file.unlink()
     return True
 
 

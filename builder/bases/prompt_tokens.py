@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from tokenizers import Tokenizer
 
-from contract.prompt import PromptFormat
+from contract.prompt import REPOSITORY_TOKENS, PromptFormat
 
 # Prefix, suffix, middle; each family writes them in this order.
 FIM_FAMILIES: Final = (
@@ -23,21 +23,16 @@ FIM_FAMILIES: Final = (
     ("<｜fim▁begin｜>", "<｜fim▁hole｜>", "<｜fim▁end｜>"),  # DeepSeek-Coder
 )
 END_TOKENS: Final = ("<|endoftext|>", "<|end_of_text|>", "<｜end▁of▁sentence｜>", "</s>")  # of a text, in training
+PAD_TOKENS: Final = ("<|fim_pad|>", "<fim_pad>", "<fim-pad>")
 # What a model says when its text is over, or when it goes on to another file.
 STOP_TOKENS: Final = (
     *END_TOKENS,
     "<|im_start|>",
     "<|im_end|>",
     "<|eot_id|>",
-    "<|fim_pad|>",
-    "<fim_pad>",
-    "<fim-pad>",
-    "<|repo_name|>",
-    "<repo_name>",
-    "<reponame>",
-    "<|file_sep|>",
-    "<file_sep>",
-    "<filename>",
+    *PAD_TOKENS,
+    *(repository for repository, _ in REPOSITORY_TOKENS),
+    *(file for _, file in REPOSITORY_TOKENS),
 )
 BOS_CLASSES: Final = ("LlamaTokenizer", "LlamaTokenizerFast")  # with `add_bos_token`, which is true by default
 CONTROL_TOKENS: Final = frozenset(STOP_TOKENS).union(*FIM_FAMILIES)

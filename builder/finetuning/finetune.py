@@ -7,7 +7,7 @@ Validation files choose the step that is kept; held-out files are never seen.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -30,7 +30,7 @@ from builder.learning_examples import IsNew
 from builder.memory import give_back_memory
 from contract.documents import FineTuningFacts
 from contract.errors import CorpusError, first_line
-from contract.progress import OnProgress, no_progress
+from contract.progress import OnEvent, OnProgress, no_event, no_progress
 from contract.prompt import PromptEncoder
 
 TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
@@ -60,7 +60,7 @@ def finetune(
     is_new: IsNew | None = None,
     is_int8: bool = False,
     cpu_dtype: torch.dtype | None = None,
-    on_event: Callable[[str], None] = lambda text: None,
+    on_event: OnEvent = no_event,
     on_progress: OnProgress = no_progress,
 ) -> Finetuned:
     """Fine-tune `model` (changed in place) on the calibration files of a corpus.
@@ -113,7 +113,7 @@ def _train(
     settings: FinetuneSettings,
     state: StateFile,
     is_int8: bool,
-    on_event: Callable[[str], None],
+    on_event: OnEvent,
     on_progress: OnProgress,
 ) -> TrainingRun:
     """Train the factors of a model on a device."""

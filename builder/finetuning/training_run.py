@@ -19,7 +19,7 @@ from builder.finetuning.schedule import learning_rate_at, steps_within, validati
 from builder.finetuning.training_data import Material
 from builder.finetuning.training_state import StateFile, Tensors, TrainingProgress
 from contract.documents import FineTuningFacts
-from contract.progress import OnProgress
+from contract.progress import OnEvent, OnProgress
 
 SAVE_EVERY_S = 30.0  # between two states of some 100 MB; a kill before the first costs all steps so far
 STEPS_A_VALIDATION = 40  # at least; a step takes one to four seconds on two cores
@@ -40,7 +40,7 @@ class TrainingRun:
         settings: FinetuneSettings,
         state: StateFile,
         is_int8: bool,
-        on_event: Callable[[str], None],
+        on_event: OnEvent,
         on_progress: OnProgress,
     ) -> None:
         self._model, self._material, self._settings, self._state = model, material, settings, state
@@ -353,7 +353,7 @@ def empty_cache_if_due(device: torch.device, step: int) -> None:
 
 
 @torch.no_grad()
-def validation_loss(model: Any, material: Material, *, on_pass: Callable[[], None] = lambda: None) -> float:
+def validation_loss(model: Any, material: Material, *, on_pass: Callable[[], None]) -> float:
     """The mean loss of the validation's tokens, each weighted as training weighs it: in nats.
 
     `model` attends as `packed_nats` asks. on_pass is called after each batch of some PASS_TOKENS tokens.

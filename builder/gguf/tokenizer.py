@@ -63,7 +63,7 @@ BOS_BY_DEFAULT: Final = frozenset({"llama-bpe"})  # where the file doesn't say
 
 
 @dataclass(frozen=True, kw_only=True)
-class GgufTokenizer:
+class NamedTokenizer:
     """A tokenizer and the names of its special tokens."""
 
     tokenizer: Tokenizer
@@ -87,7 +87,7 @@ def vocabulary(gguf: GgufFile) -> tuple[list[str], list[int]]:
     return tokens[:used], [int(kind) for kind in types[:used]]
 
 
-def read_tokenizer(gguf: GgufFile) -> GgufTokenizer:
+def read_tokenizer(gguf: GgufFile) -> NamedTokenizer:
     """Build the tokenizer; raises BaseModelError where the file lacks one or has a kind that is not supported."""
     model = gguf.require("tokenizer.ggml.model", str)
     if model != "gpt2":
@@ -124,7 +124,7 @@ def read_tokenizer(gguf: GgufFile) -> GgufTokenizer:
     if adds_bos and bos is None:
         raise BaseModelError(f"The GGUF file {gguf.path} wants a first token and doesn't name it; convert it again.")
     tokenizer.post_processor = post_processor(bos if adds_bos else None, ids)
-    return GgufTokenizer(
+    return NamedTokenizer(
         tokenizer=tokenizer,
         adds_bos=adds_bos,
         bos_token=bos,

@@ -12,7 +12,6 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -26,6 +25,7 @@ from contract.files.disk_calls import rename, sync, sync_tree
 from contract.files.file_hash import hash_file
 from contract.files.lock_file import hold_lock
 from contract.files.removal import remove_tree
+from contract.progress import OnEvent, no_event
 
 _PIP: Final = (*python_module("pip"), "download", "--quiet", "--no-deps")
 _TIMEOUT_S: Final = 600
@@ -33,7 +33,7 @@ APT: Final = Path("/etc/apt")
 _LISTS_AGE_S: Final = 24 * 3600  # apt's lists are fetched anew after that
 
 
-def fetch(distribution: Distribution, into: Path, *, on_event: Callable[[str], None] = lambda text: None) -> Path:
+def fetch(distribution: Distribution, into: Path, *, on_event: OnEvent = no_event) -> Path:
     """The unpacked folder of a distribution below `into`, downloaded once; again where another hash is listed.
 
     Raises CorpusError, one sentence, where the client is missing or fails, or the archive is not what is listed.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from filelock import FileLock, Timeout
 
 from contract.errors import SubmodelError
 from contract.files.disk_errors import DISK_ERRORS
+from contract.progress import OnEvent, no_event
 
 
 class LockError(SubmodelError):
@@ -26,7 +27,7 @@ def open_lock(path: Path, timeout_s: float = -1) -> FileLock:
 
 
 @contextmanager
-def hold_lock(path: Path, on_event: Callable[[str], None] = lambda text: None) -> Iterator[None]:
+def hold_lock(path: Path, on_event: OnEvent = no_event) -> Iterator[None]:
     """Hold the lock file `path`, whose folder exists; waits until no other process has it.
 
     `on_event` gets a sentence if it has to wait.

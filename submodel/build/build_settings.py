@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +41,6 @@ class BuildSettings:
     dense_baseline: bool = False  # fine-tune the dense base as well, to compare with
     dtype: str | None = None  # to compute in: "float32" or "bfloat16"; None measures which is faster here
     force: bool = False
-    finetuning: FinetuneSettings = field(init=False)
-    scoring: ScoringSettings = field(init=False)
 
     def __post_init__(self) -> None:
         parse_precision(self.quantize)  # a typing error must not wait for the export to be found
@@ -60,10 +58,16 @@ class BuildSettings:
             raise BuildError("--source names packages of a language; say which with --language.")
         if self.dense_baseline and self.positions == 0:
             raise BuildError("--dense-baseline is a comparison on held-out lines; give --positions above 0.")
-        object.__setattr__(self, "finetuning", FinetuneSettings(minutes=self.minutes, seed=self.seed, steps=self.steps))
-        # Another stream of random numbers than calibration's, fixed by the same seed.
-        scoring = ScoringSettings(positions=self.positions, seed=self.seed + 1)
-        object.__setattr__(self, "scoring", scoring)
+
+    @property
+    def finetuning(self) -> FinetuneSettings:
+        """How the pruned model is fine-tuned."""
+        return FinetuneSettings(minutes=self.minutes, seed=self.seed, steps=self.steps)
+
+    @property
+    def scoring(self) -> ScoringSettings:
+        """Which held-out lines are asked: by another stream of random numbers than calibration's, of the same seed."""
+        return ScoringSettings(positions=self.positions, seed=self.seed + 1)
 
     @property
     def title(self) -> str:

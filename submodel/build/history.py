@@ -7,7 +7,7 @@ While an update swaps its bundle, the history that follows lies beside it. It ho
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -156,22 +156,8 @@ def figures_of(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def write_history(folder: Path, history: History, name: str = FILE) -> None:
     """Replace the history in `folder` (that of the stages' records); name: FILE or NEXT."""
-    document = {
-        "program": history.program,
-        "model_hash": history.model_hash,
-        "commit": history.commit,
-        "looked_at": history.looked_at,
-        "paths": dict(history.known.paths),
-        "texts": dict(history.known.texts),
-        "shared": history.shared,
-        "shared_made": history.shared_made,
-        "quantize": history.quantize,
-        "command": history.command,
-        "seed": history.seed,
-        "made": history.made,
-        "tried": list(history.tried),
-        "versions": list(history.versions),
-    }
+    document = {**vars(history), **vars(history.known)}
+    del document["known"]
     write_text(folder / name, sealed_json(seal_key(), PURPOSE, FILE, document), mode=PRIVATE)
 
 
@@ -199,20 +185,9 @@ def read_history(folder: Path, name: str = FILE) -> History | None:
     if document is None:
         return None
     try:
-        return History(
-            program=document["program"],
-            model_hash=document["model_hash"],
-            commit=document["commit"],
-            looked_at=document.get("looked_at"),
-            known=Known(paths=document["paths"], texts=document["texts"]),
-            shared=document.get("shared"),
-            shared_made=document.get("shared_made"),
-            quantize=document.get("quantize"),
-            command=document.get("command"),
-            seed=document.get("seed", 0),
-            made=document.get("made"),
-            tried=tuple(document.get("tried", ())),
-            versions=tuple(document["versions"]),
-        )
-    except KeyError:
+        known = Known(paths=document["paths"], texts=document["texts"])
+        written = {one.name: document[one.name] for one in fields(History) if one.name in document}
+        lists = {"tried": tuple(document.get("tried", ())), "versions": tuple(document["versions"])}
+        return History(**written | lists, known=known)
+    except (KeyError, TypeError):  # TypeError: a field without default is not there
         return None

@@ -17,6 +17,7 @@ from contract.bundle.bundle import WORKSPACE_BUNDLE
 from contract.errors import BuildError, NotNowError
 from contract.files.lock_file import cannot_lock, open_lock
 from contract.files.whole_files import write_json
+from contract.progress import OnEvent
 from submodel.build.paths import prepare_output
 
 RETRY_S = 5.0
@@ -59,7 +60,7 @@ def build_lock(folder: Path) -> Iterator[None]:
             lock.release()
 
 
-def when_free(work: Callable[[], object], on_event: Callable[[str], None], wait_s: float) -> None:
+def when_free(work: Callable[[], object], on_event: OnEvent, wait_s: float) -> None:
     """Call `work` as soon as no other command holds the folder that it locks; says once who does.
 
     Raises HeldError if it is held for longer than `wait_s` seconds, and another LockedError, which no waiting mends, at

@@ -328,7 +328,7 @@ class ModelStages:
         if start.made is not None and made_at(folder) != start.made:
             self._display.say(f"The shared start {folder} is another one since this repository's build, {whole}.")
             return None
-        beside = folder.parent / "bundle"
+        beside = BuildPaths(root=folder.parent).bundle
         try:
             check_trusted(beside, build_of(beside))
             bundle = read_bundle(beside)

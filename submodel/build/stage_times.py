@@ -96,7 +96,7 @@ def _remember(settings: BuildSettings, base: ResolvedBase, records: Sequence[Sta
     write_json(_path(), bases, mode=PRIVATE)
 
 
-def _kind(stage: str, size: float | None = None) -> str:
+def _kind(stage: str, size: float | None) -> str:
     """Stages of a kind take as long for a unit of work. size: of the sub-model; at 1 nothing is pruned."""
     if stage == "prune" and size == 1.0:
         return "prune (dense baseline)"

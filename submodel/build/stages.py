@@ -23,7 +23,7 @@ from contract.files.folders import copy_folder, replace_folder
 from contract.files.seals import open_sealed, seal_key, sealed_json
 from contract.files.untrusted_json import read_bytes
 from contract.files.whole_files import PRIVATE, write_text
-from contract.progress import OnProgress
+from contract.progress import OnEvent, OnProgress, no_event
 from submodel.build.outputs import OutputHashes
 
 PURPOSE: Final = "stage record"
@@ -124,7 +124,7 @@ class Stages:
 
     def has(self, name: str, stage_hash: str) -> bool:
         """Whether a run of a stage without outputs would be kept."""
-        return self._read(name, stage_hash, (), lambda text: None) is not None
+        return self._read(name, stage_hash, (), no_event) is not None
 
     def holds(self, name: str, other: str, output: Path) -> bool:
         """Whether `name` has the record of `other` already, and its only output is still as that says."""
@@ -162,9 +162,7 @@ class Stages:
     def _write(self, name: str, record: Mapping[str, Any]) -> None:
         _write_record(self._folder, name, self._seal_key, record)
 
-    def _read(
-        self, name: str, stage_hash: str, outputs: Sequence[Path], say: Callable[[str], None]
-    ) -> Mapping[str, Any] | None:
+    def _read(self, name: str, stage_hash: str, outputs: Sequence[Path], say: OnEvent) -> Mapping[str, Any] | None:
         try:
             content = read_bytes(self._path(name))
         except FileNotFoundError:

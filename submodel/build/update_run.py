@@ -68,16 +68,16 @@ class UpdateSettings(BuildSettings):
     number: int = 0  # of updates before this one, refused ones too: each draws other lines to learn and to validate on
     is_paced: bool = False  # an editor began it, and nobody may be looking
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        tuning = FinetuneSettings(
+    @property
+    def finetuning(self) -> FinetuneSettings:
+        """How the model of the last version is fine-tuned."""
+        return FinetuneSettings(
             minutes=self.minutes,
             seed=self.seed + self.number,
             learning_rate=LEARNING_RATE,
             warmup_steps=6,  # a small change is six to eight steps
             max_passes=1,  # each new line is shown once
         )
-        object.__setattr__(self, "finetuning", tuning)
 
 
 def run_update(settings: UpdateSettings, display: StageDisplay) -> dict[str, Any]:
@@ -91,13 +91,14 @@ def run_update(settings: UpdateSettings, display: StageDisplay) -> dict[str, Any
     check_can_trust()
     prepare_output(settings.output)
     with build_lock(settings.output):
-        if not BuildPaths(root=settings.output).stages.is_dir():  # a build that was refused has left its lock
+        paths = UpdatePaths(root=settings.output)
+        if not paths.stages.is_dir():  # a build that was refused has left its lock
             raise _no_build(settings)
-        for folder in (settings.output / "bundle", settings.output / "model"):
+        for folder in (paths.bundle, paths.model):
             restore_folder(folder)
-        has_swapped = finish_swap(UpdatePaths(root=settings.output), display)
-        history = history_to_update(BuildPaths(root=settings.output))
-        manifest = read_bundle(settings.output / "bundle", verify=False).manifest
+        has_swapped = finish_swap(paths, display)
+        history = history_to_update(paths)
+        manifest = read_bundle(paths.bundle, verify=False).manifest
         served = Precision(manifest["quantization"])
         quantize = str(precision_of_update(history.quantize, served))
         settings = replace(settings, quantize=quantize, seed=history.seed, served=served, number=history.updates)
@@ -105,7 +106,7 @@ def run_update(settings: UpdateSettings, display: StageDisplay) -> dict[str, Any
         commit = head_commit(settings.repository)  # before its files are read
         with display.stage("read the repository") as advance:
             found = read_checkout(settings.repository, display, advance)
-        made = read_artifact(UpdatePaths(root=settings.output).start).manifest or {}
+        made = read_artifact(paths.start).manifest or {}
         check_listed_as_before(found, made)
         if found.listed_by != "git":
             commit = None  # of a repository that has nothing to do with these files, as around an ignored folder
@@ -328,7 +329,7 @@ class _Update(ModelStages):
         self._stages.run("renew the drafts", stage_hash, self._renew_drafts, [self._paths.bundle])
 
     def _renew_drafts(self, advance: OnProgress) -> dict[str, Any]:
-        drafts = self._drafts(BuildPaths(root=self._paths.root))
+        drafts = self._drafts(BuildPaths(root=self._paths.root))  # of the model that stays
         bundle = renew_drafts(self._paths.bundle, drafts, self._seen)
         return dict(bundle.manifest["drafts"])
 

@@ -41,8 +41,9 @@ def fleet(
         )
     from contract.console import StageDisplay, console, print_json
     from submodel.fleet.fleet_run import FleetSettings, is_complete, run_fleet
+    from submodel.fleet.layout import PAGE
     from submodel.fleet.live_table import counts_line
-    from submodel.fleet.results import PAGE, worse_than_base
+    from submodel.fleet.results import worse_than_base
 
     with StageDisplay() as display:
         document = run_fleet(FleetSettings(file=file, output=output, ray=ray), display)

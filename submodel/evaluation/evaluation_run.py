@@ -40,7 +40,7 @@ from laboratory.programs.predictor_completer import PredictorCompleter
 from laboratory.programs.sandbox import Limits, run_python
 from submodel.build.checkout import read_checkout
 from submodel.build.lock import build_lock, when_free
-from submodel.build.paths import BuildPaths, check_own
+from submodel.build.paths import WORKSPACE, BuildPaths, check_own
 from submodel.evaluation.predictors import (
     ScoredModel,
     base_of,
@@ -87,23 +87,23 @@ class _Evaluation:
         keep_to_machine()
         self._settings = settings
         self._display = display
-        self._root = settings.repository / ".submodel"
-        self._candidates = find_candidates(list(settings.models), self._root)
+        self._paths = BuildPaths(root=settings.repository / WORKSPACE)
+        self._candidates = find_candidates(list(settings.models), self._paths.root)
         if not settings.models and len(self._candidates) == 1:
             display.say(
-                f"{self._root} holds no bundle, so the base is scored alone; name the repository's folder, or a bundle "
-                "with --model"
+                f"{self._paths.root} holds no bundle, so the base is scored alone; name the repository's folder, or a "
+                "bundle with --model"
             )
         self._base = base_of(self._candidates, settings.base)
         self._dtype: torch.dtype = fastest_dtype()
         self._stages: list[dict[str, Any]] = []
-        self._graph = graph_of(self._root / "bundle")  # an update may replace it meanwhile
+        self._graph = graph_of(self._paths.bundle)  # an update may replace it meanwhile
 
     def run(self) -> dict[str, Any]:
         started = time.perf_counter()
         settings = self._settings
         if self._keeps_figures():
-            check_own(self._root)  # before hours of scoring, and again before it is written to
+            check_own(self._paths.root)  # before hours of scoring, and again before it is written to
         if settings.humaneval or settings.functional:
             run = run_python("", self._may_lack_namespaces(Limits()))  # before hours of scoring
             if not run.is_passed:
@@ -211,35 +211,36 @@ class _Evaluation:
         self._stages.append({"name": name, "seconds": round(time.perf_counter() - began, 2)})
 
     def _keeps_figures(self) -> bool:
-        return self._settings.language is None and (self._root / "report.json").is_file()
+        return self._settings.language is None and self._paths.figures.is_file()
 
     def _keep(self, document: dict[str, Any]) -> None:
         """Beside the build's report, where there is one, which then shows both. Says why if that can't be."""
-        figures = self._root / "report.json"
         if not self._keeps_figures():
             return
 
         def write() -> None:
-            with build_lock(self._root):
-                self._write(document, figures)
+            with build_lock(self._paths.root):
+                self._write(document)
 
         try:
-            check_own(self._root)
+            check_own(self._paths.root)
             when_free(write, self._display.say, KEEP_WAIT_S)
         except SubmodelError as error:  # hours of scoring are printed all the same
             self._display.say(f"The figures were not kept: {error}")
         except OSError as error:
-            why = f"{error.filename or self._root}: {error.strerror or error}"
+            why = f"{error.filename or self._paths.root}: {error.strerror or error}"
             self._display.say(f"The figures were not kept ({why}).")
 
-    def _write(self, document: dict[str, Any], figures: Path) -> None:
-        build = read_saved(figures)
-        paths = BuildPaths(root=self._root)
+    def _write(self, document: dict[str, Any]) -> None:
+        paths = self._paths
+        build = read_saved(paths.figures)
         document["graph"] = self._graph
         sealed = sealed_json(seal_key(), EVALUATION, paths.evaluation.name, document)
         write_text(paths.evaluation, sealed, mode=PRIVATE)
         if build.get("schema") != REPORT_SCHEMA:
-            self._display.say(f"{figures} is of another version, so the report stays as it is; build again to renew it")
+            self._display.say(
+                f"{paths.figures} is of another version, so the report stays as it is; build again to renew it"
+            )
             return
         title = plain(self._settings.repository.resolve().name)
         page = render_beside_evaluation(build, paths, graph_of(paths.bundle), title=title)

@@ -10,7 +10,7 @@ import numpy as np
 
 from builder.fim_examples import FimExample
 from contract.bundle.bundle import read_bundle
-from contract.progress import OnProgress, no_progress
+from contract.progress import OnProgress
 from lsp_server.decoding.engine import LINE_TOKENS
 from submodel.evaluation.bundle_predictor import BundlePredictor
 
@@ -18,9 +18,7 @@ POSITIONS = 40
 
 
 def line_times(
-    bundles: Mapping[str, Path],
-    fim_examples: Sequence[FimExample],
-    on_progress: OnProgress = no_progress,
+    bundles: Mapping[str, Path], fim_examples: Sequence[FimExample], on_progress: OnProgress
 ) -> dict[str, dict[str, float]]:
     """Median and 95th percentile of a line's milliseconds by bundle, each line from a prompt that no cache holds.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,11 +23,10 @@ from contract.bundle.manifest import MANIFEST_FILE, build_of
 from contract.bundle.trusted_builds import check_trusted
 from contract.documents import SUB_MODEL
 from contract.errors import BuildError
+from contract.progress import OnEvent
 from contract.prompt import PromptEncoder
 from submodel.build.paths import BuildPaths, check_own
 from submodel.evaluation.bundle_predictor import BundlePredictor
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +88,7 @@ def base_of(candidates: list[ScoredModel], asked: str | None) -> str:
 
 
 def open_predictor(
-    candidate: ScoredModel, base: str, dtype: torch.dtype, say: Say, beside: Sequence[ScoredModel] = ()
+    candidate: ScoredModel, base: str, dtype: torch.dtype, say: OnEvent, beside: Sequence[ScoredModel] = ()
 ) -> Predictor:
     """The model in memory, ready to be scored; says so if one of those `beside` it was made from another base."""
     if candidate.folder is None:
@@ -109,7 +108,7 @@ def open_predictor(
     return open_checkpoint(candidate.name, source, dtype)
 
 
-def _compare_base(found: ResolvedBase, candidates: Sequence[ScoredModel], say: Say) -> None:
+def _compare_base(found: ResolvedBase, candidates: Sequence[ScoredModel], say: OnEvent) -> None:
     """Say so if a model was made from other weights than those of the base that was found under the same name."""
     for candidate in candidates:
         made_from = _manifest(candidate).get("base")

@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from contract.errors import SubmodelError, first_line
 from contract.files.state_folder import state_folder
+from contract.progress import OnEvent
 from submodel.extras import install_advice
 from submodel.fleet.fleet_file import TaskPart
 from submodel.fleet.layout import Outcome
@@ -45,7 +46,7 @@ def build_on_cluster(
     *,
     address: str,
     on_tick: Callable[[Sequence[str]], None],
-    on_event: Callable[[str], None],
+    on_event: OnEvent,
 ) -> Iterator[tuple[str, Outcome]]:
     """Run each task; yield names and outcomes as they come. on_tick gets the names that Ray has, each second.
 
@@ -164,7 +165,7 @@ def _machines(ray: Any) -> list[Mapping[str, float]]:
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]
 
 
-def _wait_for_machines(ray: Any, parts: Collection[TaskPart], on_event: Callable[[str], None]) -> None:
+def _wait_for_machines(ray: Any, parts: Collection[TaskPart], on_event: OnEvent) -> None:
     """Wait until each task fits a machine: they join a head one after the other. Some may never come."""
     until_s = time.monotonic() + JOIN_WAIT_S
     is_said = False

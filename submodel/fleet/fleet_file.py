@@ -35,10 +35,11 @@ from contract.files.untrusted_json import read_bytes
 from submodel.build.build_settings import BuildSettings
 from submodel.build.lock import LOCK, OWNER
 from submodel.fleet.git_source import check_address, check_ref, is_address
+from submodel.fleet.layout import INDEX, PAGE
 
 MAX_BYTES: Final = 64 << 20  # 100,000 repositories with settings of their own have less
 MIN_GPUS: Final = 0.0001  # the least part of one that Ray counts
-OWN_FILES: Final = ("fleet.json", "fleet.html", LOCK, OWNER)  # beside the folders of results or of work
+OWN_FILES: Final = (INDEX, PAGE, LOCK, OWNER)  # beside the folders of results or of work
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _Part = TypeVar("_Part")
 

@@ -24,26 +24,16 @@ from contract.errors import BaseModelError, SubmodelError
 from contract.files.folders import make_folder
 from contract.files.removal import remove_tree
 from contract.files.seals import seal_key
-from contract.files.whole_files import write_text
+from contract.files.whole_files import write_json, write_text
 from contract.versions import PROGRAM
 from submodel.build.lock import LockedError, build_lock
-from submodel.build.paths import prepare_output
+from submodel.build.paths import BuildPaths, prepare_output
 from submodel.fleet.cluster import LOCAL, build_on_cluster
 from submodel.fleet.fleet_file import Repository, read_fleet_file
 from submodel.fleet.identity import key_of, look_at, remote_of, this_program
-from submodel.fleet.layout import Outcome
+from submodel.fleet.layout import INDEX, PAGE, Outcome
 from submodel.fleet.live_table import FleetPace, counts_line, make_table, row_line
-from submodel.fleet.results import (
-    PAGE,
-    SCHEMA,
-    STATES,
-    Row,
-    is_foreign,
-    publish,
-    read_result,
-    renew_remote,
-    write_index,
-)
+from submodel.fleet.results import SCHEMA, STATES, Row, is_foreign, publish, read_result, renew_remote
 from submodel.fleet.task import Task
 from submodel.report.render import render_fleet
 
@@ -122,7 +112,7 @@ class Fleet:
                     continue
                 found[spec] = base
                 if base.is_sub_model:
-                    shared = base.path.parent / "bundle"
+                    shared = BuildPaths(root=base.path.parent).bundle
                     try:
                         build = build_of(shared)
                         check_trusted(shared, build)
@@ -260,7 +250,7 @@ class Fleet:
             "counts": {state: counts[state] for state in STATES},
             "repositories": rows,
         }
-        write_index(self._output, document)
+        write_json(self._output / INDEX, document)
         write_text(self._output / PAGE, render_fleet(document, title=self._settings.file.stem))
         return document
 

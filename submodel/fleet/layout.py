@@ -18,6 +18,7 @@ from typing import Final, TypedDict
 
 RECORD: Final = "result.json"
 INDEX: Final = "fleet.json"
+PAGE: Final = "fleet.html"  # the same for people
 LOG: Final = "log.jsonl"
 OVER_TIME: Final = "over-time"
 FETCHED: Final = "repository"

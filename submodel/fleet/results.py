@@ -33,10 +33,9 @@ from contract.files.untrusted_json import read_bytes
 from contract.files.whole_files import PRIVATE, write_json, write_text
 from submodel.build.paths import BuildPaths
 from submodel.build.stages import hash_of
-from submodel.fleet.layout import INDEX, RECORD
+from submodel.fleet.layout import RECORD
 from submodel.report.render import read_saved
 
-PAGE: Final = "fleet.html"
 PREVIOUS: Final = ".previous"
 SCHEMA: Final = 1  # of the index
 BUNDLE: Final = "bundle"
@@ -163,11 +162,6 @@ def worse_than_base(rows: Iterable[Row]) -> int:
     """How many of the sub-models that lie in the results are worse than their base."""
     qualities = (row["result"].get("quality") for row in rows if "result" in row)
     return sum(quality["is_worse"] for quality in qualities if quality is not None)
-
-
-def write_index(output: Path, document: Mapping[str, Any]) -> None:
-    """Replace the index."""
-    write_json(output / INDEX, document)
 
 
 def _describe(bundle: Bundle) -> BundleFacts:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 import os
 import socket
-import stat
 import sys
 import threading
 import time
@@ -42,6 +41,7 @@ from tuf.ngclient import FetcherInterface
 from builder.bases.network import ASKS_FOR_PASSWORD, NOT_TRUSTED, network_problem
 from contract.errors import RegistryError, first_line
 from contract.files.home import expand_home
+from contract.files.untrusted_json import NotRegularError, open_regular
 from submodel import __version__
 
 TIMEOUT_S: Final = 30.0  # of silence
@@ -223,14 +223,12 @@ def _file_path(address: str) -> str:
 def _read_file(url: str) -> Iterator[bytes]:
     path = _file_path(url)
     try:
-        # A pipe would wait for a writer, and a device might not end.
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-        with os.fdopen(descriptor, "rb") as file:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise DownloadError(f"{path} is not a regular file")
+        with open_regular(Path(path)) as file:
             while chunk := file.read(CHUNK_BYTES):
                 yield chunk
     except (FileNotFoundError, NotADirectoryError) as error:
         raise DownloadHTTPError(f"{path} is missing", NOT_FOUND) from error
+    except NotRegularError as error:
+        raise DownloadError(f"{path} is not a regular file") from error
     except OSError as error:
         raise DownloadError(f"{path} can't be read ({error.strerror or error})") from error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,6 +11,7 @@ from contract.bundle.manifest import AGAIN, MANIFEST_FILE
 from contract.errors import RegistryError, first_line
 from contract.files.file_names import is_link
 from contract.files.untrusted_json import read_json
+from contract.progress import OnEvent, no_event
 from submodel.fleet.layout import INDEX, RECORD
 from submodel.registry.names import is_part, names_of, repository_name
 
@@ -19,7 +19,7 @@ MAX_INDEX_BYTES: Final = 1 << 30  # 100,000 repositories take 120 MB
 MAX_FILE_BYTES: Final = 1 << 16  # of RECORD
 
 
-def find_bundles(folder: Path, on_event: Callable[[str], None] = lambda text: None) -> list[tuple[Path, bool]]:
+def find_bundles(folder: Path, on_event: OnEvent = no_event) -> list[tuple[Path, bool]]:
     """The bundles of a folder, and whether each was named itself: others may have come along with a clone.
 
     Of a fleet's results those that its index names.

@@ -17,7 +17,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -38,7 +38,7 @@ from contract.files.file_names import is_stray
 from contract.files.lock_file import hold_lock
 from contract.files.seals import keep_key
 from contract.files.untrusted_json import parse_json, read_bytes
-from contract.progress import OnProgress, no_progress
+from contract.progress import OnEvent, OnProgress, no_event, no_progress
 from exporters.packed_bundle import has_drafts, without_drafts
 from submodel.registry.found_bundles import find_bundles, mended_by_fleet, name_of
 from submodel.registry.index import (
@@ -93,7 +93,7 @@ class PublishedRow:
 def run_publish(
     settings: PublishSettings,
     on_bundle: OnProgress = no_progress,
-    on_event: Callable[[str], None] = lambda text: None,
+    on_event: OnEvent = no_event,
 ) -> tuple[str, list[PublishedRow]]:
     """Publish all bundles of a folder; return the registry's public key and a row for each bundle.
 
@@ -153,7 +153,7 @@ def run_publish(
     return signer.public_key.keyval["public"], rows
 
 
-def _say_if_closed(registry: Path, on_event: Callable[[str], None]) -> None:
+def _say_if_closed(registry: Path, on_event: OnEvent) -> None:
     """Say it if the umask closes the index to those who may read the registry's folder."""
     modes = [path.stat().st_mode for path in (registry, registry / METADATA / "timestamp.json")]
     if os.name == "posix" and modes[0] & ~modes[1] & 0o044:
@@ -167,8 +167,8 @@ def run_remove(
     name: str,
     registry: Path,
     key_file: Path,
-    valid_days: float = VALID_DAYS,
-    on_event: Callable[[str], None] = lambda text: None,
+    valid_days: float,
+    on_event: OnEvent,
 ) -> tuple[str, str]:
     """Take a repository's name out of a registry's index; return the registry's public key and the name.
 

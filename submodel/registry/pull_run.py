@@ -35,7 +35,7 @@ from contract.files.disk_calls import check_writable
 from contract.files.lock_file import hold_lock
 from contract.files.state_folder import state_folder
 from contract.files.untrusted_json import parse_json
-from contract.progress import OnProgress, no_progress
+from contract.progress import OnEvent, OnProgress, no_event, no_progress
 from contract.repository.texts import real_folder
 from exporters.adapter_file import merged, read_adapter
 from submodel.build.lock import bundle_lock
@@ -81,7 +81,7 @@ class Pulled:
 def run_pull(
     settings: PullSettings,
     on_bytes: OnProgress = no_progress,
-    on_event: Callable[[str], None] = lambda text: None,
+    on_event: OnEvent = no_event,
 ) -> Pulled:
     """Put the repository's bundle from the registry in its place, and trust it.
 

@@ -21,6 +21,7 @@ import pytest
 
 from contract.bundle.bundle import Bundle
 from contract.bundle.manifest import MODEL_FILE
+from submodel.build.paths import BuildPaths
 from submodel.build.stages import Stages
 from submodel.evaluation.evaluation_run import _Evaluation
 from submodel.report.render import REPORT_SCHEMA
@@ -57,12 +58,12 @@ def test_what_quotes_the_repository_is_closed_to_others(tmp_path: Path, monkeypa
     render = "submodel.evaluation.evaluation_run.render_beside_evaluation"
     monkeypatch.setattr(render, lambda *_, **__: "def secret_sauce(): ...")
     (tmp_path / "report.json").write_text(json.dumps({"schema": REPORT_SCHEMA}))
-    evaluation: Any = SimpleNamespace(_root=tmp_path, _display=display, _graph=None)
+    evaluation: Any = SimpleNamespace(_paths=BuildPaths(root=tmp_path), _display=display, _graph=None)
     evaluation._settings = SimpleNamespace(repository=tmp_path)
     umask = os.umask(0o022)
     try:
         Stages(tmp_path / "stages", display, force=False).run("score", "k", lambda _: {"answers": ["secret_sauce"]})
-        _Evaluation._write(evaluation, {"answers": ["secret_sauce"]}, tmp_path / "report.json")
+        _Evaluation._write(evaluation, {"answers": ["secret_sauce"]})
     finally:
         os.umask(umask)
     for name in ("stages/score.json", "evaluation.json", "report.html"):

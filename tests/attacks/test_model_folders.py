@@ -21,9 +21,9 @@ from transformers import AutoModelForCausalLM, GPT2Config
 from builder.bases import folder_model
 from builder.bases.folder_model import read_folder_model
 from builder.bases.load import load_base
+from builder.bases.model_config import read_tokenizer_settings
 from builder.bases.resolve import licence_of
 from contract.errors import BaseModelError, SubmodelError
-from exporters import gguf_tokenizer
 from exporters.bundle_export import export_any
 from exporters.checkpoint_reader import Checkpoint
 from exporters.export_settings import ExportSettings
@@ -182,9 +182,11 @@ def test_a_model_card_and_a_tokenizer_s_settings_are_read_with_a_bound(base: Pat
             file.write("---\nlicense: mit\n---\n" if name == "README.md" else '{"eos_token": "<|endoftext|>"}')
             file.truncate(1 << 40)  # a hole, which takes no disk
     assert licence_of(base) == "unknown"
-    assert gguf_tokenizer._settings(base) == {}
+    with pytest.raises(BaseModelError, match="tokenizer_config"):
+        read_tokenizer_settings(base)
     (base / "tokenizer_config.json").write_text("[" * 100_000)
-    assert gguf_tokenizer._settings(base) == {}
+    with pytest.raises(BaseModelError, match="tokenizer_config"):
+        read_tokenizer_settings(base)
 
 
 def test_no_code_beside_a_model_that_is_exported_is_run(other: Path, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from contract.console import StageDisplay
 from contract.errors import BuildError
 from exporters.packed_bundle import pack_bundle
 from submodel.build.lock import LockedError, build_lock
+from submodel.build.paths import BuildPaths
 from submodel.commands.export import export
 from submodel.commands.pack import unpack
 from submodel.evaluation.evaluation_run import _Evaluation
@@ -128,7 +129,7 @@ def test_figures_of_an_evaluation_wait_for_a_build_and_are_not_written_beside_on
     (workspace / "report.json").write_text(json.dumps({"schema": 0}))
     said: list[str] = []
     evaluation = SimpleNamespace(
-        _root=workspace,
+        _paths=BuildPaths(root=workspace),
         _settings=SimpleNamespace(language=None),
         _display=SimpleNamespace(say=said.append),
         _graph=None,

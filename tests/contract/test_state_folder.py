@@ -1,7 +1,6 @@
 import errno
 import os
 import stat
-import tempfile
 from unittest.mock import Mock
 
 import pytest
@@ -116,6 +115,6 @@ def test_that_no_bundle_can_be_trusted_is_said_before_it_is_built(tmp_path, monk
     monkeypatch.setenv("SUBMODEL_STATE_DIR", str(tmp_path / "state"))
     trusted_builds.check_can_trust()
     assert list(trusted_builds.trusted_folder().iterdir()) == []
-    monkeypatch.setattr(tempfile, "TemporaryFile", Mock(side_effect=OSError(number, "it is so")))
+    monkeypatch.setattr(os, "open", Mock(side_effect=OSError(number, "it is so")))
     with pytest.raises(StateFolderError, match=rf"trusted can't be written \(it is so\); .*{advice}"):
         trusted_builds.check_can_trust()
