@@ -1,7 +1,7 @@
 """The paper's questions on real models, by the commands that users have: docs/paper.md says what each part answers.
 
 `python -m benchmarks.paper PART --base NAME`, PART one of sensitivity, matrix-structured, matrix-wanda-plain,
-matrix-wanda-prompts, regions, languages, programs. Each part goes on where it was stopped, and leaves its figures in
+matrix-wanda-prompts, regions, languages. Each part goes on where it was stopped, and leaves its figures in
 benchmarks/results/paper-PART-NAME.json, with a picture where there is one.
 """
 
@@ -46,7 +46,6 @@ def main() -> None:
         **matrices,
         "regions": regions,
         "languages": languages,
-        "programs": programs,
     }
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("part", choices=parts)
@@ -129,27 +128,6 @@ def languages(base: str, folder: Path, spread: Sequence[str]) -> dict[str, Any]:
         "builds": {name: {key: document[key] for key in facts} for name, document in builds.items()},
         "scored_on": {name: _score_on(name, base, folder) for name in LANGUAGES},
     }
-
-
-def programs(base: str, folder: Path, spread: Sequence[str]) -> dict[str, Any]:
-    """HumanEval of the base, of half-empty models of code and of documentation, and of a sub-model of Python.
-
-    Nothing of HumanEval calibrates, tunes or chooses anything here. The half-empty models are calibrated on pieces of
-    text, as in the paper, so that their infilling tells nothing.
-    """
-    places = {"base": "base"}
-    for name, dataset in {"python": "language:python", "text": "text"}.items():
-        for seed in SEEDS[:2]:
-            label = f"{name}-plain-{seed}"
-            options = ("--base", base, "--prompt-format", "plain", "--seed", str(seed))
-            places[label] = str(_prune(folder, label, dataset, *options))
-    built = folder.parent / "languages" / "python"
-    _build_language("python", base, built)
-    places["sub-model"] = str(built / "model")
-    models = [word for place in places.values() for word in ("--model", place)]
-    asked = ["--language", "python", "--base", base, "--positions", "1", "--blocks", "0", "--humaneval"]
-    rates = _submodel("eval", *asked, *models)["humaneval"]
-    return {"humaneval": {name: rates[2 * index : 2 * index + 2] for index, name in enumerate(places)}}
 
 
 def _build_language(name: str, base: str, folder: Path) -> dict[str, Any]:

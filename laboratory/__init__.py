@@ -1,4 +1,4 @@
-"""Studies of the product: published pruning methods, sweeps, programs that are run, benches and replays.
+"""Studies of the product: published pruning methods, sweeps, benches and replays.
 
 The product (`builder`, `exporters`, `lsp_server`) imports nothing of this package.
 """

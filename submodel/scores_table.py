@@ -68,27 +68,6 @@ def print_scores(document: Mapping[str, Any]) -> None:
     print_table(table)
     for name, figures in document.get("against_base", {}).items():
         console.print(f"{name} against {scored[0]['name']}: {compared(figures)}.", highlight=False, markup=False)
-    _print_programs(document)
-
-
-def _print_programs(document: Mapping[str, Any]) -> None:
-    """Answers that were judged by running them."""
-    for row in document.get("humaneval", ()):
-        low, high = row["pass_at_1_interval"]
-        console.print(
-            f"HumanEval {row['task']}, {row['name']}: {row['pass_at_1']:.1%} ({low:.0%}–{high:.0%}) of "
-            f"{row['questions']} programs pass",
-            highlight=False,
-        )
-    functional = document.get("functional")
-    if functional:
-        for name, row in functional["models"].items():
-            if row["pass_rate"] is not None:
-                console.print(
-                    f"The repository's tests, {name}: {sum(row['passed'])} of {functional['functions_covered']} "
-                    "functions pass",
-                    highlight=False,
-                )
 
 
 def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:

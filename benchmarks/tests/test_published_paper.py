@@ -102,17 +102,3 @@ def test_the_regions_of_the_paper(capsys: pytest.CaptureFixture[str]) -> None:
     assert len(measured) == 5
     for name, number, mean, least, most in measured:
         assert f"{mean} ({least}–{most}, {number}" in PAPER, name
-
-
-def test_the_programs_of_the_paper(capsys: pytest.CaptureFixture[str]) -> None:
-    paper_table.print_programs(read(RESULTS / "paper-programs-qwen2.5-coder-0.5b.json"))
-    printed = capsys.readouterr().out
-    shares = {name: figures[0].replace("%", " %").split(" ")[0] for name, *figures in blocks_of(printed)[0]}
-    rows = {row[0]: row[2] for row in map(cells, PAPER.splitlines()) if len(row) == 3}
-    assert rows["dense"].startswith(f"{shares['base']} %")
-    for name, of in {"python-plain": "code", "text-plain": "other text"}.items():
-        draws = ", ".join(f"{shares[f'{name}-{seed}']} %" for seed in (0, 1))
-        assert rows[f"Wanda 50 %, calibrated on {of}"].startswith(draws)
-    assert rows["structured 0.6 and tuned, Python"].startswith(f"{shares['sub-model']} %")
-    lead, low, high = re.findall(r"[+-]([\d.]+)%", printed.rpartition("paired: ")[2])
-    assert f"by {lead} points ({low} to {high}; paired" in " ".join(PAPER.split())
