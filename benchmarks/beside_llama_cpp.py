@@ -1,4 +1,4 @@
-"""A bundle beside llama.cpp in the precisions that people use, and beside other runtimes, in one `submodel bench`.
+"""A bundle beside llama.cpp in the precisions that people use, in one `submodel bench`.
 
     python -m benchmarks.beside_llama_cpp OUTPUT REPO --base qwen2.5-coder-0.5b --llama-python PYTHON
 
@@ -23,7 +23,6 @@ from contract.console import StageDisplay
 from exporters.gguf_export import GgufPrecision, export_gguf
 from laboratory.bench.bench_run import BenchSettings, run_bench
 from laboratory.bench.bench_table import print_bench
-from laboratory.bench.runtime_worker import RUNTIMES
 from laboratory.bench.workload import WorkloadSettings
 
 # llama.cpp's own quantizer, which only its library has.
@@ -58,7 +57,6 @@ def main() -> None:
             bundle=arguments.output / "bundle",
             repository=arguments.repository,
             peers=tuple(peers),
-            runtimes=RUNTIMES,
             peer_python=arguments.llama_python,
             workload=WorkloadSettings(passages=arguments.passages),
         )

@@ -21,9 +21,9 @@ def bench(
     peer: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="NAME=FILE.gguf|NAME=BUNDLE|genai|optimum",
-            help="A model for llama.cpp, another bundle, or another runtime on the same bundle; repeat it for several. "
-            "llama.cpp and genai need the extra `bench`. Another bundle is asked with its whole window.",
+            metavar="NAME=FILE.gguf|NAME=BUNDLE",
+            help="A model for llama.cpp, or another bundle; repeat it for several. llama.cpp needs the extra `bench`. "
+            "Another bundle is asked with its whole window.",
         ),
     ] = None,
     peer_python: Annotated[
@@ -44,25 +44,18 @@ def bench(
     from contract.console import StageDisplay, print_json
     from laboratory.bench.bench_run import BenchError, BenchSettings, run_bench
     from laboratory.bench.bench_table import print_bench
-    from laboratory.bench.runtime_worker import RUNTIMES
     from laboratory.bench.workload import WorkloadSettings
 
-    runtimes = tuple(text for text in peer or () if text in RUNTIMES)
     peers = []
     for text in peer or ():
-        if text in runtimes:
-            continue
         name, separator, file = text.partition("=")
         if not separator or not (Path(file).is_file() or (Path(file) / MANIFEST_FILE).is_file()):
-            raise BenchError(
-                f"--peer {text} names neither a file nor a bundle; write NAME=FILE.gguf, NAME=BUNDLE, genai or optimum."
-            )
+            raise BenchError(f"--peer {text} names neither a file nor a bundle; write NAME=FILE.gguf or NAME=BUNDLE.")
         peers.append((name, Path(file)))
     settings = BenchSettings(
         bundle=bundle,
         repository=repository,
         peers=tuple(peers),
-        runtimes=runtimes,
         peer_python=peer_python or sys.executable,
         threads=threads,
         workload=WorkloadSettings(passages=passages, since=since),
