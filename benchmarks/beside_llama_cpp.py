@@ -1,4 +1,4 @@
-"""A bundle beside llama.cpp in the precisions that people use, in one `submodel bench`.
+"""A bundle beside llama.cpp in the precisions that people use, in one `submodel-lab bench`.
 
     python -m benchmarks.beside_llama_cpp OUTPUT REPO --base qwen2.5-coder-0.5b --llama-python PYTHON
 

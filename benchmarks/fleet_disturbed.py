@@ -1,4 +1,4 @@
-"""`submodel fleet` over real repositories on a cluster that loses a worker, then its head, against an undisturbed run.
+"""`submodel-fleet build` of real repositories on a cluster that loses a worker, then its head, and undisturbed.
 
     python -m benchmarks.fleet_disturbed --small REPOSITORY... --default REPOSITORY...
 
@@ -138,7 +138,7 @@ def _kill(node: subprocess.Popen[bytes]) -> None:
 def run(name: str, cluster: TwoNodes, disturb: Callable[[Callable[[], bool]], dict[str, Any] | None]) -> dict[str, Any]:
     """One run of the fleet as a process of its own, and what `disturb` did meanwhile."""
     output = FOLDER / name
-    command = [*python_module("submodel"), "fleet", str(FOLDER / "fleet.toml"), "-o", str(output)]
+    command = [*python_module("fleet"), "build", str(FOLDER / "fleet.toml"), "-o", str(output)]
     started = time.monotonic()
     with (FOLDER / f"{name}.log").open("w") as log:
         process = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""`submodel fleet` over many small repositories, and what it would take for a company's.
+"""`submodel-fleet build` over many small repositories, and what it would take for a company's.
 
     python -m benchmarks.fleet_runs run --repositories 1000   # real builds on Ray, with a base of two random layers
     python -m benchmarks.fleet_runs paper                     # 1,000 and 100,000 repositories, from measured parts
@@ -98,10 +98,10 @@ def write_repository(folder: Path, seed: int) -> None:
 
 def run_fleet(room: Path, ray: str) -> dict[str, Any]:
     """One run as a process of its own, with samples of its memory that leave its children out."""
-    words = ["fleet", str(room / "fleet.toml"), "-o", str(room / "out"), "--ray", ray]
+    words = ["build", str(room / "fleet.toml"), "-o", str(room / "out"), "--ray", ray]
     samples: list[int] = []
     started = time.monotonic()
-    with subprocess.Popen([*python_module("submodel"), *words], stdout=subprocess.DEVNULL) as process:
+    with subprocess.Popen([*python_module("fleet"), *words], stdout=subprocess.DEVNULL) as process:
         driver = psutil.Process(process.pid)
         cpu_s = 0.0
         while process.poll() is None:
@@ -113,7 +113,7 @@ def run_fleet(room: Path, ray: str) -> dict[str, Any]:
                 break
             time.sleep(1)
     if process.returncode:
-        sys.exit(f"submodel fleet ended with {process.returncode}; its last words are above.")
+        sys.exit(f"submodel-fleet build ended with {process.returncode}; its last words are above.")
     index = json.loads((room / "out" / "fleet.json").read_text("utf-8"))
     return {
         "seconds": round(time.monotonic() - started, 1),

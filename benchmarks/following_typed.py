@@ -4,7 +4,7 @@
 
 CLONE has its whole history. CHECKOUT is as CLONE was some commits ago, with the default build of that: "never". At
 --back commits before CLONE's HEAD, "update" is that build updated once, and "build" is a whole build. Passages of the
-commits since are typed at each of the three, waiting for each suggestion (`submodel replay`). Writes
+commits since are typed at each of the three, waiting for each suggestion (`submodel-lab replay`). Writes
 benchmarks/results/typed-following-NAME.json.
 """
 

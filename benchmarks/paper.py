@@ -77,14 +77,14 @@ def sensitivity(base: str, folder: Path, spread: Sequence[str]) -> dict[str, Any
     """
     methods = [word for name in ("magnitude", "wanda", "sparsegpt", "structured") for word in ("--method", name)]
     ratios = ["--sparsity", "0.1:0.7:0.1", "--language", "python", "--prompt-format", "plain", "--middles", "0"]
-    return _submodel("sweep", "-o", folder, "--base", base, *methods, *ratios, *spread)
+    return _lab("sweep", "-o", folder, "--base", base, *methods, *ratios, *spread)
 
 
 def matrix(sweep: Sequence[str], base: str, folder: Path, spread: Sequence[str]) -> dict[str, Any]:
     """Calibrated on each of the four languages and on all, measured on each, three seeds, equal tokens."""
     languages = [word for name in LANGUAGES for word in ("--language", name)]
     seeds = [word for seed in SEEDS for word in ("--seed", str(seed))]
-    return _submodel("sweep", "-o", folder, *sweep, "--base", base, "--mixed", *languages, *seeds, *spread)
+    return _lab("sweep", "-o", folder, *sweep, "--base", base, "--mixed", *languages, *seeds, *spread)
 
 
 def regions(base: str, folder: Path, spread: Sequence[str]) -> dict[str, Any]:
@@ -98,7 +98,7 @@ def regions(base: str, folder: Path, spread: Sequence[str]) -> dict[str, Any]:
     for name, prompt_format, seed in wanted:
         options = ("--base", base, "--prompt-format", prompt_format, "--seed", str(seed), "--masks-only")
         models.append(_prune(folder, f"{name}-{prompt_format}-{seed}", datasets[name], *options))
-    document = _submodel("compare", *models, "--picture", folder / "regions.svg")
+    document = _lab("compare", *models, "--picture", folder / "regions.svg")
     del document["layers"]  # a megabyte, and in the picture
     return document
 
@@ -110,7 +110,7 @@ def _prune(folder: Path, label: str, dataset: str, *options: str) -> Path:
     if not model.is_dir():
         # The same number format for all: what is fastest is measured anew by each command.
         fixed = ("--calibration", dataset, "--sparsity", RATIO, "--dtype", "bfloat16")
-        _submodel("prune", "-o", model, *fixed, *options)
+        _lab("prune", "-o", model, *fixed, *options)
     return model
 
 
@@ -149,8 +149,16 @@ def _score_on(language: str, base: str, folder: Path) -> dict[str, Any]:
 
 
 def _submodel(*arguments: object) -> dict[str, Any]:
+    return _document("submodel", arguments)
+
+
+def _lab(*arguments: object) -> dict[str, Any]:
+    return _document("laboratory", arguments)
+
+
+def _document(program: str, arguments: Sequence[object]) -> dict[str, Any]:
     """A command's document."""
-    command = [*python_module("submodel"), *map(str, arguments), "--json"]
+    command = [*python_module(program), *map(str, arguments), "--json"]
     # A sweep that lost a point ends with 1: no figures rather than some.
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     document: dict[str, Any] = json.loads(done.stdout)

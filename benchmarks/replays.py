@@ -1,4 +1,4 @@
-"""`submodel replay` of held-out passages and of passages added later, with waiting and at a typing pace.
+"""`submodel-lab replay` of held-out passages and of passages added later, with waiting and at a typing pace.
 
     python -m benchmarks.replays CLONE --built CHECKOUT --name httpx [--back 150] [--passages 30]
 
@@ -63,7 +63,7 @@ def main() -> None:
 
 
 def type_passages(settings: ReplaySettings) -> dict[str, Any]:
-    """Return what `submodel replay` says, which is printed, too."""
+    """Return what `submodel-lab replay` says, which is printed, too."""
     with StageDisplay() as display:
         document = run_replay(settings, display)
     print_replay(document)

@@ -2,7 +2,7 @@
 
     python -m benchmarks.update_beside CHECKOUT --to COMMIT --name NAME [--minutes 2] [--passages 20]
 
-CHECKOUT has a default build. It is brought to COMMIT. Then `submodel replay` types its held-out passages at a
+CHECKOUT has a default build. It is brought to COMMIT. Then `submodel-lab replay` types its held-out passages at a
 keystroke every PACE_MS, alone and beside `submodel update`, which runs at the lowest priority, as VS Code starts it.
 Both runs type at the older bundle. Linux only. Writes benchmarks/results/update-beside-NAME.json.
 """

@@ -26,7 +26,7 @@ LEFT_OUT = pytest.StashKey[int]()
 # These take minutes each, and go first, so that none is left to one worker at the end. The longest is the first.
 LONG_FILES = (
     "e2e/test_build.py",
-    "submodel/test_fleet_on_ray.py",
+    "fleet/test_fleet_on_ray.py",
     "submodel/test_update.py",
     "attacks/test_slow_patterns.py",
     "laboratory/test_sweep.py",

@@ -1,4 +1,4 @@
-"""`submodel bench`: engines side by side in one run, each in its own process, asked in turns.
+"""`submodel-lab bench`: engines side by side in one run, each in its own process, asked in turns.
 
 A turn is one passage, because a machine's speed changes from minute to minute: whatever slows one engine slows the
 others as much. Each turn asks the engines in another order. Before each the machine comes to rest, since threads of

@@ -387,7 +387,7 @@ def test_engines_choose_their_own_way_to_wait():
 
 @pytest.mark.slow
 def test_a_peer_that_is_no_file_is_said(tmp_path):
-    command = [sys.executable, "-m", "submodel", "bench", str(tmp_path), "--peer", "llama.cpp=nowhere.gguf"]
+    command = [sys.executable, "-m", "laboratory", "bench", str(tmp_path), "--peer", "llama.cpp=nowhere.gguf"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "nowhere.gguf" in done.stderr

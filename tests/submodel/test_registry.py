@@ -50,15 +50,17 @@ from contract.bundle.trusted_builds import forget_build, trust_build
 from contract.documents import FileFacts
 from contract.errors import CorpusError, RegistryError
 from contract.files.state_folder import VARIABLE, state_folder
+from fleet.app import app as fleet_app
+from fleet.fleet_file import BuildPart, Repository, TaskPart
+from fleet.identity import remote_of
+from fleet.publishing import publish_run
+from fleet.publishing.found_bundles import find_bundles
+from fleet.publishing.publish_run import PublishedRow, PublishSettings, run_publish
 from submodel.app import app
-from submodel.fleet.fleet_file import BuildPart, Repository, TaskPart
-from submodel.fleet.identity import remote_of
-from submodel.registry import publish_run, pull_run
+from submodel.registry import pull_run
 from submodel.registry.fetcher import RegistryFetcher, _Patience
-from submodel.registry.found_bundles import find_bundles
 from submodel.registry.index import FILES
 from submodel.registry.names import given_name, names_of, repository_name, repository_root
-from submodel.registry.publish_run import PublishedRow, PublishSettings, run_publish
 from submodel.registry.pull_run import PullSettings, run_pull
 from submodel.registry.store import UNUSED_DAYS, FileStore
 from testbed.git import git
@@ -568,7 +570,7 @@ def test_of_a_fleet_s_results_those_that_its_index_names_are_published(
     assert len(said) == 1 and said[0].startswith(f"1 results in {folder}, first gone, are left out")
     for damaged in ("{", "[]", "{}"):
         (folder / "fleet.json").write_text(damaged)
-        with pytest.raises(RegistryError, match=r"fleet\.json can't be read .*; run `submodel fleet` again"):
+        with pytest.raises(RegistryError, match=r"fleet\.json can't be read .*; run `submodel-fleet build` again"):
             run_publish(settings)
 
 
@@ -582,7 +584,7 @@ def test_a_damaged_result_of_a_fleet_is_mended_by_the_fleet(tiny_bundle: Bundle,
     key_file = registry.with_suffix(".pem")
     _, [row] = run_publish(PublishSettings(folder=result.parent, registry=registry, key_file=key_file))
     assert row.error is not None
-    assert row.error.endswith(f"(SHA-256 differs); remove {result} and run `submodel fleet` again.")
+    assert row.error.endswith(f"(SHA-256 differs); remove {result} and run `submodel-fleet build` again.")
 
 
 def test_the_exit_code_says_that_one_was_not_published(tiny_bundle: Bundle, newer: Path, tmp_path: Path) -> None:
@@ -592,7 +594,7 @@ def test_the_exit_code_says_that_one_was_not_published(tiny_bundle: Bundle, newe
         shutil.copytree(bundle, root / WORKSPACE_BUNDLE)
     write_manifest(root / WORKSPACE_BUNDLE, {**read_bundle(newer).manifest, "mark": "a stranger's"})
     options = ["--to", str(tmp_path / "registry"), "--key", str(tmp_path / "key.pem")]
-    done = CliRunner().invoke(app, ["publish", str(folder), *options, "--new", "--json"])
+    done = CliRunner().invoke(fleet_app, ["publish", str(folder), *options, "--new", "--json"])
     assert done.exit_code == 1
     rows = json.loads(done.stdout)["bundles"]
     assert [(row["state"], row.get("repository")) for row in rows] == [
@@ -601,7 +603,7 @@ def test_the_exit_code_says_that_one_was_not_published(tiny_bundle: Bundle, newe
     ]
     assert "was not built by this account" in done.stderr
     shutil.rmtree(folder / "stranger")
-    assert CliRunner().invoke(app, ["publish", str(folder), *options]).exit_code == 0
+    assert CliRunner().invoke(fleet_app, ["publish", str(folder), *options]).exit_code == 0
 
 
 def test_a_registry_that_was_not_begun_names_no_key_to_pull_with(tiny_bundle: Bundle, tmp_path: Path) -> None:
@@ -611,7 +613,7 @@ def test_a_registry_that_was_not_begun_names_no_key_to_pull_with(tiny_bundle: Bu
     (tmp_path / "registry").mkdir()
     (tmp_path / "registry" / ".DS_Store").touch()  # left by a file manager
     words = ["publish", str(tmp_path / "stranger"), "--to", str(tmp_path / "registry"), "--new"]
-    done = CliRunner().invoke(app, [*words, "--key", str(tmp_path / "key.pem")])
+    done = CliRunner().invoke(fleet_app, [*words, "--key", str(tmp_path / "key.pem")])
     assert done.exit_code == 1 and "was not built by this account" in done.stderr
     assert "Pull with" not in done.stderr
 
@@ -824,7 +826,7 @@ def test_publishing_again_mends_a_registry_whose_document_is_gone(
 def test_a_bundle_that_is_replaced_while_it_is_read_is_not_published(
     tiny_bundle: Bundle, newer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("submodel.registry.publish_run.build_of", lambda bundle: build_of(newer))
+    monkeypatch.setattr("fleet.publishing.publish_run.build_of", lambda bundle: build_of(newer))
     settings = PublishSettings(
         folder=tiny_bundle.folder, registry=tmp_path / "r", key_file=tmp_path / "key.pem", is_new=True, name=NAME
     )
@@ -886,7 +888,7 @@ def test_a_name_that_was_removed_is_not_pulled_any_more(
     settings = PullSettings(folder=repository, address=str(registry), key=published[1])
     pulled = run_pull(settings)
     words = ["publish", "--to", str(registry), "--key", str(registry.with_suffix(".pem"))]
-    done = CliRunner().invoke(app, [*words, "--remove", REMOTE, "--json"])
+    done = CliRunner().invoke(fleet_app, [*words, "--remove", REMOTE, "--json"])
     assert done.exit_code == 0, done.output
     assert json.loads(done.stdout)["removed"] == NAME
     with pytest.raises(RegistryError) as refused:
@@ -896,7 +898,7 @@ def test_a_name_that_was_removed_is_not_pulled_any_more(
         f"--repository gives; the one in {pulled.bundle} stays, and `submodel trust --forget` stops its use."
     )
     assert run_pull(replace(settings, name="example.com/acme/other")).state == "pulled", "the others stay"
-    again = CliRunner().invoke(app, [*words, "--remove", NAME])
+    again = CliRunner().invoke(fleet_app, [*words, "--remove", NAME])
     assert again.exit_code == 1 and f"has no bundle for {NAME}" in str(again.exception)
     publish(newer, registry)
     assert run_pull(settings).build == build_of(newer)
@@ -907,7 +909,7 @@ def test_a_name_that_was_removed_is_not_pulled_any_more(
 )
 def test_a_bundle_is_published_or_a_name_removed(registry: Path, more: list[str]) -> None:
     words = ["publish", "--to", str(registry), "--key", str(registry.with_suffix(".pem")), *more]
-    assert CliRunner().invoke(app, words).exit_code == 2
+    assert CliRunner().invoke(fleet_app, words).exit_code == 2
 
 
 def test_a_pull_prints_when_the_bundle_was_published(
@@ -965,9 +967,9 @@ def test_without_drafts(tiny_bundle: Bundle, repository: Path, tmp_path: Path) -
     assert "drafts" not in read_bundle(pulled.bundle).manifest and not (pulled.bundle / DRAFTS).exists()
     assert "drafts" in read_bundle(bundle).manifest
     words = ["publish", str(bundle), "--to", str(tmp_path / "full"), "--key", str(tmp_path / "full.pem"), "--new"]
-    done = CliRunner().invoke(app, [*words, "--repository", NAME])
+    done = CliRunner().invoke(fleet_app, [*words, "--repository", NAME])
     assert done.exit_code == 0 and "own code goes along" in done.stderr
-    done = CliRunner().invoke(app, [*words[:-1], "--repository", NAME, "--no-drafts"])
+    done = CliRunner().invoke(fleet_app, [*words[:-1], "--repository", NAME, "--no-drafts"])
     assert done.exit_code == 0 and "own code" not in done.stderr
 
 
@@ -1067,15 +1069,14 @@ def test_the_two_commands(tiny_bundle: Bundle, tmp_path: Path) -> None:
     """As users call them; pulling loads nothing that only building or signing needs."""
     environment = os.environ | {VARIABLE: str(tmp_path / "state"), "SUBMODEL_CACHE": str(tmp_path / "cache")}
 
-    def run(*arguments: object, code: int = 0, cwd: Path = tmp_path) -> str:
-        command = [sys.executable, "-m", "submodel", *map(str, arguments)]
+    def run(*arguments: object, code: int = 0, cwd: Path = tmp_path, program: str = "submodel") -> str:
+        command = [sys.executable, "-m", program, *map(str, arguments)]
         done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True)
         assert done.returncode == code, done.stderr
         return done.stderr if code else done.stdout
 
-    said = run(
-        "publish", tiny_bundle.folder, "--to", "reg", "--key", "key.pem", "--new", "--repository", NAME, "--json"
-    )
+    options = ("--to", "reg", "--key", "key.pem", "--new", "--repository", NAME, "--json")
+    said = run("publish", tiny_bundle.folder, *options, program="fleet")
     document = json.loads(said)
     assert [(row["repository"], row["state"]) for row in document["bundles"]] == [(NAME, "published")]
     if sys.platform != "win32":
