@@ -87,19 +87,6 @@ def ask_engine(bundle: Bundle, graph: Path, prompts: list[list[int]]) -> Runtime
     return RuntimeAnswers(answers=answers, seconds=time.perf_counter() - started, version=onnxruntime.__version__)
 
 
-def ask_optimum(bundle: Bundle, graph: Path, prompts: list[list[int]]) -> RuntimeAnswers:
-    """Hugging Face's wrapper of onnxruntime."""
-    from optimum.onnxruntime import ORTModelForCausalLM
-
-    model = ORTModelForCausalLM.from_pretrained(
-        bundle.folder, subfolder="onnx", file_name=graph.name, local_files_only=True
-    )
-    started = time.perf_counter()
-    answers = [continued(model, ids) for ids in prompts]
-    version = installed_versions(("optimum-onnx",))["optimum-onnx"]
-    return RuntimeAnswers(answers=answers, seconds=time.perf_counter() - started, version=version)
-
-
 def ask_genai(bundle: Bundle, graph: Path, prompts: list[list[int]]) -> RuntimeAnswers:
     """onnxruntime-genai, on a folder whose configuration names this precision's file."""
     if importlib.util.find_spec("onnxruntime_genai") is None:

@@ -18,8 +18,7 @@ from lsp_server.request import Completion, CompletionRequest
 from lsp_server.server import CompletionServer
 from lsp_server.service import CompletionService
 from lsp_server.transports import create_server
-from testbed.fuzzing.mutation import Shape
-from testbed.fuzzing.reader import Reader
+from testbed.fuzzing.reader import Reader, Shape
 
 
 class Refused(SubmodelError):
@@ -33,7 +32,7 @@ class ProtocolReader(Reader):
     a failure, whatever the client sent. `exit` and `shutdown` are left out: they do what they say.
     """
 
-    shape: Shape = "messages"
+    shape: Shape = "json"
     server: CompletionServer
 
     def prepare(self) -> None:

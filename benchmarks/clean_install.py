@@ -1,7 +1,7 @@
 """What another laptop needs: a clean environment with the core install, and how soon a packed bundle completes there.
 
-    python -m benchmarks.portability.clean_install FILE.submodel [--python PYTHON ...]
-    python -m benchmarks.portability.clean_install --build [--python PYTHON ...]
+    python -m benchmarks.clean_install FILE.submodel [--python PYTHON ...]
+    python -m benchmarks.clean_install --build [--python PYTHON ...]
 
 For each Python, makes a virtual environment with this checkout's core dependencies alone, asserts that torch is not
 among them, says how much was downloaded and how much lies on disk, and times `submodel unpack` and the first `submodel
@@ -27,7 +27,7 @@ from typing import Any
 from benchmarks.builds import RESULTS, write_document
 from benchmarks.machine import describe_machine
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 PROGRAM = "def area(self):\n    return "
 FORBIDDEN = ("torch", "transformers", "onnx", "optimum", "cryptography", "ray")
 
@@ -68,7 +68,7 @@ def measure(python: str, archive: Path, scratch: Path) -> dict[str, Any]:
     answer = complete(submodel, repository)
     done = time.perf_counter()
     return {
-        "command": f"python -m benchmarks.portability.clean_install {archive.name}",
+        "command": f"python -m benchmarks.clean_install {archive.name}",
         **installed,
         "archive_bytes": archive.stat().st_size,
         "bundle_bytes": bytes_of(repository / ".submodel"),

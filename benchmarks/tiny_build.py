@@ -9,7 +9,7 @@ from pathlib import Path
 from contract.children import python_module
 from testbed.python_files import write_python
 
-# No fine-tuning: its number of steps depends on the machine's speed (`kill_and_resume` kills that).
+# No fine-tuning: its number of steps depends on the machine's speed.
 OPTIONS = ("--size", "0.8", "--minutes", "0", "--quantize", "fp32", "--positions", "6")
 # What differs from run to run by nature: times, memory, and the manifests that tell of them.
 _WEIGHTS = ("model.safetensors", "tokenizer.json", "plan.json", "config.json", "model.onnx", "tokens.npy")

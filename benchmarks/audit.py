@@ -1,6 +1,6 @@
 """Known faults of the packages that we depend on: pip-audit over requirements-dev.lock, npm audit over the extension's.
 
-    python -m benchmarks.robustness.audit
+    python -m benchmarks.audit
 
 pip-audit is installed into a folder of its own, so that it changes nothing here. Where an index can't be reached the
 answer is not "no faults" but that nothing was asked; the exit code is 1 where faults are known, 3 where neither client
@@ -17,7 +17,7 @@ from pathlib import Path
 
 from contract.children import child_environment, find_program, python_module
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 LOCK = ROOT / "requirements-dev.lock"
 EXTENSION = ROOT / "vscode-extension"
 TIMEOUT_S = 300

@@ -1,6 +1,6 @@
 """A storm of keys at a real server: 10,000 at 50 a second, a third of the requests cancelled.
 
-    python -m benchmarks.robustness.storm BUNDLE [--keys 10000] [--rate 50]
+    python -m benchmarks.storm BUNDLE [--keys 10000] [--rate 50]
 
 It measures how long a cancelled model goes on (beside its time a token), how late answers and cancellations come, and
 the memory before and after. A request is lost if it fails or has no answer after 30 s. Writes
@@ -208,7 +208,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int)
     arguments = parser.parse_args()
     figures = asyncio.run(run(arguments.bundle, arguments.keys, arguments.rate, arguments.threads))
-    command = f"python -m benchmarks.robustness.storm {' '.join(sys.argv[1:])}"
+    command = f"python -m benchmarks.storm {' '.join(sys.argv[1:])}"
     write_result("storm", {"command": command, **figures})
     print(json.dumps(figures, indent=2))
     sys.exit(bool(figures["lost"]))
