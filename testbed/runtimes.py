@@ -17,7 +17,6 @@ import platformdirs
 
 from contract.bundle.bundle import Bundle
 from contract.children import find_program
-from contract.versions import installed_versions
 
 PROMPTS, TOKENS = 10, 16
 PLACE = Path(platformdirs.user_cache_dir("submodel")) / "benchmarks" / "runtimes"

@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from benchmarks.clusters import Cluster, clustered_mean, student_t
+from benchmarks.yardstick.clusters import Cluster, clustered_mean, student_t
 
 
 def test_clusters_of_one_line_each_give_the_error_of_a_plain_mean() -> None:

@@ -1,10 +1,10 @@
-"""What llama.vscode sends, as `benchmarks.llama_vscode` plays it."""
+"""What llama.vscode sends, as `benchmarks.yardstick.llama_vscode` plays it."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from benchmarks.llama_vscode import RING_CHUNKS, Snippet, alike, request_of, ring_of, snippets_of
+from benchmarks.yardstick.llama_vscode import RING_CHUNKS, Snippet, alike, request_of, ring_of, snippets_of
 from laboratory.bench.workload import Keystroke
 from testbed.git import git
 
