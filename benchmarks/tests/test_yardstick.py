@@ -132,8 +132,10 @@ def test_a_run_that_was_killed_asks_what_is_left_and_tables_count_again_from_the
     plan = Plan(name="p", count=3, repositories=(repository,))
     rivals = {"ours": FakeRival({"a": "x", "b": "x\nmore"}), "theirs": FakeRival({"a": "", "b": "y", "c": "x"})}
     monkeypatch.setattr(yardstick, "draw_positions", lambda *_: asked)
-    monkeypatch.setattr(yardstick, "open_rival", lambda spec, repository, stack: rivals[names[spec is theirs]])
-    names, theirs = ("ours", "theirs"), repository.rivals["theirs"]
+    theirs = repository.rivals["theirs"]
+    monkeypatch.setattr(
+        yardstick, "open_rival", lambda spec, repository, stack: rivals["theirs" if spec is theirs else "ours"]
+    )
 
     path = tmp_path / "p.jsonl"
     with pytest.raises(KeyboardInterrupt):

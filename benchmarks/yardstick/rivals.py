@@ -31,7 +31,9 @@ AS_SHOWN = replace(_DEFAULT, trigger=replace(_DEFAULT.trigger, budget_ms=60_000,
 class Rival(Protocol):
     """Something that completes a line."""
 
-    sha256: str  # of the bundle's manifest, or of the file; "" without a model
+    @property
+    def sha256(self) -> str:
+        """Of the bundle's manifest, or of the file; "" without a model."""
 
     def prepare(self, stroke: Keystroke) -> None:
         """Forget the place before, and read what may be read before the cursor comes to the new one."""
