@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from benchmarks.yardstick import __main__ as yardstick
-from benchmarks.yardstick import keystrokes, positions
+from benchmarks.yardstick import asked_positions, keystrokes
 from benchmarks.yardstick.answers import Answers, is_right
-from benchmarks.yardstick.plan import Plan, Repository, read_plan
-from benchmarks.yardstick.positions import HELD_OUT, LATER, Position, draw_positions, in_order
+from benchmarks.yardstick.asked_positions import HELD_OUT, LATER, Position, draw_positions, in_order
 from benchmarks.yardstick.rivals import open_rival
 from benchmarks.yardstick.table import Line, mean, mean_of_repositories, print_right, print_shown, read_lines
+from benchmarks.yardstick.yardstick_plan import Plan, Repository, read_plan
 from builder.corpus.corpus import SourceFile
 from laboratory.bench.workload import Keystroke
 from laboratory.replay.replay_run import ReplaySettings
@@ -72,13 +72,13 @@ def test_positions_are_new_if_no_learned_code_file_has_the_line(
         source("other.py", "value = 3\n"),
     ]
     manifest = SimpleNamespace(manifest={"learned_sha256": ["learned.py", "learned.md"]})
-    monkeypatch.setattr(positions, "read_corpus", lambda _: SimpleNamespace(files=files))
+    monkeypatch.setattr(asked_positions, "read_corpus", lambda _: SimpleNamespace(files=files))
     strokes = [stroke("x\nvalue =", " 1"), stroke("value =", " 2"), stroke("", "value = 3")]
     asked: list[tuple[list[Path], str | None]] = []
-    monkeypatch.setattr(positions, "read_bundle", lambda *_, **__: manifest)
-    monkeypatch.setattr(positions, "make_workload", lambda *_: SimpleNamespace(strokes=strokes))
-    monkeypatch.setattr(positions, "check_unlearned", lambda bundles, _, since: asked.append((bundles, since)))
-    monkeypatch.setattr(positions, "in_order", lambda strokes, *_: strokes)
+    monkeypatch.setattr(asked_positions, "read_bundle", lambda *_, **__: manifest)
+    monkeypatch.setattr(asked_positions, "make_workload", lambda *_: SimpleNamespace(strokes=strokes))
+    monkeypatch.setattr(asked_positions, "check_unlearned", lambda bundles, _, since: asked.append((bundles, since)))
+    monkeypatch.setattr(asked_positions, "in_order", lambda strokes, *_: strokes)
 
     repository = a_repository(tmp_path, generic={"bundle": tmp_path / "generic"})
     drawn = draw_positions(repository, 3)

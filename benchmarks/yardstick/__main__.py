@@ -3,8 +3,8 @@
     python -m benchmarks.yardstick PLAN.json [--only REPOSITORY ...] [--rival NAME ...]
     python -m benchmarks.yardstick.table
 
-`benchmarks/yardstick/plan.py` says what stands in PLAN.json. At each position the rivals answer one after the other, so
-that a machine whose speed changes is as fast for all. Answers are appended to a file in the cache: a run that was
+`benchmarks/yardstick/yardstick_plan.py` says what stands in PLAN.json. At each position the rivals answer one after the
+other, so that a machine whose speed changes is as fast for all. Answers are appended to a file in the cache: a run that was
 killed resumes. --only and --rival ask a part. After each repository benchmarks/results/yardstick-PLAN.json is written:
 the positions with their truths, and for each rival its text there, whether that is right (the first line), whether
 something was shown, and the milliseconds from the request to the answer.
@@ -23,9 +23,9 @@ from benchmarks.builds import RESULTS, run_program
 from benchmarks.machine import describe_machine, describe_versions
 from benchmarks.measured_repositories import CACHE
 from benchmarks.yardstick.answers import Answers, is_right, write_rows
-from benchmarks.yardstick.plan import Plan, Repository, read_plan
-from benchmarks.yardstick.positions import Position, draw_positions
+from benchmarks.yardstick.asked_positions import Position, draw_positions
 from benchmarks.yardstick.rivals import Rival, open_rival
+from benchmarks.yardstick.yardstick_plan import Plan, Repository, read_plan
 
 
 def main() -> None:

@@ -21,9 +21,9 @@ from typing import Any
 
 from benchmarks.builds import RESULTS, run_program, write_result
 from benchmarks.markdown import print_head, print_row
+from benchmarks.yardstick.asked_positions import HELD_OUT, LATER
 from benchmarks.yardstick.clusters import Cluster, cluster_numbers, clustered_mean, clustered_ratio
-from benchmarks.yardstick.plan import Repository, read_plan
-from benchmarks.yardstick.positions import HELD_OUT, LATER
+from benchmarks.yardstick.yardstick_plan import Repository, read_plan
 from builder.evaluation.metrics import Interval
 from contract.bundle.bundle import read_bundle
 from contract.console import StageDisplay

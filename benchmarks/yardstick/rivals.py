@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from benchmarks.yardstick.llama_vscode import LlamaServer
-from benchmarks.yardstick.plan import Repository
+from benchmarks.yardstick.yardstick_plan import Repository
 from builder.corpus.corpus import read_corpus
 from builder.evaluation.baselines import NGram, complete_by_similar_line
 from builder.fim_examples import FimExample

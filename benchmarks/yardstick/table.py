@@ -27,8 +27,8 @@ import numpy as np
 from benchmarks.builds import RESULTS
 from benchmarks.markdown import print_head, print_row
 from benchmarks.yardstick.answers import is_right
+from benchmarks.yardstick.asked_positions import HELD_OUT, LATER
 from benchmarks.yardstick.clusters import Cluster, by_cluster, clustered_mean
-from benchmarks.yardstick.positions import HELD_OUT, LATER
 from builder.evaluation.metrics import Interval
 from builder.evaluation.wording import difference
 

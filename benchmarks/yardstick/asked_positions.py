@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.yardstick.plan import Repository
+from benchmarks.yardstick.yardstick_plan import Repository
 from builder.corpus.corpus import read_corpus
 from contract.bundle.bundle import read_bundle
 from contract.repository.git import run_git
