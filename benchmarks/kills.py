@@ -1,6 +1,6 @@
-"""SIGKILL at random moments of build, update, export, pack and unpack: what is left is whole, and the next run ends.
+"""SIGKILL at random moments of build, export, pack and unpack: what is left is whole, and the next run ends.
 
-    python -m benchmarks.kills --count 200 [--only pack]
+    python -m benchmarks.kills [--count 50] [--only pack]
 
 The build is a small one (`tiny_build`). Each round takes one scenario, in turn, and kills it up to six times, each run
 going on from what the last one left: each time at a random moment behind a random line of what it says, so that all
@@ -67,7 +67,7 @@ class Scenario:
 def main() -> None:
     """Kill, look, go on."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--count", type=int, default=200)
+    parser.add_argument("--count", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", help="a scenario")
     arguments = parser.parse_args()

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from testbed.fuzzing.reader import MAX_S, judge, run
 from testbed.fuzzing.readers import READERS
-from testbed.fuzzing.trial import MAX_S, judge, run
 
 CORPUS = Path(__file__).parent / "corpus"
 INPUTS = sorted(path.relative_to(CORPUS).as_posix() for path in CORPUS.rglob("*.bin"))

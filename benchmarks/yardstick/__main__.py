@@ -4,10 +4,10 @@
     python -m benchmarks.yardstick.table
 
 `benchmarks/yardstick/yardstick_plan.py` says what stands in PLAN.json. At each position the rivals answer one after the
-other, so that a machine whose speed changes is as fast for all. Answers are appended to a file in the cache: a run that was
-killed resumes. --only and --rival ask a part. After each repository benchmarks/results/yardstick-PLAN.json is written:
-the positions with their truths, and for each rival its text there, whether that is right (the first line), whether
-something was shown, and the milliseconds from the request to the answer.
+other, so that a machine whose speed changes is as fast for all. Answers are appended to a file in the cache: a run that
+was killed resumes. --only and --rival ask a part. After each repository benchmarks/results/yardstick-PLAN.json is
+written: the positions with their truths, and for each rival its text there, whether that is right (the first line),
+whether something was shown, and the milliseconds from the request to the answer.
 """
 
 from __future__ import annotations

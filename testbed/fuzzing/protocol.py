@@ -40,7 +40,6 @@ class ProtocolReader(Reader):
         self.loop = asyncio.new_event_loop()
         self.written: list[dict[str, Any]] = []
         self.errors: list[Exception] = []
-        self.count = 0
         self._start()
         logging.disable(logging.CRITICAL)  # until `close`, which nobody calls if a server can't be made
         uri = {"uri": URI}
@@ -55,9 +54,7 @@ class ProtocolReader(Reader):
             ("textDocument/didClose", {"textDocument": uri}),
             ("workspace/didChangeConfiguration", {"settings": {"submodel": {
                 "trigger": {"comments": False}, "experimental": {"trigger": {"debounceMinMs": 0}}, "threads": 1}}}),
-            ("workspace/didChangeWorkspaceFolders", {"event": {"added": [], "removed": []}}),
             ("$/cancelRequest", {"id": 5}),
-            ("$/setTrace", {"value": "off"}),
             ("textDocument/didShowCompletion", item),
             ("textDocument/didPartiallyAcceptCompletion", item),
             ("submodel/lostChange", uri),
@@ -83,20 +80,15 @@ class ProtocolReader(Reader):
 
     def read(self, data: bytes) -> None:
         """One message while a document is open, until nothing is to be done any more."""
-        self.count += 1
-        if self.count % 5000 == 0:
-            self._start()
         document = self.server.document(URI)
         if document is None or not document.is_kept:
             self._tell({"jsonrpc": "2.0", "method": "textDocument/didOpen", "params": OPENED})
         self.written.clear()
         self.errors.clear()
         refusal = self.loop.run_until_complete(self._handle(data))
-        broken = [error for error in self.errors if not self._is_refusal(error)]
-        if broken:
-            raise broken[0]
-        if self.count % 500 == 0:
-            self._probe()
+        for error in self.errors:
+            if isinstance(error, JsonRpcInternalError) or not isinstance(error, REFUSALS):
+                raise error
         if refusal is not None or any("error" in answer for answer in self.written):
             raise Refused("The message was refused.")
 
@@ -118,37 +110,19 @@ class ProtocolReader(Reader):
             refusal = error
         for _ in range(3):
             await asyncio.sleep(0)
-        tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-        if tasks:
+        if tasks := asyncio.all_tasks() - {asyncio.current_task()}:
             await asyncio.wait(tasks, timeout=5)
         return refusal
 
-    def _is_refusal(self, error: Exception) -> bool:
-        """Whether it is pygls' word for a message that says nothing to it, not a handler that failed."""
-        if isinstance(error, JsonRpcInternalError):
-            return False
-        return isinstance(error, (JsonRpcInvalidParams, JsonRpcMethodNotFound, SubmodelError))
-
-    def _probe(self) -> None:
-        self.written.clear()
-        probe = {"jsonrpc": "2.0", "id": "probe", "method": "submodel/status", "params": {}}
-        self.loop.run_until_complete(self._handle(json.dumps(probe).encode()))
-        assert any(answer.get("id") == "probe" and "result" in answer for answer in self.written), "it answers no more"
-
     def _start(self) -> None:
-        if hasattr(self, "server"):
-            self.server.close()
         options = ServerOptions(bundle=Path("/w/bundle"), trigger=TriggerOptions(debounce_min_ms=0, debounce_max_ms=0))
         self.server = create_server(options, "1")
         self.server.protocol.set_writer(self)
         self.server.service.close()
         self.server.service = self.server.session.service = PlayedService()
         self.server.report_server_error = lambda error, source: self.errors.append(error)  # type: ignore[method-assign]
-        capabilities = {"workspace": {"configuration": False}}
-        first = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {
-            "processId": None, "rootUri": None, "capabilities": capabilities}}  # fmt: skip
-
-        self._tell(first)
+        params = {"processId": None, "rootUri": None, "capabilities": {"workspace": {"configuration": False}}}
+        self._tell({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": params})
 
     def _tell(self, message: dict[str, Any]) -> None:
         async def begin() -> None:
@@ -158,6 +132,7 @@ class ProtocolReader(Reader):
         self.loop.run_until_complete(begin())
 
 
+REFUSALS = (JsonRpcInvalidParams, JsonRpcMethodNotFound, SubmodelError)  # of a message that makes no sense
 COMMANDS: tuple[tuple[str, list[Any]], ...] = (
     *(("accepted", [1]), ("statistics", [{"reset": True}])),
     *(("pause", []), ("resume", []), ("snooze", [0.001])),

@@ -1,4 +1,4 @@
-"""The readers that the fuzzer knows by name: of the protocol, of model files, and of a bundle."""
+"""The readers that the fuzzer knows by name: of the protocol, of tokenizers, and of a bundle."""
 
 from __future__ import annotations
 
@@ -7,33 +7,6 @@ from pathlib import Path
 
 from testbed.fuzzing.protocol import ProtocolReader
 from testbed.fuzzing.reader import Reader, Shape
-
-
-class GgufReader(Reader):
-    """Header, tokenizer and weights of a GGUF file of two layers."""
-
-    def prepare(self) -> None:
-        """One with quantized weights."""
-        from gguf import GGMLQuantizationType
-
-        from testbed.gguf_files import make_parts, write_gguf
-
-        _, _, metadata, tensors = make_parts("qwen2", quantization=GGMLQuantizationType.Q8_0)
-        self.seeds = [write_gguf(self.folder / "seed.gguf", "qwen2", metadata, tensors).read_bytes()]
-
-    def read(self, data: bytes) -> None:
-        """As `load_base` does."""
-        import torch
-
-        from builder.gguf.reader import open_gguf
-        from builder.gguf.tokenizer import read_tokenizer
-        from builder.gguf.weights import read_model
-
-        path = self.folder / "x.gguf"
-        path.write_bytes(data)
-        with open_gguf(path) as gguf:
-            read_tokenizer(gguf)
-            read_model(gguf, dtype=torch.float32, on_progress=lambda done, total: None)
 
 
 class TokenizerReader(Reader):
@@ -91,7 +64,6 @@ class BundleReader(Reader):
 
 
 READERS: dict[str, Callable[[Path], Reader]] = {
-    "gguf": GgufReader,
     "tokenizer": TokenizerReader,
     "bundle": BundleReader,
     "protocol": ProtocolReader,
