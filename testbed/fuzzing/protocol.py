@@ -67,7 +67,7 @@ class ProtocolReader(Reader):
             ("submodel/status", {}),
             ("submodel/explain", {"textDocument": uri, "count": 3}),
             *(("workspace/executeCommand", {"command": f"submodel.{name}", "arguments": arguments})
-              for name, arguments in COMMANDS),
+              for name, arguments in (("accepted", [1]), ("statistics", [{"reset": True}]), ("snooze", [0.001]))),
         ]  # fmt: skip
         messages = [{"jsonrpc": "2.0", "method": method, "params": params} for method, params in kinds]
         messages += [{"jsonrpc": "2.0", "id": 5, "method": method, "params": params} for method, params in requests]
@@ -132,11 +132,9 @@ class ProtocolReader(Reader):
         self.loop.run_until_complete(begin())
 
 
+DONE: Future[None] = Future()
+DONE.set_result(None)
 REFUSALS = (JsonRpcInvalidParams, JsonRpcMethodNotFound, SubmodelError)  # of a message that makes no sense
-COMMANDS: tuple[tuple[str, list[Any]], ...] = (
-    *(("accepted", [1]), ("statistics", [{"reset": True}])),
-    *(("pause", []), ("resume", []), ("snooze", [0.001])),
-)
 TEXT = "def f(value):\n    return value\n\n\nclass A:\n    x = 1\n"
 URI = "file:///w/a.py"
 OPENED = {"textDocument": {"uri": URI, "languageId": "python", "version": 1, "text": TEXT}}
@@ -159,14 +157,8 @@ class PlayedService(CompletionService):
 
     def load(self, bundle_folder: Path, threads: int | None) -> Future[None]:
         """Loaded."""
-        return _done()
+        return DONE
 
     def unload(self, bundle_folder: Path | None = None, *, forget: bool = False) -> Future[None]:
         """Freed."""
-        return _done()
-
-
-def _done() -> Future[None]:
-    future: Future[None] = Future()
-    future.set_result(None)
-    return future
+        return DONE
