@@ -22,7 +22,7 @@ def main() -> None:
     """Each part that has been measured."""
     printers: dict[str, Callable[[Mapping[str, Any]], None]] = {
         **dict.fromkeys(MATRICES, print_matrix),
-        # Left to right, masks of prompts are at the mercy of what stands first in a text: docs/LOG.md.
+        # Left to right, masks of prompts are at the mercy of what stands first in a text: dev/LOG.md.
         "matrix-wanda-prompts": partial(print_matrix, figures=("fim_bits_per_byte",)),
         "languages": print_languages,
         "regions": print_regions,
