@@ -5,7 +5,6 @@ A message that is too long, or that can't be read, is passed over.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 import re
@@ -49,42 +48,6 @@ class BoundedInput:
             head = head or chunk
             size -= len(chunk)
         return b"" if size > 0 else _instead_of(head, is_whole=False)
-
-
-class BoundedReader:
-    """As BoundedInput, for asyncio's reader. A client that vanishes ends the stream; it is no error."""
-
-    def __init__(self, reader: asyncio.StreamReader) -> None:
-        self._reader = reader
-
-    async def readline(self) -> bytes:
-        """Return a header line, b"" at the end. The last message's handler has run up to its first wait by then.
-
-        So a request sees the text as it was, even if a change follows it in the same segment.
-        """
-        # The reader doesn't yield while it has bytes, and a handler begins in the loop's next turn.
-        await asyncio.sleep(0)
-        try:
-            return await self._reader.readline()
-        except ValueError:  # longer than asyncio's own limit, which has dropped it
-            return b"?\r\n"
-        except OSError:  # a ConnectionError, or a TimeoutError of a client that no longer answers
-            return b""
-
-    async def readexactly(self, size: int) -> bytes:
-        """Return a message's body, b"" if the stream ends inside it."""
-        try:
-            if size <= MAX_MESSAGE_BYTES:
-                return _bounded(await self._reader.readexactly(size))
-            log.warning("A message of %d bytes is passed over; the most is %d.", size, MAX_MESSAGE_BYTES)
-            head = b""
-            while size > 0:
-                chunk = await self._reader.readexactly(min(size, _CHUNK_BYTES))
-                head = head or chunk
-                size -= len(chunk)
-            return _instead_of(head, is_whole=False)
-        except (asyncio.IncompleteReadError, OSError):
-            return b""
 
 
 def _bounded(body: bytes) -> bytes:
