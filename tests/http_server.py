@@ -100,7 +100,8 @@ def head(method: str, path: str, *lines: str, token: bool = True) -> bytes:
     """A request's head, with the token if it is asked for. The server hangs up once it has answered."""
     secret = [f"Authorization: Bearer {read_token()[0]}"] if token else []
     return "".join(
-        f"{line}\r\n" for line in (f"{method} {path} HTTP/1.1", "Host: localhost", "Connection: close", *secret, *lines, "")
+        f"{line}\r\n"
+        for line in (f"{method} {path} HTTP/1.1", "Host: localhost", "Connection: close", *secret, *lines, "")
     ).encode()
 
 

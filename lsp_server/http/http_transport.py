@@ -122,8 +122,8 @@ class Application:
         try:
             reply = await self._reply(scope, receive)
         except Refusal as refusal:
-            headers = (("WWW-Authenticate", "Bearer"),) if refusal.status == 401 else ()
-            reply = refusal_reply(refusal.status, str(refusal), headers)
+            how = (("WWW-Authenticate", "Bearer"),) if refusal.status == 401 else ()
+            reply = refusal_reply(refusal.status, str(refusal), how)
         except Exception:  # a defect of ours: the others are served on
             log.exception("A request was not answered")
             reply = refusal_reply(500, "The request could not be answered; the server's log says why.")

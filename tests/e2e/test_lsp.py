@@ -1,4 +1,4 @@
-"""The server as editors meet it: a process of its own, spoken to by pygls' client over stdio and TCP."""
+"""The server as editors meet it: a process of its own, spoken to by pygls' client over stdio."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ from pygls.exceptions import JsonRpcRequestCancelled
 from contract.bundle.bundle import Bundle
 from contract.bundle.manifest import build_of, read_manifest, write_manifest
 from contract.bundle.trusted_builds import trust_build
-from tests.attacks.lsp_process import TOKEN, listening
-from tests.e2e.editor import TEXT, Editor, editing, expected, run
+from tests.e2e.editor import TEXT, editing, expected, run
 
 
 def test_answers_what_the_completer_answers_and_never_loads_torch(workspace: Path, tiny_bundle: Bundle) -> None:
@@ -196,17 +195,3 @@ def test_no_socket_is_opened_over_stdio(workspace: Path) -> None:
             assert not sockets & network, "only the pair with which asyncio wakes itself, which belongs to no network"
 
     run(test)
-
-
-def test_over_tcp(workspace: Path, tiny_bundle: Bundle) -> None:
-    async def test() -> None:
-        editor = Editor(workspace)
-        await editor.start_tcp("127.0.0.1", port)
-        await editor.begin(options={"experimental": {"trigger": {"budgetMs": 60_000}}, "token": TOKEN})
-        assert await editor.complete(1, 24) == expected(tiny_bundle, TEXT, 1, 24)
-        await editor.end()
-        assert editor.messages == [], "the token is no option, and nothing is said about it"
-
-    with listening("--threads", "1") as (server, port):
-        run(test)
-        assert server.wait(300) == 0

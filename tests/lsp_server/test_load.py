@@ -32,7 +32,7 @@ from lsp_server.serve_errors import EngineCrash, ServeError
 from lsp_server.server import CompletionServer
 from lsp_server.service import CompletionService
 from lsp_server.transports import create_server
-from tests.attacks.lsp_process import TOKEN, answer_to, connect, initialize, listening, notice
+from tests.attacks.lsp_process import initialize, notice
 from tests.attacks.lsp_process import request as framed_request
 
 
@@ -380,16 +380,6 @@ def test_the_exit_status_says_whether_the_client_has_shut_the_server_down(is_shu
     done = subprocess.run(command, input=messages, capture_output=True, timeout=60, check=False)
     assert done.returncode == status, done.stderr.decode()
     assert b"Traceback" not in done.stderr
-
-
-@pytest.mark.slow
-def test_a_client_that_vanishes_from_a_socket_ends_the_server() -> None:
-    with listening() as (server, port):
-        with connect(port) as client, client.makefile("rb") as stream:
-            client.sendall(initialize({"token": TOKEN}))
-            assert "result" in answer_to(1, stream)
-            client.sendall(b"Content-Length: 500\r\n\r\n{")
-        assert server.wait(60) == 0
 
 
 def test_the_server_outlives_a_bundle_whose_graph_is_garbage(tiny_bundle: Bundle, tmp_path: Path) -> None:
