@@ -63,12 +63,6 @@ class BundleStates:
         self._looked_at[folder] = self._now()
         self.set(folder, BundleStatus(state=BundleState.LOADING))
 
-    def set_all_unloaded(self) -> None:
-        """Note that no bundle is in memory any more."""
-        with self._lock:
-            self.by_folder = {folder: BundleStatus(state=BundleState.UNLOADED) for folder in self.by_folder}
-        self._on_change()
-
     def forget(self, folder: Path | None) -> None:
         """Drop the status of one bundle, or of all."""
         with self._lock:

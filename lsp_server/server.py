@@ -36,7 +36,7 @@ from lsp_server.policy import Policy
 from lsp_server.positions import Encoding
 from lsp_server.repositories import REREAD_S, Repositories, is_of
 from lsp_server.request import ClientCursor, Completion, CompletionRequest, line_end_of, path_in
-from lsp_server.service import QUIET_S, CompletionService, is_dropped
+from lsp_server.service import QUIET_S, CompletionService
 from lsp_server.session import Session
 from lsp_server.status import describe_status
 from lsp_server.tolerant_protocol import TolerantProtocol, lenient_converter
@@ -401,7 +401,6 @@ class CompletionServer(LanguageServer):
             self.notices.warn_of_drift(root, drift, is_named=root != self._started_in)
 
     async def _load(self, bundle: Path, threads: int | None) -> None:
-        # Waited for at once: its worker may be given up while the client is asked for a progress bar.
         loading = asyncio.create_task(self._is_loaded(self.service.load(bundle, threads)))
         try:
             await self.notices.show_loading(bundle, loading)
@@ -411,13 +410,9 @@ class CompletionServer(LanguageServer):
     async def _is_loaded(self, loading: Future[None]) -> bool:
         """Wait for a bundle, and return whether it is loaded; if not, the service's `bundles` say why."""
         try:
-            await self.service.settle(loading)
+            await asyncio.wrap_future(loading)
         except SubmodelError:
             return False
-        except asyncio.CancelledError:
-            if is_dropped(loading):
-                return False  # with its worker, which was given up
-            raise
         return True
 
     def _on_service_change(self) -> None:

@@ -6,7 +6,6 @@ import json
 import shutil
 import threading
 from collections.abc import Awaitable, Callable, Generator
-from concurrent.futures import Future
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -283,42 +282,6 @@ def test_a_bundle_is_kept_while_a_build_replaces_it_and_freed_once_it_is_gone(
     trust_build(build_of(bundle))
     monkeypatch.setattr(folders, "_exchange", lambda *_: False)
     talk(test)
-
-
-@pytest.mark.parametrize("given_up", ["while the client is asked", "before anybody waits"])
-def test_the_progress_ends_if_the_worker_is_given_up_before_the_load_begins(
-    given_up: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    sent: list[str | None] = []
-    release = threading.Event()
-
-    async def test(client: Client) -> None:
-        service, load = client.server.service, client.server.service.load
-
-        async def create(token: str) -> None:
-            if given_up == "while the client is asked":
-                service._give_up_worker()
-
-        def load_and_give_up(bundle: Path, threads: int | None) -> Future[None]:
-            loading = load(bundle, threads)
-            if given_up == "before anybody waits":
-                service._give_up_worker()
-            return loading
-
-        def note(token: str, value: types.WorkDoneProgressBegin | types.WorkDoneProgressEnd) -> None:
-            sent.append(value.message)
-
-        progress = SimpleNamespace(create_async=create, begin=note, end=note)
-        monkeypatch.setattr(type(client.server), "work_done_progress", progress)
-        monkeypatch.setattr(service, "load", load_and_give_up)
-        service._worker.submit(release.wait)
-        try:
-            await client.server._load(Path("/bundle"), None)
-        finally:
-            release.set()
-        assert sent == [f"loading {Path('/bundle')}", "failed"]
-
-    talk(test, capabilities={"window": {"workDoneProgress": True}})
 
 
 def test_settings_that_change_nothing_read_no_repository_again(monkeypatch: pytest.MonkeyPatch) -> None:
