@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from contract.errors import SubmodelError
 from lsp_server.allowance import BURST_S, Allowance
-from lsp_server.known_answers import Epoch, KnownAnswers, scope_of, with_threshold
+from lsp_server.answer_cache import AnswerCache, Epoch, scope_of, with_threshold
 from lsp_server.next_places import place_after_accepting
 from lsp_server.options import ServerOptions
 from lsp_server.request import Completion, CompletionRequest
@@ -38,7 +38,7 @@ class LookingAhead:
     def __init__(
         self,
         service: CompletionService,
-        answers: KnownAnswers,
+        answers: AnswerCache,
         traces: TraceLog,
         allowance: Allowance,
         options: Callable[[], ServerOptions],

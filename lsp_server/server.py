@@ -45,10 +45,7 @@ log = logging.getLogger(__name__)
 
 STATUS = "submodel/status"
 _TOO_LONG = f"this document has more than {MAX_DOCUMENT_CHARS:,} characters, too many for suggestions"
-_NOT_KEPT = (
-    "the server does not have this document's text: a change was too large, or too many documents are open; "
-    "open it again"
-)
+_NOT_KEPT = "the server does not have this document's text: a change was too large or unreadable; open it again"
 RETRY_S = 0.2  # until a resting cursor is looked at again, if the model was at work or the allowance was used up
 
 
@@ -163,7 +160,6 @@ class CompletionServer(LanguageServer):
         self._edited.add(document.uri)
         self.session.debounce.note_edit(document.uri)
         self.session.tracker.edited(document.uri, document.source, edits)
-        self.documents.note_use(document)
 
     def note_cursor(self, uri: str, position: types.Position) -> None:
         """Note that the cursor moved without an edit. Once it has rested for a while, the text there is read ahead."""

@@ -15,9 +15,9 @@ from dataclasses import replace
 from contract.errors import SubmodelError
 from lsp_server.acceptance import AcceptanceTracker
 from lsp_server.allowance import Allowance
+from lsp_server.answer_cache import AnswerCache, Epoch, KnownAnswer
 from lsp_server.battery import PowerMeter
 from lsp_server.debounce import Debounce
-from lsp_server.known_answers import Epoch, KnownAnswer, KnownAnswers
 from lsp_server.looking_ahead import LookingAhead
 from lsp_server.next_places import place_of_first_key
 from lsp_server.options import WHEN_ASKED, ServerOptions
@@ -53,7 +53,7 @@ class Session:
         self.traces = TraceLog()
         self.debounce = Debounce(now)
         self.meter = meter or PowerMeter(now)
-        self.answers = KnownAnswers(service.build_of)
+        self.answers = AnswerCache(service.build_of)
         self.allowance = Allowance(now)
         self.fit: Fit = lambda request, completion: completion  # what of a suggestion the client can show
         self.switches = Switches()

@@ -182,30 +182,6 @@ def test_who_edits_a_document_that_is_too_long_is_not_sent_to_open_it_again() ->
     talk(test)
 
 
-@pytest.mark.slow
-def test_thousands_of_documents_stay_within_the_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(documents_module, "MAX_TOTAL_CHARS", 100_000)
-    monkeypatch.setattr(documents_module, "MAX_DOCUMENTS", 300)
-
-    async def test(client: Client) -> None:
-        for number in range(2000):
-            client.open(f"file:///{number}.py", "x = 1\n" * 100)
-            client.change("file:///0.py", edit(0, 0, "y"), version=number + 2)
-        documents = client.server.documents
-        assert len(documents) == 300
-        kept = [one for one in client.server.workspace.text_documents.values() if one.is_kept]
-        assert sum(one.size for one in kept) <= 100_000
-        first = client.server.document("file:///0.py")
-        assert first is not None, "what is worked in stays"
-        assert first.source.startswith("y" * 2000)
-        assert client.server.document("file:///1999.py") is not None
-        assert client.server.document("file:///1.py") is None
-        client.change("file:///1.py", edit(0, 0, "y"))
-        client.send("textDocument/didClose", {"textDocument": {"uri": "file:///1.py"}})
-
-    talk(test)
-
-
 def test_edits_out_of_order_and_of_nothing_are_survived() -> None:
     rng = random.Random(0)
 
@@ -343,13 +319,6 @@ def test_a_message_that_is_too_long_is_thrown_away_piece_by_piece() -> None:
     assert stream.most <= 1 << 20
     assert stream.left == 9
     assert BoundedInput(Endless(1000)).read(10**30) == b"", "the end of the stream"  # type: ignore[arg-type]
-
-
-def test_a_header_without_end_is_no_header() -> None:
-    stream = io.BytesIO(b"x" * 100_000 + b"\nContent-Length: 2\r\n\r\n{}")
-    bounded = BoundedInput(stream)
-    assert bounded.readline() == b"?\r\n"
-    assert bounded.readline() == b"Content-Length: 2\r\n"
 
 
 GARBAGE = [

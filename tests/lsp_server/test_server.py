@@ -23,11 +23,11 @@ from contract.bundle.trusted_builds import UntrustedError, trust_build
 from contract.files import folders
 from contract.files.disk_calls import rename
 from lsp_server.allowance import BURST_S, PLACE_S, RATE
+from lsp_server.answer_cache import scope_of
 from lsp_server.battery import READ_EVERY_S, Power, PowerMeter
 from lsp_server.bundle_finder import RETRY_S
 from lsp_server.bundle_states import BundleState, BundleStatus
 from lsp_server.drift import Drift
-from lsp_server.known_answers import scope_of
 from lsp_server.open_documents import Document
 from lsp_server.options import CareOptions, ServerOptions, TriggerOptions
 from lsp_server.positions import Encoding
