@@ -40,9 +40,8 @@ class Decoder:
         cache.device = PROVIDERS[provider].device if self.is_started else None
         self._bound: tuple[KvCache, int] | None = None  # whose buffers the session has, and after how many moves
         self._binding: IOBinding = self._session.io_binding()
-        # OpenVINO's provider takes the default of an optional input for a constant.
         optional = {value.name for value in self._session.get_overridable_initializers()}
-        self._can_keep_last = LOGITS_TO_KEEP in optional and provider is not Provider.OPENVINO
+        self._can_keep_last = LOGITS_TO_KEEP in optional
         self._inputs: dict[str, NDArray[np.int64]] = {}
         self._mask = np.ones((1, cache.max_positions), np.int64)
         self._buffer: NDArray[np.float32] = np.empty((1, 0, vocab_size), np.float32)

@@ -12,14 +12,6 @@ from lsp_server import battery
 from lsp_server.battery import READ_EVERY_S, Power, PowerMeter, read_power
 
 
-def test_the_machine_is_not_read_at_every_key() -> None:
-    now, readings = 0.0, iter([Power(battery_percent=10), Power(battery_percent=20)])
-    meter = PowerMeter(lambda: now, lambda: next(readings))
-    for percent in (10, 20):
-        assert [meter.read(), meter.read()] == [Power(battery_percent=percent)] * 2
-        now += READ_EVERY_S
-
-
 def test_a_request_does_not_wait_until_the_machine_is_read() -> None:
     now, jobs, readings = 0.0, [], iter([Power(on_battery=False), Power(on_battery=True)])
     meter = PowerMeter(lambda: now, lambda: next(readings), jobs.append)
@@ -32,25 +24,6 @@ def test_a_request_does_not_wait_until_the_machine_is_read() -> None:
     assert meter.power == Power(on_battery=True)
     assert "cores" in vars(meter.power), "they are counted already"
     assert len(jobs) == 1
-
-
-def test_a_reading_that_ends_after_a_later_one_is_dropped() -> None:
-    now, jobs, plugged = 0.0, [], Power(on_battery=False)
-
-    def read() -> Power:
-        nonlocal now
-        if now != READ_EVERY_S:
-            return Power(on_battery=now > 0)
-        now += READ_EVERY_S  # it takes long
-        assert meter.read().on_battery, "it was unplugged meanwhile"
-        return plugged
-
-    meter = PowerMeter(lambda: now, read, jobs.append)
-    assert meter.power == plugged
-    now += READ_EVERY_S
-    assert meter.power == plugged
-    jobs.pop()()
-    assert meter.power.on_battery
 
 
 def test_a_reading_beside_comes_to_an_end() -> None:

@@ -111,7 +111,7 @@ def test_a_giant_document_is_not_kept_and_nothing_else_suffers(text: str) -> Non
         document = client.server.document("file:///giant.py")
         assert document is not None
         assert not document.is_kept
-        assert document.size == 0
+        assert document.source == ""
         answer = await client.complete("file:///giant.py", 3, 1, 2)
         assert answer["result"]["items"] == []
         [decision] = client.server.session.traces.newest()
