@@ -1,4 +1,4 @@
-"""Methods beyond the protocol: this server's own, Copilot's notifications, and commands.
+"""Methods beyond the protocol: this server's own, and commands.
 
 docs/protocol.md describes them, but for LOST_CHANGE, which `lsp_server.bounded_streams` puts in a client's place.
 """
@@ -19,8 +19,6 @@ from lsp_server.switches import SNOOZE_MINUTES
 
 EXPLAIN = "submodel/explain"
 CURSOR = "submodel/cursor"
-DID_SHOW = "textDocument/didShowCompletion"
-DID_PARTIALLY_ACCEPT = "textDocument/didPartiallyAcceptCompletion"
 
 
 def register_own_methods(server: CompletionServer) -> None:
@@ -49,14 +47,6 @@ def register_own_methods(server: CompletionServer) -> None:
     def submodel_lost_change(ls: CompletionServer, params: object) -> None:
         uri = _get(params, "uri")
         ls.documents.drop(uri if isinstance(uri, str) else None)
-
-    @server.feature(DID_SHOW)
-    def text_document_did_show_completion(ls: CompletionServer, params: object) -> None:
-        ls.session.tracker.shown(_trace_of(params))
-
-    @server.feature(DID_PARTIALLY_ACCEPT)
-    def text_document_did_partially_accept_completion(ls: CompletionServer, params: object) -> None:
-        ls.session.tracker.partly_accepted(_trace_of(params))
 
     @server.command(ACCEPTED)
     def submodel_accepted(ls: CompletionServer, *arguments: Any) -> None:
@@ -92,12 +82,6 @@ def register_own_methods(server: CompletionServer) -> None:
     async def submodel_reload(ls: CompletionServer, *arguments: Any) -> ServerStatus:
         await ls.reload()
         return ls.describe()
-
-
-def _trace_of(params: object) -> int:
-    """Return the trace id of the item in a notification; −1 if the item is not this server's."""
-    arguments = _get(_get(_get(params, "item"), "command"), "arguments")
-    return int(_number(arguments if isinstance(arguments, (list, tuple)) else (), -1))
 
 
 def _number(arguments: Sequence[Any], default: float) -> float:

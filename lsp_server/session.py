@@ -285,9 +285,7 @@ class Session:
         client, text = request.client, request.client.with_line_ends(completion.text)
         is_whole = completion.is_line_whole
         moved = 0 if completion.indent is None else len(request.indent) - len(completion.indent)
-        self.tracker.sent(
-            completion.trace_id, client.uri, client.offset, text, trace.language, is_whole=is_whole, moved=moved
-        )
+        self.tracker.sent(completion.trace_id, client.uri, client.offset, text, is_whole=is_whole, moved=moved)
         return completion
 
     def _refused(self, trace: Trace, step: Step) -> Completion | None:

@@ -161,22 +161,6 @@ def test_acceptance_is_seen_in_the_edits(workspace: Path, line_end: str) -> None
     run(test)
 
 
-def test_what_copilot_s_clients_report_is_understood(workspace: Path) -> None:
-    async def test() -> None:
-        async with editing(workspace) as editor:
-            await editor.begin()
-            result = await editor.text_document_inline_completion_async(editor.params(1, 24))
-            assert isinstance(result, types.InlineCompletionList)
-            item = editor.protocol._converter.unstructure(result.items[0])
-            editor.protocol.notify("textDocument/didShowCompletion", {"item": item})
-            editor.protocol.notify("textDocument/didPartiallyAcceptCompletion", {"item": item, "acceptedLength": 3})
-            await editor.execute(item["command"]["command"], *item["command"]["arguments"])
-            figures = await editor.execute("submodel.statistics")
-            assert (figures["shown"], figures["partlyAccepted"], figures["accepted"]) == (1, 1, 1)
-
-    run(test)
-
-
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 def test_no_socket_is_opened_over_stdio(workspace: Path) -> None:
     async def test() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,7 +10,7 @@ from typing import NoReturn
 
 import numpy as np
 import pytest
-from onnxruntime import InferenceSession, IOBinding, OrtValue
+from onnxruntime import InferenceSession, OrtValue
 from onnxruntime.capi.onnxruntime_pybind11_state import RuntimeException
 
 from contract.bundle.bundle import Bundle, read_bundle
@@ -20,9 +19,8 @@ from contract.errors import SubmodelError
 from lsp_server.decoding import decoder as decoder_module
 from lsp_server.decoding import engine as engine_module
 from lsp_server.decoding import kv_cache
-from lsp_server.decoding.decoder import Decoder
 from lsp_server.decoding.engine import Engine
-from lsp_server.decoding.kv_cache import PAST, KvCache
+from lsp_server.decoding.kv_cache import KvCache
 from lsp_server.decoding.providers import PROVIDERS, Provider, choose_provider
 from lsp_server.decoding.runtime import open_session
 from lsp_server.serve_errors import ServeError
@@ -207,39 +205,6 @@ def test_an_accelerator_that_fails_at_its_first_step_leaves_the_graph_to_the_pro
     assert engine.generate([5, 6, 7], max_new_tokens=3).token_ids
     assert engine.decoder.cache.device is None
     assert engine.decoder.cache.number is np.float32
-
-
-def test_an_accelerator_that_does_not_see_its_last_step_leaves_the_graph_to_the_processor(
-    tiny_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As with memory of its own: binding copies the past to it, once."""
-    bind = KvCache.bind
-
-    def bind_copies(cache: KvCache, binding: IOBinding) -> None:
-        bind(cache, binding)
-        if cache.number is np.float16:
-            for name, buffer in zip(cache._names, cache._buffers, strict=True):
-                binding.bind_ortvalue_input(f"{PAST}{name}", OrtValue.ortvalue_from_numpy(buffer.copy()))
-
-    monkeypatch.setattr(KvCache, "bind", bind_copies)
-    engine = accelerated_engine(half_precision(tiny_bundle, tmp_path), monkeypatch)
-    assert (engine.choice.provider, engine.choice.is_fallback) == (Provider.CPU, True)
-    assert "CUDAExecutionProvider failed (its logits differ between one step and several)" in engine.choice.why
-
-
-def test_an_accelerator_that_computes_no_numbers_leaves_the_graph_to_the_processor(
-    tiny_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    feed = Decoder.feed
-
-    def feed_half(decoder: Decoder, tokens: Sequence[int], *, keep: int = 1) -> np.ndarray:
-        logits = feed(decoder, tokens, keep=keep)
-        return logits * np.nan if decoder.cache.number is np.float16 else logits
-
-    monkeypatch.setattr(Decoder, "feed", feed_half)
-    engine = accelerated_engine(half_precision(tiny_bundle, tmp_path), monkeypatch)
-    assert engine.choice.provider is Provider.CPU
-    assert "its logits are no finite numbers" in engine.choice.why
 
 
 def half_precision(bundle: Bundle, folder: Path) -> Bundle:
