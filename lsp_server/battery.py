@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
-import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +14,6 @@ from contract.processor import default_threads
 
 READ_EVERY_S = 10.0
 SUPPLIES = Path("/sys/class/power_supply")
-UNKNOWN_LINE = 255  # ACLineStatus of Windows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,8 +87,6 @@ def read_power() -> Power:
 
     battery: Any = None if _is_of_a_device() else _reported(lambda: psutil.sensors_battery())
     is_known = battery is not None and battery.power_plugged is not None
-    if is_known and not battery.power_plugged and _reported(_is_line_unknown):
-        is_known = False
     return Power(
         on_battery=not battery.power_plugged if is_known else None,
         battery_percent=None if battery is None else float(battery.percent),
@@ -106,16 +101,6 @@ def _is_of_a_device() -> bool:
         return bool(names) and (SUPPLIES / names[0] / "scope").read_text("ascii").strip() == "Device"
     except (OSError, ValueError):
         return False
-
-
-def _is_line_unknown() -> bool:
-    """Whether Windows can't tell if the machine is plugged in, which psutil reports as being on battery."""
-    is_unknown = False
-    if sys.platform == "win32":
-        status = ctypes.create_string_buffer(12)  # SYSTEM_POWER_STATUS, whose first byte is ACLineStatus
-        is_told = ctypes.windll.kernel32.GetSystemPowerStatus(status)
-        is_unknown = bool(is_told) and status.raw[0] == UNKNOWN_LINE
-    return is_unknown
 
 
 def _reported(ask: Callable[[], Any]) -> Any:

@@ -14,8 +14,8 @@ from lsprotocol import types
 from contract.documents import ServerStatus
 from lsp_server.bounded_streams import LOST_CHANGE
 from lsp_server.items import ACCEPTED
+from lsp_server.pauses import SNOOZE_MINUTES
 from lsp_server.server import STATUS, CompletionServer
-from lsp_server.switches import SNOOZE_MINUTES
 
 EXPLAIN = "submodel/explain"
 CURSOR = "submodel/cursor"
@@ -67,7 +67,7 @@ def register_own_methods(server: CompletionServer) -> None:
 
     @server.command("submodel.resume")
     def submodel_resume(ls: CompletionServer, *arguments: Any) -> ServerStatus:
-        ls.session.switches.resume()
+        ls.session.pauses.resume()
         ls.send_status()
         return ls.describe()
 

@@ -46,7 +46,7 @@ log = logging.getLogger(__name__)
 STATUS = "submodel/status"
 _TOO_LONG = f"this document has more than {MAX_DOCUMENT_CHARS:,} characters, too many for suggestions"
 _NOT_KEPT = "the server does not have this document's text: a change was too large or unreadable; open it again"
-RETRY_S = 0.2  # until a resting cursor is looked at again, if the model was at work or the allowance was used up
+RETRY_S = 0.2  # until a resting cursor is looked at again, if the model was at work or the budget was used up
 
 
 class CompletionServer(LanguageServer):
@@ -351,7 +351,7 @@ class CompletionServer(LanguageServer):
 
     def _read_conditions(self) -> tuple[object, ...]:
         """Return what changes by itself. No timer tells when: it stands still while a laptop sleeps."""
-        return (*self.session.policy(), self.session.switches.snooze_end is not None, *self.finder.refused)
+        return (*self.session.policy(), self.session.pauses.snooze_end is not None, *self.finder.refused)
 
     def _prepare(self, request: CompletionRequest) -> None:
         """Warn of bundles that are not served, and begin to read a repository that is not known yet."""
@@ -381,7 +381,7 @@ class CompletionServer(LanguageServer):
             return
         request = self.request(document, self._cursor[1])
         self._prepare(request)
-        wait_s = self.session.allowance.wait_s
+        wait_s = self.session.read_ahead_budget.wait_s
         if self.session.read_ahead(request):
             self._cursor = None
         elif wait_s > 0 or self.service.is_answering():  # what is asked ahead at another place, say

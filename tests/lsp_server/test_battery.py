@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import ctypes
-import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -57,22 +55,4 @@ def test_the_battery_of_a_mouse_is_not_the_machines(
     monkeypatch.setattr(battery, "SUPPLIES", tmp_path)
     reported = SimpleNamespace(percent=12.0, power_plugged=False)
     monkeypatch.setattr("psutil.sensors_battery", lambda: reported)
-    assert read_power().on_battery is expected
-
-
-@pytest.mark.parametrize(("line", "expected"), [(0, True), (255, None)])
-def test_what_windows_can_not_tell_is_no_battery(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, line: int, expected: bool | None
-) -> None:
-    """psutil says that it is not plugged in."""
-
-    def tell(status: ctypes.Array[ctypes.c_char]) -> int:
-        status[0] = bytes([line])
-        return 1
-
-    played = SimpleNamespace(kernel32=SimpleNamespace(GetSystemPowerStatus=tell))
-    monkeypatch.setattr(battery, "SUPPLIES", tmp_path)
-    monkeypatch.setattr(sys, "platform", "win32")
-    monkeypatch.setattr(ctypes, "windll", played, raising=False)
-    monkeypatch.setattr("psutil.sensors_battery", lambda: SimpleNamespace(percent=50.0, power_plugged=False))
     assert read_power().on_battery is expected

@@ -22,7 +22,6 @@ from contract.bundle.manifest import build_of
 from contract.bundle.trusted_builds import UntrustedError, trust_build
 from contract.files import folders
 from contract.files.disk_calls import rename
-from lsp_server.allowance import BURST_S, PLACE_S, RATE
 from lsp_server.answer_cache import scope_of
 from lsp_server.battery import READ_EVERY_S, Power, PowerMeter
 from lsp_server.bundle_finder import RETRY_S
@@ -31,6 +30,7 @@ from lsp_server.drift import Drift
 from lsp_server.open_documents import Document
 from lsp_server.options import CareOptions, ServerOptions, TriggerOptions
 from lsp_server.positions import Encoding
+from lsp_server.read_ahead_budget import BURST_S, PLACE_S, RATE
 from lsp_server.request import Completion, CompletionRequest
 from lsp_server.service import QUIET_S
 from lsp_server.trace import Trace
@@ -178,7 +178,7 @@ def test_a_snooze_that_ended_while_the_machine_slept_is_over_in_the_status() -> 
     async def test(client: Client, notified: Callable[[], list[Any]]) -> None:
         client.server.session.snooze(5)
         client.server.send_status()
-        client.server.session.switches.snoozed_until = datetime.now(UTC)  # the timer has stood still
+        client.server.session.pauses.snoozed_until = datetime.now(UTC)  # the timer has stood still
         await client.complete("file:///a.py", 0, 0, 2)
         assert [one["state"] for one in notified()] == ["ready", "snoozed", "ready"]
         assert notified()[-1]["snoozedUntil"] is None
@@ -409,13 +409,13 @@ def test_suggestions_that_are_off_keep_no_model_in_memory(monkeypatch: pytest.Mo
         await client.complete("file:///a.py", 0, 5, 2)
         assert len(used) == 1, "it was asked for"
         used.clear()
-        client.server.session.switches.is_paused = True
+        client.server.session.pauses.is_paused = True
         await client.complete("file:///a.py", 0, 5, 3)
         assert used == []
         monkeypatch.setattr(client.server.service, "free_when_idle", used.append)
         client.send("submodel/cursor", cursor(0))
         assert used == [], "whoever only reads would keep it for ever"
-        client.server.session.switches.resume()
+        client.server.session.pauses.resume()
         client.send("submodel/cursor", cursor(0))
         assert used == [client.server.options.care.idle_unload_minutes]
         client.server.session.meter = PowerMeter(lambda: 0.0, lambda: Power(on_battery=True, battery_percent=5))
@@ -819,11 +819,11 @@ def test_a_cursor_that_rests_before_its_bundle_is_loaded_is_read_then(monkeypatc
     with_reader(monkeypatch, test)
 
 
-def test_a_cursor_that_rests_while_the_allowance_is_used_up_is_read_later(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cursor_that_rests_while_the_budget_is_used_up_is_read_later(monkeypatch: pytest.MonkeyPatch) -> None:
     async def test(client: Client, reader: Reader) -> None:
         monkeypatch.setattr("lsp_server.server.RETRY_S", 0.001)
         reader.is_ready = False
-        client.server.session.allowance.spend(BURST_S - PLACE_S + RATE / 10)  # 0.1 s until it is enough
+        client.server.session.read_ahead_budget.spend(BURST_S - PLACE_S + RATE / 10)  # 0.1 s until it is enough
         client.send("submodel/cursor", cursor(1))
         while not reader.requests:
             await asyncio.sleep(0.001)
