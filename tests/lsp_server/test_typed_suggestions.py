@@ -4,21 +4,21 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from lsp_server import suggestion_cache
+from lsp_server import answer_cache
+from lsp_server.answer_cache import ENTRIES, MAX_TYPED_CHARS, Suggestions
 from lsp_server.options import FilterOptions, ServerOptions
 from lsp_server.request import Completion, CompletionRequest
-from lsp_server.suggestion_cache import ENTRIES, MAX_TYPED_CHARS, SuggestionCache
 
 BEFORE, AFTER = "x = ", "\ny = 2\n"
 
 
-def cache_with(text: str, replaces: int = 0, after: str = AFTER) -> SuggestionCache:
-    cache = SuggestionCache()
+def cache_with(text: str, replaces: int = 0, after: str = AFTER) -> Suggestions:
+    cache = Suggestions()
     cache.put("b", BEFORE + after, len(BEFORE), Completion(text=text, replaces=replaces))
     return cache
 
 
-def ask(cache: SuggestionCache, typed: str, after: str = AFTER) -> tuple[str, int, str] | None:
+def ask(cache: Suggestions, typed: str, after: str = AFTER) -> tuple[str, int, str] | None:
     found = cache.get("b", BEFORE + typed + after, len(BEFORE + typed))
     return (found[0].text, found[0].replaces, found[1]) if found else None
 
@@ -113,7 +113,7 @@ def test_nothing_is_remembered_too() -> None:
 
 
 def test_nothing_that_was_found_first_hides_no_suggestion_that_is_being_typed() -> None:
-    cache = SuggestionCache()
+    cache = Suggestions()
     cache.put("b", BEFORE + "f" + AFTER, len(BEFORE) + 1, Completion(rule="threshold"))
     assert ask(cache, "f") == ("", 0, "exact")
     cache.put("b", BEFORE + AFTER, len(BEFORE), Completion(text="foo(bar)"))
@@ -125,7 +125,7 @@ def test_the_least_recently_used_goes_first() -> None:
     for index in range(ENTRIES):
         assert ask(cache, "") is not None
         cache.put("b", f"{index} = ", 4, Completion(text="x"))
-    assert len(cache) == ENTRIES
+    assert len(cache._entries) == ENTRIES
     assert ask(cache, "") is not None
     assert cache.get("b", "0 = ", 4) is None
 
@@ -147,7 +147,7 @@ def test_how_far_a_suggestion_is_followed(length: int, is_found: bool) -> None:
 
 def test_a_change_anywhere_in_the_window_is_another_place() -> None:
     """Windows reach thousands of characters: what was found beside another line far above is no answer here."""
-    cache = SuggestionCache()
+    cache = Suggestions()
     far = "import json\n" + "x = 1\n" * 700
     cache.put("b", far + BEFORE + AFTER, len(far + BEFORE), Completion(text="foo"))
     other = far.replace("json", "yaml")
@@ -157,13 +157,13 @@ def test_a_change_anywhere_in_the_window_is_another_place() -> None:
 
 def test_a_miss_copies_no_window(monkeypatch: pytest.MonkeyPatch) -> None:
     cache = cache_with("foo")
-    monkeypatch.setattr(suggestion_cache, "_key", lambda *_: pytest.fail("it copies the window"))
+    monkeypatch.setattr(answer_cache, "_key", lambda *_: pytest.fail("it copies the window"))
     text = "y = 1\n" * 2000
     assert cache.get("b", text, len(text) // 2) is None
 
 
 def test_a_suggestion_that_is_typed_up_to_its_closer_is_over() -> None:
-    cache = SuggestionCache()
+    cache = Suggestions()
     cache.put("s", "foo()", 4, Completion(text="bar)", replaces=1))
     half, whole = (CompletionRequest(text=f"foo({typed})", offset=4 + len(typed)) for typed in ("ba", "bar"))
     found = cache.find("s", half)
@@ -172,7 +172,7 @@ def test_a_suggestion_that_is_typed_up_to_its_closer_is_over() -> None:
 
 
 def test_a_block_that_is_typed_up_to_its_brace_leaves_the_brace_a_line() -> None:
-    cache = SuggestionCache()
+    cache = Suggestions()
     cache.put("s", "  if (x) ", 9, Completion(text="{\n    a();\n    b();"))
     found = cache.find("s", CompletionRequest(text="  if (x) {}", offset=10))
     assert found is not None and (found[0].text, found[0].replaces) == ("\n    a();\n    b();\n  ", 0)
@@ -184,7 +184,7 @@ def test_a_block_that_is_typed_up_to_its_brace_leaves_the_brace_a_line() -> None
 def test_a_block_goes_on_after_enter_has_put_the_brace_on_a_line_of_its_own(
     text: str, replaces: int, behind: str, typed: str, left: str
 ) -> None:
-    cache, closers = SuggestionCache(), behind.rstrip(";")
+    cache, closers = Suggestions(), behind.rstrip(";")
     text = f"{text[:-1]}{closers};" if replaces else text  # with the closers it takes the place of these
     cache.put("s", f"  f() {{{behind}\n\nx\n", 7, Completion(text=text, replaces=len(closers) if replaces else 0))
     document = f"  f() {{\n    {typed}\n  {behind}\n\nx\n"
@@ -193,21 +193,21 @@ def test_a_block_goes_on_after_enter_has_put_the_brace_on_a_line_of_its_own(
 
 
 def test_after_enter_a_suggestion_that_goes_on_behind_the_brace_stays_whole() -> None:
-    cache = SuggestionCache()
+    cache = Suggestions()
     cache.put("s", "f() {}", 5, Completion(text="\n  a();\n} else b();", replaces=1))
     found = cache.find("s", CompletionRequest(text="f() {\n  \n}", offset=8))
     assert found is not None and found[0].text == "a();\n} else b();"
 
 
 def test_four_closers_can_be_typed_over() -> None:
-    cache = SuggestionCache()
+    cache = Suggestions()
     cache.put("s", "f(g(h(i())))", 8, Completion(text="a)))).b", replaces=4))
     found = cache.find("s", CompletionRequest(text="f(g(h(i(a))))", offset=13))
     assert found is not None and (found[0].text, found[0].replaces) == (".b", 0)
 
 
 def test_a_suggestion_goes_on_behind_closers_that_are_typed_over() -> None:
-    cache = SuggestionCache()
+    cache = Suggestions()
     cache.put("s", "x = f()\n", 6, Completion(text="a, g(b)).h();", replaces=1))
     for typed, after, left, replaces in (
         ("a, g(b)", ")\n", ").h();", 1),
@@ -222,7 +222,7 @@ def test_a_suggestion_goes_on_behind_closers_that_are_typed_over() -> None:
 
 
 def test_the_line_of_a_brace_is_added_once() -> None:
-    cache = SuggestionCache()
+    cache = Suggestions()
     cache.put("s", "f() {}", 5, Completion(text="\n  a();\n"))
     found = cache.find("s", CompletionRequest(text="f() {\n  }", offset=8))
     assert found is not None and (found[0].text, found[0].replaces) == ("a();\n", 0)

@@ -9,7 +9,7 @@ BURST_S = 6.0  # of a core at once: two places of 2,000 tokens; with RATE 3 % of
 PLACE_S = 0.5  # of a core: what a short prompt and the answer at the likeliest first key take
 
 
-class Allowance:
+class ReadAheadBudget:
     """Core seconds that may be spent: they grow at RATE up to BURST_S. `now` is a monotonic clock in seconds."""
 
     def __init__(self, now: Callable[[], float]) -> None:

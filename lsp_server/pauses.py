@@ -1,4 +1,4 @@
-"""Whether a client wants suggestions at all: the option, a pause, and a snooze, which ends by itself."""
+"""Whether a client wants suggestions at all: the option `enabled`, a pause, and a snooze, which ends by itself."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ SNOOZE_MINUTES = 5.0
 MAX_SNOOZE_MINUTES = 7 * 24 * 60.0
 
 
-class Switches:
-    """What a client has switched off. Snoozed, it still asks by hand."""
+class Pauses:
+    """The pause and the snooze of a client. Snoozed, it still asks by hand."""
 
     def __init__(self) -> None:
         self.is_paused = False

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from lsp_server.known_answers import KnownAnswers, scope_of
+from lsp_server.answer_cache import AnswerCache, scope_of
 from lsp_server.options import ServerOptions, ThresholdOptions, TriggerOptions
 from lsp_server.request import Completion, CompletionRequest
 from tests.lsp_server.marked_documents import request_at
@@ -22,8 +22,8 @@ def at(document: str, **more: Any) -> CompletionRequest:
 PLACE, NEXT_KEY = at("x = ‸\n"), at("x = f‸\n")
 
 
-def make() -> KnownAnswers:
-    return KnownAnswers(lambda bundle: "a")
+def make() -> AnswerCache:
+    return AnswerCache(lambda bundle: "a")
 
 
 def test_an_answer_that_was_asked_for_before_answers_were_dropped_is_not_kept() -> None:
@@ -106,7 +106,7 @@ def test_what_an_answer_depends_on_is_another_place(other: dict[str, Any]) -> No
 
 def test_another_build_s_answers_are_not_given() -> None:
     build: str | None = "a"
-    known = KnownAnswers(lambda bundle: build)
+    known = AnswerCache(lambda bundle: build)
     known.keep(PLACE, ANSWER, known.epoch)
     assert known.find(PLACE, OPTIONS) is not None
     build = "b"
