@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from contract.errors import NotNowError, SubmodelError, first_line
+from contract.errors import SubmodelError, first_line
 from contract.files.disk_errors import resource_problem
 from contract.null_device import put_null_device
 from contract.plain_text import plain
@@ -36,10 +36,8 @@ from submodel.commands.replay import replay
 from submodel.commands.serve import serve
 from submodel.commands.sweep import sweep
 from submodel.commands.trust import trust
-from submodel.commands.update import update
 
 INTERRUPTED = 130  # the exit code after Ctrl+C, as shells give it
-NOT_NOW = 75  # of what may work later: EX_TEMPFAIL of BSD's sysexits.h
 
 app = typer.Typer(
     name="submodel",
@@ -53,7 +51,6 @@ app = typer.Typer(
 GROUPS: dict[str, dict[str, Callable[..., None]]] = {
     "Every day": {
         "build": build,
-        "update": update,
         "serve": serve,
         "complete": complete,
         "bases": bases,
@@ -74,7 +71,7 @@ GROUPS: dict[str, dict[str, Callable[..., None]]] = {
 # What is said to a user who stopped a command. What is not named here starts from the beginning.
 _CHANGED = "If a file has changed by then, it starts from the beginning"
 AGAIN = {
-    **dict.fromkeys(("build", "update"), f"; run it again with the same options to resume. {_CHANGED}"),
+    "build": f"; run it again with the same options to resume. {_CHANGED}",
     **dict.fromkeys(("fleet", "sweep"), "; run it again to resume"),
     "pull": "; files that were fetched whole are kept",
 }
@@ -118,7 +115,7 @@ def main() -> None:
         app()
     except SubmodelError as error:
         _tell(str(error))
-        sys.exit(NOT_NOW if isinstance(error, NotNowError) else 1)
+        sys.exit(1)
     except Exception as error:
         sentence = resource_problem(error)
         if sentence is None and isinstance(error, ImportError):
