@@ -28,7 +28,6 @@ LEFT_OUT = pytest.StashKey[int]()
 LONG_FILES = (
     "e2e/test_build.py",
     "submodel/test_fleet_on_ray.py",
-    "submodel/test_update.py",
     "attacks/test_slow_patterns.py",
     "laboratory/test_sweep.py",
     "submodel/test_shared_start.py",

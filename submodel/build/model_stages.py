@@ -119,8 +119,8 @@ class ModelStages:
         make = partial(self._prune, size, paths)
         pruned = self._stages.run(f"prune{suffix}", pruned_hash, make, [paths.pruned])
 
-        make = partial(self._finetune, stage_hash, paths)
-        finetuned = self._stages.run(f"finetune{suffix}", stage_hash, make, [paths.model])
+        tune = partial(self._finetune, stage_hash, paths)
+        finetuned = self._stages.run(f"finetune{suffix}", stage_hash, tune, [paths.model])
         if finetuned.is_fresh:  # its state is removed once its record is written, and only its own
             self._state_of(stage_hash, paths).remove()
         return pruned, finetuned, stage_hash

@@ -25,7 +25,7 @@ from submodel.build.build_settings import BuildSettings
 from submodel.build.model_stages import ModelStages, variants_of
 from submodel.build.paths import BuildPaths
 from submodel.build.pipeline import run_build
-from submodel.build.stages import Stages, adopt_model, hash_of, hash_of_output, kept_record
+from submodel.build.stages import Stages, adopt_model, hash_of, kept_record
 from submodel.check_result import CheckResult
 from testbed.gguf_files import make_parts, write_gguf
 from testbed.models import save_base
@@ -110,7 +110,6 @@ def test_a_forced_build_that_was_stopped_resumes_without_force(tmp_path, stops_i
     with pytest.raises(KeyboardInterrupt):
         build("forced", force=True, stops_in=stops_in)
     assert model.read_text() == "older", "it stays until there is another one"
-    assert hash_of_output("finetune", model, tmp_path / "stages") == "a", "and can be updated"
     build("resumed")
     assert (pruned.read_text(), model.read_text()) == ("forced" if stops_in == "finetune" else "resumed", "resumed")
     build("unneeded")
