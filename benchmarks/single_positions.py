@@ -33,13 +33,14 @@ from typing import Any
 from benchmarks.builds import RESULTS, run_program, write_result
 from benchmarks.clusters import cluster_numbers
 from benchmarks.machine import describe_machine, describe_versions
+from builder.corpus.changes import renames_since
 from builder.corpus.corpus import SourceFile, read_corpus
 from builder.evaluation.baselines import NGram, complete_by_similar_line
 from builder.evaluation.metrics import is_exact
 from builder.fim_examples import FimExample
 from contract.bundle.bundle import read_bundle
 from contract.console import StageDisplay
-from contract.repository.git import DIFF_OPTIONS, decode_name, run_git
+from contract.repository.git import run_git
 from laboratory.bench.bench_run import FIRST_ANSWER, BenchSettings, check_unlearned, describe_peers, run_bench
 from laboratory.bench.bench_table import print_bench
 from laboratory.bench.bundle_worker import BundleWorker
@@ -210,10 +211,8 @@ def draw_again(
 def find_renames(repository: Path, since: str) -> Mapping[str, str]:
     """Return the path at a revision of each file that was renamed since, by its path at HEAD."""
     commit = run_git(repository, "rev-parse", "--verify", "--end-of-options", f"{since}^{{commit}}")
-    asked = ("--relative", "--name-status", "-z", "--diff-filter=R", commit.decode("ascii").strip(), "HEAD", "--")
-    listed = run_git(repository, "diff", *DIFF_OPTIONS, "-l0", "--find-renames", *asked)
-    names = iter([decode_name(name) for name in listed.split(b"\0")][:-1])  # `R100 NUL old NUL new NUL`, repeated
-    return {new: old for _, old, new in zip(names, names, names, strict=True)}
+    renames = renames_since(repository, commit.decode("ascii").strip())
+    return {} if renames is None else renames.paths
 
 
 def describe_lines(

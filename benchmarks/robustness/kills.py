@@ -1,13 +1,11 @@
-"""SIGKILL at random moments of build, update, export, pack and unpack: what is left is whole, and the next run ends.
+"""SIGKILL at random moments of build, export, pack and unpack: what is left is whole, and the next run ends.
 
-    python -m benchmarks.robustness.kills --count 200 [--only update]
+    python -m benchmarks.robustness.kills --count 200 [--only pack]
 
 The build is a small one (`tiny_build`). Each round takes one scenario, in turn, and kills it up to six times, each run
 going on from what the last one left: each time at a random moment behind a random line of what it says, so that all
 stages are hit alike, and not mostly the seconds in which it starts. Then a run that nobody kills must end with the same
-files as one before which nobody was killed. After each kill everything must be absent or whole. An update fine-tunes
-by the clock, so that its files may differ from run to run: it must end with a whole bundle, and have one at all times.
-It doesn't kill a build's fine-tuning (`kill_and_resume` does), and a process that is killed is no power cut.
+files as one before which nobody was killed. After each kill everything must be absent or whole. It doesn't kill a build's fine-tuning (`kill_and_resume` does), and a process that is killed is no power cut.
 Writes benchmarks/results/kills.json, or kills-ONLY.json; exits with 1 where a state was corrupt or a hash differs.
 """
 
@@ -94,25 +92,12 @@ def make_scenarios(room: Path) -> list[Scenario]:
         "target": target / "build",
         "digests": hashes,
     }
-    changed = room / "changed"
-    shutil.copytree(repository, changed)
-    for number in range(6):
-        part = changed / "src" / f"part_{number}.py"
-        part.write_text(part.read_text().replace("compute", "derive"))
     archive = target / "bundle.submodel"
     target.mkdir()
     bundle: dict[str, Any] = {"check": _check_bundle, "digests": _bundle_digests}
     return [
         Scenario(name="build", check=check_state, **build),
         Scenario(name="build over an older one", check=_check_rebuild, older=whole, only_killed=("--force",), **build),
-        Scenario(
-            name="update",
-            words=_submodel("update", changed, "-o", target / "build", "--minutes", "0.02", "--positions", "0"),
-            target=target / "build",
-            older=whole,
-            check=_check_rebuild,
-            digests=lambda output: {"bundle": _check_bundle(output / "bundle") or "whole"},
-        ),
         Scenario(
             name="export",
             words=_submodel("export", whole / "model", "-o", target / "exported", "--quantize", "fp32"),
