@@ -5,7 +5,8 @@
 The build is a small one (`tiny_build`). Each round takes one scenario, in turn, and kills it up to six times, each run
 going on from what the last one left: each time at a random moment behind a random line of what it says, so that all
 stages are hit alike, and not mostly the seconds in which it starts. Then a run that nobody kills must end with the same
-files as one before which nobody was killed. After each kill everything must be absent or whole. It doesn't kill a build's fine-tuning (`kill_and_resume` does), and a process that is killed is no power cut.
+files as one before which nobody was killed. After each kill everything must be absent or whole. It doesn't kill a
+build's fine-tuning (`kill_and_resume` does), and a process that is killed is no power cut.
 Writes benchmarks/results/kills.json, or kills-ONLY.json; exits with 1 where a state was corrupt or a hash differs.
 """
 
