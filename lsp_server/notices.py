@@ -12,7 +12,10 @@ from lsprotocol import types
 from pygls.exceptions import JsonRpcException
 from pygls.lsp.server import LanguageServer
 
+from contract.bundle.manifest import build_of
 from contract.bundle.previous import built_at
+from contract.bundle.pulled_builds import pulled_from
+from contract.errors import BundleError
 from contract.plain_text import plain
 
 log = logging.getLogger(__name__)
@@ -58,12 +61,13 @@ class Notices:
         """Warn once of a bundle that is older than OLD_DAYS. A message of over 80 columns stops people in Neovim."""
         try:
             days = (datetime.now(UTC) - built_at(bundle)).days
-        except OSError:  # it is being replaced
+            if days <= OLD_DAYS:
+                return
+            again = "build" if pulled_from(build_of(bundle)) is None else "pull"
+        except (OSError, BundleError):  # it is being replaced
             return
-        if days > OLD_DAYS:
-            self.warn_once(
-                f"This sub-model is {days} days old. Run `submodel build` again.", about=f"the age of {bundle}"
-            )
+        message = f"This sub-model is {days} days old. Run `submodel {again}` again."
+        self.warn_once(message, about=f"the age of {bundle}")
 
     def forget(self) -> None:
         """Say everything again."""

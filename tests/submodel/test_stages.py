@@ -546,7 +546,7 @@ def test_the_drafts_of_a_large_repository_are_of_all_folders(monkeypatch):
 
     def folders_of(count):
         stages: Any = SimpleNamespace(_corpus=SimpleNamespace(learned=files[:count]))
-        return "".join(chr(ids[0]) for ids in ModelStages._drafts(stages, cast(Any, SimpleNamespace(result=None))))
+        return "".join(chr(ids[0]) for ids in ModelStages._drafts(stages, cast(Any, SimpleNamespace(model=None))))
 
     assert folders_of(10) == ascii_lowercase[:10]
     some = folders_of(26)
