@@ -101,18 +101,3 @@ def test_of_much_code_a_build_says_that_it_reads_a_part(tmp_path: Path, monkeypa
     said = say_large(corpus)
     assert said is not None
     assert "`submodel build PATH`" in said
-
-
-@pytest.fixture
-def repository(tmp_path: Path) -> Path:
-    """On `main`, with another branch, `other`, whose two commits can't be merged or picked without a conflict."""
-    root = tmp_path / "repository"
-    root.mkdir()
-    git(root, "init", "--initial-branch", "main")
-    for name, branch, value in (("first", None, 0), ("second", "other", 1), ("third", "other", 2), ("mine", "main", 3)):
-        if branch is not None:
-            git(root, "checkout", *([] if branch == "main" or value == 2 else ["-b"]), branch)
-        (root / "a.py").write_text(f"x = {value}\n")
-        git(root, "add", "--all")
-        git(root, "commit", "-m", name)
-    return root
