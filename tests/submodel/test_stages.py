@@ -33,6 +33,8 @@ from testbed.python_files import write_python
 from testbed.reports import against_base
 from testbed.tokenizer import FIM
 
+NONE = cast(Any, None)  # of a corpus and a base that nothing looks at
+
 
 class Counter:
     def __init__(self):
@@ -320,7 +322,7 @@ def test_pruning_in_8_bits_is_for_builds_that_need_not_be_made_again_elsewhere(
     monkeypatch.setattr(model_stages, "prune", prune)
     monkeypatch.setattr(model_stages, "is_int8_faster", lambda dtype: True)
     with StageDisplay() as display, pytest.raises(Pruned):
-        stages = ModelStages(settings, display, cast(Any, None), {}, None)
+        stages = ModelStages(settings, display, NONE, {}, NONE)
         stages._loaded = cast(Any, SimpleNamespace(model=None, tokenizer=None, prompt=FIM))
         stages._prune(0.8, BuildPaths(root=tmp_path), lambda done, total: None)
     assert asked == [expected]
@@ -331,7 +333,7 @@ def test_a_build_keeps_to_the_processors_of_its_container(tmp_path, monkeypatch,
     monkeypatch.setattr(memory, "processor_quota", lambda: quota)
     torch.set_num_threads(3)
     with StageDisplay() as display:
-        ModelStages(BuildSettings(repository=tmp_path, output=tmp_path), display, cast(Any, None), {}, None)
+        ModelStages(BuildSettings(repository=tmp_path, output=tmp_path), display, NONE, {}, NONE)
     assert torch.get_num_threads() == expected
 
 
@@ -342,7 +344,7 @@ def test_a_state_is_of_the_pruned_model_that_it_adapts(tmp_path):
     settings = BuildSettings(repository=tmp_path, output=tmp_path, base="b", size=1.0, minutes=1, quantize="fp32")
     hashes = []
     with StageDisplay() as display:
-        stages = ModelStages(settings, display, cast(Any, None), {}, None)
+        stages = ModelStages(settings, display, NONE, {}, NONE)
         for manifest in ("one", "another", "one"):
             (paths.pruned / "manifest.json").write_text(manifest)
             hashes.append(stages._state_of("k", paths).stage_hash)
@@ -358,8 +360,7 @@ def test_a_killed_fine_tuning_goes_on_in_the_number_format_that_it_had(tmp_path,
     settings = BuildSettings(repository=tmp_path, output=tmp_path, base="b", size=1.0, minutes=1)
     with StageDisplay() as display:
         stages, asked = (
-            ModelStages(replace(settings, dtype=dtype), display, cast(Any, None), {}, None)
-            for dtype in (None, "float32")
+            ModelStages(replace(settings, dtype=dtype), display, NONE, {}, NONE) for dtype in (None, "float32")
         )
         assert stages._format_of(state) == (torch.float32, False), "measured"
         state.save(TrainingProgress(dtype="bfloat16", is_int8=True), {"w": torch.ones(2)}, {}, {})
@@ -389,7 +390,7 @@ def test_a_gpu_that_computes_in_bfloat16_trains_in_it(tmp_path, monkeypatch, dev
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: supported)
     settings = BuildSettings(repository=tmp_path, output=tmp_path, base="b", size=1.0, minutes=1, dtype=asked)
     with StageDisplay() as display:
-        stages = ModelStages(settings, display, cast(Any, None), {}, None)
+        stages = ModelStages(settings, display, NONE, {}, NONE)
         assert stages._format_of(StateFile(path=tmp_path / "state", stage_hash="k"))[0] == expected
 
 
