@@ -18,13 +18,11 @@ from submodel.commands.pack import pack, unpack
 from submodel.commands.pull import pull
 from submodel.commands.serve import serve
 from submodel.commands.trust import trust
-from submodel.commands.update import update
 
 # `--help` shows the commands in these groups, in this order.
 GROUPS: dict[str, dict[str, Callable[..., None]]] = {
     "Every day": {
         "build": build,
-        "update": update,
         "serve": serve,
         "complete": complete,
         "bases": bases,
@@ -47,7 +45,7 @@ app = make_app(
 # What is said to a user who stopped a command. What is not named here starts from the beginning.
 _CHANGED = "If a file has changed by then, it starts from the beginning"
 AGAIN = {
-    **dict.fromkeys(("build", "update"), f"; run it again with the same options to resume. {_CHANGED}"),
+    "build": f"; run it again with the same options to resume. {_CHANGED}",
     "pull": "; files that were fetched whole are kept",
 }
 # `--force` would repeat what this run has finished. Before its first stage an older build still counts.

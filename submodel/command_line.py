@@ -11,14 +11,13 @@ from typing import Annotated
 
 import typer
 
-from contract.errors import NotNowError, SubmodelError, first_line
+from contract.errors import SubmodelError, first_line
 from contract.files.disk_errors import resource_problem
 from contract.null_device import put_null_device
 from contract.plain_text import plain
 from submodel import __version__
 
 INTERRUPTED = 130  # the exit code after Ctrl+C, as shells give it
-NOT_NOW = 75  # of what may work later: EX_TEMPFAIL of BSD's sysexits.h
 
 
 def make_app(program: str, purpose: str, groups: Mapping[str, Mapping[str, Callable[..., None]]]) -> typer.Typer:
@@ -74,7 +73,7 @@ def run(app: Callable[[], object], program: str, again: Callable[[Sequence[str]]
         app()
     except SubmodelError as error:
         tell(str(error))
-        sys.exit(NOT_NOW if isinstance(error, NotNowError) else 1)
+        sys.exit(1)
     except Exception as error:
         sentence = resource_problem(error)
         if sentence is None and isinstance(error, ImportError):

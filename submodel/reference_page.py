@@ -22,8 +22,7 @@ _HEAD = """# Command reference
 
 All commands of `submodel`, and of the optional `submodel-lab` and `submodel-fleet`, as `--help` shows them. With
 `--json` a command prints one JSON document on stdout. All other messages go to stderr. For bad input a command prints
-one sentence and exits with 1. For a missing or unknown option it prints the usage and exits with 2. If the same command
-may work later, as once another command has written to the folder, it exits with 75.
+one sentence and exits with 1. For a missing or unknown option it prints the usage and exits with 2.
 This page is generated: `python -m submodel.reference_page > docs/reference.md`.
 """
 

@@ -27,10 +27,8 @@ LEFT_OUT = pytest.StashKey[int]()
 LONG_FILES = (
     "e2e/test_build.py",
     "fleet/test_fleet_on_ray.py",
-    "submodel/test_update.py",
     "attacks/test_slow_patterns.py",
     "laboratory/test_sweep.py",
-    "submodel/test_shared_start.py",
 )
 
 # No test asserts a wall-clock time: it depends on what else the machine does. In CI the examples are the same each

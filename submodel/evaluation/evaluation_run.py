@@ -37,7 +37,7 @@ from submodel.evaluation.predictors import (
 )
 from submodel.report.render import EVALUATION, REPORT_SCHEMA, read_saved, render_beside_evaluation
 
-KEEP_WAIT_S = 3600.0  # for a build or an update that holds the folder; the scoring may have taken hours
+KEEP_WAIT_S = 3600.0  # for a build that holds the folder; the scoring may have taken hours
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +76,7 @@ class _Evaluation:
         self._base = base_of(self._candidates, settings.base)
         self._dtype: torch.dtype = fastest_dtype()
         self._stages: list[dict[str, Any]] = []
-        self._graph = graph_of(self._paths.bundle)  # an update may replace it meanwhile
+        self._graph = graph_of(self._paths.bundle)  # a build may replace it meanwhile
 
     def run(self) -> dict[str, Any]:
         started = time.perf_counter()
@@ -171,9 +171,8 @@ class _Evaluation:
 def still_held_out(files: Sequence[SourceFile], recorded: frozenset[str] | None) -> tuple[tuple[SourceFile, ...], int]:
     """The files, held out where the build did so, without others that may be read so; and how many these are.
 
-    A file may have changed since it was held out first: updates hold it out still, and as read its hash says something
-    else. recorded: SHA-256 of the texts that were held out; None where nothing was built. Raises BuildError where no
-    held-out file is left.
+    A file may have changed since the build: as read its hash then says something else. recorded: SHA-256 of the texts
+    that were held out; None where nothing was built. Raises BuildError where no held-out file is left.
     """
     if recorded is None:
         return tuple(files), 0

@@ -25,7 +25,6 @@ _AGAIN = "run `submodel build` again"
 EVALUATION: Final = "evaluation"  # the purpose of its MAC (`contract.files.seals`)
 REPORT_SCHEMA: Final = 2  # of the document below; raised when a key that the page needs changes its meaning
 SHOWN = 4  # completions side by side: one of each kind
-SHOWN_VERSIONS = 20  # and the last build, if it was before these
 
 
 def render_report(document: Mapping[str, Any], *, title: str) -> str:
@@ -42,7 +41,6 @@ def render_report(document: Mapping[str, Any], *, title: str) -> str:
         layers=_layers(document["plan"].get("layer_output_error", ())),
         examples=choose_examples(document.get("answers", ())),
         is_exact=is_exact,
-        versions=_last_versions(document.get("history", ())),
     )
 
 
@@ -121,12 +119,6 @@ def _exact_match(scored: Sequence[Mapping[str, Any]]) -> Markup | None:
     return interval_bars(
         [Bar(model["name"], model["fim_exact_match"], *model["fim_exact_match_interval"]) for model in scored]
     )
-
-
-def _last_versions(versions: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    first = max(0, len(versions) - SHOWN_VERSIONS)
-    builds = [number for number in range(first) if versions[number]["kind"] == "build"]
-    return [versions[number] for number in (*builds[-1:], *range(first, len(versions)))]
 
 
 def _exact(figures: Mapping[str, Any]) -> str:

@@ -39,12 +39,6 @@ def start_build(folder: Path, display: StageDisplay) -> None:
     run_build(BuildSettings(repository=folder.parent, output=folder, positions=0), display)
 
 
-def start_update(folder: Path, display: StageDisplay) -> None:
-    from submodel.build.update_run import UpdateSettings, run_update
-
-    run_update(UpdateSettings(repository=folder.parent, output=folder), display)
-
-
 def start_fleet(folder: Path, display: StageDisplay) -> None:
     from fleet.fleet_run import FleetSettings, run_fleet
 
@@ -56,8 +50,8 @@ def start_fleet(folder: Path, display: StageDisplay) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("start", "held"),
-    [(start_build, ".submodel"), (start_update, ".submodel"), (start_fleet, ".submodel/.work")],
-    ids=["build", "update", "fleet"],
+    [(start_build, ".submodel"), (start_fleet, ".submodel/.work")],
+    ids=["build", "fleet"],
 )
 def test_a_command_refuses_a_folder_that_another_one_writes_to(
     workspace: Path, monkeypatch: pytest.MonkeyPatch, start: Callable[[Path, StageDisplay], None], held: str

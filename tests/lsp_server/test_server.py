@@ -3,14 +3,15 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import os
 import shutil
 import threading
+import time
 from collections.abc import Awaitable, Callable, Generator
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import SimpleNamespace
 from typing import Any
 from unittest.mock import AsyncMock
 
@@ -18,7 +19,7 @@ import pytest
 from lsprotocol import types
 from pygls.exceptions import JsonRpcException
 
-from contract.bundle.manifest import build_of
+from contract.bundle.manifest import MANIFEST_FILE, build_of
 from contract.bundle.trusted_builds import UntrustedError, trust_build
 from contract.files import folders
 from contract.files.disk_calls import rename
@@ -26,13 +27,12 @@ from lsp_server.answer_cache import scope_of
 from lsp_server.battery import READ_EVERY_S, Power, PowerMeter
 from lsp_server.bundle_finder import RETRY_S
 from lsp_server.bundle_states import BundleState, BundleStatus
-from lsp_server.drift import Drift
+from lsp_server.notices import Notices
 from lsp_server.open_documents import Document
 from lsp_server.options import CareOptions, ServerOptions, TriggerOptions
 from lsp_server.positions import Encoding
 from lsp_server.read_ahead_budget import BURST_S, PLACE_S, RATE
 from lsp_server.request import Completion, CompletionRequest
-from lsp_server.service import QUIET_S
 from lsp_server.trace import Trace
 from lsp_server.transports import create_server
 from testbed.fuzzing.protocol import ProtocolReader
@@ -279,42 +279,6 @@ def test_a_bundle_is_kept_while_a_build_replaces_it_and_freed_once_it_is_gone(
     talk(test)
 
 
-def test_settings_that_change_nothing_read_no_repository_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def test(client: Client) -> None:
-        read: list[object] = []
-        monkeypatch.setattr(client.server, "read_repositories", lambda: read.append(None))
-        client.send("workspace/didChangeConfiguration", {"settings": {"pylsp": {}}})
-        await rest()
-        assert read == []
-
-    talk(test)
-
-
-def test_a_repository_waits_for_a_pause_in_which_nothing_is_asked_and_no_model_is_loaded(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    now = 0.0
-    monkeypatch.setattr("lsp_server.server.time", SimpleNamespace(monotonic=lambda: now))
-
-    async def test(client: Client) -> None:
-        nonlocal now
-        client.open("file:///a.py", "x = 1\n")
-        now = 100.0
-        assert client.server._quiet_in_s() <= 0
-        await client.complete("file:///a.py", 0, 5, 2)
-        assert client.server.repositories._quiet_in_s() == QUIET_S
-        now += QUIET_S - 1
-        assert client.server._quiet_in_s() == 1
-        client.send("submodel/cursor", cursor(0))
-        assert client.server._quiet_in_s() == QUIET_S
-        now += QUIET_S
-        assert client.server._quiet_in_s() == 0
-        client.server.service.states.set(Path("/bundle"), BundleStatus(state=BundleState.LOADING))
-        assert client.server._quiet_in_s() == QUIET_S
-
-    talk(test)
-
-
 def test_a_build_that_has_replaced_the_one_which_answers_is_loaded_once_nobody_asks(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -438,16 +402,18 @@ def test_a_server_whose_folder_is_removed_goes_on(tmp_path: Path, monkeypatch: p
     talk(test)
 
 
-def test_a_repository_that_goes_on_and_on_is_reported_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    server = create_server(ServerOptions(), "1")
-    reported: list[Any] = []
-    monkeypatch.setattr(server.notices, "warn", reported.append)
-    for changed in (20, 21, 22):
-        server._on_drift(Path("/repo"), Drift(files=100, changed=changed, added=0, removed=0))
-    server._on_drift(Path("/other"), Drift(files=100, changed=30, added=0, removed=0))
-    server.close()
-    assert len(reported) == 2
-    assert reported[0] == "20 of 100 files in /repo have changed; run `submodel build /repo`."
+@pytest.mark.parametrize(("days", "reported"), [(30.5, []), (31.5, [31])])
+def test_an_old_bundle_is_reported_once_in_a_line(
+    days: float, reported: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / MANIFEST_FILE).touch()
+    built_s = time.time() - days * 86_400
+    os.utime(tmp_path / MANIFEST_FILE, (built_s, built_s))
+    notices, said = Notices(create_server(ServerOptions(), "1")), []
+    monkeypatch.setattr(notices, "warn", said.append)
+    for bundle in (tmp_path, tmp_path, tmp_path / "gone"):
+        notices.warn_of_age(bundle)
+    assert said == [f"This sub-model is {old} days old. Run `submodel build` again." for old in reported]
 
 
 def test_each_build_that_is_not_trusted_is_reported_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -486,15 +452,6 @@ def test_edits_of_another_document_are_none_of_the_one_that_is_completed(monkeyp
         assert freed == [Path("/bundle")]
 
     talk(test)
-
-
-def test_a_message_about_the_own_folder_fits_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    server = create_server(ServerOptions(), "1")
-    reported: list[Any] = []
-    monkeypatch.setattr(server.notices, "warn", reported.append)
-    server._on_drift(Path.cwd(), Drift(files=12_345, changed=2_500, added=0, removed=0, can_update=True))
-    server.close()
-    assert reported == ["2500 of 12345 files have changed; run `submodel update`."]
 
 
 def test_a_project_without_a_bundle_gets_no_window(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -554,12 +511,9 @@ def test_the_bundle_of_an_opened_file_is_not_freed_as_another_folder_comes(
 
 def test_switched_off_nothing_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     server = create_server(ServerOptions(enabled=False), "1")
-    kept: list[Any] = []
-    monkeypatch.setattr(server.repositories, "keep", kept.append)
     monkeypatch.setattr(server.finder, "for_file", lambda *_: pytest.fail("it looks for bundles"))
     asyncio.run(server.load_bundles())
     server.close()
-    assert kept == [()]
 
 
 def test_nothing_of_a_message_stays_once_it_is_answered(tmp_path: Path) -> None:

@@ -22,7 +22,6 @@ from lsp_server.open_documents import Edit
 from lsp_server.options import CareOptions, ServerOptions, TriggerOptions
 from lsp_server.policy import Policy
 from lsp_server.read_ahead_budget import BURST_S, PLACE_S, RATE
-from lsp_server.repositories import Repositories
 from lsp_server.request import ClientCursor, Completion, CompletionRequest
 from lsp_server.serve_errors import ServeError
 from lsp_server.service import Reading
@@ -413,7 +412,7 @@ def test_low_battery_answers_only_what_is_asked_by_hand() -> None:
 def test_the_status_says_that_the_battery_is_low(tiny_bundle: Bundle) -> None:
     session, service = make(options=ServerOptions(), power=Power(on_battery=True, battery_percent=5))
     service.bundles = {tiny_bundle.folder: BundleStatus(state=BundleState.READY)}
-    status = describe_status(session, BundleFinder(), Repositories(), version="1", is_started=True)
+    status = describe_status(session, BundleFinder(), version="1", is_started=True)
     assert (status["state"], status["power"]["policy"]) == ("ready", "off")
     assert "battery is at 5 %" in status["message"]
 
@@ -423,7 +422,7 @@ def test_the_status_bears_a_time_that_no_calendar_has(tiny_bundle: Bundle, tmp_p
     folder = Path(shutil.copytree(tiny_bundle.folder, tmp_path / "bundle"))
     os.utime(folder / MANIFEST_FILE, (-86_400, -86_400))  # few disks keep the times that fail
     service.bundles = {folder: BundleStatus(state=BundleState.READY)}
-    status = describe_status(session, BundleFinder(), Repositories(), version="1", is_started=True)
+    status = describe_status(session, BundleFinder(), version="1", is_started=True)
     assert [bundle["builtAt"] for bundle in status["bundles"]] == ["1970-01-01T00:00:00+00:00"]
 
 
@@ -433,7 +432,7 @@ def test_the_status_says_how_many_cores_the_model_uses(
 ) -> None:
     monkeypatch.setattr("lsp_server.battery.default_threads", lambda: 8)
     session, _ = make(options=ServerOptions(threads=threads), power=Power(on_battery=on_battery))
-    status = describe_status(session, BundleFinder(), Repositories(), version="1", is_started=True)
+    status = describe_status(session, BundleFinder(), version="1", is_started=True)
     assert status["threads"] == said
 
 
@@ -769,7 +768,7 @@ def test_the_end_of_a_snooze_is_shown_in_local_time(monkeypatch: pytest.MonkeyPa
             patch.setenv("TZ", "IST-5:30")
             time.tzset()
             assert ask(session, at("x = ‸\n")) == [None]
-            status = describe_status(session, BundleFinder(), Repositories(), version="1", is_started=True)
+            status = describe_status(session, BundleFinder(), version="1", is_started=True)
     finally:
         time.tzset()
     assert session.traces.newest()[0].reason == "Submodel is snoozed until 13:30."
@@ -796,7 +795,7 @@ def test_the_state_of_several_bundles_is_the_first_that_the_protocol_lists(
 ) -> None:
     session, service = make()
     service.bundles = {Path(f"/{state}"): BundleStatus(state=state) for state in states[::turn]}
-    status = describe_status(session, BundleFinder(), Repositories(), version="1", is_started=is_started)
+    status = describe_status(session, BundleFinder(), version="1", is_started=is_started)
     assert status["state"] == expected
 
 

@@ -85,7 +85,7 @@ def test_files_that_a_build_may_have_read_are_not_scored():
     files = [source_file("calibration", "a"), source_file("held-out", "b"), source_file("held-out", "c")]
     assert still_held_out(files, None) == (tuple(files), 0)
     assert still_held_out(files, frozenset("b")) == ((files[0], files[1]), 1)
-    updated = (source_file("held-out", "a"), files[1])  # it has changed, and an update has held it out still
+    updated = (source_file("held-out", "a"), files[1])  # it has changed, and its hash says otherwise now
     assert still_held_out(files, frozenset("ab")) == (updated, 1)
     with pytest.raises(BuildError, match="submodel build"):
         still_held_out(files, frozenset("d"))

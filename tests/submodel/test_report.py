@@ -110,15 +110,3 @@ def test_examples_show_losses_too():
     pairs = [(one["answers"]["base"], one["answers"]["sub-model"]) for one in chosen]
     assert pairs[:4] == [("y", "x = 1"), ("x = 1", "z"), ("x = 1", "x = 1"), ("y", "z")]
     assert len(choose_examples(document()["answers"][:2], 5)) == 2
-
-
-def test_versions_have_their_intervals_and_only_the_last_are_shown():
-    asked = {"fim_exact_match": 0.4, "fim_exact_match_interval": [0.2, 0.6], "bits_per_byte": 0.5, "positions": 30}
-    version = {"kept": "new", "minutes": 2.0, "date": "2026-01-02T03:04:05", "held_out": asked}
-    kinds = ["build", "update", "build", *["update"] * 21]
-    versions = [version | {"kind": kind, "commit": f"{number:010d}"} for number, kind in enumerate(kinds)]
-    page = render_report(document(history=versions), title="r")
-    assert "40.0% (20% to 60%) of 30" in page
-    shown = [number for number in range(len(versions)) if f"<code>{number:010d}</code>" in page]
-    assert shown == [2, *range(4, 24)]
-    assert "of 24." in page
