@@ -156,6 +156,15 @@ class CompletionServer(LanguageServer):
         """Keep a document, in the place of pygls' own."""
         self.documents.put(document)
 
+    def note_bundle(self, document: Document) -> None:
+        """Give the bundle of a document its place in the status; the first request loads it."""
+        if not self.is_started or not self.options.enabled or self._changing_bundles.locked():
+            return  # the workspace's own are loaded first, and then these are noted
+        bundle = self.finder.for_file(_file_of(document), self.folders)
+        if bundle is not None:
+            self.service.note_unloaded(bundle)
+        self._tell_refused()
+
     def note_edits(self, document: Document, edits: Sequence[Edit]) -> None:
         """Note how the user has changed a document."""
         if self._cursor is not None and self.document(self._cursor[0]) is document:
@@ -275,6 +284,8 @@ class CompletionServer(LanguageServer):
         """
         async with self._changing_bundles:
             await self._load_found()
+        for document in list(self.documents):
+            self.note_bundle(document)
 
     async def _load_found(self) -> None:
         self._loop = asyncio.get_running_loop()
