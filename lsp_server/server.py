@@ -157,13 +157,15 @@ class CompletionServer(LanguageServer):
         self.documents.put(document)
 
     def note_bundle(self, document: Document) -> None:
-        """Give the bundle of a document its place in the status; the first request loads it."""
-        if not self.is_started or not self.options.enabled or self._changing_bundles.locked():
-            return  # the workspace's own are loaded first, and then these are noted
+        """Give the bundle of a document its place in the status; not while those of the workspace are loaded."""
+        if self.is_started and self.options.enabled and not self._changing_bundles.locked():
+            self._note_bundle_of(document)
+            self._tell_refused()
+
+    def _note_bundle_of(self, document: Document) -> None:
         bundle = self.finder.for_file(_file_of(document), self.folders)
         if bundle is not None:
-            self.service.note_unloaded(bundle)
-        self._tell_refused()
+            self.service.note_unloaded(bundle)  # the first request loads it
 
     def note_edits(self, document: Document, edits: Sequence[Edit]) -> None:
         """Note how the user has changed a document."""
@@ -284,8 +286,6 @@ class CompletionServer(LanguageServer):
         """
         async with self._changing_bundles:
             await self._load_found()
-        for document in list(self.documents):
-            self.note_bundle(document)
 
     async def _load_found(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -311,6 +311,8 @@ class CompletionServer(LanguageServer):
                 await self._load(bundle, self.session.threads())
         for bundle in found[MAX_LOADED:]:
             self.service.note_unloaded(bundle)
+        for document in self.documents:
+            self._note_bundle_of(document)
         self.read_repositories()
         self.note_use()
         self.send_status()

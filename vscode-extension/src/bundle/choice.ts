@@ -52,9 +52,7 @@ async function listItems(served: readonly ServedBundle[]): Promise<Item[]> {
   return [
     { label: `${chosen === undefined ? '$(check) ' : ''}The workspace's own`, folder: undefined },
     ...older,
-    ...(isOther
-      ? [{ label: `$(check) $(folder) ${path.basename(chosen)}`, detail: chosen, folder: chosen }]
-      : []),
+    ...(isOther ? [{ label: `$(check) $(folder) ${path.basename(chosen)}`, detail: chosen, folder: chosen }] : []),
     { label: '$(folder-opened) Another Folder…', folder: 'browse' },
   ];
 }

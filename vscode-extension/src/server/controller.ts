@@ -132,8 +132,7 @@ export class ServerController implements vscode.Disposable {
       return;
     }
     const minutes = ((until?.getTime() ?? 0) - Date.now()) / 60_000;
-    const asking =
-      minutes > 0 ? execute(client, SNOOZE_COMMAND, minutes) : execute(client, RESUME_COMMAND);
+    const asking = minutes > 0 ? execute(client, SNOOZE_COMMAND, minutes) : execute(client, RESUME_COMMAND);
     const answer = asking.catch((error: unknown) => {
       this.log.warn(`The server did not answer about the snooze: ${messageOf(error)}`); // it is just ending
     });

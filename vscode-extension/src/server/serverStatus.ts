@@ -20,7 +20,7 @@ export function toSnapshot(status: ServerStatus): Partial<Snapshot> {
   const saving = status.power?.policy === 'saving' ? ', saving power' : '';
   const provider = status.bundles?.find((bundle) => bundle.state === 'ready')?.provider?.split(':')[0] ?? 'cpu';
   const threads =
-    provider !== 'cpu' || typeof status.threads !== 'number' // an older server sends null
+    provider !== 'cpu' || status.threads === undefined
       ? ''
       : `, ${status.threads} ${status.threads === 1 ? 'core' : 'cores'}`;
   const saysWhy = phase === 'failed' || phase === 'paused';

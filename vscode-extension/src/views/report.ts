@@ -54,7 +54,8 @@ async function readReport(file: string): Promise<string> {
 
 function listRepositories({ snapshot: { served } }: StatusModel): string[] {
   const uri = vscode.window.activeTextEditor?.document.uri;
-  const own = uri?.scheme === 'file' ? bundleOf(uri.fsPath, served)?.workspaceFolder : undefined;
+  const folder = uri && vscode.workspace.getWorkspaceFolder(uri)?.uri.fsPath;
+  const own = uri?.scheme === 'file' ? (bundleOf(uri.fsPath, served)?.workspaceFolder ?? folder) : undefined;
   if (own) {
     return [own]; // another's would be taken for its report
   }
