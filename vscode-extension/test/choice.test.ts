@@ -10,15 +10,27 @@ interface Item {
   readonly folder: string | undefined;
 }
 
-const around = vi.hoisted(() => ({
+interface Around {
+  bundle: string;
+  ofUser: string | undefined;
+  folders: object[];
+  isTrusted: boolean;
+  items: Item[];
+  picked: string | undefined; // of the list
+  browsed: string;
+  updates: unknown[];
+  warnings: number;
+}
+
+const around = vi.hoisted((): Around => ({
   bundle: '',
-  ofUser: undefined as string | undefined,
-  folders: [] as object[],
+  ofUser: undefined,
+  folders: [],
   isTrusted: true,
-  items: [] as { readonly label: string; readonly folder: string | undefined }[],
-  picked: '', // of the list
+  items: [],
+  picked: '',
   browsed: '',
-  updates: [] as unknown[],
+  updates: [],
   warnings: 0,
 }));
 vi.mock('vscode', () => ({

@@ -46,7 +46,7 @@ export class ServerController implements vscode.Disposable {
   private timer: NodeJS.Timeout | undefined;
   private died: Executable | undefined; // what died, to be started again
   private sentOptions: ReadonlySet<string> = new Set(); // their names, to the server that runs
-  private isAsked = false; // the next start, or the one that has not told yet whether there is a bundle
+  private isAsked = false; // the next start, or the last one, until its server names its bundles
   private snoozedUntil: Date | undefined; // what the user wants, also while no server runs
 
   constructor(
