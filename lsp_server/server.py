@@ -265,8 +265,9 @@ class CompletionServer(LanguageServer):
 
     def follow_builds(self) -> None:
         """Load the builds that have replaced bundles on disk; those that answer once nobody asks."""
-        for bundle in list(self.service.bundles):
-            self._keep_current(bundle, workspace_of(bundle))
+        for bundle, status in self.service.bundles.items():
+            if status.state is not BundleState.UNLOADED or status.build is not None:  # else nobody has asked it yet
+                self._keep_current(bundle, workspace_of(bundle))
 
     def _keep_current(self, bundle: Path, root: Path | None) -> None:
         def begin_anew() -> None:

@@ -404,6 +404,7 @@ def test_builds_that_a_client_has_seen_are_loaded_though_nobody_asks(
         monkeypatch.setattr(server.service, "follow_build", lambda bundle, threads: followed.append(bundle))
         for bundle in bundles:
             server.service.states.set(bundle, BundleStatus(state=BundleState.READY))
+        server.service.note_unloaded(tmp_path / "nobody has asked")
         for name in ("a.py", "bundle.json"):
             client.send("workspace/didChangeWatchedFiles", {"changes": [{"uri": f"file:///a/{name}", "type": 2}]})
             await asyncio.sleep(0.05)
