@@ -7,7 +7,7 @@ ignores it. A line that can't be used is an error, not passed over as in a `.git
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Final
 
 from contract.errors import CorpusError
@@ -23,9 +23,9 @@ def left_out_files(
 ) -> frozenset[str]:
     """Return those of the paths (posix, relative to `root`) that a `.submodelignore` file names.
 
-    top: the repository that `root` lies in, else `root`; both are real paths. The files of all folders from `top` down to
-    a path hold, listed or not. on_path is called before each path. Raises CorpusError if such a file can't be read or
-    used.
+    top: the repository that `root` lies in, else `root`; both are real paths. The files of all folders from `top` down
+    to a path hold, listed or not. on_path is called before each path. Raises CorpusError if such a file can't be read
+    or used.
     """
     begin = "" if top == root else f"{root.relative_to(top).as_posix()}/"
     reader = SourceReader(top, max_bytes=MAX_BYTES)
