@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import ParamSpec, TypeVar
+
+from contract.errors import first_line
+from lsp_server.serve_errors import ServeError
+
+log = logging.getLogger(__name__)
 
 SILENT_S = 30.0  # between two beats: a token or a chunk of a prompt takes a second at most
 
@@ -86,5 +92,11 @@ class Worker:
         self.beat()
         try:
             return job(*args, **kwargs)
+        except (Exception, GivenUp):
+            raise
+        except BaseException as error:  # a panic of the tokenizers library: nobody else would answer the request
+            log.exception("A library failed")
+            reported = f"The model's library failed ({first_line(error, 200)}); build the bundle again."
+            raise ServeError(reported) from error
         finally:
             self._due_s = None

@@ -65,12 +65,12 @@ function open(file: string, scheme = 'file'): { readonly uri: never } {
   return { uri: { scheme, fsPath: path.join(root, file) } as never };
 }
 
-test('the older bundles on disk are listed, the one that was replaced last first', async () => {
+test('the two older bundles on disk that were replaced last are listed, the last one first', async () => {
   build('.');
-  const older = ['b', 'a', 'half'].map((name) => path.join(root, '.submodel', 'previous', name));
+  const older = ['b', 'a', 'half', 'old'].map((name) => path.join(root, '.submodel', 'previous', name));
   older.forEach((folder, age) => {
     fs.mkdirSync(folder, { recursive: true });
-    fs.writeFileSync(path.join(folder, age < 2 ? 'bundle.json' : 'other.json'), JSON.stringify({ files: {} }));
+    fs.writeFileSync(path.join(folder, age !== 2 ? 'bundle.json' : 'other.json'), JSON.stringify({ files: {} }));
     fs.utimesSync(folder, 1000 - age, 1000 - age);
   });
   const bundles = new Bundles({ get: () => undefined } as never);

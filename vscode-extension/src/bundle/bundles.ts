@@ -30,6 +30,8 @@ export function isPreviousOf(repository: string, folder: string): boolean {
   return isAtOrBelow(folder, path.join(repository, PREVIOUS));
 }
 
+const MAX_PREVIOUS = 2; // as the server lists: a clone may bring any number, and each bundle.json is read whole
+
 /** The bundles that were replaced in a repository, the one that was replaced last first, as the server lists them. */
 export async function listPrevious(repository: string): Promise<string[]> {
   const place = path.join(repository, PREVIOUS);
@@ -38,13 +40,12 @@ export async function listPrevious(repository: string): Promise<string[]> {
     names.map(async (name) => {
       const folder = path.join(place, name);
       const facts = await fs.stat(folder).catch(() => undefined);
-      return facts && (await readBundle(folder)) ? [{ folder, replacedAt: facts.mtimeMs }] : [];
+      return facts ? [{ folder, replacedAt: facts.mtimeMs }] : [];
     }),
   );
-  return folders
-    .flat()
-    .sort((one, other) => other.replacedAt - one.replacedAt)
-    .map(({ folder }) => folder);
+  const newest = folders.flat().sort((one, other) => other.replacedAt - one.replacedAt);
+  const read = await Promise.all(newest.slice(0, MAX_PREVIOUS).map(({ folder }) => readBundle(folder)));
+  return read.flatMap((bundle) => bundle?.folder ?? []);
 }
 
 /** Whether the report of the last build says that the sub-model is worse than its base; false if nothing was scored. */
