@@ -20,6 +20,7 @@ from contract.files.untrusted_json import parse_json, read_bytes
 T = TypeVar("T")
 MAX_TOKEN_ID = 1 << 24  # tables are made by the highest id
 MAX_ADDED_CHARS = 512  # of one added token: what looks for them is built in the square of it, 5,000 take seconds
+MAX_ALL_ADDED_CHARS = 1 << 17  # of all of them: each takes 150 bytes of memory; room for 10,000 of 13
 
 
 class TokenizerError(ValueError):
@@ -57,10 +58,12 @@ def guarded(work: Callable[[], T]) -> T:
 def _read(text: str) -> Tokenizer:
     document = parse_json(text)
     added = document.get("added_tokens") if isinstance(document, dict) else None
-    for token in added if isinstance(added, list) else ():
-        content = token.get("content") if isinstance(token, dict) else None
-        if isinstance(content, str) and len(content) > MAX_ADDED_CHARS:
-            raise TokenizerError(f"it has an added token of {len(content):,} characters")
+    tokens = [token.get("content") for token in added if isinstance(token, dict)] if isinstance(added, list) else []
+    lengths = [len(content) for content in tokens if isinstance(content, str)]
+    if max(lengths, default=0) > MAX_ADDED_CHARS:
+        raise TokenizerError(f"it has an added token of {max(lengths):,} characters")
+    if sum(lengths) > MAX_ALL_ADDED_CHARS:
+        raise TokenizerError(f"it has added tokens of {sum(lengths):,} characters")
     tokenizer = Tokenizer.from_str(text)
     tokenizer.no_truncation()
     tokenizer.no_padding()

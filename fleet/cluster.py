@@ -11,11 +11,15 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, Final
 
+import msgspec
+
+from contract.children import child_environment
 from contract.errors import SubmodelError, first_line
 from contract.files.state_folder import state_folder
 from contract.progress import OnEvent
@@ -32,6 +36,8 @@ HEAD_MISSES: Final = 3  # connections refused one after the other, a tick apart,
 HEAD_WAIT_S: Final = 600.0
 HEAD_RETRY_S: Final = 10.0
 JOIN_WAIT_S: Final = 60.0  # for the machines of a head that has started or come back
+FIRST_WITH_TOKENS: Final = (2, 60)  # Ray's version; an older one starts a local cluster that anybody may use
+MAX_OUTCOME_BYTES: Final = 64 << 10
 HEAD_LOSSES: Final = 10  # of a head that comes back, without a build that ends in between
 LOCAL_STARTS: Final = 3  # Ray gives its own start up after 30 seconds, which a busy machine may need
 _LOCAL_STORE_BYTES: Final = 128 << 20  # of Ray's shared memory: a task's document and outcome are all that is passed
@@ -97,10 +103,13 @@ def _cluster(address: str) -> Iterator[Any]:
             f"`submodel-fleet build` needs the package ray; install it with: "
             f"{install_advice(extra='build,fleet', program='submodel-fleet')}"
         ) from error
+    if tuple(int(part) for part in ray.__version__.split(".")[:2]) < FIRST_WITH_TOKENS:
+        raise SubmodelError(f"Ray {ray.__version__} is older than 2.60 and asks nobody for a token; upgrade it.")
     store = {"object_store_memory": _LOCAL_STORE_BYTES} if address == LOCAL else {}
     try:
         # Ray's workers import from the folder that the driver stands in, which may be a stranger's repository.
         with contextlib.chdir(state_folder()):
+            # Ray itself refuses a cluster of another version.
             ray.init(address=address, log_to_driver=False, include_dashboard=False, logging_level="warning", **store)
     except Exception as error:  # Ray raises a plain Exception if a cluster does not start
         raise SubmodelError(
@@ -108,9 +117,22 @@ def _cluster(address: str) -> Iterator[Any]:
             "a token: set RAY_AUTH_MODE=token."
         ) from error
     try:
+        if address != LOCAL and os.environ.get("RAY_AUTH_MODE", "").lower() != "disabled":
+            _check_token(ray.get_runtime_context().gcs_address)
         yield ray
     finally:
         ray.shutdown()
+
+
+def _check_token(head: str) -> None:
+    """Raise SubmodelError if the head of a cluster answers somebody who has no token."""
+    command = [sys.executable, "-P", "-m", "ray.scripts.scripts", "health-check", "--address", head]
+    environment = child_environment() | {"RAY_AUTH_MODE": "disabled"}
+    if subprocess.run(command, env=environment, capture_output=True, check=False).returncode == 0:
+        raise SubmodelError(
+            f"The Ray cluster at {head} asks nobody for a token, so whoever reaches it can run programs on it. Start "
+            "it with RAY_AUTH_MODE=token, or set RAY_AUTH_MODE=disabled for `submodel` if its network is closed."
+        )
 
 
 def _run(
@@ -142,7 +164,7 @@ def _run(
             raise _HeadLost
         for reference in ready:
             try:
-                outcome: Outcome = ray.get(reference)
+                outcome = _read_outcome(ray.get(reference))
             except ray.exceptions.RayError as error:
                 if not _answers(head):
                     raise _HeadLost from error
@@ -160,6 +182,17 @@ def _run(
                 ray.cancel(reference)
                 del pending[reference]
                 yield name, {"reason": refusal}
+
+
+def _read_outcome(answer: Any) -> Outcome:
+    """Return the outcome that a machine has sent as JSON; one with a reason if it has sent something else."""
+    try:
+        outcome = msgspec.json.decode(answer[:MAX_OUTCOME_BYTES], type=Outcome)
+        if "reason" in outcome or outcome.keys() >= {"fingerprint", "machine", "seconds"}:
+            return outcome
+    except (TypeError, msgspec.DecodeError):
+        pass
+    return {"reason": "Its machine sent no outcome; install one version of submodel on all machines."}
 
 
 def _machines(ray: Any) -> list[Mapping[str, float]]:
