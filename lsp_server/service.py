@@ -221,12 +221,17 @@ class CompletionService:
         try:
             job = self._worker.submit(self._read_ahead, request, unwanted, max_core_s, first_key, tell, is_short_enough)
             return await asyncio.wrap_future(job)
+        except ServeError:  # a request will say so
+            return Reading()
         finally:
             unwanted.set()
 
     async def recall(self, request: CompletionRequest) -> Completion | None:
         """Return what the text at hand has at the cursor, without the model; None if the bundle is not in memory."""
-        return await asyncio.wrap_future(self._worker.submit(self._recall, request))
+        try:
+            return await asyncio.wrap_future(self._worker.submit(self._recall, request))
+        except ServeError:  # a request will say so
+            return None
 
     async def forget(self) -> None:
         """Free the memory of all bundles, and forget their states."""
