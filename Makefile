@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 BASE   ?= auto
 
 EXTENSION := vscode-extension
-PRODUCT   := contract builder exporters lsp_server laboratory submodel
+PRODUCT   := contract builder exporters lsp_server submodel laboratory fleet
 TYPES     := types-linux types-darwin types-win32
 
 # Empty is off. pip compiles nothing here (--no-compile): the first process that imports a module writes its bytecode. Where

@@ -48,14 +48,8 @@ class FimExample:
         return self.file.text[: self.offset] + self.file.text[self.offset + len(self.middle) :]
 
     @property
-    def line(self) -> str:
-        """The line of the file that the position lies in, without the white space around it."""
-        end = self.file.text.find("\n", self.offset)
-        return self.file.text[self.line_start : end if end >= 0 else None].strip()
-
-    @property
     def line_start(self) -> int:
-        """Where that line begins, in characters from the start of the file."""
+        """Where the line of the position begins, in characters from the start of the file."""
         return self.file.text.rfind("\n", 0, self.offset) + 1
 
     def as_served(self, encoder: PromptEncoder) -> FimExample:

@@ -3,7 +3,7 @@
 `initializationOptions` and `workspace/didChangeConfiguration` carry the same object. Names on the wire are in camelCase
 and nested as the classes here are: `{"threads": 4, "trigger": {"comments": false}}`.
 
-Users set the fields made by `_option`. Those made by `_switch` are for measurements (`submodel replay --switch`,
+Users set the fields made by `_option`. Those made by `_switch` are for measurements (`submodel-lab replay --switch`,
 `benchmarks`): they are read below the key `experimental` alone, and no page lists them.
 
 cattrs would not make this shorter. With it one bad option loses all others, unless code finds for each failure its

@@ -1,4 +1,4 @@
-"""`submodel replay`: runs of the server, each with one part switched, beside the model-free baseline."""
+"""`submodel-lab replay`: runs of the server, each with one part switched, beside the model-free baseline."""
 
 from __future__ import annotations
 
