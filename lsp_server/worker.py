@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Callable
@@ -12,8 +11,6 @@ from typing import ParamSpec, TypeVar
 
 from contract.errors import first_line
 from lsp_server.serve_errors import ServeError
-
-log = logging.getLogger(__name__)
 
 SILENT_S = 30.0  # between two beats: a token or a chunk of a prompt takes a second at most
 
@@ -95,7 +92,6 @@ class Worker:
         except (Exception, GivenUp):
             raise
         except BaseException as error:  # a panic of the tokenizers library: nobody else would answer the request
-            log.exception("A library failed")
             reported = f"The model's library failed ({first_line(error, 200)}); build the bundle again."
             raise ServeError(reported) from error
         finally:
