@@ -184,7 +184,6 @@ class Manifest(TypedDict):
     variants: NotRequired[dict[str, VariantFacts]]
     held_out_sha256: NotRequired[list[str]]
     learned_sha256: NotRequired[list[str]]
-    seen_sha256: NotRequired[list[str]]
     versions: NotRequired[dict[str, str]]
     checksum: NotRequired[str]
 
@@ -308,11 +307,10 @@ class BuildReport(TypedDict):
     size_search: NotRequired[dict[str, Any]]
     dense_baseline: NotRequired[dict[str, Any]]
     evaluation: NotRequired[dict[str, Any]]
-    history: NotRequired[list[dict[str, Any]]]
 
 
 class BuildProgress(TypedDict):
-    """A line of `--progress json` of `submodel build` and `update`: a stage begins, continues or ends, or a message."""
+    """A line of `--progress json` of `submodel build`: a stage begins, continues or ends, or a message."""
 
     kind: Literal["stage", "message"]
     text: NotRequired[str]
@@ -344,18 +342,6 @@ class LatencyFacts(TypedDict):
     p95: float | None
 
 
-class DriftFacts(TypedDict):
-    """How far the repository has gone from its build, in files."""
-
-    files: int
-    changed: int
-    added: int
-    removed: int
-    share: float
-    isStale: bool
-    command: str
-
-
 class ServedBundle(TypedDict):
     """A bundle that the server found. `previous` has the older ones of its workspace, newest first."""
 
@@ -369,7 +355,6 @@ class ServedBundle(TypedDict):
     parameters: int | None
     bytes: int | None
     builtAt: str | None
-    drift: DriftFacts | None
     previous: list[str]
 
 

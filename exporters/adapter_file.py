@@ -6,7 +6,7 @@ the shared graph's file the codes of each matrix begin. It has some 8 MB where t
 The merged file is the same on every machine, byte for byte. Sums of so few products of small integers are exact in
 float32, and each other step is one operation of IEEE 754. Most weights change by less than a quantization step, so that
 rounding alone would give back the shared codes. A pseudo-random number between −½ and ½ is therefore added first
-(dither): a weight that changes by a tenth of a step gets another code in one case of ten (docs/LOG.md has the loss).
+(dither): a weight that changes by a tenth of a step gets another code in one case of ten (dev/LOG.md has the loss).
 
 This module imports nothing heavy, since a laptop merges with the core install.
 """

@@ -65,9 +65,6 @@ INHERITED = (
     "learned_sha256",
 )
 
-# What a bundle's manifest has of its model beside that: an export without drafts of its own keeps them.
-KEPT = ("drafts", "seen_sha256")
-
 # Rough shares of an export's time: the checkpoint's own answers, the float32 graph, the quantized one.
 PARTS = ((0, 0.45), (0.45, 0.65), (0.65, 1))
 
@@ -126,7 +123,7 @@ def export_bundle(
     checkpoint = Checkpoint(model_folder)
     on_references, on_float32, on_quantized = (part_of(on_progress, *part) for part in PARTS)
     same = _bundle_of(source, bundle_folder)
-    kept = {} if same is None else {name: value for name, value in same.manifest.items() if name in KEPT}
+    kept = {"drafts": same.manifest["drafts"]} if same is not None and "drafts" in same.manifest else {}
     with replace_bundle(bundle_folder, keeps_previous=same is None) as fresh:
         loaded = _load(source)
         references = _references(source, loaded, settings, checkpoint.shape, on_event, on_references)
@@ -202,24 +199,6 @@ def add_precision(
         describe_graphs(fresh, _precisions(old.manifest["quantization"], variants))
         kept = {key: value for key, value in old.manifest.items() if key not in ("schema", "files")}
         write_manifest_of(fresh, {**kept, "variants": variants})
-    return read_bundle(bundle_folder, verify=False)  # its files were hashed just now
-
-
-def renew_drafts(bundle_folder: Path, drafts: Iterable[Sequence[int]], seen_sha256: Sequence[str] = ()) -> Bundle:
-    """Replace the drafts of a bundle by those of these token sequences, a file each; all else stays what it is.
-
-    seen_sha256: of the texts that another update would do no more for; for `lsp_server.drift.measure_drift`.
-    Raises ExportError if the folder can't be written, BundleError if it is no bundle or none that this account trusts.
-    """
-    old = read_bundle(bundle_folder, verify=False)
-    check_trusted(bundle_folder, old.build)
-    with replace_bundle(bundle_folder, keeps_previous=False) as fresh:
-        index = build_index(drafts)
-        kept = {key: value for key, value in old.manifest.items() if key not in ("schema", "files", "drafts")}
-        write_index(index, fresh / FOLDER)
-        copy_files(old, fresh)
-        seen = {"seen_sha256": list(seen_sha256)} if seen_sha256 else {}
-        write_manifest_of(fresh, {**kept, **seen, "drafts": {"tokens": len(index.tokens)}})
     return read_bundle(bundle_folder, verify=False)  # its files were hashed just now
 
 

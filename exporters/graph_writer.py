@@ -38,12 +38,9 @@ class GraphWriter:
     def write_float32(self, bundle: Path, on_progress: OnProgress) -> ParityReport:
         """Write the float32 graph and check its logits; if another precision is wanted, delete it afterwards.
 
-        If there is no prompt to compare logits on and another precision is wanted, nothing is written.
-        Raises ExportError if the check fails, or if fp32 is wanted and there is no such prompt.
+        Raises ExportError if the check fails.
         """
         is_wanted = self.settings.precision is Precision.FP32
-        if self.settings.parity.logit_prompts == 0 and not is_wanted:
-            return ParityReport(logit_prompts=0)
         path = bundle / MODEL_FILE if is_wanted else bundle / "float32" / "model.onnx"
         self.on_event("Checking the graph in fp32")
         graph = build_graph(self._reread(Checkpoint, on_progress), Precision.FP32)

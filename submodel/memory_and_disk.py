@@ -1,6 +1,6 @@
 """Memory and free disk, against what a build and a server need of them.
 
-A build and an update look here before their long stages; `submodel doctor` shows the same results.
+A build looks here before its long stages; `submodel doctor` shows the same results.
 """
 
 from __future__ import annotations
@@ -32,11 +32,6 @@ FLOAT32_GRAPH: Final = 4  # an export checks it, and removes it before it writes
 INT8_GRAPH: Final = 1
 HUB_DISK_BYTES: Final = 1_000_000_000  # the hub's file of the first base
 INDEX_DISK_BYTES: Final = 500_000_000  # the package index's file of it
-
-
-def has_free_memory(needed: int) -> bool:
-    """Whether programs can still take so many bytes."""
-    return _memory()[0] >= needed
 
 
 def check_memory(parameters: int | None = None) -> CheckResult:

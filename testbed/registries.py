@@ -10,7 +10,7 @@ import numpy as np
 from contract.bundle.bundle import Bundle, read_bundle
 from contract.bundle.manifest import MODEL_FILE, write_manifest_of
 from exporters.adapter_file import ADAPTER_FILE, Change, merged, write_adapter
-from submodel.registry.publish_run import PublishSettings, run_publish
+from fleet.publishing.publish_run import PublishSettings, run_publish
 from testbed.git import git
 
 NAME = "example.com/acme/app"

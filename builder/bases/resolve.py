@@ -125,11 +125,6 @@ def check_spec(spec: str) -> None:
         )
 
 
-def absolute_spec(spec: str) -> str:
-    """What names the same base in every folder."""
-    return spec if spec in (AUTO, *CATALOGUE) or is_hub_id(spec) else str(expand_home(Path(spec)).absolute())
-
-
 def _is_there(path: Path) -> bool:
     """Whether there is such a file or folder; raises BaseModelError if it can't be read."""
     try:

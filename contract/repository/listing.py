@@ -134,11 +134,6 @@ def _list_with_git(root: Path, limits: ListingLimits) -> dict[str, bytes]:
     return {decode_name(line[2:]).removesuffix("/"): line[:1] for line in answer.split(b"\0") if line}
 
 
-def why_not_git(source: str, git_problem: str) -> str | None:
-    """Return why git has not listed files, in a few words; None if it has. As `Listing` has them."""
-    return None if source == "git" else git_problem or "it is not asked, or lists none"
-
-
 def filtered_files(root: Path, paths: Collection[str]) -> frozenset[str]:
     """Return those of the paths that git keeps otherwise than they lie here, by a filter. Raises GitError.
 

@@ -78,19 +78,6 @@ class RepositoryTexts:
     git_problem: str  # why git did not list a folder of a repository; "" elsewhere
 
 
-def read_hashes(
-    root: Path,
-    settings: ReadingSettings = _DEFAULT_SETTINGS,
-    *,
-    on_progress: OnProgress = no_progress,
-) -> RepositoryTexts:
-    """As `read_repository`, with the SHA-256 of each text in its place, so that no text is held.
-
-    The server compares them with its bundle's, to measure drift. Raises CorpusError as that does.
-    """
-    return _read_texts(_list(root, settings), settings, on_progress, is_hashed=True)
-
-
 def read_repository(
     root: Path,
     settings: ReadingSettings = _DEFAULT_SETTINGS,
@@ -234,10 +221,7 @@ def _readable(root: Path) -> Iterator[None]:
         raise CorpusError(f"The folder {root} can't be read ({error.strerror}); check its permissions.") from error
 
 
-def _read_texts(
-    listing: _RootListing, settings: ReadingSettings, on_progress: OnProgress, *, is_hashed: bool = False
-) -> RepositoryTexts:
-    """is_hashed: SHA-256 stands in the place of each text."""
+def _read_texts(listing: _RootListing, settings: ReadingSettings, on_progress: OnProgress) -> RepositoryTexts:
     reader = SourceReader(listing.root, max_bytes=settings.max_file_bytes)
     skipped: Counter[str] = Counter()
     unknown_endings: Counter[str] = Counter()
@@ -280,7 +264,7 @@ def _read_texts(
             continue
         seen.add(sha256)
         secret_lines.update(clean.removed_lines)
-        texts[path] = (language.name, sha256 if is_hashed else clean.text)
+        texts[path] = (language.name, clean.text)
         total += len(content)
     return RepositoryTexts(
         root=listing.root,

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from builder.bases.resolve import absolute_spec
 from builder.calibration import CalibrationSettings
 from builder.evaluation.held_out import ScoringSettings
 from builder.finetuning.finetune_settings import FinetuneSettings, wanted_device
@@ -14,11 +12,9 @@ from builder.pruning.plan import SizeSettings
 from builder.pruning.structured_pruning import PruneSettings
 from builder.sources.distribution import parse_distribution
 from builder.sources.language_sets import find_language_set
-from contract.children import shell_line
 from contract.errors import BuildError
 from contract.plain_text import plain
 from exporters.precision import parse_precision
-from submodel.build.paths import WORKSPACE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,29 +70,9 @@ class BuildSettings:
         """What the model is of, for its report."""
         return self.language or plain(self.repository.resolve().name)  # its name may not be UTF-8
 
-    @property
-    def command(self) -> str:
-        """The command line that asks for this build of a repository in every folder; for defaults it names no option.
-
-        Of steps, dtype and the search's positions, which no option sets, it has nothing; of --force neither.
-        """
-        size = "auto" if self.size is None else f"{self.size:g}"
-        asked: dict[str, tuple[Any, Any]] = {
-            "--output": (self.output.absolute(), (self.repository / WORKSPACE).absolute()),
-            "--base": (absolute_spec(self.base), BuildSettings.base),
-            "--size": (None if self.keeps_sub_model else size, None),
-            "--minutes": (f"{self.minutes:g}", f"{FinetuneSettings.minutes:g}"),
-            "--quantize": (self.quantize, BuildSettings.quantize),
-            "--positions": (self.positions, ScoringSettings.positions),
-            "--seed": (self.seed, BuildSettings.seed),
-        }
-        words = [word for name, (value, default) in asked.items() if value != default for word in (name, str(value))]
-        flags = ["--dense-baseline"] if self.dense_baseline else []
-        return shell_line(["submodel", "build", plain(str(self.repository.absolute())), *map(plain, words), *flags])
-
     def prune_to(self, size: float) -> PruneSettings:
         """How the base is pruned to a share of its parameters."""
-        # Fine-tuning makes up for what a short calibration loses, in less time than a long one takes (docs/LOG.md).
+        # Fine-tuning makes up for what a short calibration loses, in less time than a long one takes (dev/LOG.md).
         per_channel = CalibrationSettings.tokens_per_channel if self.minutes == 0 else 0
         return PruneSettings(
             size=SizeSettings(size=size),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -19,7 +19,6 @@ from builder.corpus.corpus import Corpus
 from builder.fim_examples import FimExample
 from builder.finetuning.training_state import StateFile
 from builder.int8 import is_int8_faster, multiplies_rightly
-from builder.learning_examples import IsNew
 from builder.memory import keep_to_machine, peak_rss_bytes
 from builder.number_format import DTYPES, fastest_dtype
 from builder.pruning.structured_pruning import prune
@@ -33,7 +32,7 @@ from contract.errors import BundleError
 from contract.files.state_folder import StateFolderError
 from contract.files.untrusted_json import read_json
 from contract.progress import OnProgress
-from contract.prompt import PromptEncoder, PromptFormat
+from contract.prompt import PromptEncoder
 from contract.repository.texts import cut_order
 from contract.versions import EXPORT_VERSION, PIPELINE_VERSION
 from exporters.adapter_export import SharedModel
@@ -41,22 +40,12 @@ from exporters.bundle_export import export_bundle
 from exporters.export_settings import ExportSettings
 from exporters.precision import VARIANT_FILES, Precision, parse_precision
 from submodel.build.build_settings import BuildSettings
-from submodel.build.history import drop_next_history, made_at
 from submodel.build.paths import BuildPaths
 from submodel.build.score_stages import ScoreStages
-from submodel.build.stages import StageRecord, Stages, hash_of
+from submodel.build.stages import StageRecord, Stages, hash_of, made_at
 from submodel.evaluation.predictors import open_checkpoint
 
 VOCABULARY_FITS = 1.1  # at most so many times as many tokens as for the code that it was trimmed for
-
-
-@dataclass(frozen=True, kw_only=True)
-class Learned:
-    """What a fine-tuning came to. read: the paths that its kept steps have read from. tried: those of all its steps."""
-
-    summary: FineTuningFacts
-    read: frozenset[str] = frozenset()
-    tried: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +64,7 @@ class SharedStart:
 class ModelStages:
     """What the stages of one build share, and the stages that make its models.
 
-    `submodel.build.pipeline` has their order; an update (`submodel.build.update_run`) has another one, and no base.
+    `submodel.build.pipeline` has their order.
     """
 
     def __init__(
@@ -84,14 +73,14 @@ class ModelStages:
         display: StageDisplay,
         corpus: Corpus,
         sources: Mapping[str, Any],
-        base: ResolvedBase | None,
+        base: ResolvedBase,
     ) -> None:
         keep_to_machine()
         self._settings = settings
         self._display = display
         self._corpus = corpus
         self._sources = sources  # of a language: its name and packages
-        self._found_base = base
+        self._base = base
         self._loaded: LoadedBase | None = None
         self._paths = BuildPaths(root=settings.output)
         self._stages = Stages(self._paths.stages, display, force=settings.force)
@@ -121,11 +110,6 @@ class ModelStages:
         """What every stage depends on, for its stage hash."""
         return {"version": PIPELINE_VERSION, "corpus": self._corpus.fingerprint, "base": self._base.identity}
 
-    @property
-    def _base(self) -> ResolvedBase:
-        assert self._found_base is not None
-        return self._found_base
-
     def _model_at(self, size: float, paths: BuildPaths, suffix: str = "") -> tuple[StageRecord, StageRecord, str]:
         """The stages that make the sub-model of one size in `paths`: pruned, fine-tuned, and the result's stage hash.
 
@@ -135,10 +119,10 @@ class ModelStages:
         make = partial(self._prune, size, paths)
         pruned = self._stages.run(f"prune{suffix}", pruned_hash, make, [paths.pruned])
 
-        def tune(advance: OnProgress) -> FineTuningFacts:
-            return self._finetune(stage_hash, paths, PromptFormat.as_taught, advance).summary
-
-        finetuned = self._run_finetuning(f"finetune{suffix}", stage_hash, tune, paths)
+        tune = partial(self._finetune, stage_hash, paths)
+        finetuned = self._stages.run(f"finetune{suffix}", stage_hash, tune, [paths.model])
+        if finetuned.is_fresh:  # its state is removed once its record is written, and only its own
+            self._state_of(stage_hash, paths).remove()
         return pruned, finetuned, stage_hash
 
     def _hashes_at(self, size: float) -> tuple[str, str]:
@@ -193,75 +177,44 @@ class ModelStages:
     def _parity_examples(self) -> tuple[FimExample, ...]:
         return parity_examples(self._corpus.files, self._settings.seed)
 
-    def _finetune(
-        self,
-        stage_hash: str,
-        paths: BuildPaths,
-        taught: Callable[[PromptFormat], PromptFormat],
-        advance: OnProgress,
-        *,
-        fresh: frozenset[str] = frozenset(),
-        waiting: frozenset[str] = frozenset(),
-        is_new: IsNew | None = None,
-    ) -> Learned:
-        """Fine-tune the model of `paths.start` and save it. `taught` makes the format to teach of the model's own.
-
-        fresh: paths that are learned from first. waiting: paths that no step reads. is_new: which lines of fresh files.
-        """
-        settings, source = self._settings.finetuning, read_artifact(paths.start)
+    def _finetune(self, stage_hash: str, paths: BuildPaths, advance: OnProgress) -> FineTuningFacts:
+        """Fine-tune the pruned model and save it."""
+        settings, source = self._settings.finetuning, read_artifact(paths.pruned)
         self._loaded = None  # the base of a kept stage: it would stay in memory beside the model
         state = self._state_of(stage_hash, paths)
         dtype, is_int8 = self._format_of(state)
         predictor = open_checkpoint("pruned", source, dtype)
         model, before = predictor.model, predictor.encoder
-        encoder = PromptEncoder(before.tokenizer, taught(before.prompt_format))
+        encoder = PromptEncoder(before.tokenizer, before.prompt_format.as_taught())
         started = time.perf_counter()
-        learned = Learned(summary={"minutes": 0.0})
+        summary: FineTuningFacts = {"minutes": 0.0}
         if settings.minutes > 0:
             from builder.finetuning.finetune import finetune  # peft takes a second to import
 
             tuned = finetune(
                 model,
                 encoder,
-                [file for file in self._corpus.files if file.path not in waiting],
+                self._corpus.files,
                 settings,
                 state=state,
-                fresh=fresh,
-                is_new=is_new,
                 is_int8=is_int8,
                 cpu_dtype=self._dtype,
                 on_event=self._display.say,
                 on_progress=advance,
             )
-            model, learned = tuned.model, Learned(summary=tuned.summary, read=tuned.read, tried=tuned.tried)
-            advance(0, 0)  # it may stand still here
+            model, summary = tuned.model, tuned.summary
         stage = {"name": "finetune", "seconds": round(time.perf_counter() - started, 2)}
         known = source.manifest or {}
         peaks = (known.get("peak_rss_bytes"), peak_rss_bytes())  # another run may have pruned
         facts = {
-            "finetuning": learned.summary,
+            "finetuning": summary,
             "stages": [*known["stages"], stage],
             "peak_rss_bytes": max(filter(None, peaks), default=None),
+            **self._corpus.provenance(),
         }
-        facts |= self._provenance(learned)
-        has_learned = learned.summary.get("kept_step", 0) > 0
-        drop_next_history(self._paths.stages)  # what an update has left half done would take the place of this model
-        save_reweighted(paths.result, source, model, encoder if has_learned else before, self._parity_examples, facts)
-        advance(0, 0)
-        return learned
-
-    def _provenance(self, learned: Learned) -> dict[str, Any]:
-        """What the model's manifest says of what it has read."""
-        return self._corpus.provenance()
-
-    def _run_finetuning(
-        self, name: str, stage_hash: str, make: Callable[[OnProgress], Mapping[str, Any]], paths: BuildPaths
-    ) -> StageRecord:
-        """Run a stage that trains. Its state is removed once its record is written, and only its own."""
-        record = self._stages.run(name, stage_hash, make, [paths.result])
-        if record.is_fresh:
-            self._state_of(stage_hash, paths).remove()
-        return record
+        has_learned = summary.get("kept_step", 0) > 0
+        save_reweighted(paths.model, source, model, encoder if has_learned else before, self._parity_examples, facts)
+        return summary
 
     def _format_of(self, state: StateFile) -> tuple[torch.dtype, bool]:
         """The number format to fine-tune in, and whether products are taken in 8 bits.
@@ -285,19 +238,19 @@ class ModelStages:
 
     def _state_of(self, stage_hash: str, paths: BuildPaths) -> StateFile:
         """Also of the manifest of the model that is trained: pruned again, it may have other channels."""
-        made = made_at(paths.start)
+        made = made_at(paths.pruned)
         return StateFile(path=self._paths.finetuning_state, stage_hash=hash_of(stage=stage_hash, made=made))
 
     def _bundle_hash(self, model_hash: str, paths: BuildPaths) -> str:
         """Also of the model's manifest: the same training run twice gives other weights."""
         shared = {} if self._shared is None else {"shared": self._shared.bundle.build}
-        made = made_at(paths.result)
+        made = made_at(paths.model)
         quantize = self._settings.quantize
         return hash_of(version=EXPORT_VERSION, model=model_hash, made=made, quantize=quantize, **shared)
 
     def _export(self, paths: BuildPaths, advance: OnProgress) -> dict[str, Any]:
         bundle = export_bundle(
-            paths.result,
+            paths.model,
             paths.bundle,
             self._export_settings,
             drafts=self._drafts(paths),
@@ -311,8 +264,7 @@ class ModelStages:
     @property
     def _shared_start(self) -> SharedStart | None:
         """The sub-model that this one began with."""
-        base = self._found_base
-        return SharedStart(folder=base.path.resolve()) if base is not None and base.is_sub_model else None
+        return SharedStart(folder=self._base.path.resolve()) if self._base.is_sub_model else None
 
     @cached_property
     def _shared(self) -> SharedModel | None:
@@ -351,7 +303,7 @@ class ModelStages:
         """
         code = [file for file in self._corpus.learned if file.is_code]
         order = sorted(range(len(code)), key=lambda index: cut_order(code[index].path))
-        encoded = within_limit(read_artifact(paths.result).token_ids(code[index].text for index in order))
+        encoded = within_limit(read_artifact(paths.model).token_ids(code[index].text for index in order))
         taken = dict(zip(order, encoded, strict=False))
         return (taken[index].tolist() for index in sorted(taken))
 

@@ -6,15 +6,12 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from builder.artifact import read_artifact
 from builder.bases.load import ResolvedBase, resolve_base
 from builder.bases.model_config import read_servable_config
-from builder.corpus.changes import head_commit, past_hashes
 from builder.corpus.corpus import Corpus
-from builder.corpus.following import follow_shared
 from builder.datasets import open_language
 from builder.evaluation.baselines import score_baselines
 from builder.evaluation.held_out import HeldOut, make_held_out
@@ -38,12 +35,11 @@ from contract.files.removal import remove_tree
 from contract.files.seals import seal_key
 from contract.files.whole_files import PRIVATE, write_json, write_text
 from contract.progress import OnProgress
-from contract.versions import PROGRAM, SCORING_VERSION
+from contract.versions import SCORING_VERSION
 from exporters.checkpoint_reader import read_shape
 from submodel.build.build_settings import BuildSettings
 from submodel.build.checkout import read_checkout, say_large
 from submodel.build.document import base_facts, score_part, scores_of, stage_rows, unscored
-from submodel.build.history import made_at, remember_build
 from submodel.build.kept_answers import KeptAnswers
 from submodel.build.leftovers import remove_leftovers
 from submodel.build.lock import build_lock
@@ -67,7 +63,6 @@ def run_build(settings: BuildSettings, display: StageDisplay) -> BuildReport:
     started = time.perf_counter()
     seal_key()  # raises now what would be raised after the base was fetched; so does the next line
     check_can_trust()
-    commit = head_commit(settings.repository) if settings.language is None else None  # before its files are read
     prepare_output(settings.output)
     with build_lock(settings.output):  # what refuses an output does so before a large repository is read
         with display.stage("read the repository") as advance:
@@ -82,20 +77,18 @@ def run_build(settings: BuildSettings, display: StageDisplay) -> BuildReport:
         if base.is_sub_model:
             if base.path.resolve().is_relative_to(settings.output.resolve()):
                 raise BuildError(
-                    f"{base.path} is the model that this build would replace; run `submodel update` to go on from it, "
-                    "or name another output with -o."
+                    f"{base.path} is the model that this build would replace; name another output with -o."
                 )
             if settings.dense_baseline:
                 raise BuildError(
                     f"--dense-baseline compares with the dense base, and {base.name} is a sub-model already; leave "
                     "it out, or name a dense base with --base."
                 )
-            corpus, held_out = _follow_base(corpus, held_out, base.path, settings, display)
             if settings.keeps_sub_model:
                 display.say(f"{base.name} is a sub-model already: it keeps its size. All the time goes to fine-tuning")
                 settings = replace(settings, size=1.0)
         _say_shortage(settings, parameters, display)
-        return Build(settings, display, corpus, sources, base).run(held_out, commit, started)
+        return Build(settings, display, corpus, sources, base).run(held_out, started)
 
 
 def _count_parameters(base: ResolvedBase) -> int:
@@ -115,31 +108,6 @@ def _say_shortage(settings: BuildSettings, parameters: int, display: StageDispla
         display.say(f"Disk: {disk.found}. {disk.advice}")
 
 
-def _follow_base(
-    corpus: Corpus, held_out: HeldOut | None, base: Path, settings: BuildSettings, display: StageDisplay
-) -> tuple[Corpus, HeldOut | None]:
-    """The files that a shared start knows, in its splits: what it learned, or a later text of it, is not scored."""
-    manifest = read_artifact(base).manifest or {}
-    learned = frozenset(manifest.get("learned_sha256", ()))
-    followed = follow_shared(corpus, learned, manifest.get("held_out_sha256", ()))
-    if followed is None:
-        followed = corpus
-    else:
-        count = sum(file.is_code and file.sha256 in learned for file in corpus.files)
-        display.say(f"The shared start has learned from {count} of the code files, so they are not scored")
-    if held_out is None or not learned:
-        return followed, held_out
-    paths = [file.path for file in followed.files if file.split == "held-out" and file.is_code]
-    past = {path for path, hashes in past_hashes(settings.repository, paths).items() if not learned.isdisjoint(hashes)}
-    if past:
-        display.say(f"Held-out files of which it has learned an earlier text are not scored: {len(past)}")
-    scored = [file for file in followed.files if file.path not in past]
-    if not any(file.split == "held-out" and file.is_code for file in scored):
-        display.say("Nothing is scored: no code is left that the shared start has not learned from")
-        return followed, None
-    return followed, make_held_out(scored, settings.scoring)
-
-
 def _read_corpus(settings: BuildSettings, display: StageDisplay, advance: OnProgress) -> tuple[Corpus, dict[str, Any]]:
     """The repository, or the language's packages and what the manifest says of them."""
     if settings.language is None:
@@ -154,8 +122,8 @@ def _read_corpus(settings: BuildSettings, display: StageDisplay, advance: OnProg
 class Build(ModelStages):
     """Runs all stages of a build in their order, and makes its report."""
 
-    def run(self, held_out: HeldOut | None, commit: str | None, started: float) -> BuildReport:
-        """Run the stages; returns the document that `--json` prints. `commit` was checked out when they were read."""
+    def run(self, held_out: HeldOut | None, started: float) -> BuildReport:
+        """Run the stages; returns the document that `--json` prints. started: by time.perf_counter()."""
         settings, paths, stages, display = self._settings, self._paths, self._stages, self._display
         if settings.size is not None:  # how many sizes a search tries isn't known
             display.expect(expected_stages(settings, self._base))
@@ -191,7 +159,6 @@ class Build(ModelStages):
         if search:
             document["size_search"] = search
         document["seconds"] = round(time.perf_counter() - started, 1)
-        self._remember_build(document, model_hash, commit)  # updates go on from here, whatever becomes of the scores
         if held_out:
             if exported.is_fresh:  # the report that lies there is of another bundle
                 self._write_report(document)
@@ -209,7 +176,6 @@ class Build(ModelStages):
         document["stages"] = stage_rows(stages.records)
         document["seconds"] = round(time.perf_counter() - started, 1)
         remember_stages(settings, self._base, stages.records)
-        self._remember_build(document, model_hash, commit)
         self._write_report(document)
         is_kept = settings.dense_baseline or not any(record.is_fresh for record in stages.records)
         remove_leftovers(paths, has_trials=settings.size is None, has_dense_baseline=is_kept)
@@ -221,24 +187,6 @@ class Build(ModelStages):
         write_json(paths.figures, document, mode=PRIVATE)
         page = render_beside_evaluation(document, paths, graph_of(paths.bundle), title=self._settings.title)
         write_text(paths.report, page, mode=PRIVATE)
-
-    def _remember_build(self, document: BuildReport, model_hash: str, commit: str | None) -> None:
-        """Put the build into the history of the repository's model, and that into the document."""
-        if self._settings.language is None:
-            document["history"] = remember_build(
-                self._paths.stages,
-                self._corpus,
-                document,
-                program=PROGRAM,
-                model_hash=model_hash,
-                # Else it may be of a repository that has nothing to do with these files, as around an ignored folder.
-                commit=commit if self._corpus.listed_by == "git" else None,
-                quantize=self._settings.quantize,
-                command=self._settings.command,
-                seed=self._settings.seed,
-                shared=None if (start := self._shared_start) is None else start.folder,
-                made=made_at(self._paths.model),
-            )
 
     def _compete(self, held_out: HeldOut, ours: Scores, bundle_hash: str) -> dict[str, Any]:
         """The dense base, fine-tuned for as long on the same files: what pruning costs against it, and what it buys."""

@@ -39,14 +39,8 @@ def start_build(folder: Path, display: StageDisplay) -> None:
     run_build(BuildSettings(repository=folder.parent, output=folder, positions=0), display)
 
 
-def start_update(folder: Path, display: StageDisplay) -> None:
-    from submodel.build.update_run import UpdateSettings, run_update
-
-    run_update(UpdateSettings(repository=folder.parent, output=folder), display)
-
-
 def start_fleet(folder: Path, display: StageDisplay) -> None:
-    from submodel.fleet.fleet_run import FleetSettings, run_fleet
+    from fleet.fleet_run import FleetSettings, run_fleet
 
     file = folder.parent / "fleet.toml"
     file.write_text(f"repositories = [{str(folder.parent)!r}]")
@@ -56,15 +50,15 @@ def start_fleet(folder: Path, display: StageDisplay) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("start", "held"),
-    [(start_build, ".submodel"), (start_update, ".submodel"), (start_fleet, ".submodel/.work")],
-    ids=["build", "update", "fleet"],
+    [(start_build, ".submodel"), (start_fleet, ".submodel/.work")],
+    ids=["build", "fleet"],
 )
 def test_a_command_refuses_a_folder_that_another_one_writes_to(
     workspace: Path, monkeypatch: pytest.MonkeyPatch, start: Callable[[Path, StageDisplay], None], held: str
 ) -> None:
     monkeypatch.setattr("submodel.build.pipeline._read_corpus", lambda *_: (None, {}))
     monkeypatch.setattr("submodel.build.pipeline.resolve_base", lambda *_, **__: pytest.fail("the build begins"))
-    monkeypatch.setattr("submodel.fleet.fleet_run.Fleet", lambda *_: pytest.fail("the fleet begins"))
+    monkeypatch.setattr("fleet.fleet_run.Fleet", lambda *_: pytest.fail("the fleet begins"))
     folder = workspace.parent / held
     folder.mkdir(exist_ok=True)
     with build_lock(folder), StageDisplay() as display, pytest.raises(LockedError, match="writing to"):

@@ -13,10 +13,8 @@ from builder.artifact import read_artifact
 from builder.evaluation.scores import is_worse
 from contract.documents import BuildProgress, BuildReport, Manifest
 from contract.errors import BuildError, CorpusError
-from laboratory.programs.functional import FunctionalSettings
 from submodel.app import app
 from submodel.build.build_settings import BuildSettings
-from submodel.evaluation.evaluation_run import EvalSettings
 from testbed.models import save_base
 from tests.builder.tiny_datasets import play_index
 
@@ -117,8 +115,3 @@ def test_packages_of_ones_own(index, tmp_path):
 def test_what_cannot_be_is_reported_at_once(tmp_path, settings, words):
     with pytest.raises((BuildError, CorpusError), match=words):
         BuildSettings(**{"repository": tmp_path, "output": tmp_path, **settings})
-
-
-def test_a_language_has_no_tests_to_run(tmp_path):
-    with pytest.raises(BuildError, match="--functional"):
-        EvalSettings(repository=tmp_path, language="python", functional=FunctionalSettings())

@@ -1,4 +1,4 @@
-"""What a build removes of other builds and of killed updates."""
+"""What a build removes of other builds and of killed ones."""
 
 from __future__ import annotations
 
@@ -17,15 +17,9 @@ STATE = (  # of a fine-tuning that was killed
 LEFT = (
     "trials/0.5/model/model.safetensors",
     "dense-baseline/model/model.safetensors",
-    "next/model.safetensors",
-    ".next.partial/model.safetensors",
-    "stages/update.safetensors",
-    "stages/update.safetensors.seals",
-    "stages/.update.safetensors.0123456789abcdef.partial",
-    "stages/next-history.json",
     *STATE,
 )
-OURS = ("model/model.safetensors", "stages/history.json", "stages/update.json", "stages/finetune.json")
+OURS = ("model/model.safetensors", "stages/finetune.json")
 
 
 @pytest.mark.parametrize(

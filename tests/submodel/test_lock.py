@@ -18,7 +18,6 @@ from contract.files.folders import IGNORED
 from submodel.build import pipeline
 from submodel.build.build_settings import BuildSettings
 from submodel.build.lock import LOCK, HeldError, LockedError, build_lock, when_free
-from submodel.build.update_run import UpdateSettings, run_update
 
 HOLDER = """
 import sys, time
@@ -122,13 +121,6 @@ def test_a_second_build_is_refused_before_it_reads_the_repository(tmp_path, hold
     settings = BuildSettings(repository=tmp_path, output=tmp_path)
     with StageDisplay() as display, pytest.raises(HeldError, match=f"process {holder.pid}"):
         pipeline.run_build(settings, display)
-
-
-def test_an_update_is_refused_while_a_build_runs(tmp_path, holder):
-    (tmp_path / ".gitignore").write_text(IGNORED)
-    settings = UpdateSettings(repository=tmp_path, output=tmp_path)
-    with StageDisplay() as display, pytest.raises(HeldError, match=f"process {holder.pid}"):
-        run_update(settings, display)
 
 
 @pytest.mark.parametrize(

@@ -25,13 +25,15 @@ from submodel.build.build_settings import BuildSettings
 from submodel.build.model_stages import ModelStages, variants_of
 from submodel.build.paths import BuildPaths
 from submodel.build.pipeline import run_build
-from submodel.build.stages import Stages, adopt_model, hash_of, hash_of_output, kept_record
+from submodel.build.stages import Stages, adopt_model, hash_of, kept_record
 from submodel.check_result import CheckResult
 from testbed.gguf_files import make_parts, write_gguf
 from testbed.models import save_base
 from testbed.python_files import write_python
 from testbed.reports import against_base
 from testbed.tokenizer import FIM
+
+NONE = cast(Any, None)  # of a corpus and a base that nothing looks at
 
 
 class Counter:
@@ -110,7 +112,6 @@ def test_a_forced_build_that_was_stopped_resumes_without_force(tmp_path, stops_i
     with pytest.raises(KeyboardInterrupt):
         build("forced", force=True, stops_in=stops_in)
     assert model.read_text() == "older", "it stays until there is another one"
-    assert hash_of_output("finetune", model, tmp_path / "stages") == "a", "and can be updated"
     build("resumed")
     assert (pruned.read_text(), model.read_text()) == ("forced" if stops_in == "finetune" else "resumed", "resumed")
     build("unneeded")
@@ -321,7 +322,7 @@ def test_pruning_in_8_bits_is_for_builds_that_need_not_be_made_again_elsewhere(
     monkeypatch.setattr(model_stages, "prune", prune)
     monkeypatch.setattr(model_stages, "is_int8_faster", lambda dtype: True)
     with StageDisplay() as display, pytest.raises(Pruned):
-        stages = ModelStages(settings, display, cast(Any, None), {}, None)
+        stages = ModelStages(settings, display, NONE, {}, NONE)
         stages._loaded = cast(Any, SimpleNamespace(model=None, tokenizer=None, prompt=FIM))
         stages._prune(0.8, BuildPaths(root=tmp_path), lambda done, total: None)
     assert asked == [expected]
@@ -332,7 +333,7 @@ def test_a_build_keeps_to_the_processors_of_its_container(tmp_path, monkeypatch,
     monkeypatch.setattr(memory, "processor_quota", lambda: quota)
     torch.set_num_threads(3)
     with StageDisplay() as display:
-        ModelStages(BuildSettings(repository=tmp_path, output=tmp_path), display, cast(Any, None), {}, None)
+        ModelStages(BuildSettings(repository=tmp_path, output=tmp_path), display, NONE, {}, NONE)
     assert torch.get_num_threads() == expected
 
 
@@ -343,7 +344,7 @@ def test_a_state_is_of_the_pruned_model_that_it_adapts(tmp_path):
     settings = BuildSettings(repository=tmp_path, output=tmp_path, base="b", size=1.0, minutes=1, quantize="fp32")
     hashes = []
     with StageDisplay() as display:
-        stages = ModelStages(settings, display, cast(Any, None), {}, None)
+        stages = ModelStages(settings, display, NONE, {}, NONE)
         for manifest in ("one", "another", "one"):
             (paths.pruned / "manifest.json").write_text(manifest)
             hashes.append(stages._state_of("k", paths).stage_hash)
@@ -359,8 +360,7 @@ def test_a_killed_fine_tuning_goes_on_in_the_number_format_that_it_had(tmp_path,
     settings = BuildSettings(repository=tmp_path, output=tmp_path, base="b", size=1.0, minutes=1)
     with StageDisplay() as display:
         stages, asked = (
-            ModelStages(replace(settings, dtype=dtype), display, cast(Any, None), {}, None)
-            for dtype in (None, "float32")
+            ModelStages(replace(settings, dtype=dtype), display, NONE, {}, NONE) for dtype in (None, "float32")
         )
         assert stages._format_of(state) == (torch.float32, False), "measured"
         state.save(TrainingProgress(dtype="bfloat16", is_int8=True), {"w": torch.ones(2)}, {}, {})
@@ -390,7 +390,7 @@ def test_a_gpu_that_computes_in_bfloat16_trains_in_it(tmp_path, monkeypatch, dev
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: supported)
     settings = BuildSettings(repository=tmp_path, output=tmp_path, base="b", size=1.0, minutes=1, dtype=asked)
     with StageDisplay() as display:
-        stages = ModelStages(settings, display, cast(Any, None), {}, None)
+        stages = ModelStages(settings, display, NONE, {}, NONE)
         assert stages._format_of(StateFile(path=tmp_path / "state", stage_hash="k"))[0] == expected
 
 
@@ -547,7 +547,7 @@ def test_the_drafts_of_a_large_repository_are_of_all_folders(monkeypatch):
 
     def folders_of(count):
         stages: Any = SimpleNamespace(_corpus=SimpleNamespace(learned=files[:count]))
-        return "".join(chr(ids[0]) for ids in ModelStages._drafts(stages, cast(Any, SimpleNamespace(result=None))))
+        return "".join(chr(ids[0]) for ids in ModelStages._drafts(stages, cast(Any, SimpleNamespace(model=None))))
 
     assert folders_of(10) == ascii_lowercase[:10]
     some = folders_of(26)
