@@ -36,7 +36,6 @@ HEAD_MISSES: Final = 3  # connections refused one after the other, a tick apart,
 HEAD_WAIT_S: Final = 600.0
 HEAD_RETRY_S: Final = 10.0
 JOIN_WAIT_S: Final = 60.0  # for the machines of a head that has started or come back
-FIRST_WITH_TOKENS: Final = (2, 60)  # Ray's version; an older one starts a local cluster that anybody may use
 MAX_OUTCOME_BYTES: Final = 64 << 10
 HEAD_LOSSES: Final = 10  # of a head that comes back, without a build that ends in between
 LOCAL_STARTS: Final = 3  # Ray gives its own start up after 30 seconds, which a busy machine may need
@@ -103,13 +102,11 @@ def _cluster(address: str) -> Iterator[Any]:
             f"`submodel-fleet build` needs the package ray; install it with: "
             f"{install_advice(extra='build,fleet', program='submodel-fleet')}"
         ) from error
-    if tuple(int(part) for part in ray.__version__.split(".")[:2]) < FIRST_WITH_TOKENS:
-        raise SubmodelError(f"Ray {ray.__version__} is older than 2.60 and asks nobody for a token; upgrade it.")
     store = {"object_store_memory": _LOCAL_STORE_BYTES} if address == LOCAL else {}
     try:
         # Ray's workers import from the folder that the driver stands in, which may be a stranger's repository.
         with contextlib.chdir(state_folder()):
-            # Ray itself refuses a cluster of another version.
+            # Ray itself refuses a cluster of another version, and 2.60 starts a local one with a token.
             ray.init(address=address, log_to_driver=False, include_dashboard=False, logging_level="warning", **store)
     except Exception as error:  # Ray raises a plain Exception if a cluster does not start
         raise SubmodelError(
@@ -186,12 +183,10 @@ def _run(
 
 def _read_outcome(answer: Any) -> Outcome:
     """Return the outcome that a machine has sent as JSON; one with a reason if it has sent something else."""
-    try:
+    with contextlib.suppress(TypeError, msgspec.DecodeError):
         outcome = msgspec.json.decode(answer[:MAX_OUTCOME_BYTES], type=Outcome)
         if "reason" in outcome or outcome.keys() >= {"fingerprint", "machine", "seconds"}:
             return outcome
-    except (TypeError, msgspec.DecodeError):
-        pass
     return {"reason": "Its machine sent no outcome; install one version of submodel on all machines."}
 
 
@@ -203,17 +198,13 @@ def _wait_for_machines(ray: Any, parts: Collection[TaskPart], on_event: OnEvent)
     """Wait until each task fits a machine: they join a head one after the other. Some may never come."""
     until_s = time.monotonic() + JOIN_WAIT_S
     is_said = False
-    while _is_one_refused(parts, _machines(ray)) and time.monotonic() < until_s:
+    while any(_refuse(part, _machines(ray)) for part in parts) and time.monotonic() < until_s:
         if not is_said:
             on_event(
                 f"Some builds fit no machine of the Ray cluster; waiting {JOIN_WAIT_S:.0f} s for others to join it."
             )
             is_said = True
         time.sleep(TICK_S)
-
-
-def _is_one_refused(parts: Collection[TaskPart], machines: Sequence[Mapping[str, float]]) -> bool:
-    return any(_refuse(part, machines) for part in parts)
 
 
 def _resources(part: TaskPart) -> dict[str, Any]:

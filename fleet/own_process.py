@@ -30,9 +30,7 @@ _T = TypeVar("_T")
 
 
 def build_in_own_process(document: Mapping[str, Any]) -> bytes:
-    """Run `fleet.task.build_repository`, and return its outcome as JSON, which is all that the driver takes.
-
-    This process ends if that one ends without an outcome.
+    """Return the outcome of `fleet.task.build_repository` as JSON; this process ends if that one has none.
 
     That one is killed at the time limit, from here: what runs in it may hold the interpreter's lock.
     """

@@ -49,7 +49,6 @@ class Worker:
         except Exception:
             raise
         except BaseException as error:  # a panic of the tokenizers library: nobody else would answer the request
-            log.exception("A library failed")
             reported = f"The model's library failed ({first_line(error, 200)}); build the bundle again."
             raise ServeError(reported) from error
         finally:

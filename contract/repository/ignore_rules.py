@@ -19,7 +19,6 @@ MAX_BYTES = 128 << 10  # of a file
 _MAX_LINES = 2000  # each is tried on each path below it
 _MAX_RULES = 2000  # from the root down to one folder
 _COST_OF_STARS = 20  # of a rule with several, among _MAX_RULES: it may take milliseconds on a path
-_MAX_LINE_CHARS = 1000
 # Matching backtracks: over a path of n characters in a time that grows with a power of n. So both are bounded.
 _MAX_WILDCARDS = 4  # of a line: each star, and each "**" between slashes
 _MAX_PATH_CHARS = 500  # a longer path counts as ignored, below any rule
@@ -97,9 +96,7 @@ def _parse_rules(content: str, *, is_strict: bool) -> Iterator[_Rule]:
         if not text.endswith("\\ "):
             text = text.rstrip(" ")
         wildcards = sum(1 if segment == "**" else segment.count("*") for segment in text.split("/"))
-        problem = "is too long" if len(text) > _MAX_LINE_CHARS else None
-        if wildcards > _MAX_WILDCARDS:
-            problem = f"has more than {_MAX_WILDCARDS} stars"
+        problem = f"has more than {_MAX_WILDCARDS} stars" if wildcards > _MAX_WILDCARDS else None
         if problem is None:
             try:
                 pattern = GitIgnoreSpecPattern(text.removesuffix("/"))

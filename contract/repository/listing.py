@@ -147,12 +147,6 @@ def filtered_files(root: Path, paths: Collection[str]) -> frozenset[str]:
     )
 
 
-def names_a_filter(attributes: bytes) -> bool:
-    """Whether the text of a `.gitattributes` file names a filter that may encrypt."""
-    lines = (line.split() for line in attributes.splitlines() if not line.lstrip().startswith(b"#"))
-    return any(word.startswith(b"filter=") and word[7:] not in _HARMLESS for line in lines for word in line)
-
-
 def _walk(top: Path, root: Path, limits: ListingLimits) -> Listing:
     """The files by a walk. A repository's nested repositories are left out, as git does; a folder of several is not.
 

@@ -10,6 +10,7 @@ import codecs
 import hashlib
 import math
 import os
+import re
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -30,7 +31,6 @@ from contract.repository.listing import (
     ListingLimits,
     filtered_files,
     list_files,
-    names_a_filter,
     repository_of,
 )
 from contract.repository.reading import DELETED, SourceReader, Unreadable
@@ -42,6 +42,7 @@ REPORT_EVERY_S: Final = 0.02  # between two reports: the server rests there whil
 # Why the files behind a limit are left out. Which ones these are depends on how much else there is.
 OVER_TOTAL: Final = "over the total limit"
 OVER_FILES: Final = "over the limit of files"
+_FILTER: Final = re.compile(rb"\sfilter=(?!(?:lfs|nbstripout|unset)(?:\s|$))")  # in attributes: one that may encrypt
 CUT_REASONS: Final = (OVER_TOTAL, OVER_FILES)
 
 
@@ -182,7 +183,7 @@ def _check_attributes(top: Path, root: Path, files: Listing) -> None:
     for folder in {above for path in files.paths for above in PurePosixPath(inner.as_posix(), path).parents}:
         for place in (folder / ".gitattributes", folder / ".git/info/attributes"):
             try:
-                is_named = names_a_filter(reader.read(str(place)))
+                is_named = _FILTER.search(reader.read(str(place))) is not None
             except Unreadable as problem:
                 is_named = str(problem) not in (DELETED, "unreadable")  # the latter where .git is a file
             if is_named:

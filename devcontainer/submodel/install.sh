@@ -35,12 +35,6 @@ for candidate in /usr/local/python/current/bin/python3 python3 python3.14 python
     break
   fi
 done
-if [ -z "$python" ] && command -v apt-get >/dev/null; then
-  apt-get update
-  apt-get install --yes --no-install-recommends python3-venv
-  rm -rf /var/lib/apt/lists/*
-  if is_supported python3; then python=python3; fi
-fi
 if [ -z "$python" ]; then
   echo "submodel needs Python 3.11 to 3.14 with venv, which this image lacks; add the feature ghcr.io/devcontainers/features/python." >&2
   exit 1

@@ -462,8 +462,8 @@ def test_an_ignored_folder_of_a_repository_is_asked_about(tmp_path: Path) -> Non
 
 
 def test_without_git_harmless_filters_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_files(tmp_path, {"main.py": "x = 1\n", "sub/.gitattributes": "# *.a filter=crypt\n*.bin filter=lfs\n"})
-    write_files(tmp_path, {".git": "gitdir: elsewhere\n"})
+    attributes = "*.a -filter\n*.bin filter=lfs -text\n*.b filter=nbstripout"
+    write_files(tmp_path, {"main.py": "x = 1\n", "sub/.gitattributes": attributes, ".git": "gitdir: elsewhere\n"})
     monkeypatch.setenv("PATH", "")
     assert list(read_repository(tmp_path).texts) == ["main.py"]
 
