@@ -5,7 +5,6 @@ Two commits are compared, never the working tree: comparing that one would run t
 
 from __future__ import annotations
 
-import hashlib
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -82,34 +81,6 @@ def texts_at(
     asked = list(paths)
     texts = _texts(root, [f"{commit}:./{path}" for path in asked], on_text)
     return {path: text for path, text in zip(asked, texts, strict=True) if text is not None}
-
-
-def past_hashes(root: Path, paths: Sequence[str]) -> dict[str, frozenset[str]]:
-    """SHA-256 of each text that files had under their paths in the commits behind HEAD, as a build reads them.
-
-    A file of which git can give none is left out.
-    """
-    # Paths come from stdin, since a command line is short on Windows; git takes each line for one.
-    lines = "".join(f"{path}\n" for path in paths if "\n" not in path and "\r" not in path)
-    if not lines:
-        return {}
-    asked_paths = f"HEAD\n--\n{lines}".encode(sys.getfilesystemencoding(), "surrogateescape")
-    options = ("-z", "--raw", "--format=", "--no-abbrev", "--no-renames", "--relative", "--stdin")
-    try:
-        listed = run_git(root, "log", *options, more={"GIT_LITERAL_PATHSPECS": "1"}, asked=asked_paths)
-    except GitError:
-        return {}
-    fields = iter(part for part in listed.split(b"\0") if part)  # ":mode mode blob blob status", then the path
-    found: dict[str, set[str]] = {}
-    blobs: dict[str, list[str]] = {}
-    for facts, name in zip(fields, fields, strict=False):
-        blobs.setdefault(facts.split()[3].decode(), []).append(decode_name(name))
-    for named, text in zip(blobs.values(), _texts(root, list(blobs)), strict=True):
-        if text is not None:
-            sha256 = hashlib.sha256(text.encode()).hexdigest()
-            for path in named:
-                found.setdefault(path, set()).add(sha256)
-    return {path: frozenset(hashes) for path, hashes in found.items()}
 
 
 def _texts(root: Path, names: Sequence[str], on_text: Callable[[], None] = lambda: None) -> Iterator[str | None]:

@@ -15,13 +15,13 @@ Without git, a file that was both renamed and changed since is a new file.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 from builder.corpus.corpus import Corpus, SourceFile
 from builder.corpus.duplicates import EVERY_FILE, evidence_lines, find_near_files
-from builder.corpus.split import Split, SplitCandidate, fill_up, move_near_copies
+from builder.corpus.split import Split, SplitCandidate, move_near_copies
 
 Place = Literal["calibration", "validation", "held-out", "aside"]
 PLACES: tuple[Place, ...] = get_args(Place)
@@ -96,46 +96,16 @@ def changed_since(corpus: Corpus, known: Known) -> list[str]:
     return [path for path, place in known.paths.items() if place != "aside" and not is_there(path, place)]
 
 
-def know(corpus: Corpus, learned: Collection[str] = (), held_out: Collection[str] = ()) -> Known:
-    """What the first build of a corpus did with each of its files.
-
-    learned, held_out: SHA-256 of the texts that its shared start knows.
-    """
+def know(corpus: Corpus) -> Known:
+    """What the first build of a corpus did with each of its files."""
     return Known(
         paths={file.path: file.split for file in corpus.files},
-        texts={**_places_of(learned, held_out), **{file.sha256: file.split for file in corpus.files}},
+        texts={file.sha256: file.split for file in corpus.files},
     )
-
-
-def _places_of(learned: Collection[str], held_out: Collection[str]) -> dict[str, Place]:
-    return {**dict.fromkeys(held_out, "held-out"), **dict.fromkeys(learned, "calibration")}
-
-
-def follow_shared(corpus: Corpus, learned: Collection[str], held_out: Collection[str]) -> Corpus | None:
-    """Give the files of `corpus` the splits that follow from those of a shared start; None if it knows none of them.
-
-    Both are SHA-256 of texts. What the start has learned from is learned from, or validated on. Other files keep their
-    splits, and move where too little is left in one.
-    """
-    texts = _places_of(learned, held_out)
-    if texts.keys().isdisjoint(file.sha256 for file in corpus.files):
-        return None
-    followed = follow(corpus, Known(paths={}, texts=texts), {}, split_new=lambda file: file.split).corpus
-    splits = fill_up(
-        [file.split for file in followed.files],
-        [_candidate(file) for file in followed.files],
-        [texts.get(file.sha256) == "calibration" for file in followed.files],
-    )
-    placed = (replace(file, split=split) for file, split in zip(followed.files, splits, strict=True))
-    return replace(followed, files=tuple(placed))
-
-
-def _candidate(file: SourceFile) -> SplitCandidate:
-    return SplitCandidate(text=file.text, language=file.language, sha256=file.sha256)
 
 
 def _by_hash(file: SourceFile) -> Split:
-    return _candidate(file).split_by_hash
+    return SplitCandidate(text=file.text, language=file.language, sha256=file.sha256).split_by_hash
 
 
 def _move_near_copies(
@@ -160,11 +130,10 @@ def follow(
     known: Known,
     renames: Mapping[str, str],
     past: Sequence[PastText] = (),
-    split_new: Callable[[SourceFile], Split] = _by_hash,
 ) -> Followed:
     """Give the files of `corpus` (as read, with splits of its own) the splits that follow from `known`.
 
-    renames: new path → old path. past: texts that files had. split_new: where a file belongs that is not known.
+    renames: new path → old path. past: texts that files had.
     """
     splits: list[Split] = []
     is_known: list[bool] = []
@@ -174,7 +143,7 @@ def follow(
         before = min((known.paths[name] for name in names if name in known.paths), key=PLACES.index, default=None)
         place = known.texts.get(file.sha256) or before
         is_known.append(place is not None)
-        splits.append(split_new(file) if place is None else "calibration" if place == "aside" else place)
+        splits.append(_by_hash(file) if place is None else "calibration" if place == "aside" else place)
     count = len(corpus.files)
     texts = [(one.text, one.language) for part in (corpus.files, past) for one in part]
     near = find_near_files([evidence_lines(text, language) for text, language in texts])

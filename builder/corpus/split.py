@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 from builder.corpus.duplicates import EVERY_FILE, evidence_lines, find_near_files
@@ -93,25 +93,6 @@ def split_by_origin(candidates: Sequence[SplitCandidate], is_held_out: Sequence[
         is_validation = candidate.split_by_hash == "validation"
         splits.append("held-out" if held_out else "validation" if is_validation else "calibration")
     return _settle(splits, candidates, ("validation",))
-
-
-def fill_up(splits: Sequence[Split], candidates: Sequence[SplitCandidate], is_learned: Sequence[bool]) -> list[Split]:
-    """Fill held-out and validation, where a model has learned from some of the files.
-
-    From the other files, by their share of the others. If validation is too small a share of all code then, it is
-    filled from all files: what was learned from may be validated on, but not scored.
-    """
-    filled = list(splits)
-    near = find_near_files([evidence_lines(candidate.text, candidate.language) for candidate in candidates])
-    files = _describe(candidates, near)
-    others = [
-        replace(file, size=0, may_be_scored=False) if learned else file
-        for file, learned in zip(files, is_learned, strict=True)
-    ]
-    for split in _BOUNDS:
-        _fill(filled, split, _BOUNDS[split], others)
-    _fill(filled, "validation", _BOUNDS["validation"], files)
-    return filled
 
 
 def _settle(splits: list[Split], candidates: Sequence[SplitCandidate], bounded: Sequence[Split]) -> SplitResult:

@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-from builder.artifact import MANIFEST, read_artifact
+from builder.artifact import MANIFEST
 from builder.corpus.corpus import Corpus
 from builder.corpus.following import Known, know
 from contract.documents import SUB_MODEL
@@ -38,8 +38,6 @@ class History:
     # What was checked out when the last update ran, which may have been refused or have left files unread.
     looked_at: str | None = None
     known: Known  # the files and texts of all versions
-    shared: str | None = None  # the folder of the sub-model that the build began with
-    shared_made: str | None = None  # SHA-256 of that sub-model's manifest, as the build found it
     quantize: str | None = None  # what the build's export asked for; None where another version wrote the history
     command: str | None = None  # that asks for the same build; None where another version wrote the history
     seed: int = 0  # of the build: updates draw by it too, and score the same held-out lines
@@ -54,12 +52,6 @@ class History:
         """How many updates there were, refused ones and those before the last build among them."""
         return sum(one["kind"] == "update" for one in self.versions)
 
-    @property
-    def trainings(self) -> int:
-        """How many fine-tunings the model has had: that of its build, and those of the updates since that were kept."""
-        kinds = [one["kind"] for one in self.versions if one["kept"] == "new"]
-        return 1 + list(reversed(kinds)).index("build") if "build" in kinds else len(kinds)
-
 
 def remember_build(
     folder: Path,
@@ -72,7 +64,6 @@ def remember_build(
     quantize: str,
     command: str,
     seed: int,
-    shared: Path | None = None,
     made: str | None = None,
 ) -> list[dict[str, Any]]:
     """Start the history from a build's document, or add what was measured since if its model is known.
@@ -80,12 +71,10 @@ def remember_build(
     Returns the versions.
 
     commit: what was checked out before the corpus was read. quantize: the precision that updates ask for. command:
-    asks for the same build. seed: that of the build. shared: the checkpoint of the shared start. made: SHA-256 of the
-    model's manifest: --force makes another model of the same stage hash, which is a version of its own.
+    asks for the same build. seed: that of the build. made: SHA-256 of the model's manifest: --force makes another model
+    of the same stage hash, which is a version of its own.
     """
     before = read_history(folder)
-    folder_of_start = None if shared is None else str(shared)
-    made_of_start = None if shared is None else made_at(shared)
     rows = [row for row in document["models"] if row["name"] == SUB_MODEL and "positions" in row]
     scored = {"held_out": figures_of(rows[-1])} if rows else {}
     if (
@@ -97,27 +86,16 @@ def remember_build(
         for one in [one for one in known if one["kind"] == "build"][-1:]:
             # Stages that are kept take no time: the longest of its runs is the one that made it.
             one |= {**scored, "seconds": max(one["seconds"], document["seconds"])}
-        renewed = replace(
-            before,
-            quantize=quantize,
-            command=command,
-            seed=seed,
-            shared=folder_of_start,
-            shared_made=made_of_start,
-            made=made,
-        )
+        renewed = replace(before, quantize=quantize, command=command, seed=seed, made=made)
         write_history(folder, replace(renewed, versions=tuple(known)))
         return known
-    start = {} if shared is None else read_artifact(shared).manifest or {}
     version = describe_version("build", commit, document["finetuning"], document["seconds"]) | {"kept": "new"} | scored
     versions = (*(before.versions if before else ()), version)
     history = History(
         program=program,
         model_hash=model_hash,
         commit=commit,
-        known=know(corpus, start.get("learned_sha256", ()), start.get("held_out_sha256", ())),
-        shared=folder_of_start,
-        shared_made=made_of_start,
+        known=know(corpus),
         quantize=quantize,
         command=command,
         seed=seed,

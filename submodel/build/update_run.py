@@ -17,8 +17,6 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import partial
-from pathlib import Path
 from typing import Any
 
 from builder.artifact import read_artifact
@@ -41,7 +39,7 @@ from submodel.build.checkout import check_listed_as_before, check_settled, read_
 from submodel.build.document import scores_of, stage_rows, unscored
 from submodel.build.history import NEXT, History, describe_version, drop_next_history, figures_of, write_history
 from submodel.build.lock import build_lock
-from submodel.build.model_stages import Learned, ModelStages, SharedStart, variants_of
+from submodel.build.model_stages import Learned, ModelStages, variants_of
 from submodel.build.paths import BuildPaths, UpdatePaths, prepare_output
 from submodel.build.stages import hash_of
 from submodel.build.update_plan import UpdatePlan, plan_update
@@ -132,7 +130,7 @@ class _Update(ModelStages):
     _paths: UpdatePaths
 
     def __init__(self, settings: UpdateSettings, display: StageDisplay, history: History, plan: UpdatePlan) -> None:
-        super().__init__(settings, display, plan.corpus, {}, None)
+        super().__init__(settings, display, plan.corpus, None)
         self._paths = UpdatePaths(root=settings.output)
         self._history = history
         self._plan = plan
@@ -245,7 +243,6 @@ class _Update(ModelStages):
         def make(advance: OnProgress) -> dict[str, Any]:
             learned = self._finetune(
                 stage_hash,
-                self._paths,
                 lambda known: known,
                 advance,
                 fresh=plan.fresh,
@@ -255,7 +252,7 @@ class _Update(ModelStages):
             untried = plan.to_learn.keys() - plan.waiting - learned.tried
             return {**learned.summary, UNREAD: sorted(plan.not_learned(learned.read)), UNTRIED: sorted(untried)}
 
-        summary = dict(self._run_finetuning("update", stage_hash, make, self._paths).result)
+        summary = dict(self._run_finetuning("update", stage_hash, make).result)
         self._unread, untried = frozenset(summary.pop(UNREAD)), frozenset(summary.pop(UNTRIED, ()))
         if summary["kept_step"] == 0:
             self._untried = untried
@@ -301,17 +298,8 @@ class _Update(ModelStages):
 
     def _export_model(self, model_hash: str) -> dict[str, Any]:
         """Export the updated model, unless that is done; what the export has measured."""
-        make = partial(self._export, self._paths)
-        bundle_hash = self._bundle_hash(model_hash, self._paths)
-        exported: dict[str, Any] = self._stages.run("export", bundle_hash, make, [self._paths.bundle]).result
+        exported: dict[str, Any] = self._run_export(model_hash).result
         return exported
-
-    @property
-    def _shared_start(self) -> SharedStart | None:
-        history = self._history
-        if history.shared is None:
-            return None
-        return SharedStart(folder=Path(history.shared), made=history.shared_made, trainings=1 + history.trainings)
 
     @property
     def _export_settings(self) -> ExportSettings:
