@@ -1,10 +1,10 @@
 """A bundle beside llama.cpp in the precisions that people use, and beside other runtimes, in one `submodel bench`.
 
-    python -m benchmarks.beside_llama_cpp OUTPUT REPO --base qwen2.5-coder-0.5b --llama-python PYTHON
+    python -m benchmarks.beside_llama_cpp OUTPUT WHOLE REPO --base qwen2.5-coder-0.5b --llama-python PYTHON
 
-OUTPUT is what `submodel build --dense-baseline` of REPO wrote. The dense base's Q4_K_M is the published file that the
-build read; Q8_0 and Q4_0 are made here, of the base as it was before fine-tuning (size 1.0), and so are those of the
-sub-model.
+OUTPUT is what `submodel build` of REPO wrote, and WHOLE what it wrote with `--size 1`. The dense base's Q4_K_M is the
+published file that the build read; Q8_0 and Q4_0 are made here, of the base as it was before fine-tuning, and so are
+those of the sub-model.
 "Right" is judged by the exact match of the same lines. Writes benchmarks/results/bench-BASE-REPO.json.
 """
 
@@ -40,6 +40,7 @@ def main() -> None:
     """Make the files, run, write."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("output", type=Path)
+    parser.add_argument("whole", type=Path)
     parser.add_argument("repository", type=Path)
     parser.add_argument("--base", required=True)
     parser.add_argument("--llama-python", required=True, help="a Python that has llama-cpp-python")
@@ -47,7 +48,7 @@ def main() -> None:
     arguments = parser.parse_args()
     published = resolve_base(arguments.base, on_event=print).path
     with tempfile.TemporaryDirectory() as room:
-        dense = quantized(arguments.output / "dense-baseline" / "pruned", Path(room) / "dense", arguments.llama_python)
+        dense = quantized(arguments.whole / "pruned", Path(room) / "dense", arguments.llama_python)
         ours = quantized(arguments.output / "model", Path(room) / "sub-model", arguments.llama_python)
         peers = [
             ("llama.cpp Q4_K_M", published),
@@ -67,8 +68,8 @@ def main() -> None:
     print_bench(document)
     name = arguments.repository.name
     reported = {
-        "command": f"python -m benchmarks.beside_llama_cpp OUTPUT {name} --base {arguments.base} --llama-python PYTHON "
-        f"--passages {arguments.passages}",
+        "command": f"python -m benchmarks.beside_llama_cpp OUTPUT WHOLE {name} --base {arguments.base} "
+        f"--llama-python PYTHON --passages {arguments.passages}",
         **document,
         "machine": describe_machine(),
         "versions": {**describe_versions(), **document["versions"]},

@@ -125,47 +125,27 @@ def run_fleet(room: Path, ray: str) -> dict[str, Any]:
 
 def print_paper() -> None:
     """What a company's repositories take, from measured builds; each changed one is built as if new."""
-    builds = {"whole": measured_whole(), "shared start": measured_adapted()}
+    builds = measured()
     document: dict[str, Any] = {
         "command": "python -m benchmarks.fleet_runs paper",
         "assumed": {"changed_a_day": CHANGED, "developers_a_repository": DEVELOPERS, "night_s": NIGHT_S},
         "builds": builds,
-        "fleets": [
-            {"start": start, **_on_paper(count, measured)} for start, measured in builds.items() for count in FLEETS
-        ],
+        "fleets": [_on_paper(count, builds) for count in FLEETS],
     }
     write_document("fleet-on-paper", document)
     rows = document["fleets"]
-    print_head("", *(f"{row['repositories']:,}, {row['start']}" for row in rows))
+    print_head("", *(f"{row['repositories']:,}" for row in rows))
     for key, title in TITLES.items():
         print_row(title, *(f"{row[key]:,}" for row in rows))
 
 
-def measured_whole() -> dict[str, list[float]]:
-    """Return seconds of the builds of `MEASURED`, bytes of a whole bundle, and peak memory of builds from the base.
-
-    The files of `MEASURED` have no memory: it is that of the dense starts of shared-start.json.
-    """
+def measured() -> dict[str, list[float]]:
+    """Return seconds of the builds of `MEASURED`, and bytes of a bundle."""
     builds = [_read(f"build-seeds-{name}-v22")["builds"][0] for name in MEASURED]
     return {
         "seconds": [_seconds(one) for one in builds],
         "registry_bytes": [_read("pull")["bundle"]["bytes"]],
-        "peak_rss_bytes": [one["dense start"]["peak_rss_bytes"] for one in _shared_start()],
     }
-
-
-def measured_adapted() -> dict[str, list[float]]:
-    """Return seconds and peak memory of builds from a shared start, and the bytes that a registry keeps of each."""
-    builds = [one["shared start"] for one in _shared_start()]
-    return {
-        "seconds": [_seconds(one) for one in builds],
-        "registry_bytes": [one["bytes_in_the_registry"] for one in _read("pull")["adapted"]],
-        "peak_rss_bytes": [one["peak_rss_bytes"] for one in builds],
-    }
-
-
-def _shared_start() -> list[dict[str, Any]]:
-    return list(_read("shared-start")["repositories"].values())
 
 
 def _seconds(build: Mapping[str, Any]) -> float:
@@ -181,14 +161,12 @@ def _read(name: str) -> dict[str, Any]:
 def _on_paper(count: int, measured: Mapping[str, Sequence[float]]) -> dict[str, Any]:
     seconds, size = mean(measured["seconds"]), mean(measured["registry_bytes"])
     daily = count * CHANGED
-    memory = daily * seconds / NIGHT_S * max(measured["peak_rss_bytes"])
     return {
         "repositories": count,
         "storage_tb": round(count * size / 1e12, 2),
         "core_hours_first": round(count * seconds * 2 / 3600),
         "core_hours_a_day": round(daily * seconds * 2 / 3600),
         "cores_for_a_night": round(daily * seconds * 2 / NIGHT_S),
-        "memory_for_a_night_tb": round(memory / 1e12, 2),
         "written_a_day_tb": round(daily * size / 1e12, 2),
         "written_in_a_night_gbit_s": round(daily * size * 8 / NIGHT_S / 1e9, 2),
         "fetched_a_day_tb": round(daily * size * DEVELOPERS / 1e12, 2),
@@ -201,7 +179,6 @@ TITLES: Final = {
     "core_hours_first": "core-hours of the first build of all",
     "core_hours_a_day": "core-hours a day",
     "cores_for_a_night": "cores for a night of 8 hours",
-    "memory_for_a_night_tb": "memory of those builds, TB",
     "written_a_day_tb": "written to storage a day, TB",
     "written_in_a_night_gbit_s": "of that in the night, Gbit/s",
     "fetched_a_day_tb": "fetched by developers a day, TB",

@@ -43,7 +43,7 @@ UNITS: dict[str, Read] = {
 }
 TIMES = ("seconds", "processor_s", "stages")
 GOAL = 0.8  # of what a build gains
-NOT_FOLLOWED = shutil.ignore_patterns("dense-baseline", "previous")
+NOT_FOLLOWED = shutil.ignore_patterns("previous")
 
 
 def main() -> None:

@@ -2,7 +2,7 @@
 
     python -m benchmarks.generic_folder LANGUAGE FOLDER
 
-Such a model is a control: of the same language, size and minutes as a repository's own, but it never saw the repository.
+Such a model is a control: of the language, size and minutes of a repository's own, but it never saw the repository.
 LANGUAGE is a name in `builder/sources/language_sets.py`. The packages come through the user's pip, npm and apt-get, and
 are kept in the cache. The package that the language's set holds out is left out: cobra of Go is measured on.
 """

@@ -1,10 +1,10 @@
 """Bits per byte of missing middles: a base and its sub-models at the same window, on files that no build learned from.
 
-    python -m benchmarks.middle_bits REPOSITORY --base NAME [--middles 60]
+    python -m benchmarks.middle_bits REPOSITORY --base NAME [--whole OUTPUT] [--middles 60]
 
-Models are REPOSITORY/.submodel/model and, if the build made one, the tuned dense baseline. Each is asked with 1,024
-tokens before the cursor and 256 behind it, in its own prompt format. A middle is the rest of a line of a file that the
-build held out and that is as it was then. Writes benchmarks/results/middle-bits-REPOSITORY.json.
+Models are REPOSITORY/.submodel/model and OUTPUT/model, which `submodel build REPOSITORY --size 1 -o OUTPUT` made. Each
+is asked with 1,024 tokens before the cursor and 256 behind it, in its own prompt format. A middle is the rest of a line
+of a file that the build held out and that is as it was then. Writes benchmarks/results/middle-bits-REPOSITORY.json.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("repository", type=Path)
     parser.add_argument("--base", required=True)
+    parser.add_argument("--whole", type=Path, help="the output of a build of the same files with --size 1")
     parser.add_argument("--middles", type=int, default=60)
     arguments = parser.parse_args()
     settings = QualitySettings(excerpts=1, middles=arguments.middles)
@@ -42,9 +43,10 @@ def main() -> None:
     manifest = read_artifact(paths.model).manifest or {}
     dataset = held_out_of(open_dataset(str(arguments.repository)), manifest.get("held_out_sha256", ()))
     measured = {"base": _measure_base(arguments.base, dataset, settings)}
-    for name, folder in (("sub-model", paths.model), ("dense base, fine-tuned", paths.dense_baseline.model)):
-        if folder.is_dir():
-            measured[name] = measure_folder(name, folder, dataset, settings)
+    measured["sub-model"] = measure_folder("sub-model", paths.model, dataset, settings)
+    if arguments.whole is not None:
+        name, folder = "dense base, fine-tuned", BuildPaths(root=arguments.whole).model
+        measured[name] = measure_folder(name, folder, dataset, settings)
     document = {
         "command": f"python -m benchmarks.middle_bits REPOSITORY --base {arguments.base} --middles {arguments.middles}",
         "definition": DEFINITION,

@@ -3,9 +3,8 @@
     python -m benchmarks.repository_matters --base qwen2.5-coder-0.5b
 
 For each repository: the dense base; a model of the same size pruned on generic code and on this repository, each with
-and without fine-tuning; and the tuned dense baseline, the whole base fine-tuned for the same minutes. All
-answer at the same positions. Writes benchmarks/results/matters-BASE-REPOSITORY.json. What an earlier run finished is
-kept.
+and without fine-tuning; and the whole base fine-tuned for the same minutes (`--size 1`). All answer at the same
+positions. Writes benchmarks/results/matters-BASE-REPOSITORY.json. What an earlier run finished is kept.
 """
 
 from __future__ import annotations
@@ -59,7 +58,8 @@ def main() -> None:
 def _measure(repository: Repository, base: str, generic: Path, rest: Sequence[str]) -> dict[str, Any]:
     folder = fetch(repository)
     counted = ["--positions", str(POSITIONS), *rest]
-    own = build(folder, f"{folder.name}-{base}", base, ["--dense-baseline", *counted])
+    own = build(folder, f"{folder.name}-{base}", base, counted)
+    whole = build(folder, f"{folder.name}-{base}-whole", base, [*counted, "--size", "1"])
     corpus = read_corpus(folder)
     settings = ScoringSettings(positions=POSITIONS, seed=1)  # as `submodel build` has it
     held_out = make_held_out(corpus.files, settings)
@@ -71,7 +71,7 @@ def _measure(repository: Repository, base: str, generic: Path, rest: Sequence[st
         "base": scores_in(own, "score the base"),
         "repository, fine-tuned": checkpoint(own / "model"),
         "bundle": scores_in(own, "score the sub-model"),
-        "dense base, fine-tuned": checkpoint(own / "dense-baseline" / "model"),
+        "dense base, fine-tuned": checkpoint(whole / "model"),
         "repository, pruned": checkpoint(own / "pruned"),
         "generic, pruned": checkpoint(generic / "pruned"),
         "generic, fine-tuned": checkpoint(generic / "model"),
@@ -81,7 +81,6 @@ def _measure(repository: Repository, base: str, generic: Path, rest: Sequence[st
         "models": [{**scores.to_json(), "name": name} for name, scores in models.items()],
         "baselines": [scores.to_json() for scores in score_baselines(corpus, held_out.fim_examples)],
         "compared": {f"{left} − {right}": compare(models[left], models[right]) for left, right in QUESTIONS},
-        "milliseconds": read_report(own)["dense_baseline"]["milliseconds"],
         # For intervals over all repositories together; no code of the repository is in it.
         "exact": {name: "".join("01"[answer.is_exact] for answer in scores.lines) for name, scores in models.items()},
         "excerpt_nats": {
@@ -89,7 +88,7 @@ def _measure(repository: Repository, base: str, generic: Path, rest: Sequence[st
         },
         "builds": {
             "repository": _facts(own),
-            "dense base, fine-tuned": _dense_baseline_facts(own),
+            "dense base, fine-tuned": _facts(whole),
             "generic": {"tree_sha256": tree_hash(generic_code()), **_facts(generic)},
         },
     }
@@ -115,14 +114,6 @@ def _facts(output: Path) -> dict[str, Any]:
     files = read_bundle(output / "bundle", verify=False).manifest["files"]
     registry_bytes = sum(facts["bytes"] for facts in files.values())
     return {**kept, "bundle_bytes": bundle.stat().st_size, "registry_bytes": registry_bytes}
-
-
-def _dense_baseline_facts(output: Path) -> dict[str, Any]:
-    dense_baseline = read_report(output)["dense_baseline"]
-    return {
-        "finetuning": dense_baseline["finetuning"],
-        "bundle_bytes": dense_baseline["bundle_bytes"]["dense base, fine-tuned"],
-    }
 
 
 def folder_scores(folder: Path, held_out: HeldOut, records: Path) -> Scores:

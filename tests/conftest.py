@@ -31,7 +31,6 @@ LONG_FILES = (
     "submodel/test_update.py",
     "attacks/test_slow_patterns.py",
     "laboratory/test_sweep.py",
-    "submodel/test_shared_start.py",
 )
 
 # Exits with 0 if the kernel grants this process the namespaces and the fresh /proc that the sandbox needs. It shares no

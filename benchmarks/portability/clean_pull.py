@@ -1,12 +1,11 @@
 """`submodel pull` in a fresh folder with the core install: seconds and bytes, and what it refuses.
 
-    python -m benchmarks.portability.clean_pull BUNDLE [--adapted BUNDLE...]
+    python -m benchmarks.portability.clean_pull BUNDLE
 
 Publishes BUNDLE to a registry that a web server of this process serves, and pulls it with a clean environment (as
 `benchmarks.portability.clean_install` makes one): the first pull with the first completion after it, a second pull, one
 after a publication that changed bundle.json alone, and one from a copy of the folder. Then the registry is changed in
-five ways, each pulled once: the exit code, the sentence, and whether the bundle is as it was. The bundles of --adapted
-have adapters of BUNDLE's graph: another registry has them beside it, and each is pulled once. Processor seconds are
+five ways, each pulled once: the exit code, the sentence, and whether the bundle is as it was. Processor seconds are
 those of the pull's process; all other seconds depend on what else the machine does: `load_average` says how many
 processes wanted a core. Writes benchmarks/results/pull.json.
 """
@@ -28,7 +27,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from benchmarks.builds import size_of, write_result
+from benchmarks.builds import write_result
 from benchmarks.portability.clean_install import PROGRAM, complete, install_core
 from contract.bundle.bundle import WORKSPACE_BUNDLE, Bundle, read_bundle
 from contract.bundle.manifest import read_manifest, write_manifest
@@ -54,18 +53,16 @@ def main() -> None:
     """Install, publish, pull, refuse."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("bundle", type=Path)
-    parser.add_argument("--adapted", type=Path, nargs="+", default=[])
     known = parser.parse_args()
     bundle = read_bundle(known.bundle.absolute())
-    adapted = [read_bundle(folder.absolute()) for folder in known.adapted]
     with tempfile.TemporaryDirectory() as scratch:
         os.environ |= {"SUBMODEL_STATE_DIR": f"{scratch}/state", "SUBMODEL_CACHE": f"{scratch}/cache"}
-        document = measure(bundle, adapted, Path(scratch))
+        document = measure(bundle, Path(scratch))
     print(json.dumps(document, indent=2))
     write_result("pull", document)
 
 
-def measure(bundle: Bundle, adapted: list[Bundle], scratch: Path) -> dict[str, Any]:
+def measure(bundle: Bundle, scratch: Path) -> dict[str, Any]:
     """The figures; everything happens in the empty folder `scratch`."""
     submodel, installed = install_core(scratch)
     registry, repository = scratch / "registry", make_repository(scratch / "repository")
@@ -93,7 +90,7 @@ def measure(bundle: Bundle, adapted: list[Bundle], scratch: Path) -> dict[str, A
     pulls["from a copy of the folder, cache and bundle removed"] = pull(submodel, repository, mirror)
     publish(bundle.folder, registry)  # something to refuse
     return {
-        "command": "python -m benchmarks.portability.clean_pull BUNDLE" + (" --adapted BUNDLE..." if adapted else ""),
+        "command": "python -m benchmarks.portability.clean_pull BUNDLE",
         "load_average": round(os.getloadavg()[0], 1),
         **installed,
         "bundle": {
@@ -110,32 +107,7 @@ def measure(bundle: Bundle, adapted: list[Bundle], scratch: Path) -> dict[str, A
         "first_completion_s": round(completion_s, 2),
         "completion": answer["raw"],
         "refusals": refusals(submodel, repository, registry, older, bundle),
-        "adapted": pull_adapted(submodel, bundle, adapted, scratch) if adapted else None,
     }
-
-
-def pull_adapted(
-    submodel: tuple[object, ...], shared: Bundle, adapted: list[Bundle], scratch: Path
-) -> list[dict[str, Any]]:
-    """A row for each bundle that an adapter makes: what publishing and pulling it took. The cache is empty at first."""
-    registry = scratch / "adapted"
-    shutil.rmtree(scratch / "cache")
-    key = publish(shared.folder, registry, name="example.com/acme/shared")
-    rows = []
-    for number, bundle in enumerate(adapted):
-        before = size_of(registry / "files")
-        publish(bundle.folder, registry, name=f"example.com/acme/{number}")
-        repository = make_repository(scratch / f"adapted-{number}", f"https://example.com/acme/{number}")
-        row = pull(submodel, repository, registry, "--key", key)
-        rows.append(
-            row
-            | {
-                "bundle_bytes": sum(facts["bytes"] for facts in bundle.manifest["files"].values()),
-                "bytes_in_the_registry": size_of(registry / "files") - before,
-                "is_the_same": read_bundle(repository / WORKSPACE_BUNDLE).build == bundle.build,
-            }
-        )
-    return rows
 
 
 def pull(submodel: tuple[object, ...], repository: Path, *arguments: object) -> dict[str, Any]:

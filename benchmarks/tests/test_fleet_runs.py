@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from statistics import mean
 from typing import Any
 
 import pytest
@@ -30,7 +29,7 @@ def test_the_fleet_on_paper_is_of_today_s_builds_and_on_the_page(paper: tuple[di
     assert document == json.loads((RESULTS / "fleet-on-paper.json").read_text("utf-8"))
     page = (ROOT / "docs" / "fleet.md").read_text("utf-8")
     assert printed.replace("|  |", "| |").strip() in page
-    whole = document["builds"]["whole"]
+    whole = document["builds"]
     words = " ".join(page.split())
     stages = f"{min(whole['seconds']):.0f} to {max(whole['seconds']):.0f} s"
     assert f"Their stages (prune, fine-tune, export) took {stages}, and" in words
@@ -40,21 +39,17 @@ def test_the_fleet_on_paper_is_of_today_s_builds_and_on_the_page(paper: tuple[di
         for build in json.loads(path.read_text("utf-8"))["builds"]
     ]
     assert f"The whole builds took {min(took):.0f} to {max(took):.0f} s." in words
-    most = [max(document["builds"][start]["peak_rss_bytes"]) / 1e9 for start in ("whole", "shared start")]
-    assert f"up to {most[0]:.1f} GB from the base, and up to {most[1]:.1f} GB from a shared start" in words
-    assert f"; {mean(document['builds']['shared start']['seconds']):.0f} s on average)" in page
-    thousand, many = (one for one in document["fleets"] if one["start"] == "whole")
+    thousand, many = document["fleets"]
     assert f"{thousand['core_hours_first'] / 8:.0f} hours" in words
     assert f"{many['fetched_a_day_tb'] * 8e3 / fleet_runs.NIGHT_S:.1f} Gbit/s if all" in page
-    assert f"whole bundle ({many['storage_tb']:.0f} TB" in page
+    assert f"bundle ({many['storage_tb']:.0f} TB" in page
 
 
 def test_a_fleet_grows_with_its_repositories_and_its_builds() -> None:
-    measured = {"seconds": [3600.0, 1800.0], "registry_bytes": [1e9], "peak_rss_bytes": [4e9, 2e9]}
+    measured = {"seconds": [3600.0, 1800.0], "registry_bytes": [1e9]}
     found = fleet_runs._on_paper(1000, measured)
     assert (found["core_hours_first"], found["core_hours_a_day"]) == (1500, 300)
     assert (found["storage_tb"], found["fetched_a_day_tb"]) == (1.0, 0.6)
-    assert found["memory_for_a_night_tb"] == pytest.approx(200 * 2700 / fleet_runs.NIGHT_S * 4e9 / 1e12, abs=0.005)
 
 
 def test_a_run_that_fails_has_no_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,8 +1,7 @@
-"""What the pages state of builds (versions, minutes, sizes, seeds, shared starts) is in benchmarks/results/."""
+"""What the pages state of builds (versions, minutes, sizes, seeds) is in benchmarks/results/."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 
@@ -11,8 +10,7 @@ import pytest
 from benchmarks import build_pairs
 from benchmarks.builds import RESULTS
 from benchmarks.positions_table import KINDS, read
-from benchmarks.shared_start import against
-from testbed.pages import README, SUMMARY, WORDS, cells, interval, spell, table
+from testbed.pages import README, SUMMARY, WORDS, cells, spell, table
 
 HELD_OUT, LATER = KINDS.values()
 BOTH = ("gson", "hono")
@@ -163,23 +161,3 @@ def test_five_seeds() -> None:
         assert row[3:] == [
             f"{one[key]:.2f}" if place % 2 else f"{100 * one[key]:.1f}{unit}" for place, one in enumerate(spreads)
         ]
-
-
-def test_the_shared_start() -> None:
-    document = read(RESULTS / "shared-start.json")
-    repositories = {name.partition("-")[0]: one for name, one in document["repositories"].items()}
-    rows = table("| repository | start | lines right | bits |")
-    for name, start, *figures in rows[:-1]:
-        one = repositories[name][f"{start} start"]
-        bits = sum(one["middle_nats"]) / math.log(2) / sum(one["middle_bytes"])
-        tokens = f"{one['finetuning']['tokens']:,}"
-        assert figures == [str(sum(one["middle_exact"])), f"{bits:.3f}", str(int(one["seconds"] + 0.5)), tokens], (
-            name,
-            start,
-        )
-    found = against(list(repositories.values()))
-    # Python 3.12 and later add numbers more exactly.
-    assert found == {name: pytest.approx(one) for name, one in document["shared against dense"].items()}
-    lines = interval(found["exact_points"], 1, 1).replace(" ", " points ", 1)
-    assert rows[-1][2:4] == [lines, interval(found["bits_percent"], 1, 1).replace(" ", " % ", 1)]
-    assert f"Not in five minutes: {lines.replace('-', '−')}." in SUMMARY

@@ -130,7 +130,6 @@ def test_figures_of_an_evaluation_wait_for_a_build_and_are_not_written_beside_on
     said: list[str] = []
     evaluation = SimpleNamespace(
         _paths=BuildPaths(root=workspace),
-        _settings=SimpleNamespace(language=None),
         _display=SimpleNamespace(say=said.append),
         _graph=None,
     )

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 import pytest
 
 from builder.corpus import changes
-from builder.corpus.changes import Renames, head_commit, past_hashes, paths_at, renames_since, texts_at
+from builder.corpus.changes import Renames, head_commit, paths_at, renames_since, texts_at
 from contract.repository.git import GitLimitError, run_git
 from submodel.build import new_lines
 from submodel.build.new_lines import OldTexts
@@ -85,23 +84,6 @@ def test_texts_as_they_were_at_a_commit(tmp_path):
     assert paths_at(tmp_path / "inner", None) == paths_at(tmp_path / "inner", "HEAD") == frozenset()
     asked = ["a b.py", "picture.py", "never.py", "../inner/a b.py\0", "-x"]
     assert texts_at(tmp_path / "inner", before, asked) == {"a b.py": "x = 1\n"}
-
-
-def test_past_hashes_are_of_every_text_that_a_path_had(tmp_path):
-    git(tmp_path, "init")
-    inner = tmp_path / "inner"
-    inner.mkdir()
-    texts = ["a = 1\n", "a = 2\n", "a = 3\n"]
-    for text in texts:
-        for name in ("a b.py", "[ab].py", "other.py"):
-            (inner / name).write_text(text + name)
-        commit(tmp_path)
-    (inner / "a b.py").write_text("not committed")
-    expected = {
-        name: {hashlib.sha256(f"{text}{name}".encode()).hexdigest() for text in texts} for name in ("a b.py", "[ab].py")
-    }
-    assert past_hashes(inner, ["a b.py", "[ab].py", "never.py", "a\n.py"]) == expected
-    assert past_hashes(inner, []) == past_hashes(tmp_path / "none", ["a.py"]) == {}
 
 
 def test_texts_are_read_together(tmp_path, monkeypatch):

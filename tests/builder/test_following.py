@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from builder.corpus.corpus import Corpus, SourceFile
-from builder.corpus.following import Known, PastText, changed_since, follow, follow_shared, know
-from builder.corpus.split import SPLITS, SplitCandidate, split_by_hash, split_files
+from builder.corpus.following import Known, PastText, changed_since, follow, know
+from builder.corpus.split import split_by_hash
 
 
 def text(number: int, lines: int = 20) -> str:
@@ -51,6 +51,12 @@ def new_text(split: str) -> str:
     return next(one for one in texts if split_by_hash(hashlib.sha256(one.encode()).hexdigest()) == split)
 
 
+def near_copy(content: str) -> str:
+    """The text with two lines more, and with a hash by which it is learned from."""
+    copies = (content + text(number, 2) for number in range(100, 1000))
+    return next(one for one in copies if split_by_hash(hashlib.sha256(one.encode()).hexdigest()) == "calibration")
+
+
 def test_known_files_keep_their_splits_and_only_changed_texts_are_fresh():
     followed = follow(corpus(BEFORE | {"c.py": text(4)}), KNOWN, {})
     assert splits_of(followed) == {"a.py": "held-out", "b.py": "validation", "c.py": "calibration"}
@@ -61,8 +67,8 @@ def test_known_files_keep_their_splits_and_only_changed_texts_are_fresh():
 def test_a_validation_file_is_learned_from_once_a_learned_file_has_become_like_it():
     learned = new_text("calibration")
     known = know(corpus({"b.py": learned, "v.py": text(7)}, {"b.py": "validation", "v.py": "validation"}))
-    like = {"b.py": learned, "v.py": text(7), "new.py": learned + "one_more_line = of_another(file)\n"}
-    assert splits_of(follow(corpus(like), known, {}, split_new=lambda file: "calibration")) == {
+    like = {"b.py": learned, "v.py": text(7), "new.py": near_copy(learned)}
+    assert splits_of(follow(corpus(like), known, {})) == {
         "b.py": "calibration",
         "v.py": "validation",
         "new.py": "calibration",
@@ -71,8 +77,7 @@ def test_a_validation_file_is_learned_from_once_a_learned_file_has_become_like_i
 
 def test_the_last_validation_file_stays():
     known = know(corpus({"b.py": text(8)}, {"b.py": "validation"}))
-    like = {"b.py": text(8), "new.py": text(8) + text(9, 2)}
-    followed = follow(corpus(like), known, {}, split_new=lambda file: "calibration")
+    followed = follow(corpus({"b.py": text(8), "new.py": near_copy(text(8))}), known, {})
     assert splits_of(followed)["b.py"] == "validation"
 
 
@@ -162,15 +167,6 @@ def test_a_new_file_of_code_that_is_held_out_is_held_out():
     assert splits_of(follow(corpus(BEFORE | {"d.py": copied}), KNOWN, {}))["d.py"] == "held-out"
 
 
-def test_what_a_shared_start_knows_is_known_to_the_updates_of_its_builds():
-    learned, held_out = text(50), text(51)
-    hashes = [hashlib.sha256(one.encode()).hexdigest() for one in (learned, held_out)]
-    known = know(corpus(BEFORE), hashes[:1], hashes[1:])
-    followed = follow(corpus(BEFORE | {"l.py": learned, "h.py": held_out}), known, {})
-    assert (splits_of(followed)["l.py"], splits_of(followed)["h.py"]) == ("calibration", "held-out")
-    assert not followed.fresh
-
-
 def test_held_out_code_that_was_copied_into_a_learned_file_is_not_learned():
     followed = follow(corpus(BEFORE | {"c.py": BEFORE["c.py"] + BEFORE["a.py"]}), KNOWN, {})
     assert splits_of(followed) == {"a.py": "held-out", "b.py": "validation"}
@@ -232,48 +228,3 @@ def test_no_text_is_ever_both_learned_and_held_out(trees, first_splits):
         assert not learned & held_out
         for path in {path for path, place in known.paths.items() if place == "held-out"} & set(tree):
             assert path not in {file.path for file in followed.corpus.learned}
-
-
-@given(st.integers(0, 10**6), st.integers(8, 20))
-def test_a_file_in_common_with_a_shared_start_leaves_no_split_empty(seed, count):
-    """And nothing that the start has learned from is scored."""
-    texts = {f"{number:02}.py": text(seed + number) for number in range(count)}
-    files = corpus(texts).files
-    candidates = [SplitCandidate(text=file.text, language="Python", sha256=file.sha256) for file in files]
-    found = corpus(texts, dict(zip(texts, split_files(candidates).splits, strict=True)))
-    learned = [file.sha256 for file in files[: 1 + seed % 3]]
-    followed = follow_shared(found, learned, ())
-    assert followed is not None
-    places = {file.sha256: file.split for file in followed.files}
-    assert set(places.values()) == {"calibration", "validation", "held-out"}
-    assert {places[one] for one in learned} <= {"calibration", "validation"}
-
-
-def test_a_shared_start_that_knows_nearly_all_is_validated_on_as_much_as_ever():
-    found = corpus({f"{number:03}.py": text(number) for number in range(220)})
-    followed = follow_shared(found, [file.sha256 for file in found.files[:200]], ())
-    assert followed is not None
-    size = {split: sum(len(file.text) for file in followed.select(split)) for split in SPLITS}
-    assert size["validation"] >= 0.04 * sum(size.values())
-    assert size["held-out"] > 0
-    assert all(file.path >= "200.py" for file in followed.select("held-out"))
-
-
-def test_what_a_shared_start_held_out_is_enough_to_score():
-    found = corpus({f"{number:02}.py": text(number) for number in range(23)})
-    known = found.files[:20]
-    followed = follow_shared(found, [file.sha256 for file in known[5:]], [file.sha256 for file in known[:5]])
-    assert followed is not None
-    assert [file.path for file in followed.select("held-out")] == [file.path for file in known[:5]]
-
-
-def test_where_a_shared_start_knows_all_the_code_it_is_validated_on_some_of_it():
-    found = corpus({f"{number}.py": text(number) for number in range(20)}, {"1.py": "held-out", "2.py": "validation"})
-    followed = follow_shared(found, [file.sha256 for file in found.files], ())
-    assert followed is not None
-    assert "validation" in {file.split for file in followed.files}
-    assert "held-out" not in {file.split for file in followed.files}
-
-
-def test_a_shared_start_that_knows_nothing_of_it_changes_nothing():
-    assert follow_shared(corpus(BEFORE), ["0" * 64], ["1" * 64]) is None

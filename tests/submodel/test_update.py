@@ -926,14 +926,6 @@ def reseal(bundle: Path, **changed: object) -> None:
     write_manifest_of(bundle, {**kept, **changed})
 
 
-def test_fine_tunings_are_counted_from_the_last_build(repository):
-    history = read_history(repository / ".submodel" / "stages")
-    assert history is not None and history.trainings == 1
-    kinds = [("build", "new"), ("update", "new"), ("build", "new"), ("update", "old"), ("update", "new")]
-    versions = tuple({"kind": kind, "kept": kept} for kind, kept in kinds)
-    assert replace(history, versions=versions).trainings == 2
-
-
 def test_a_history_that_another_account_wrote_is_none(repository, monkeypatch, tmp_path):
     history = read_history(repository / ".submodel" / "stages")
     assert history is not None
@@ -990,36 +982,6 @@ def test_a_model_that_was_made_again_is_a_version_of_its_own(tmp_path, monkeypat
     document["models"] = [row]  # that build is run again, and measured
     versions = remember(tmp_path / "stages", corpus, document, made="another")
     assert [one.get("held_out", {}).get("fim_exact_match") for one in versions] == [0.25, 0.5, None]
-
-
-def test_a_shared_start_that_was_moved_is_found_by_the_updates_after_the_next_build(tmp_path, monkeypatch):
-    monkeypatch.setenv("SUBMODEL_STATE_DIR", str(tmp_path / "state"))
-    corpus: Any = SimpleNamespace(files=())
-    document = {"finetuning": {"minutes": 1}, "seconds": 2.0, "models": []}
-    for shared in (None, tmp_path / "moved"):
-        remember(tmp_path / "stages", corpus, document, shared=shared, made="made")
-    history = read_history(tmp_path / "stages")
-    assert history is not None and history.shared == str(tmp_path / "moved")
-
-
-def test_an_update_knows_whether_the_shared_start_is_that_of_its_build(tmp_path, monkeypatch):
-    monkeypatch.setenv("SUBMODEL_STATE_DIR", str(tmp_path / "state"))
-    corpus: Any = SimpleNamespace(files=())
-    document = {"finetuning": {"minutes": 1}, "seconds": 2.0, "models": []}
-    shared = tmp_path / "shared" / "model"
-    shared.mkdir(parents=True)
-    for name in ("manifest.json", "config.json", "tokenizer.json", "model.safetensors"):
-        (shared / name).write_text("{}")
-    remember(tmp_path / "stages", corpus, document, shared=shared, made="made")
-    history = read_history(tmp_path / "stages")
-    sentences: list[str] = []
-    assert history is not None
-    start = model_stages.SharedStart(folder=shared, made=history.shared_made)
-    stages: Any = SimpleNamespace(_shared_start=start, _display=SimpleNamespace(say=sentences.append))
-    for content, sentence in (("{}", "No bundle of the shared start"), ('{"made": "again"}', "another one since")):
-        (shared / "manifest.json").write_text(content)
-        assert model_stages.ModelStages.__dict__["_shared"].func(stages) is None
-        assert sentence in sentences.pop()
 
 
 def test_an_update_draws_by_the_seed_of_its_build(repository, monkeypatch):

@@ -398,7 +398,7 @@ def test_the_home_folder_is_not_built(tmp_path: Path, monkeypatch: pytest.Monkey
     [
         [],
         ["--minutes", "20", "--size", "1", "--seed", "7", "--quantize", "fp32", "--positions", "0"],
-        ["--size", "auto", "--base", "my base", "-o", "its own", "--dense-baseline"],
+        ["--size", "0.7", "--base", "my base", "-o", "its own"],
     ],
 )
 def test_a_build_keeps_the_command_that_asks_for_it_once_more(
