@@ -132,15 +132,6 @@ def test_builds_without_pruning(capsys: pytest.CaptureFixture[str]) -> None:
     assert f"completes {point} points fewer held-out lines than with 40 {interval}, at" in WORDS
 
 
-def test_a_size_that_is_searched(capsys: pytest.CaptureFixture[str]) -> None:
-    rows = {row[0]: row[1:] for row in table("| 150 lines of each kind | seconds, searched and default |")}
-    pair = "gson-v22-zen-auto:gson-v22"
-    printed = pair_rows(capsys, [pair])
-    for kind in (HELD_OUT, LATER):
-        take_rows(rows, printed, {"gson": pair}, kind)
-    assert rows == {}
-
-
 def test_five_seeds() -> None:
     document = read(RESULTS / "build-seeds-httpx.json")
     rows = table("| seed | tokens read | seconds |")

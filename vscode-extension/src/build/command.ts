@@ -325,7 +325,7 @@ function tellRunning(): void {
 
 const WORSE =
   'It is significantly worse than its base model on files that the build did not learn from, and is served all the same. ' +
-  'Larger submodel.build.minutes, or "--size", "auto" in submodel.build.extraArguments, may make a better one.';
+  'Larger submodel.build.minutes, or a larger "--size" in submodel.build.extraArguments, may make a better one.';
 
 function tellSuccess(text: string, isWorse: boolean, repository: string): void {
   const report = 'Open the Report';
