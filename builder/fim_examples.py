@@ -177,7 +177,7 @@ def draw_mixed_examples(
     """Return up to `count` examples of all kinds that completions and benchmarks ask for, in random order.
 
     Six in ten are those of `draw_fim_examples`, a seventh whole lines from column 0, a quarter blocks. The first kind
-    alone makes a model that ends after each line and forgets to indent (docs/LOG.md). `FimExample.as_served` makes
+    alone makes a model that ends after each line and forgets to indent (dev/LOG.md). `FimExample.as_served` makes
     whole lines of those of the first kind that stand before a line's text, too.
     """
     lines = draw_fim_examples(files, count, seed, kind=kind)

@@ -29,7 +29,7 @@ class NotNowError(BuildError):
 
 
 class EvaluationError(SubmodelError):
-    """A measurement can't be made: its data, its sandbox or the tests that would judge are not as they must be."""
+    """A measurement can't be made: its data are not as they must be."""
 
 
 class ExportError(SubmodelError):

@@ -1,7 +1,7 @@
 """The prompt: what the server sends to the model, and so what the builder calibrates, fine-tunes and scores on.
 
 It covers cutting a window around the cursor and turning it into token ids. It imports nothing heavy, since the language
-server uses it too. A model that was pruned without this format can no longer answer in it (docs/LOG.md).
+server uses it too. A model that was pruned without this format can no longer answer in it (dev/LOG.md).
 """
 
 from __future__ import annotations

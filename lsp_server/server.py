@@ -36,7 +36,7 @@ from lsp_server.policy import Policy
 from lsp_server.positions import Encoding
 from lsp_server.repositories import REREAD_S, Repositories, is_of
 from lsp_server.request import ClientCursor, Completion, CompletionRequest, line_end_of, path_in
-from lsp_server.service import QUIET_S, CompletionService, is_dropped
+from lsp_server.service import QUIET_S, CompletionService
 from lsp_server.session import Session
 from lsp_server.status import describe_status
 from lsp_server.tolerant_protocol import TolerantProtocol, lenient_converter
@@ -45,11 +45,8 @@ log = logging.getLogger(__name__)
 
 STATUS = "submodel/status"
 _TOO_LONG = f"this document has more than {MAX_DOCUMENT_CHARS:,} characters, too many for suggestions"
-_NOT_KEPT = (
-    "the server does not have this document's text: a change was too large, or too many documents are open; "
-    "open it again"
-)
-RETRY_S = 0.2  # until a resting cursor is looked at again, if the model was at work or the allowance was used up
+_NOT_KEPT = "the server does not have this document's text: a change was too large or unreadable; open it again"
+RETRY_S = 0.2  # until a resting cursor is looked at again, if the model was at work or the budget was used up
 
 
 class CompletionServer(LanguageServer):
@@ -163,7 +160,6 @@ class CompletionServer(LanguageServer):
         self._edited.add(document.uri)
         self.session.debounce.note_edit(document.uri)
         self.session.tracker.edited(document.uri, document.source, edits)
-        self.documents.note_use(document)
 
     def note_cursor(self, uri: str, position: types.Position) -> None:
         """Note that the cursor moved without an edit. Once it has rested for a while, the text there is read ahead."""
@@ -355,7 +351,7 @@ class CompletionServer(LanguageServer):
 
     def _read_conditions(self) -> tuple[object, ...]:
         """Return what changes by itself. No timer tells when: it stands still while a laptop sleeps."""
-        return (*self.session.policy(), self.session.switches.snooze_end is not None, *self.finder.refused)
+        return (*self.session.policy(), self.session.pauses.snooze_end is not None, *self.finder.refused)
 
     def _prepare(self, request: CompletionRequest) -> None:
         """Warn of bundles that are not served, and begin to read a repository that is not known yet."""
@@ -385,7 +381,7 @@ class CompletionServer(LanguageServer):
             return
         request = self.request(document, self._cursor[1])
         self._prepare(request)
-        wait_s = self.session.allowance.wait_s
+        wait_s = self.session.read_ahead_budget.wait_s
         if self.session.read_ahead(request):
             self._cursor = None
         elif wait_s > 0 or self.service.is_answering():  # what is asked ahead at another place, say
@@ -401,7 +397,6 @@ class CompletionServer(LanguageServer):
             self.notices.warn_of_drift(root, drift, is_named=root != self._started_in)
 
     async def _load(self, bundle: Path, threads: int | None) -> None:
-        # Waited for at once: its worker may be given up while the client is asked for a progress bar.
         loading = asyncio.create_task(self._is_loaded(self.service.load(bundle, threads)))
         try:
             await self.notices.show_loading(bundle, loading)
@@ -411,13 +406,9 @@ class CompletionServer(LanguageServer):
     async def _is_loaded(self, loading: Future[None]) -> bool:
         """Wait for a bundle, and return whether it is loaded; if not, the service's `bundles` say why."""
         try:
-            await self.service.settle(loading)
+            await asyncio.wrap_future(loading)
         except SubmodelError:
             return False
-        except asyncio.CancelledError:
-            if is_dropped(loading):
-                return False  # with its worker, which was given up
-            raise
         return True
 
     def _on_service_change(self) -> None:

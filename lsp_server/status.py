@@ -27,7 +27,7 @@ def describe_status(
     state, message = _state(session, bundles, is_started=is_started)
     if power_reason and (state in ("ready", "unloaded") or not message):
         message = power_reason
-    snoozed = session.switches.snoozed_until if session.switches.snooze_end else None
+    snoozed = session.pauses.snoozed_until if session.pauses.snooze_end else None
     return {
         "state": state,
         "message": message,
@@ -66,9 +66,9 @@ def _state(session: Session, bundles: dict[Path, BundleStatus], *, is_started: b
     states = {status.state for status in bundles.values()}
     if not session.options.enabled:
         return "disabled", "submodel is switched off (option enabled)."
-    if session.switches.is_paused:
+    if session.pauses.is_paused:
         return "paused", "submodel is paused; resume it with submodel.resume."
-    if (end := session.switches.snooze_end) is not None:
+    if (end := session.pauses.snooze_end) is not None:
         return "snoozed", f"submodel is snoozed until {end:%H:%M}."
     if not states:
         return ("failed", "No bundle; run `submodel build` in the repository.") if is_started else ("starting", "")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from submodel.registry.publish_run import PublishSettings, run_publish
+from fleet.publishing.publish_run import PublishSettings, run_publish
 from testbed.git import git
 
 NAME = "example.com/acme/app"

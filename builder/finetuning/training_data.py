@@ -103,7 +103,7 @@ class Material:
         return takewhile(self.has_step, count(first))
 
     def example(self, step: int) -> Example:
-        """What one step learns from: of so few tokens more steps teach more than larger ones (docs/LOG.md)."""
+        """What one step learns from: of so few tokens more steps teach more than larger ones (dev/LOG.md)."""
         if (found := self._pass(0).find(step)) is not None:
             return found
         number, place = divmod(step, len(self._pass(0).all()))

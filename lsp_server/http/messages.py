@@ -37,6 +37,16 @@ class Refusal(Exception):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Request:
+    """A request that may be answered."""
+
+    method: str
+    path: str  # without a query
+    headers: dict[str, str]  # by their names in lower case
+    body: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
 class Reply:
     """What is sent back."""
 

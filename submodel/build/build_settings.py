@@ -75,7 +75,7 @@ class BuildSettings:
     @property
     def pruning(self) -> PruneSettings:
         """How the base is pruned."""
-        # Fine-tuning makes up for what a short calibration loses, in less time than a long one takes (docs/LOG.md).
+        # Fine-tuning makes up for what a short calibration loses, in less time than a long one takes (dev/LOG.md).
         per_channel = CalibrationSettings.tokens_per_channel if self.minutes == 0 else 0
         return PruneSettings(
             size=SizeSettings(size=self.size),

@@ -49,8 +49,8 @@ from submodel.memory_and_disk import has_free_memory
 from submodel.report.render import REPORT_SCHEMA, read_saved, render_beside_evaluation
 
 UPDATE_VERSION = 12  # raised when the same inputs give another model
-LEARNING_RATE = 2.5e-4  # half of a build's: the model is tuned already (docs/LOG.md)
-# What an update of a model of so many parameters takes at most: 4.9 GB were measured with 296 million (docs/LOG.md).
+LEARNING_RATE = 2.5e-4  # half of a build's: the model is tuned already (dev/LOG.md)
+# What an update of a model of so many parameters takes at most: 4.9 GB were measured with 296 million (dev/LOG.md).
 LARGE_PARAMETERS, BYTES_A_PARAMETER = 200_000_000, 17
 UNREAD = "unread"  # in the record of an update's fine-tuning: the paths that its kept steps did not reach
 UNTRIED = "untried"  # the same of all its steps, and of the updates before that were refused

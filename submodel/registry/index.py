@@ -86,7 +86,8 @@ def read_key(text: str) -> str:
     key = text.strip().lower()
     if not _KEY.fullmatch(key):
         raise RegistryError(
-            f"{text!r} is no public key of a registry; give the 64 hexadecimal digits that `submodel publish` prints."
+            f"{text!r} is no public key of a registry; give the 64 hexadecimal digits that `submodel-fleet publish` "
+            "prints."
         )
     return key
 

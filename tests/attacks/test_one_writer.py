@@ -46,7 +46,7 @@ def start_update(folder: Path, display: StageDisplay) -> None:
 
 
 def start_fleet(folder: Path, display: StageDisplay) -> None:
-    from submodel.fleet.fleet_run import FleetSettings, run_fleet
+    from fleet.fleet_run import FleetSettings, run_fleet
 
     file = folder.parent / "fleet.toml"
     file.write_text(f"repositories = [{str(folder.parent)!r}]")
@@ -64,7 +64,7 @@ def test_a_command_refuses_a_folder_that_another_one_writes_to(
 ) -> None:
     monkeypatch.setattr("submodel.build.pipeline._read_corpus", lambda *_: (None, {}))
     monkeypatch.setattr("submodel.build.pipeline.resolve_base", lambda *_, **__: pytest.fail("the build begins"))
-    monkeypatch.setattr("submodel.fleet.fleet_run.Fleet", lambda *_: pytest.fail("the fleet begins"))
+    monkeypatch.setattr("fleet.fleet_run.Fleet", lambda *_: pytest.fail("the fleet begins"))
     folder = workspace.parent / held
     folder.mkdir(exist_ok=True)
     with build_lock(folder), StageDisplay() as display, pytest.raises(LockedError, match="writing to"):

@@ -6,7 +6,6 @@ import json
 import shutil
 import threading
 from collections.abc import Awaitable, Callable, Generator
-from concurrent.futures import Future
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -23,15 +22,15 @@ from contract.bundle.manifest import build_of
 from contract.bundle.trusted_builds import UntrustedError, trust_build
 from contract.files import folders
 from contract.files.disk_calls import rename
-from lsp_server.allowance import BURST_S, PLACE_S, RATE
+from lsp_server.answer_cache import scope_of
 from lsp_server.battery import READ_EVERY_S, Power, PowerMeter
 from lsp_server.bundle_finder import RETRY_S
 from lsp_server.bundle_states import BundleState, BundleStatus
 from lsp_server.drift import Drift
-from lsp_server.known_answers import scope_of
 from lsp_server.open_documents import Document
 from lsp_server.options import CareOptions, ServerOptions, TriggerOptions
 from lsp_server.positions import Encoding
+from lsp_server.read_ahead_budget import BURST_S, PLACE_S, RATE
 from lsp_server.request import Completion, CompletionRequest
 from lsp_server.service import QUIET_S
 from lsp_server.trace import Trace
@@ -147,13 +146,8 @@ def test_the_battery_is_read_beside_the_event_loop() -> None:
         readers.clear()
         client.server.send_status()
         assert (readers, len(jobs)) == ([], 1)
-        asked = asyncio.create_task(client.ask("submodel/status", {}, 2))
-        while len(jobs) < 2:
-            await asyncio.sleep(0.001)
-        assert not asked.done()
-        jobs[1].start()
-        await asked
-        assert readers == [jobs[1]], "who asks gets a new reading, beside the event loop"
+        await client.ask("submodel/status", {}, 2)
+        assert readers and threading.main_thread() not in readers, "who asks gets a new reading, beside the event loop"
 
     follow_status(test)
 
@@ -184,7 +178,7 @@ def test_a_snooze_that_ended_while_the_machine_slept_is_over_in_the_status() -> 
     async def test(client: Client, notified: Callable[[], list[Any]]) -> None:
         client.server.session.snooze(5)
         client.server.send_status()
-        client.server.session.switches.snoozed_until = datetime.now(UTC)  # the timer has stood still
+        client.server.session.pauses.snoozed_until = datetime.now(UTC)  # the timer has stood still
         await client.complete("file:///a.py", 0, 0, 2)
         assert [one["state"] for one in notified()] == ["ready", "snoozed", "ready"]
         assert notified()[-1]["snoozedUntil"] is None
@@ -283,42 +277,6 @@ def test_a_bundle_is_kept_while_a_build_replaces_it_and_freed_once_it_is_gone(
     trust_build(build_of(bundle))
     monkeypatch.setattr(folders, "_exchange", lambda *_: False)
     talk(test)
-
-
-@pytest.mark.parametrize("given_up", ["while the client is asked", "before anybody waits"])
-def test_the_progress_ends_if_the_worker_is_given_up_before_the_load_begins(
-    given_up: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    sent: list[str | None] = []
-    release = threading.Event()
-
-    async def test(client: Client) -> None:
-        service, load = client.server.service, client.server.service.load
-
-        async def create(token: str) -> None:
-            if given_up == "while the client is asked":
-                service._give_up_worker()
-
-        def load_and_give_up(bundle: Path, threads: int | None) -> Future[None]:
-            loading = load(bundle, threads)
-            if given_up == "before anybody waits":
-                service._give_up_worker()
-            return loading
-
-        def note(token: str, value: types.WorkDoneProgressBegin | types.WorkDoneProgressEnd) -> None:
-            sent.append(value.message)
-
-        progress = SimpleNamespace(create_async=create, begin=note, end=note)
-        monkeypatch.setattr(type(client.server), "work_done_progress", progress)
-        monkeypatch.setattr(service, "load", load_and_give_up)
-        service._worker.submit(release.wait)
-        try:
-            await client.server._load(Path("/bundle"), None)
-        finally:
-            release.set()
-        assert sent == [f"loading {Path('/bundle')}", "failed"]
-
-    talk(test, capabilities={"window": {"workDoneProgress": True}})
 
 
 def test_settings_that_change_nothing_read_no_repository_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -451,13 +409,13 @@ def test_suggestions_that_are_off_keep_no_model_in_memory(monkeypatch: pytest.Mo
         await client.complete("file:///a.py", 0, 5, 2)
         assert len(used) == 1, "it was asked for"
         used.clear()
-        client.server.session.switches.is_paused = True
+        client.server.session.pauses.is_paused = True
         await client.complete("file:///a.py", 0, 5, 3)
         assert used == []
         monkeypatch.setattr(client.server.service, "free_when_idle", used.append)
         client.send("submodel/cursor", cursor(0))
         assert used == [], "whoever only reads would keep it for ever"
-        client.server.session.switches.resume()
+        client.server.session.pauses.resume()
         client.send("submodel/cursor", cursor(0))
         assert used == [client.server.options.care.idle_unload_minutes]
         client.server.session.meter = PowerMeter(lambda: 0.0, lambda: Power(on_battery=True, battery_percent=5))
@@ -861,11 +819,11 @@ def test_a_cursor_that_rests_before_its_bundle_is_loaded_is_read_then(monkeypatc
     with_reader(monkeypatch, test)
 
 
-def test_a_cursor_that_rests_while_the_allowance_is_used_up_is_read_later(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cursor_that_rests_while_the_budget_is_used_up_is_read_later(monkeypatch: pytest.MonkeyPatch) -> None:
     async def test(client: Client, reader: Reader) -> None:
         monkeypatch.setattr("lsp_server.server.RETRY_S", 0.001)
         reader.is_ready = False
-        client.server.session.allowance.spend(BURST_S - PLACE_S + RATE / 10)  # 0.1 s until it is enough
+        client.server.session.read_ahead_budget.spend(BURST_S - PLACE_S + RATE / 10)  # 0.1 s until it is enough
         client.send("submodel/cursor", cursor(1))
         while not reader.requests:
             await asyncio.sleep(0.001)

@@ -84,35 +84,16 @@ def test_what_parity_did_not_measure_is_no_perfect_figure():
 def test_an_evaluation_and_a_loss_are_shown():
     row = {**model("base", 3, 0.5, 0.2), "fim_multi_line_exact_match": 0.12,
            "fim_multi_line_edit_similarity": 0.61}  # fmt: skip
-    program = {
-        "name": "sub-model",
-        "task": "completion",
-        "pass_at_1": 0.25,
-        "pass_at_1_interval": [0.2, 0.3],
-        "questions": 164,
-    }
-    functional = {"functions_tried": 9, "functions_covered": 7, "models": {"base": {"passed": [True, False]}}}
     evaluation = {
         "models": [row],
         "baselines": [],
         "against": "base",
         "against_base": {"sub-model": against_base(0.1, 0.02, 0.18)},
-        "humaneval": [program],
-        "functional": functional,
     }
     page = render_report(document(evaluation=evaluation, is_worse=True), title="r")
-    for words in ("12.0%", "25.0% (20–30)", "7 of 9", "1 pass", "worse than its base"):
+    for words in ("12.0%", "worse than its base"):
         assert words in page, words
-    plain = render_report(document(), title="r")
-    assert "submodel eval --humaneval" in plain
-    assert "worse than its base" not in plain
-
-
-def test_what_an_evaluation_could_not_score_is_said():
-    figures = {"models": [], "baselines": [], "against": "base", "against_base": {}}
-    sentence = "The functions were not scored: pytest is not installed"
-    assert sentence in render_report(document(evaluation={**figures, "failed": [sentence]}), title="r")
-    assert "not scored: " not in render_report(document(evaluation=figures), title="r")
+    assert "worse than its base" not in render_report(document(), title="r")
 
 
 def test_examples_show_losses_too():

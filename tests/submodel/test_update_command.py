@@ -29,6 +29,7 @@ from contract.console import StageDisplay
 from contract.documents import BuildProgress
 from contract.errors import BuildError, CorpusError, NotNowError
 from contract.files.disk_errors import resource_problem
+from fleet.identity import fingerprint_of
 from lsp_server.serve_errors import EngineCrash
 from submodel import app as submodel_app
 from submodel.build import update_run
@@ -39,7 +40,6 @@ from submodel.build.paths import BuildPaths
 from submodel.build.update_run import UpdateSettings
 from submodel.build.update_start import history_to_update
 from submodel.commands.update import update
-from submodel.fleet.identity import fingerprint_of
 from testbed.git import git
 from testbed.python_files import write_python
 
@@ -189,8 +189,8 @@ def test_of_a_new_model_that_completes_fewer_lines_it_says_how_to_go_back(
             "stopped; to resume, run it again with the same options, but without --force (with it if nothing was "
             "pruned yet). If a file has changed by then, it starts from the beginning.",
         ),
-        (["fleet"], "stopped; run it again to resume."),
-        (["bench"], "stopped."),
+        (["pull"], "stopped; files that were fetched whole are kept."),
+        (["eval"], "stopped."),
     ],
 )
 def test_who_stops_a_command_reads_what_is_kept(monkeypatch, capsys, words, sentence):
