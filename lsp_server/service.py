@@ -221,7 +221,7 @@ class CompletionService:
         try:
             job = self._worker.submit(self._read_ahead, request, unwanted, max_core_s, first_key, tell, is_short_enough)
             return await asyncio.wrap_future(job)
-        except ServeError:  # a library has panicked; a request will say so
+        except ServeError:  # a request will say so
             return Reading()
         finally:
             unwanted.set()
@@ -230,7 +230,7 @@ class CompletionService:
         """Return what the text at hand has at the cursor, without the model; None if the bundle is not in memory."""
         try:
             return await asyncio.wrap_future(self._worker.submit(self._recall, request))
-        except ServeError:  # a library has panicked; a request will say so
+        except ServeError:  # a request will say so
             return None
 
     async def forget(self) -> None:
