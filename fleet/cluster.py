@@ -128,7 +128,7 @@ def _check_token(head: str) -> None:
     if subprocess.run(command, env=environment, capture_output=True, check=False).returncode == 0:
         raise SubmodelError(
             f"The Ray cluster at {head} asks nobody for a token, so whoever reaches it can run programs on it. Start "
-            "it with RAY_AUTH_MODE=token, or set RAY_AUTH_MODE=disabled for `submodel` if its network is closed."
+            "it with RAY_AUTH_MODE=token, or set RAY_AUTH_MODE=disabled here if its network is closed."
         )
 
 
