@@ -1,6 +1,6 @@
 # syntax=docker/dockerfile:1
-# Two images: `serve` answers completions and has no torch; `build` makes sub-models, too, also with `fleet`, and
-# publishes them.
+# Two images: `serve` answers completions and has no torch; `build` makes sub-models, too. It also has
+# `submodel-fleet`, which builds those of many repositories and publishes them (`--entrypoint submodel-fleet`).
 #
 #   docker build --target serve -t submodel .
 #   docker run --rm -i --network none -v "$PWD:$PWD:ro" -w "$PWD" submodel serve --stdio --bundle .submodel/bundle

@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 BASE   ?= auto
 
 EXTENSION := vscode-extension
-PRODUCT   := contract builder exporters lsp_server laboratory submodel
+PRODUCT   := contract builder exporters lsp_server submodel laboratory fleet
 TYPES     := types-linux types-darwin types-win32
 
 # Empty is off. pip compiles nothing here (--no-compile): the first process that imports a module writes its bytecode. Where
@@ -61,7 +61,7 @@ docs: $(VENV)/installed  ## the pages as a site in build/site; fails at a link t
 
 # Not a part of `check`, which works without a network; it says so where it can't ask.
 audit: $(VENV)/installed  ## known faults of what we depend on, by pip-audit and npm audit
-	$(BIN)/python -m benchmarks.robustness.audit
+	$(BIN)/python -m benchmarks.audit
 
 lock: $(VENV)/installed  ## requirements-dev.lock: the versions that are installed here
 	@echo "# What the tests ran with, written by \`make lock\` (pip freeze). Linux; other systems differ." \

@@ -11,9 +11,9 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from statistics import median
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from benchmarks.measured_repositories import REPORTED, fetch
@@ -55,10 +55,8 @@ def main() -> None:
         sys.exit(build.returncode)
     report = json.loads(build.stdout)
 
-    table = Table(title="Lines of files that the model never saw", show_lines=True)
-    for title in ("before the cursor ▏", "truth", "base", "sub-model, from the bundle", "ms"):
-        table.add_column(title, overflow="fold", justify="right" if title == "ms" else "left")
     texts = {file.path: file.text for file in read_corpus(repository).files}
+    right, milliseconds = dict.fromkeys(("base", "sub-model"), 0), []
     completer = open_completer(Path(report["paths"]["bundle"]))
     for answer in report["answers"]:
         text, offset, truth = texts[answer["path"]], answer["offset"], answer["truth"]
@@ -67,15 +65,24 @@ def main() -> None:
         request = CompletionRequest(text=shown, offset=offset, path=answer["path"], options=PATIENT)
         completion = completer.complete(request)
         before = text[:offset].rpartition("\n")[2].lstrip()
-        table.add_row(
-            Text(f"{answer['path']}\n{before}▏"),
-            Text(truth),
-            Text(answer["answers"]["base"]),
-            Text(completion.text, style="green" if is_exact(completion.text, truth) else ""),
-            f"{completion.milliseconds:.0f}",
-        )
-    console.print(table)
-    console.print(f"make demo took {time.perf_counter() - started:.0f} s after installation.")
+        base = answer["answers"]["base"]
+        console.print(Text(f"{answer['path']}\n  {before}", style="dim") + Text(f"▏{truth}", style="bold"))
+        for name, given in (("base", base), ("sub-model", completion.text)):
+            is_right = is_exact(given, truth)
+            right[name] += is_right
+            console.print(
+                Text(f"  {name:9} {'right' if is_right else 'wrong'}  ▏{given}", style="green" if is_right else "")
+            )
+        milliseconds.append(completion.milliseconds)
+    models = {row["name"]: row for row in report["models"]}
+    sizes = " of ".join(f"{models[name]['parameters'] / 1e6:.0f} M" for name in ("sub-model", "base"))
+    lines = (
+        f"Of {len(milliseconds)} lines in files that neither saw, the sub-model completes {right['sub-model']}, "
+        f"the base {right['base']}.",
+        f"The sub-model has {sizes} parameters and answers in {median(milliseconds):.0f} ms (median).",
+        f"make demo took {time.perf_counter() - started:.0f} s after installation.",
+    )
+    console.print("\n" + "\n".join(lines), highlight=False)
 
 
 if __name__ == "__main__":

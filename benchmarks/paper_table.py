@@ -11,7 +11,6 @@ from typing import Any
 from benchmarks.builds import RESULTS
 from benchmarks.markdown import print_head, print_row
 from benchmarks.paper import MATRICES, OTHER_PACKAGES
-from builder.evaluation.metrics import bootstrap
 from builder.evaluation.wording import ranked
 from laboratory.experiments.compare_run import OTHER_DATASET, OTHER_FORMAT, SAME_DATASET
 from laboratory.experiments.sweep_document import make_matrices
@@ -23,10 +22,9 @@ def main() -> None:
     """Each part that has been measured."""
     printers: dict[str, Callable[[Mapping[str, Any]], None]] = {
         **dict.fromkeys(MATRICES, print_matrix),
-        # Left to right, masks of prompts are at the mercy of what stands first in a text: docs/LOG.md.
+        # Left to right, masks of prompts are at the mercy of what stands first in a text: dev/LOG.md.
         "matrix-wanda-prompts": partial(print_matrix, figures=("fim_bits_per_byte",)),
         "languages": print_languages,
-        "programs": print_programs,
         "regions": print_regions,
         "sensitivity": print_sweep,
     }
@@ -121,30 +119,6 @@ def print_languages(document: Mapping[str, Any]) -> None:
         tuned, seconds = build["finetuning"], sum(stage["seconds"] for stage in build["stages"])
         print(f"- {name}: {tuned['tokens']:,} tokens in {tuned['minutes']:.1f} min of tuning, {seconds:,.0f} s in all")
     print()
-
-
-def print_programs(document: Mapping[str, Any]) -> None:
-    """Programs that pass, of each model, with the interval over the problems."""
-    print_head("model", *(one["task"] for one in document["humaneval"]["base"]))
-    for name, tasks in document["humaneval"].items():
-        cells = ("{:.1%} ({:.0%} to {:.0%})".format(one["pass_at_1"], *one["pass_at_1_interval"]) for one in tasks)
-        print_row(name, *cells)
-    solved = {name: set(tasks[0]["passed"]) for name, tasks in document["humaneval"].items()}
-    code, text = ([one for name, one in solved.items() if name.startswith(of)] for of in ("python-", "text-"))
-    if code and text:
-        first = document["humaneval"]["base"][0]
-        lead = bootstrap(partial(_lead, code, text), first["questions"])
-        print(f"\ncode before documentation, paired: {lead.value:+.1%} ({lead.low:+.1%} to {lead.high:+.1%})")
-    print()
-
-
-def _lead(code: Sequence[set[str]], text: Sequence[set[str]], drawn: Sequence[int]) -> float:
-    """How much larger a share of the drawn HumanEval problems the first models solve; means over models."""
-
-    def share(models: Sequence[set[str]]) -> float:
-        return fmean(f"HumanEval/{index}" in solved for solved in models for index in drawn)
-
-    return share(code) - share(text)
 
 
 def print_regions(document: Mapping[str, Any]) -> None:

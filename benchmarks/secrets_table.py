@@ -18,8 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.builds import write_result
-from benchmarks.measured_repositories import CLICK, REPORTED, fetch, tree_hash
-from benchmarks.tokenizer_parity import text_files
+from benchmarks.measured_repositories import CLICK, REPORTED, fetch, text_files, tree_hash
 from contract.repository.secrets import blank_secrets, kind_of_secret
 from testbed.secret_kinds import KINDS, PLANTED, SHARE_NEEDED, count_found
 

@@ -48,14 +48,8 @@ class FimExample:
         return self.file.text[: self.offset] + self.file.text[self.offset + len(self.middle) :]
 
     @property
-    def line(self) -> str:
-        """The line of the file that the position lies in, without the white space around it."""
-        end = self.file.text.find("\n", self.offset)
-        return self.file.text[self.line_start : end if end >= 0 else None].strip()
-
-    @property
     def line_start(self) -> int:
-        """Where that line begins, in characters from the start of the file."""
+        """Where the line of the position begins, in characters from the start of the file."""
         return self.file.text.rfind("\n", 0, self.offset) + 1
 
     def as_served(self, encoder: PromptEncoder) -> FimExample:
@@ -177,7 +171,7 @@ def draw_mixed_examples(
     """Return up to `count` examples of all kinds that completions and benchmarks ask for, in random order.
 
     Six in ten are those of `draw_fim_examples`, a seventh whole lines from column 0, a quarter blocks. The first kind
-    alone makes a model that ends after each line and forgets to indent (docs/LOG.md). `FimExample.as_served` makes
+    alone makes a model that ends after each line and forgets to indent (dev/LOG.md). `FimExample.as_served` makes
     whole lines of those of the first kind that stand before a line's text, too.
     """
     lines = draw_fim_examples(files, count, seed, kind=kind)

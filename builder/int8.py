@@ -79,7 +79,7 @@ def _outputs(layer: nn.Linear, cache: InputCache, weight: Quantized, inputs: Ten
 def is_int8_faster(dtype: torch.dtype) -> bool:
     """Whether this processor multiplies rightly in 8 bits, and faster than in `dtype`: it is measured, in turns.
 
-    A build gains more than a product does (docs/LOG.md), so that a tenth is enough.
+    A build gains more than a product does (dev/LOG.md), so that a tenth is enough.
     """
     rows, columns, outputs = 1024, 896, 3072  # of a pass and a layer of the first base, about
     inputs, weight = torch.randn(rows, columns, dtype=dtype), torch.randn(outputs, columns, dtype=dtype)

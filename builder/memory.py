@@ -45,7 +45,7 @@ def reuse_memory() -> None:
     """Let glibc keep what is freed, for what is asked for next; by default it returns each large tensor to the system.
 
     A step of training asks for thousands of them. Linux clears each page that it gives, which took up to a fifth of the
-    time (docs/LOG.md). `give_back_memory` returns it between the stages.
+    time (dev/LOG.md). `give_back_memory` returns it between the stages.
     """
     if sys.platform == "linux":
         with contextlib.suppress(AttributeError):  # another C library

@@ -106,17 +106,11 @@ class StageDisplay:
 
     as_json: write a `BuildProgress` a line in their place, at least one a second. Once nobody can read stderr any more,
     the main thread is interrupted, as by Ctrl-C: the program that asked for these lines is gone. clock: seconds that
-    only grow. rest: is called whenever something is said or a stage says how far it is, and may keep them waiting.
+    only grow.
     """
 
-    def __init__(
-        self,
-        *,
-        as_json: bool = False,
-        clock: Callable[[], float] = time.monotonic,
-        rest: Callable[[], None] = lambda: None,
-    ) -> None:
-        self._clock, self._rest = clock, rest
+    def __init__(self, *, as_json: bool = False, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._is_json = as_json
         # rich takes FORCE_COLOR for a terminal, but a log can't take a line back.
         is_terminal = console.is_terminal and console.file.isatty() and not console.is_dumb_terminal
@@ -184,7 +178,6 @@ class StageDisplay:
             self._write_stage(stage, "running")
 
         def advance(done: int, total: int) -> None:
-            self._rest()
             if stage.advance(done, total, self._clock()):
                 self._progress.update(task, completed=done, total=total or None)
             else:
@@ -217,7 +210,6 @@ class StageDisplay:
 
     def say(self, text: str) -> None:
         """A sentence above the bars."""
-        self._rest()
         self._printed_s = self._clock()
         if self._is_json:
             self._write({"kind": "message", "text": "\n".join(plain(line) for line in text.split("\n"))})

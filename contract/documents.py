@@ -45,7 +45,6 @@ class PlanFacts(TypedDict):
     vocabulary: BaseAndKept
     feed_forward_width: BaseAndKept
     layers: int
-    characters_per_token: NotRequired[float]  # of the code that it was made of
     layer_ridge: NotRequired[list[float]]
     layer_output_error: NotRequired[list[float]]
 
@@ -148,13 +147,6 @@ class VariantFacts(TypedDict):
     parity: ParityFacts
 
 
-class AdapterFacts(TypedDict):
-    """A file of the bundle that makes its graph from the graph of a shared model (`exporters.adapter_file`)."""
-
-    file: str
-    shared: FileFacts  # the graph's file in the shared model's bundle
-
-
 class ListingFacts(TypedDict):
     """How the files that a build read were found, and how many were left out, by reason."""
 
@@ -180,11 +172,9 @@ class Manifest(TypedDict):
     parity: NotRequired[ParityFacts]
     corpus: NotRequired[ListingFacts]
     drafts: NotRequired[DraftFacts]
-    adapter: NotRequired[AdapterFacts]
     variants: NotRequired[dict[str, VariantFacts]]
     held_out_sha256: NotRequired[list[str]]
     learned_sha256: NotRequired[list[str]]
-    seen_sha256: NotRequired[list[str]]
     versions: NotRequired[dict[str, str]]
     checksum: NotRequired[str]
 
@@ -305,14 +295,11 @@ class BuildReport(TypedDict):
     baselines: NotRequired[list[ModelRow]]
     answers: NotRequired[list[AnsweredPosition]]
     is_worse: NotRequired[bool]
-    size_search: NotRequired[dict[str, Any]]
-    dense_baseline: NotRequired[dict[str, Any]]
     evaluation: NotRequired[dict[str, Any]]
-    history: NotRequired[list[dict[str, Any]]]
 
 
 class BuildProgress(TypedDict):
-    """A line of `--progress json` of `submodel build` and `update`: a stage begins, continues or ends, or a message."""
+    """A line of `--progress json` of `submodel build`: a stage begins, continues or ends, or a message."""
 
     kind: Literal["stage", "message"]
     text: NotRequired[str]
@@ -344,18 +331,6 @@ class LatencyFacts(TypedDict):
     p95: float | None
 
 
-class DriftFacts(TypedDict):
-    """How far the repository has gone from its build, in files."""
-
-    files: int
-    changed: int
-    added: int
-    removed: int
-    share: float
-    isStale: bool
-    command: str
-
-
 class ServedBundle(TypedDict):
     """A bundle that the server found. `previous` has the older ones of its workspace, newest first."""
 
@@ -369,7 +344,6 @@ class ServedBundle(TypedDict):
     parameters: int | None
     bytes: int | None
     builtAt: str | None
-    drift: DriftFacts | None
     previous: list[str]
 
 

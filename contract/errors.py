@@ -24,12 +24,8 @@ class BuildError(SubmodelError):
     """A stage of the build can't go on, or a folder is not what it should be."""
 
 
-class NotNowError(BuildError):
-    """What is in the way now may be gone later, though nobody does anything; the command line exits with 75."""
-
-
 class EvaluationError(SubmodelError):
-    """A measurement can't be made: its data, its sandbox or the tests that would judge are not as they must be."""
+    """A measurement can't be made: its data are not as they must be."""
 
 
 class ExportError(SubmodelError):

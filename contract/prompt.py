@@ -1,7 +1,7 @@
 """The prompt: what the server sends to the model, and so what the builder calibrates, fine-tunes and scores on.
 
 It covers cutting a window around the cursor and turning it into token ids. It imports nothing heavy, since the language
-server uses it too. A model that was pruned without this format can no longer answer in it (docs/LOG.md).
+server uses it too. A model that was pruned without this format can no longer answer in it (dev/LOG.md).
 """
 
 from __future__ import annotations
@@ -162,18 +162,6 @@ class Window:
     suffix: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class PromptPart:
-    """Token ids of a prompt or an answer, and the text that they stand for, empty for tokens that mark a part.
-
-    `cut_line` is the index of that of its lines which the cursor cuts; tokens that end a middle belong to that line.
-    """
-
-    ids: list[int]
-    text: str = ""
-    cut_line: int | None = None
-
-
 def cut_window(text: str, offset: int, prompt_format: PromptFormat, count: Callable[[str], int]) -> Window:
     """Cut the window around `offset` (characters from the start of `text`, 0 ≤ offset ≤ len(text)).
 
@@ -331,7 +319,7 @@ class PromptEncoder:
         """
         ids = self.left_to_right("")
         ids += self._context_ids(context, repository, path) if context else self.path_ids(path)
-        return [*ids, *(one for part in self.parts(window) for one in part.ids)]
+        return [*ids, *self._window_ids(window)]
 
     def path_ids(self, path: str) -> list[int]:
         """What stands in front of the window for a file's path, relative to the repository.
@@ -346,19 +334,19 @@ class PromptEncoder:
     def _path_line(self, path: str) -> list[int]:
         return self.text_ids(f"{path}\n")[-MAX_PATH_TOKENS:]
 
-    def parts(self, window: Window) -> list[PromptPart]:
-        """The parts of a prompt behind `left_to_right("")` and the context."""
+    def _window_ids(self, window: Window) -> list[int]:
+        """The part of a prompt behind `left_to_right("")` and the context."""
         prompt_format = self.prompt_format
-        before = PromptPart(ids=self.text_ids(window.prefix), text=window.prefix, cut_line=-1)
+        before = self.text_ids(window.prefix)
         if not (prompt_format.prefix_token and prompt_format.suffix_token and prompt_format.middle_token):
-            return [before]
+            return before
         prefix, suffix, middle = map(
             self._id, (prompt_format.prefix_token, prompt_format.suffix_token, prompt_format.middle_token)
         )
-        behind = PromptPart(ids=list(self._suffix_ids(window.suffix)), text=window.suffix)
+        behind = self._suffix_ids(window.suffix)
         if prompt_format.suffix_first:
-            return [PromptPart(ids=[prefix, suffix]), behind, PromptPart(ids=[middle]), before]
-        return [PromptPart(ids=[prefix]), before, PromptPart(ids=[suffix]), behind, PromptPart(ids=[middle])]
+            return [prefix, suffix, *behind, middle, *before]
+        return [prefix, *before, suffix, *behind, middle]
 
     def _context_ids(self, context: Sequence[ContextSnippet], repository: str, path: str) -> list[int]:
         repository_token, file_token = self.prompt_format.repository_tokens

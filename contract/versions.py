@@ -13,7 +13,7 @@ PIPELINE_VERSION: Final = 22
 # 12: int8 embedding by rows; the threshold has left since.
 EXPORT_VERSION: Final = 12
 SCORING_VERSION: Final = 3  # raised when the same model gets other scores
-PROGRAM: Final = f"{PIPELINE_VERSION}.{EXPORT_VERSION}"  # an update goes on from models of this one alone
+PROGRAM: Final = f"{PIPELINE_VERSION}.{EXPORT_VERSION}"
 
 
 def installed_versions(distributions: tuple[str, ...]) -> dict[str, str]:

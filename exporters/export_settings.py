@@ -12,11 +12,6 @@ COPIED_FILES = ("config.json", "generation_config.json", "tokenizer_config.json"
 INT4_MIN_AGREEMENT, INT4_MAX_LOSS_INCREASE = 0.65, 0.15
 
 
-# For new weights with the graph, tokenizer and precision of an export that passed the whole check. Over so few tokens
-# the agreement may be three points lower by chance; the loss is the sharper measure.
-SHORT_PARITY = ParitySettings(prompts=12, whole_prompts=0, logit_prompts=0, min_agreement=0.92)
-
-
 @dataclass(frozen=True, kw_only=True)
 class ExportSettings:
     """The precision of an export, and its parity check."""

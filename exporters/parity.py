@@ -32,7 +32,7 @@ class ParitySettings:
     max_prompt_tokens: int = 160  # of all but `whole_prompts`: two thirds of the time is the float32 pass
     whole_prompts: int = 1  # as long as the server's
     continuation_tokens: int = 24  # a line of code and a little more
-    logit_prompts: int = 2  # the shortest; a wrong graph is wrong on the first one; 0 leaves the graph in float32 out
+    logit_prompts: int = 2  # the shortest; a wrong graph is wrong on the first one
     logit_positions: int = 64
     batch_size: int = 20  # all but the whole prompt: each batch makes its own continuations
     max_logit_difference: float = 1e-2  # of the largest logit; rounding alone gives 1e-5, a wrong graph 1e-1 and more

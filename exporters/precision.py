@@ -97,7 +97,7 @@ class Fp16Matrices(Fp32Matrices):
 
 
 # The codes of even rows end here, in multiples of their root mean square. A rotated row's values are nearly normally
-# distributed: of 896 the largest is 3.4 at the median, and beyond 4 in one row of 18 (docs/LOG.md has the losses).
+# distributed: of 896 the largest is 3.4 at the median, and beyond 4 in one row of 18 (dev/LOG.md has the losses).
 EVEN_LIMIT = 4.0
 
 

@@ -7,7 +7,6 @@ greedy continuation, and, for a few prompts, logits.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,23 +55,16 @@ def compute_references(
 
     `model` is in float32 and in evaluation mode. `logit_prompts` are the indices of the prompts that keep logits, of
     their last `logit_positions` positions. Prompts are batched by length, so that there is little padding.
-    `on_progress` gets the prompts that are done, and all, after each layer: a batch takes many seconds.
+    `on_progress` gets the prompts that are done, and all, after each batch.
     """
     references: dict[int, Reference] = {}
-
-    def report(*_: object) -> None:
+    for batch in batches_by_length([len(prompt.prompt_ids) for prompt in prompts], batch_size):
+        kept = [logit_positions if index in logit_prompts else 0 for index in batch]
+        answers = _ReferenceBatch(model, [prompts[index] for index in batch]).answer(
+            continuation_tokens, stop_ids, kept
+        )
+        references.update(zip(batch, answers, strict=True))
         on_progress(len(references), len(prompts))
-
-    with ExitStack() as hooks:
-        for layer in model.get_decoder().layers:
-            hooks.enter_context(layer.register_forward_hook(report))
-        for batch in batches_by_length([len(prompt.prompt_ids) for prompt in prompts], batch_size):
-            kept = [logit_positions if index in logit_prompts else 0 for index in batch]
-            answers = _ReferenceBatch(model, [prompts[index] for index in batch]).answer(
-                continuation_tokens, stop_ids, kept
-            )
-            references.update(zip(batch, answers, strict=True))
-            report()
     return [references[index] for index in range(len(prompts))]
 
 

@@ -1,7 +1,7 @@
 """Int8 weights with a scale for each 64 of them, computed in float32: if quantized activations are too coarse.
 
 Small models need it: on sub-models of SmolLM2-135M int8 changes one greedy token in ten, int8-weights one in thirty
-(docs/LOG.md). The file is as small as int8's. ONNX Runtime multiplies the scales out once, when it loads, so that
+(dev/LOG.md). The file is as small as int8's. ONNX Runtime multiplies the scales out once, when it loads, so that
 memory and speed are those of float32. MatMulNBits with float32 activations would save memory too, but its 8-bit path
 takes 240 ms a token on a model of 89 million parameters, ten times as long.
 """

@@ -1,6 +1,6 @@
-"""Studies of the product: published pruning methods, sweeps, programs that are run, benches and replays.
+"""Studies of the product: published pruning methods, sweeps, benches and replays.
 
-The product (`builder`, `exporters`, `lsp_server`) imports nothing of this package.
+The product (`builder`, `exporters`, `lsp_server`, `submodel`) imports nothing of this package.
 """
 
 from contract.telemetry import turn_off_telemetry

@@ -1,8 +1,7 @@
-"""Infers from later edits what became of a suggestion, so that editors need not report it.
+"""Infers from later edits which suggestions were accepted, so that editors need not report it.
 
-A suggestion is accepted if one edit puts the rest of its text in its place. It is partly accepted if an edit puts more
-than one character of it there. A suggestion that is typed character by character is neither, unless the editor reports
-it right after.
+A suggestion is accepted if one edit puts the rest of its text in its place. One that is typed character by character is
+not, unless the editor reports it right after.
 """
 
 from __future__ import annotations
@@ -29,13 +28,8 @@ class Statistics:
     requests: int = 0
     shown: int = 0
     accepted: int = 0
-    partly_accepted: int = 0
-    rejected: int = 0
-    shown_characters: int = 0
     accepted_characters: int = 0
     nothing: Counter[str] = field(default_factory=Counter)
-    shown_by_language: Counter[str] = field(default_factory=Counter)
-    accepted_by_language: Counter[str] = field(default_factory=Counter)
     latencies_ms: deque[float] = field(default_factory=lambda: deque(maxlen=KEPT_LATENCIES))
 
     def latency(self) -> LatencyFacts:
@@ -54,15 +48,8 @@ class Statistics:
             "requests": self.requests,
             "shown": self.shown,
             "accepted": self.accepted,
-            "partlyAccepted": self.partly_accepted,
-            "rejected": self.rejected,
-            "shownCharacters": self.shown_characters,
             "acceptedCharacters": self.accepted_characters,
             "nothing": dict(self.nothing.most_common()),
-            "languages": {
-                language: {"shown": shown, "accepted": self.accepted_by_language[language]}
-                for language, shown in self.shown_by_language.most_common()
-            },
             "latencyMs": self.latency(),
         }
 
@@ -75,17 +62,9 @@ class _Shown:
     uri: str
     offset: int
     text: str
-    language: str
-    is_whole: bool = True  # its last line is; else it was cut within it
-    moved: int = 0  # characters by which accepting it moves its begin to the left
+    is_whole: bool  # its last line is; else it was cut within it
+    moved: int  # characters by which accepting it moves its begin to the left
     typed: int = 0
-    is_counted: bool = False
-    is_partly_accepted: bool = False
-
-    @property
-    def counts_as_rejected(self) -> bool:
-        """Whether it counts so if it is not accepted as a whole."""
-        return self.is_counted and not self.is_partly_accepted
 
 
 class AcceptanceTracker:
@@ -96,19 +75,8 @@ class AcceptanceTracker:
         self._shown: _Shown | None = None
         self._typed_out: _Shown | None = None  # the last edit was its last character
         self._last_end: tuple[str, int] | None = None
-        self._client_reports = False
 
-    def sent(
-        self,
-        id: int,
-        uri: str,
-        offset: int,
-        text: str,
-        language: str | None,
-        *,
-        is_whole: bool = True,
-        moved: int = 0,
-    ) -> None:
+    def sent(self, id: int, uri: str, offset: int, text: str, *, is_whole: bool = True, moved: int = 0) -> None:
         """Note a suggestion that was sent to the client. Its rest, while the user types it, has the same id.
 
         `is_whole`: its last line is; else the rest of that line is asked for once it is accepted. `moved`: it begins so
@@ -116,25 +84,9 @@ class AcceptanceTracker:
         """
         if self._shown is not None and self._shown.id == id:
             return
-        self._close()
         self._typed_out = None
-        self._shown = _Shown(
-            id=id,
-            uri=uri,
-            offset=offset,
-            text=text,
-            language=language or "unknown",
-            is_whole=is_whole,
-            moved=moved,
-        )
-        if not self._client_reports:
-            self._count(self._shown)
-
-    def shown(self, id: int) -> None:
-        """Note that the client reports a suggestion as shown. From then on only reported ones count as shown."""
-        self._client_reports = True
-        if self._shown is not None and self._shown.id == id:
-            self._count(self._shown)
+        self._shown = _Shown(id=id, uri=uri, offset=offset, text=text, is_whole=is_whole, moved=moved)
+        self.statistics.shown += 1
 
     def accepted(self, id: int) -> None:
         """Note that the client reports a suggestion as accepted. The edit that inserts it is not counted again.
@@ -142,16 +94,10 @@ class AcceptanceTracker:
         An edit of one character looks like typing. If it was the last one, this report makes it an acceptance.
         """
         typed_out, self._typed_out = self._typed_out, None
-        if self._shown is not None and self._shown.id == id:
-            self._accept(self._shown)
-        elif typed_out is not None and typed_out.id == id:
-            self.statistics.rejected -= typed_out.counts_as_rejected
-            self._accept(typed_out)
-
-    def partly_accepted(self, id: int) -> None:
-        """Note that the client reports a suggestion as partly accepted."""
-        if self._shown is not None and self._shown.id == id:
-            self._accept_partly(self._shown)
+        for one in (self._shown, typed_out):
+            if one is not None and one.id == id:
+                self._accept(one)
+                return
 
     def edited(self, uri: str, text: str, edits: Sequence[Edit]) -> None:
         """Follow the edits of a document; `text` is what they made of it."""
@@ -171,17 +117,13 @@ class AcceptanceTracker:
         if not any(edit.inserted for edit in edits) and 0 <= edits[0].start - shown.offset <= shown.typed:
             shown.typed = typed  # editors remove what a snippet replaces before they put it in
         elif edits[0].start > shown.offset + shown.typed or typed == 0:
-            self._close()
-        elif typed == len(shown.text) and gained > 1:
-            self._accept(shown)
-        elif typed == len(shown.text):
-            self._close()
-            self._typed_out = shown
+            self._shown = None
+        elif typed < len(shown.text):
+            shown.typed = typed
         elif gained > 1:
-            shown.typed = typed
-            self._accept_partly(shown)
+            self._accept(shown)
         else:
-            shown.typed = typed
+            self._shown, self._typed_out = None, shown
 
     def is_at_accepted_end(self, uri: str, offset: int) -> bool:
         """Return whether an accepted suggestion that ends its line ends here, and nothing was typed since."""
@@ -190,38 +132,17 @@ class AcceptanceTracker:
     def closed(self, uri: str) -> None:
         """Forget the suggestion of a document that was closed."""
         if self._shown is not None and self._shown.uri == uri:
-            self._close()
+            self._shown = None
 
     def reset(self) -> None:
         """Start counting anew."""
         self.statistics = Statistics()
 
-    def _count(self, shown: _Shown) -> None:
-        if not shown.is_counted:
-            shown.is_counted = True
-            self.statistics.shown += 1
-            self.statistics.shown_characters += len(shown.text)
-            self.statistics.shown_by_language[shown.language] += 1
-
     def _accept(self, shown: _Shown) -> None:
-        self._count(shown)
         self._last_end = (shown.uri, shown.offset + len(shown.text)) if shown.is_whole else None
         self._shown = None
         self.statistics.accepted += 1
         self.statistics.accepted_characters += len(shown.text) - shown.typed
-        self.statistics.accepted_by_language[shown.language] += 1
-
-    def _accept_partly(self, shown: _Shown) -> None:
-        if not shown.is_partly_accepted:
-            shown.is_partly_accepted = True
-            self._count(shown)
-            self.statistics.partly_accepted += 1
-
-    def _close(self) -> None:
-        """End a suggestion that was not accepted as a whole."""
-        if self._shown is not None:
-            self.statistics.rejected += self._shown.counts_as_rejected
-        self._shown = None
 
 
 def _is_one_key(edit: Edit) -> bool:

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
-import sys
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +14,6 @@ from contract.processor import default_threads
 
 READ_EVERY_S = 10.0
 SUPPLIES = Path("/sys/class/power_supply")
-UNKNOWN_LINE = 255  # ACLineStatus of Windows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,59 +49,34 @@ class PowerMeter:
         self._now = now
         self._read = read or read_power
         self._beside = beside
+        self._is_reading = False  # beside
         self._power = Power()
         self._read_at: float | None = None
-        self._is_reading = False  # beside
-        self._lock = threading.Lock()  # of the last reading and its time
 
     @property
     def power(self) -> Power:
         """The last reading; the first time a new one. If it is old, a new one begins beside, for later calls."""
         if self._read_at is None:
-            return self.read()
-        if not self._is_reading and self._is_old():
-            self._is_reading = True
-            self._beside(self._read_beside)
-        return self._power
-
-    def read(self) -> Power:
-        """Return the last reading if it is fresh enough, else a new one, for which this waits."""
-        if self._is_old():
             self._take()
+        elif not self._is_reading and self._is_old():
+            self._is_reading = True
+            self._beside(self._take)
         return self._power
 
     async def renew(self) -> None:
-        """Wait for a reading that is fresh enough. A new one is made beside."""
-        if not self._is_old():
-            return
-        loop = asyncio.get_running_loop()
-        renewed = asyncio.Event()
-
-        def take() -> None:
-            try:
-                self.read()
-            finally:
-                with suppress(RuntimeError):  # the loop is closed: the client has left
-                    loop.call_soon_threadsafe(renewed.set)
-
-        self._beside(take)
-        await renewed.wait()
+        """Wait for a reading that is fresh enough."""
+        if self._is_old():
+            await asyncio.to_thread(self._take)
 
     def _is_old(self) -> bool:
         return self._read_at is None or self._now() - self._read_at >= READ_EVERY_S
 
     def _take(self) -> None:
-        began = self._now()
-        power = self._read()
-        if power.on_battery:
-            _ = power.cores  # else a request would count them
-        with self._lock:
-            if self._read_at is None or began >= self._read_at:  # else a later one has ended before
-                self._power, self._read_at = power, began
-
-    def _read_beside(self) -> None:
         try:
-            self._take()
+            power = self._read()
+            if power.on_battery:
+                _ = power.cores  # else a request would count them
+            self._power, self._read_at = power, self._now()
         finally:
             self._is_reading = False
 
@@ -116,8 +87,6 @@ def read_power() -> Power:
 
     battery: Any = None if _is_of_a_device() else _reported(lambda: psutil.sensors_battery())
     is_known = battery is not None and battery.power_plugged is not None
-    if is_known and not battery.power_plugged and _reported(_is_line_unknown):
-        is_known = False
     return Power(
         on_battery=not battery.power_plugged if is_known else None,
         battery_percent=None if battery is None else float(battery.percent),
@@ -132,16 +101,6 @@ def _is_of_a_device() -> bool:
         return bool(names) and (SUPPLIES / names[0] / "scope").read_text("ascii").strip() == "Device"
     except (OSError, ValueError):
         return False
-
-
-def _is_line_unknown() -> bool:
-    """Whether Windows can't tell if the machine is plugged in, which psutil reports as being on battery."""
-    is_unknown = False
-    if sys.platform == "win32":
-        status = ctypes.create_string_buffer(12)  # SYSTEM_POWER_STATUS, whose first byte is ACLineStatus
-        is_told = ctypes.windll.kernel32.GetSystemPowerStatus(status)
-        is_unknown = bool(is_told) and status.raw[0] == UNKNOWN_LINE
-    return is_unknown
 
 
 def _reported(ask: Callable[[], Any]) -> Any:

@@ -1,11 +1,10 @@
-"""Streams whose messages have limits: pygls reads whatever length a header names.
+"""A stream whose messages have a limit: pygls reads whatever length a header names.
 
-A message that is too long, or that can't be read, is passed over.
+A message that is too long, or that is not UTF-8, is passed over.
 """
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 import re
@@ -17,94 +16,40 @@ log = logging.getLogger(__name__)
 
 # A document of 50 MB, the most that VS Code sends, and escapes; longer messages are thrown away.
 MAX_MESSAGE_BYTES = 64 << 20
-MAX_BARE_BYTES = 1 << 20  # of a message's JSON outside of strings: some 29,000 edits; parsing takes 0.3 s at most
-MAX_HEADER_BYTES = 8 << 10
 NO_MESSAGE = b"{}"  # JSON that is no message: pygls refuses it and goes on
 LOST_CHANGE = "submodel/lostChange"  # the method that stands in for a change of a document that is passed over
 _CHUNK_BYTES = 1 << 20
 
 
 class BoundedInput:
-    """A binary stream whose lines and reads have a limit; what is longer is read and thrown away."""
+    """A binary stream of which pygls reads messages."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
 
     def readline(self) -> bytes:
-        """Return a header line. A longer one is thrown away; what is returned for it is no header."""
-        line = self._stream.readline(MAX_HEADER_BYTES)
-        is_long = len(line) == MAX_HEADER_BYTES and not line.endswith(b"\n")
-        while is_long and (rest := self._stream.readline(MAX_HEADER_BYTES)):
-            if rest.endswith(b"\n"):
-                return b"?\r\n"
-        return line
+        """Return a header line."""
+        return self._stream.readline()
 
     def read(self, size: int) -> bytes:
-        """A message's body."""
-        if size <= MAX_MESSAGE_BYTES:
-            return _bounded(self._stream.read(size))
-        log.warning("A message of %d bytes is passed over; the most is %d.", size, MAX_MESSAGE_BYTES)
-        head = b""
-        while size > 0 and (chunk := self._stream.read(min(size, _CHUNK_BYTES))):
-            head = head or chunk
-            size -= len(chunk)
-        return b"" if size > 0 else _instead_of(head, is_whole=False)
+        """Return a message's body, or what stands in for it.
 
-
-class BoundedReader:
-    """As BoundedInput, for asyncio's reader. A client that vanishes ends the stream; it is no error."""
-
-    def __init__(self, reader: asyncio.StreamReader) -> None:
-        self._reader = reader
-
-    async def readline(self) -> bytes:
-        """Return a header line, b"" at the end. The last message's handler has run up to its first wait by then.
-
-        So a request sees the text as it was, even if a change follows it in the same segment.
+        Neovim sends a paste in parts, and a part may end inside a character (neovim/neovim#29898).
         """
-        # The reader doesn't yield while it has bytes, and a handler begins in the loop's next turn.
-        await asyncio.sleep(0)
-        try:
-            return await self._reader.readline()
-        except ValueError:  # longer than asyncio's own limit, which has dropped it
-            return b"?\r\n"
-        except OSError:  # a ConnectionError, or a TimeoutError of a client that no longer answers
-            return b""
-
-    async def readexactly(self, size: int) -> bytes:
-        """Return a message's body, b"" if the stream ends inside it."""
-        try:
-            if size <= MAX_MESSAGE_BYTES:
-                return _bounded(await self._reader.readexactly(size))
+        if size > MAX_MESSAGE_BYTES:
             log.warning("A message of %d bytes is passed over; the most is %d.", size, MAX_MESSAGE_BYTES)
             head = b""
-            while size > 0:
-                chunk = await self._reader.readexactly(min(size, _CHUNK_BYTES))
+            while size > 0 and (chunk := self._stream.read(min(size, _CHUNK_BYTES))):
                 head = head or chunk
                 size -= len(chunk)
-            return _instead_of(head, is_whole=False)
-        except (asyncio.IncompleteReadError, OSError):
-            return b""
-
-
-def _bounded(body: bytes) -> bytes:
-    """Return a message's body, or what stands in for it if it can't be read.
-
-    That is so if it is not UTF-8: Neovim sends a paste in parts, and a part may end inside a character
-    (neovim/neovim#29898). It is also so if it holds so many values that the event loop would stand still.
-    """
-    try:
-        body.decode(json.detect_encoding(body), "surrogatepass")  # as json.loads does
-    except UnicodeDecodeError:
-        log.warning("A message of %d bytes is passed over; it is not UTF-8.", len(body))
-        return _instead_of(body, is_whole=True)
-    if len(body) <= MAX_BARE_BYTES:
+            return b"" if size > 0 else _instead_of(head, is_whole=False)
+        body = self._stream.read(size)
+        try:
+            body.decode(json.detect_encoding(body), "surrogatepass")  # as json.loads does
+        except UnicodeDecodeError:
+            log.warning("A message of %d bytes is passed over; it is not UTF-8.", len(body))
+            return _instead_of(body, is_whole=True)
         return body
-    # The server speaks UTF-8 alone; in another encoding a quotation mark may be half of a letter.
-    if json.detect_encoding(body).startswith("utf-8") and _bare_bytes(body) <= MAX_BARE_BYTES:
-        return body
-    log.warning("A message of %d bytes is passed over; it holds too many values, or is not UTF-8.", len(body))
-    return _instead_of(body, is_whole=True)
 
 
 def _instead_of(body: bytes, *, is_whole: bool) -> bytes:
@@ -120,9 +65,3 @@ def _instead_of(body: bytes, *, is_whole: bool) -> bytes:
     uri = re.search(rb'"uri"\s*:\s*("[\x20\x21\x23-\x5b\x5d-\x7e]{1,4096}")', body)
     params = b'{"uri":%s}' % (uri[1] if uri else b"null")
     return b'{"jsonrpc":"2.0","method":"%s","params":%s}' % (LOST_CHANGE.encode(), params)
-
-
-def _bare_bytes(body: bytes) -> int:
-    """Count the bytes of JSON outside of strings; the count is exact up to MAX_BARE_BYTES."""
-    parts = body.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"', 2 * MAX_BARE_BYTES)
-    return sum(map(len, parts[::2]))

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +19,6 @@ from contract.errors import BundleError
 from contract.files.file_names import is_file, path_below
 
 RETRY_S = 5.0  # between two looks from one place: a bundle may appear, go, or be replaced by one that is not trusted
-CLIMB_S = 60.0  # between two searches above a place from which a bundle was found: a nearer one may appear
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Found:
-    bundle: Path | None
-    at_s: float
-    searched_s: float
-
 
 # place → the bundle that serves it; and one that is there but is not served, and why
 _Look = Callable[[Path], tuple[Path | None, tuple[Path, BundleError] | None]]
@@ -45,7 +34,7 @@ class BundleFinder:
     def __init__(self, named: Path | None = None, now: Callable[[], float] = time.monotonic) -> None:
         self.fixed = self._named = _absolute(named)
         self._now = now
-        self._found: dict[tuple[_Look, Path], _Found] = {}
+        self._found: dict[tuple[_Look, Path], tuple[Path | None, float]] = {}  # and when
         self._refused: dict[Path, BundleError] = {}
 
     @property
@@ -109,17 +98,14 @@ class BundleFinder:
         return self._remembered(_look_above, start)
 
     def _remembered(self, look: _Look, place: Path) -> Path | None:
-        known, now = self._found.get((look, place)), self._now()
-        if known is not None and now - known.at_s < RETRY_S:
-            return known.bundle
+        known = self._found.get((look, place))
+        if known is not None and self._now() - known[1] < RETRY_S:
+            return known[0]
         self._refused = {one: why for one, why in self._refused.items() if _is_still_refused(one)}
-        if known is not None and now - known.searched_s < CLIMB_S and _is_served(known.bundle):
-            self._found[look, place] = replace(known, at_s=now)
-            return known.bundle
         bundle, refused = look(place)
         now = self._now()  # a look may take longer than it is remembered
-        self._found = {key: one for key, one in self._found.items() if now - one.at_s < CLIMB_S}
-        self._found[look, place] = _Found(bundle=bundle, at_s=now, searched_s=now)
+        self._found = {key: one for key, one in self._found.items() if now - one[1] < RETRY_S}
+        self._found[look, place] = bundle, now
         self._refused |= () if refused is None else (refused,)
         return bundle
 
@@ -185,10 +171,6 @@ def _is_still_refused(bundle: Path) -> bool:
     return is_file(bundle / MANIFEST_FILE, if_silent=False) and _refusal(bundle) is not None
 
 
-def _is_served(bundle: Path | None) -> bool:
-    return bundle is not None and _refusal(bundle) is None
-
-
 def workspace_of(bundle: Path) -> Path | None:
     """Return the folder whose `.submodel` holds the bundle; None if it lies elsewhere."""
     folder = next((one for one in bundle.parents if one.name == WORKSPACE_BUNDLE.parts[0]), None)
@@ -196,18 +178,8 @@ def workspace_of(bundle: Path) -> Path | None:
 
 
 def manifest_or_empty(bundle: Path) -> Mapping[str, Any]:
-    """Return a bundle's manifest; {} if it can't be read, since loading reports that.
-
-    It is parsed once: the status is described at each change of a state, and a manifest may have megabytes of hashes.
-    """
+    """Return a bundle's manifest; {} if it can't be read, since loading reports that."""
     try:
-        status = (bundle / MANIFEST_FILE).stat()
-        return _manifest_of(bundle, status.st_ino, status.st_size, status.st_mtime_ns)
+        return read_manifest(bundle)
     except (BundleError, OSError, ValueError):
         return {}
-
-
-@lru_cache(maxsize=4)  # two bundles are loaded, and each may be replaced
-def _manifest_of(bundle: Path, inode: int, size: int, mtime_ns: int) -> Mapping[str, Any]:
-    """Return a bundle's manifest. The numbers are those of its file, so that another file is read."""
-    return read_manifest(bundle)

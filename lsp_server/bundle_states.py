@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from contract.bundle.manifest import build_of, read_manifest
+from contract.bundle.manifest import build_of
 from contract.errors import SubmodelError
 
 RETRY_S = 60.0  # until a build that could not take the place of the one that answers is tried once more
@@ -49,8 +49,7 @@ class BundleStates:
         self._now = now
         self._lock = threading.Lock()
         self._looked_at: dict[Path, float] = {}
-        # The build and its files as they were when it was last due, and when that was.
-        self._tried: dict[Path, tuple[object, float]] = {}
+        self._tried: dict[Path, tuple[str, float]] = {}  # the build that was last due, and when that was
 
     def set(self, folder: Path, status: BundleStatus) -> None:
         """Give a bundle a status."""
@@ -62,12 +61,6 @@ class BundleStates:
         """Note that a bundle is about to be loaded; whether it was replaced is looked at LOOK_S seconds later."""
         self._looked_at[folder] = self._now()
         self.set(folder, BundleStatus(state=BundleState.LOADING))
-
-    def set_all_unloaded(self) -> None:
-        """Note that no bundle is in memory any more."""
-        with self._lock:
-            self.by_folder = {folder: BundleStatus(state=BundleState.UNLOADED) for folder in self.by_folder}
-        self._on_change()
 
     def forget(self, folder: Path | None) -> None:
         """Drop the status of one bundle, or of all."""
@@ -83,9 +76,8 @@ class BundleStates:
     def take_replacement(self, folder: Path) -> bool:
         """Return whether another build has replaced a bundle and is to be loaded now; note that it was.
 
-        Its build is read every LOOK_S seconds at most. A build that failed is due once more, and again once its files
-        have changed: who copies a bundle file by file may copy its bundle.json first. While an older build answers it
-        is due every RETRY_S seconds: a virus scanner, say, may have held a file.
+        Its build is read every LOOK_S seconds at most. A build that failed is due once more. While an older build
+        answers it is due every RETRY_S seconds: it may not have been copied as a whole.
         """
         status, now = self.by_folder.get(folder), self._now()
         if status is None or status.state is BundleState.LOADING:
@@ -99,12 +91,11 @@ class BundleStates:
             return False
         if build == status.build:
             return False
-        found = build, _stamps(folder)
         tried, at_s = self._tried.get(folder, (None, 0.0))
         is_failed = status.state is BundleState.FAILED
-        if tried == found and (is_failed or (status.state is BundleState.READY and now - at_s < RETRY_S)):
+        if tried == build and (is_failed or (status.state is BundleState.READY and now - at_s < RETRY_S)):
             return False
-        self._tried[folder] = found, now
+        self._tried[folder] = build, now
         return True
 
     def is_current(self, folder: Path) -> bool:
@@ -113,20 +104,3 @@ class BundleStates:
             return build_of(folder) == self.build_of(folder)
         except SubmodelError:
             return False
-
-
-def _stamps(folder: Path) -> list[tuple[int, int] | None]:
-    """Return size and time of change of each file that a bundle lists, None of one that is missing."""
-    try:
-        names = read_manifest(folder)["files"]
-    except SubmodelError:  # it is not whole itself
-        return []
-    return [_stamp(folder / name) for name in names]
-
-
-def _stamp(file: Path) -> tuple[int, int] | None:
-    try:
-        status = file.lstat()
-    except OSError:
-        return None
-    return status.st_size, status.st_mtime_ns

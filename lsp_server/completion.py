@@ -100,10 +100,6 @@ class Completer:
         self._engine = engine
         self.build = build  # SHA-256 of the bundle's bundle.json
 
-    def interrupt(self) -> None:
-        """Make the running call, and all later ones, fail. Another thread may call this."""
-        self._engine.decoder.interrupt()
-
     @property
     def choice(self) -> Choice:
         """Where the model runs, and why there."""

@@ -16,7 +16,6 @@ from lsp_server.bundle_states import BundleState, BundleStates, BundleStatus
 from lsp_server.decoding.huge_pages import use_huge_pages
 from lsp_server.decoding.providers import Provider
 from lsp_server.serve_errors import ServeError
-from lsp_server.worker import SILENT_S
 
 if TYPE_CHECKING:
     from lsp_server.completion import Completer
@@ -25,7 +24,6 @@ log = logging.getLogger(__name__)
 
 MAX_LOADED = 2  # bundles in memory; a further one takes the place of the least recently used
 MAX_CRASHES = 3  # of one bundle, one after the other: then it counts as failed until it is loaded again
-LOADING_S = 600.0  # enough for a model of some gigabytes on a slow disk
 
 
 def _stamp() -> tuple[int, int] | None:
@@ -41,11 +39,10 @@ _STAMP = _stamp()  # as the server started
 
 
 class LoadedBundles:
-    """The completers of one worker. Its thread calls all methods but `is_loading` and `interrupt`.
+    """The completers of one worker. Its thread calls all methods.
 
     open_completer: of a bundle's folder, for so many threads, and the build whose files were verified just now, if any.
-    verify: the bundle in a folder; it returns the build, or raises SubmodelError. beat: the worker's; it raises in a
-    thread that was given up, so that who comes back too late changes nothing.
+    verify: the bundle in a folder; it returns the build, or raises SubmodelError.
     """
 
     def __init__(
@@ -53,11 +50,10 @@ class LoadedBundles:
         states: BundleStates,
         open_completer: Callable[[Path, int | None, str | None], Completer],
         verify: Callable[[Path], str],
-        beat: Callable[[float], None],
     ) -> None:
         self.completers: OrderedDict[Path, Completer] = OrderedDict()  # the last used is last
         self.is_loading = False
-        self._states, self._open, self._verify, self._beat = states, open_completer, verify, beat
+        self._states, self._open, self._verify = states, open_completer, verify
         self._ready: dict[Path, BundleStatus] = {}  # of each completer that was loaded
         self._crashes: Counter[Path] = Counter()  # since the last answer
 
@@ -80,24 +76,19 @@ class LoadedBundles:
     def load(self, folder: Path, threads: int | None) -> None:
         """Load a bundle, again if it is loaded. Raises SubmodelError; its state says why.
 
-        What is in memory stays there if the files are not whole, as while another bundle is copied over them. A thread
-        that was given up meanwhile ends at the next beat, before it sets a state over that of its successor.
+        What is in memory stays there if the files are not whole, as while another bundle is copied over them.
         """
         self.is_loading = True
         try:
-            self._beat(LOADING_S)
             self._states.set(folder, BundleStatus(state=BundleState.LOADING))
             build = self._verify(folder) if folder in self.completers else None
-            self._beat(LOADING_S)
             self._drop(folder)  # else it, or one that has crashed, would stay in memory beside the new one
             completer = self._open(folder, threads, build)
         except UntrustedError as error:  # replaced since it was found; once it is trusted the next request loads it
-            self._beat(SILENT_S)
             self._drop(folder)
             self._states.set(folder, BundleStatus(state=BundleState.UNTRUSTED, error=str(error), build=error.build))
             raise
         except SubmodelError as error:
-            self._beat(SILENT_S)
             if folder in self.completers:
                 log.warning("%s is not loaded again; the model in memory goes on answering. %s", folder, error)
                 self._states.set(folder, self._ready.get(folder, BundleStatus(state=BundleState.READY)))
@@ -106,7 +97,6 @@ class LoadedBundles:
             raise
         except Exception as error:  # a library's: out of memory, ONNX Runtime, a file that nobody checked
             log.exception("Loading %s failed", folder)
-            self._beat(SILENT_S)
             if isinstance(error, ImportError) or _stamp() != _STAMP:  # what is in memory and on disk is of two versions
                 reported = (
                     f"submodel was upgraded while this server ran, or is damaged ({first_line(error, 200)}); restart "
@@ -118,7 +108,6 @@ class LoadedBundles:
             raise ServeError(reported) from error
         finally:
             self.is_loading = False
-        self._beat(SILENT_S)
         self.completers[folder] = completer
         provider = f"{completer.choice.provider}: {completer.choice.why}"
         status = BundleStatus(state=BundleState.READY, threads=threads, provider=provider, build=completer.build)
@@ -171,8 +160,3 @@ class LoadedBundles:
         reported = f"{reported} {MAX_CRASHES} times in a row; build it again."
         self._states.set(folder, BundleStatus(state=BundleState.FAILED, error=reported))
         return reported
-
-    def interrupt(self) -> None:
-        """End the native code that runs as soon as it looks. Called from any thread."""
-        for completer in [*self.completers.values()]:
-            completer.interrupt()

@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from contract.errors import SubmodelError
-from lsp_server.allowance import BURST_S, Allowance
-from lsp_server.known_answers import Epoch, KnownAnswers, scope_of, with_threshold
+from lsp_server.answer_cache import AnswerCache, Epoch, scope_of, with_threshold
 from lsp_server.next_places import place_after_accepting
 from lsp_server.options import ServerOptions
+from lsp_server.read_ahead_budget import BURST_S, ReadAheadBudget
 from lsp_server.request import Completion, CompletionRequest
 from lsp_server.service import CompletionService
 from lsp_server.trace import TraceLog
@@ -38,22 +38,22 @@ class LookingAhead:
     def __init__(
         self,
         service: CompletionService,
-        answers: KnownAnswers,
+        answers: AnswerCache,
         traces: TraceLog,
-        allowance: Allowance,
+        budget: ReadAheadBudget,
         options: Callable[[], ServerOptions],
     ) -> None:
         self._service = service
         self._answers = answers
         self._traces = traces
-        self._allowance = allowance
+        self._budget = budget
         self._options = options
         self._asked: _Asked | None = None
         self._background: set[asyncio.Task[Any]] = set()  # held here, since the event loop has only weak references
 
     def read(self, request: CompletionRequest, first_key: CompletionRequest | None) -> None:
-        """Begin to read a prompt within the allowance, then ask for the answer to `first_key` if it is given."""
-        self._start(self._read(request, self._allowance.left_s, first_key))
+        """Begin to read a prompt within the budget, then ask for the answer to `first_key` if it is given."""
+        self._start(self._read(request, self._budget.left_s, first_key))
 
     async def _read(self, request: CompletionRequest, max_core_s: float, first_key: CompletionRequest | None) -> None:
         since = self._answers.epoch
@@ -68,7 +68,7 @@ class LookingAhead:
 
         is_short_enough = max_core_s < BURST_S / 2
         reading = await self._service.read_ahead(request, max_core_s, first_key, keep, is_short_enough)
-        self._allowance.spend(reading.core_s)
+        self._budget.spend(reading.core_s)
 
     def read_whole(
         self,

@@ -5,18 +5,23 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
+from datetime import UTC, datetime
 from pathlib import Path
 
 from lsprotocol import types
 from pygls.exceptions import JsonRpcException
 from pygls.lsp.server import LanguageServer
 
+from contract.bundle.manifest import build_of
+from contract.bundle.previous import built_at
+from contract.bundle.pulled_builds import pulled_from
+from contract.errors import BundleError
 from contract.plain_text import plain
-from lsp_server.drift import Drift
 
 log = logging.getLogger(__name__)
 
 PROGRESS_TIMEOUT_S = 5.0  # for a client to agree to a progress bar
+OLD_DAYS = 30
 _RELOAD = "Then run the command submodel.reload, or restart the language server."
 
 
@@ -52,21 +57,17 @@ class Notices:
         """Warn once of each build: the next one in the same place is another's, or another change."""
         self.warn_once(why, about=f"the trust in {bundle}, {build or why}")
 
-    def warn_of_drift(self, root: Path, drift: Drift, *, is_named: bool) -> None:
-        """Warn once of a repository whose files have changed since its build. `is_named`: with the folder's name.
-
-        A message of over 80 columns stops people in Neovim.
-        """
-        where = f" in {root}" if is_named else ""
-        self.warn_once(
-            f"{drift.changed + drift.added} of {drift.files} files{where} have changed; "
-            f"run `{drift.command(root if is_named else None)}`.",
-            about=_drift_of(root),
-        )
-
-    def forget_drift(self, root: Path | None) -> None:
-        """Warn of a repository's drift again, as after its next build: an editor may be open for weeks."""
-        self._said.discard(_drift_of(root))
+    def warn_of_age(self, bundle: Path) -> None:
+        """Warn once of a bundle that is older than OLD_DAYS. A message of over 80 columns stops people in Neovim."""
+        try:
+            days = (datetime.now(UTC) - built_at(bundle)).days
+            if days <= OLD_DAYS:
+                return
+            again = "build" if pulled_from(build_of(bundle)) is None else "pull"
+        except (OSError, BundleError):  # it is being replaced
+            return
+        message = f"This sub-model is {days} days old. Run `submodel {again}` again."
+        self.warn_once(message, about=f"the age of {bundle}")
 
     def forget(self) -> None:
         """Say everything again."""
@@ -101,7 +102,3 @@ class Notices:
         is_first = about not in self._said
         self._said.add(about)
         return is_first
-
-
-def _drift_of(root: Path | None) -> str:
-    return f"the drift of {root}"

@@ -1,8 +1,7 @@
 """Open documents: their texts as the client last described them, within bounds.
 
-The text of a document longer than MAX_DOCUMENT_CHARS is not kept: each keystroke would cost a pass over it. All
-documents together have at most MAX_TOTAL_CHARS characters, and are at most MAX_DOCUMENTS; the least recently used goes
-first. A document whose text is not kept gets no completion until it is opened again, or sent as a whole.
+The text of a document longer than MAX_DOCUMENT_CHARS is not kept: each keystroke would cost a pass over it. It gets no
+completion until it is opened again, or sent as a whole.
 """
 
 from __future__ import annotations
@@ -17,9 +16,7 @@ from pygls.workspace import PositionCodec, TextDocument
 from lsp_server.positions import Encoding, LineStarts, clamp
 
 MAX_DOCUMENT_CHARS = 2_000_000  # some 50,000 lines
-MAX_TOTAL_CHARS = 64_000_000  # 64 MB of ASCII, at most 256 MB
 MAX_COPIED_CHARS = 10_000_000_000  # by the edits of a message, each of which copies the text: some seconds at most
-MAX_DOCUMENTS = 5_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,11 +51,6 @@ class Document(TextDocument):
         self.is_too_long = len(item.text) > MAX_DOCUMENT_CHARS
         self.is_kept = not self.is_too_long
 
-    @property
-    def size(self) -> int:
-        """Length of the text in characters."""
-        return len(self.source)
-
     def drop(self) -> None:
         """Drop the text."""
         self._source, self._edits, self.is_kept = "", [], False
@@ -83,7 +75,7 @@ class Document(TextDocument):
             self._edits.append(Edit(start=0, removed=len(self.source), inserted=change.text))
             self._source, self.is_kept, self.is_too_long = change.text, True, False
             self._lines = self._new_lines()
-        if self.size > MAX_DOCUMENT_CHARS:
+        if len(self.source) > MAX_DOCUMENT_CHARS:
             self.is_too_long = True
             self.drop()
 
@@ -106,13 +98,10 @@ class Document(TextDocument):
 
 
 class OpenDocuments:
-    """A client's documents. They stand in pygls' dictionary of the workspace, the least recently used first."""
+    """A client's documents. They stand in pygls' dictionary of the workspace."""
 
     def __init__(self, documents: dict[str, TextDocument]) -> None:
         self._documents = documents
-
-    def __len__(self) -> int:
-        return len(self._documents)
 
     def get(self, uri: str) -> Document | None:
         """Return an open document, None if no document of that name is open."""
@@ -124,35 +113,10 @@ class OpenDocuments:
 
     def put(self, document: Document) -> None:
         """Add a document, in the place of an older one of its name."""
-        self._documents.pop(unquote(document.uri), None)
         self._documents[unquote(document.uri)] = document
-        self._forget()
 
     def drop(self, uri: str | None) -> None:
         """Drop the text of an open document, or of all for None: a change of it is lost."""
         for document in self._documents.values() if uri is None else (self.get(uri),):
             if isinstance(document, Document):
                 document.drop()
-
-    def note_use(self, document: Document) -> None:
-        """Make a document the most recently used one."""
-        name = unquote(document.uri)
-        if self._documents.get(name) is document and next(reversed(self._documents)) != name:
-            self._documents[name] = self._documents.pop(name)
-            self._forget()
-
-    def _forget(self) -> None:
-        total = sum(map(_size, self._documents.values()))
-        for name in [*self._documents][:-1]:
-            if total <= MAX_TOTAL_CHARS and len(self._documents) <= MAX_DOCUMENTS:
-                return
-            document = self._documents[name]
-            total -= _size(document)
-            if len(self._documents) > MAX_DOCUMENTS:
-                del self._documents[name]
-            elif isinstance(document, Document):
-                document.drop()
-
-
-def _size(document: TextDocument) -> int:
-    return document.size if isinstance(document, Document) else 0

@@ -3,7 +3,7 @@
 `initializationOptions` and `workspace/didChangeConfiguration` carry the same object. Names on the wire are in camelCase
 and nested as the classes here are: `{"threads": 4, "trigger": {"comments": false}}`.
 
-Users set the fields made by `_option`. Those made by `_switch` are for measurements (`submodel replay --switch`,
+Users set the fields made by `_option`. Those made by `_switch` are for measurements (`submodel-lab replay --switch`,
 `benchmarks`): they are read below the key `experimental` alone, and no page lists them.
 
 cattrs would not make this shorter. With it one bad option loses all others, unless code finds for each failure its
@@ -199,7 +199,7 @@ class Eagerness:
 
 # Played from keystrokes of starlette, confidences of 0.6, 0.4 and 0.25 saved 54.6, 59.0 and 54.1 % of them; 26, 39 and
 # 52 % of what was shown was wrong. Typed there at a keystroke every 200 ms, waits of at most 150, 75 and 40 ms saved
-# 33.3, 40.4 and 40.5 %, with whole lines (docs/LOG.md). The waits of `quiet` were not measured. A quiet server answers
+# 33.3, 40.4 and 40.5 %, with whole lines (dev/LOG.md). The waits of `quiet` were not measured. A quiet server answers
 # from less text only if time would run out otherwise.
 EAGERNESS = {
     "quiet": Eagerness(confidence=0.6, debounce_min_ms=80, debounce_max_ms=300, cold_ms=60_000),

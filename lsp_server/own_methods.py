@@ -1,4 +1,4 @@
-"""Methods beyond the protocol: this server's own, Copilot's notifications, and commands.
+"""Methods beyond the protocol: this server's own, and commands.
 
 docs/protocol.md describes them, but for LOST_CHANGE, which `lsp_server.bounded_streams` puts in a client's place.
 """
@@ -14,13 +14,11 @@ from lsprotocol import types
 from contract.documents import ServerStatus
 from lsp_server.bounded_streams import LOST_CHANGE
 from lsp_server.items import ACCEPTED
+from lsp_server.pauses import SNOOZE_MINUTES
 from lsp_server.server import STATUS, CompletionServer
-from lsp_server.switches import SNOOZE_MINUTES
 
 EXPLAIN = "submodel/explain"
 CURSOR = "submodel/cursor"
-DID_SHOW = "textDocument/didShowCompletion"
-DID_PARTIALLY_ACCEPT = "textDocument/didPartiallyAcceptCompletion"
 
 
 def register_own_methods(server: CompletionServer) -> None:
@@ -50,14 +48,6 @@ def register_own_methods(server: CompletionServer) -> None:
         uri = _get(params, "uri")
         ls.documents.drop(uri if isinstance(uri, str) else None)
 
-    @server.feature(DID_SHOW)
-    def text_document_did_show_completion(ls: CompletionServer, params: object) -> None:
-        ls.session.tracker.shown(_trace_of(params))
-
-    @server.feature(DID_PARTIALLY_ACCEPT)
-    def text_document_did_partially_accept_completion(ls: CompletionServer, params: object) -> None:
-        ls.session.tracker.partly_accepted(_trace_of(params))
-
     @server.command(ACCEPTED)
     def submodel_accepted(ls: CompletionServer, *arguments: Any) -> None:
         ls.session.tracker.accepted(int(_number(arguments, -1)))
@@ -77,7 +67,7 @@ def register_own_methods(server: CompletionServer) -> None:
 
     @server.command("submodel.resume")
     def submodel_resume(ls: CompletionServer, *arguments: Any) -> ServerStatus:
-        ls.session.switches.resume()
+        ls.session.pauses.resume()
         ls.send_status()
         return ls.describe()
 
@@ -92,12 +82,6 @@ def register_own_methods(server: CompletionServer) -> None:
     async def submodel_reload(ls: CompletionServer, *arguments: Any) -> ServerStatus:
         await ls.reload()
         return ls.describe()
-
-
-def _trace_of(params: object) -> int:
-    """Return the trace id of the item in a notification; −1 if the item is not this server's."""
-    arguments = _get(_get(_get(params, "item"), "command"), "arguments")
-    return int(_number(arguments if isinstance(arguments, (list, tuple)) else (), -1))
 
 
 def _number(arguments: Sequence[Any], default: float) -> float:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import replace
@@ -23,10 +22,9 @@ from contract.documents import ServerStatus
 from contract.errors import SubmodelError
 from contract.files.file_names import is_file
 from contract.files.folders import is_being_replaced
-from lsp_server.bundle_finder import BundleFinder, search_bundle, working_folder, workspace_of
+from lsp_server.bundle_finder import BundleFinder, search_bundle, working_folder
 from lsp_server.bundle_states import BundleState
 from lsp_server.decoding.providers import Provider
-from lsp_server.drift import Drift
 from lsp_server.list_client import ListClient
 from lsp_server.loaded_bundles import MAX_LOADED
 from lsp_server.notices import Notices
@@ -34,9 +32,8 @@ from lsp_server.open_documents import MAX_DOCUMENT_CHARS, Document, Edit, OpenDo
 from lsp_server.options import ServerOptions, read_options
 from lsp_server.policy import Policy
 from lsp_server.positions import Encoding
-from lsp_server.repositories import REREAD_S, Repositories, is_of
 from lsp_server.request import ClientCursor, Completion, CompletionRequest, line_end_of, path_in
-from lsp_server.service import QUIET_S, CompletionService, is_dropped
+from lsp_server.service import CompletionService
 from lsp_server.session import Session
 from lsp_server.status import describe_status
 from lsp_server.tolerant_protocol import TolerantProtocol, lenient_converter
@@ -45,11 +42,8 @@ log = logging.getLogger(__name__)
 
 STATUS = "submodel/status"
 _TOO_LONG = f"this document has more than {MAX_DOCUMENT_CHARS:,} characters, too many for suggestions"
-_NOT_KEPT = (
-    "the server does not have this document's text: a change was too large, or too many documents are open; "
-    "open it again"
-)
-RETRY_S = 0.2  # until a resting cursor is looked at again, if the model was at work or the allowance was used up
+_NOT_KEPT = "the server does not have this document's text: a change was too large or unreadable; open it again"
+RETRY_S = 0.2  # until a resting cursor is looked at again, if the model was at work or the budget was used up
 
 
 class CompletionServer(LanguageServer):
@@ -62,8 +56,6 @@ class CompletionServer(LanguageServer):
         self.problems: list[str] = []
         self.finder = BundleFinder(options.bundle)
         self.service = CompletionService(on_change=self._on_service_change, is_named=self.finder.is_named)
-        self.repositories = Repositories(self._on_drift, self._may_reread, self._quiet_in_s)
-        self._used_s = time.monotonic()
         self.session = Session(self.service, options)
         self.notices = Notices(self)
         self.is_neovim = False  # the client
@@ -133,25 +125,6 @@ class CompletionServer(LanguageServer):
         self.service.provider = Provider(now.provider)
         return any(getattr(before, name) != getattr(now, name) for name in ("bundle", "threads", "provider", "enabled"))
 
-    def read_repositories(self) -> None:
-        """Read the repositories of the bundles that are served."""
-        bundles: dict[Path, Path] = {}  # by repository, which several folders may lie in
-        for folder in self.folders if self.options.enabled else ():
-            bundle = self.finder.for_file(None, [folder])
-            if bundle is not None:
-                bundles[self.finder.root_of(folder, bundle, self.folders) or folder] = bundle
-        for root, bundle in bundles.items():
-            self.repositories.read(root, bundle)
-
-    def _may_reread(self) -> bool:
-        return self.session.policy()[0] is Policy.FULL and time.monotonic() - self._used_s < REREAD_S
-
-    def _quiet_in_s(self) -> float:
-        """Return in how many seconds QUIET_S have passed without a request or a move of the cursor, if none comes."""
-        if any(status.state is BundleState.LOADING for status in self.service.bundles.values()):
-            return QUIET_S
-        return self._used_s + QUIET_S - time.monotonic()
-
     def open_document(self, document: Document) -> None:
         """Keep a document, in the place of pygls' own."""
         self.documents.put(document)
@@ -174,12 +147,10 @@ class CompletionServer(LanguageServer):
         self._edited.add(document.uri)
         self.session.debounce.note_edit(document.uri)
         self.session.tracker.edited(document.uri, document.source, edits)
-        self.documents.note_use(document)
 
     def note_cursor(self, uri: str, position: types.Position) -> None:
         """Note that the cursor moved without an edit. Once it has rested for a while, the text there is read ahead."""
         self._loop = asyncio.get_running_loop()
-        self._used_s = time.monotonic()
         self._cursor = (uri, position)
         if self.session.may_ask():  # as in `ask`: whoever reads code will write some
             self.service.free_when_idle(self.options.care.idle_unload_minutes)
@@ -252,7 +223,7 @@ class CompletionServer(LanguageServer):
         if self._read_conditions() != self._conditions:  # cheaper than the status, at each key
             self.send_status()
         if is_on and request.bundle:
-            self._keep_current(request.bundle, request.root)
+            self._keep_current(request.bundle)
             if was_edited and self.options.trigger.automatic and self.session.policy()[0] is Policy.FULL:
                 self._load_freed(request.bundle)
         return await self.session.suggest(request)
@@ -265,18 +236,15 @@ class CompletionServer(LanguageServer):
 
     def follow_builds(self) -> None:
         """Load the builds that have replaced bundles on disk; those that answer once nobody asks."""
-        for bundle, status in self.service.bundles.items():
+        for bundle, status in list(self.service.bundles.items()):
             if status.state is not BundleState.UNLOADED or status.build is not None:  # else nobody has asked it yet
-                self._keep_current(bundle, workspace_of(bundle))
+                self._keep_current(bundle)
 
-    def _keep_current(self, bundle: Path, root: Path | None) -> None:
-        def begin_anew() -> None:
-            self.service.free_when_idle(self.options.care.idle_unload_minutes)  # nobody need have asked
-            self.notices.forget_drift(root)
-            self.repositories.forget_readings()
-            self.read_repositories()
+    def _keep_current(self, bundle: Path) -> None:
+        def free_later() -> None:  # nobody need have asked
+            self.service.free_when_idle(self.options.care.idle_unload_minutes)
 
-        self.service.keep_current(bundle, self.session.threads, begin_anew)
+        self.service.keep_current(bundle, self.session.threads, free_later)
 
     async def load_bundles(self) -> None:
         """Find the workspace's bundles, load those that are not loaded, with progress.
@@ -290,7 +258,6 @@ class CompletionServer(LanguageServer):
 
     async def _load_found(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self.repositories.keep(self.folders if self.options.enabled else ())
         if not self.options.enabled:
             return
         found = self.finder.served(self.folders)
@@ -312,16 +279,16 @@ class CompletionServer(LanguageServer):
                 await self._load(bundle, self.session.threads())
         for bundle in found[MAX_LOADED:]:
             self.service.note_unloaded(bundle)
+        for bundle in found:
+            self.notices.warn_of_age(bundle)
         for document in self.documents:
             self._note_bundle_of(document)
-        self.read_repositories()
         self.note_use()
         self.send_status()
 
     async def reload(self) -> None:
         """Forget what was found and loaded, and begin anew."""
         self.notices.forget()
-        self.repositories.forget_readings()
         self.finder.forget()
         self.service.supersede()  # a request that waits for its debounce would load a model again
         self.session.answers.clear()
@@ -332,19 +299,16 @@ class CompletionServer(LanguageServer):
 
     def note_use(self) -> None:
         """Restart the time after which an unused model is freed."""
-        self._used_s = time.monotonic()
         self._loop = asyncio.get_running_loop()
         self.service.free_when_idle(self.options.care.idle_unload_minutes)
 
     def describe(self) -> ServerStatus:
         """Return the status object (docs/protocol.md)."""
-        return describe_status(
-            self.session, self.finder, self.repositories, version=self.version, is_started=self.is_started
-        )
+        return describe_status(self.session, self.finder, version=self.version, is_started=self.is_started)
 
     def send_status(self) -> None:
         """Warn the user of bundles that have failed. Notify a client that wants the status if it reads otherwise."""
-        for bundle, status in self.service.bundles.items():
+        for bundle, status in list(self.service.bundles.items()):
             if status.state is BundleState.FAILED and status.error:
                 self.notices.warn_of_failure(bundle, status.error)
             elif status.state is BundleState.UNTRUSTED and status.error:
@@ -360,24 +324,21 @@ class CompletionServer(LanguageServer):
             self.protocol.notify(STATUS, document)
 
     def close(self) -> None:
-        """Stop the timers, the readings and the worker."""
+        """Stop the timers and the worker."""
         for timer in (self._snooze, self._rest):
             if timer is not None:
                 timer.cancel()
-        self.repositories.close()
         self.service.close()
 
     def _read_conditions(self) -> tuple[object, ...]:
         """Return what changes by itself. No timer tells when: it stands still while a laptop sleeps."""
-        return (*self.session.policy(), self.session.switches.snooze_end is not None, *self.finder.refused)
+        return (*self.session.policy(), self.session.pauses.snooze_end is not None, *self.finder.refused)
 
     def _prepare(self, request: CompletionRequest) -> None:
-        """Warn of bundles that are not served, and begin to read a repository that is not known yet."""
+        """Warn of bundles that are not served."""
         if request.bundle not in self.service.bundles:  # another is served than before, or none
             self._drop_unserved()
         self._tell_refused()
-        if request.root is not None and self.options.enabled and is_of(request.root, self.folders):
-            self.repositories.read_once(request.root, request.bundle)
 
     def _drop_unserved(self) -> None:
         """Free bundles that are no longer served: they are gone, or not trusted any more."""
@@ -399,7 +360,7 @@ class CompletionServer(LanguageServer):
             return
         request = self.request(document, self._cursor[1])
         self._prepare(request)
-        wait_s = self.session.allowance.wait_s
+        wait_s = self.session.read_ahead_budget.wait_s
         if self.session.read_ahead(request):
             self._cursor = None
         elif wait_s > 0 or self.service.is_answering():  # what is asked ahead at another place, say
@@ -410,12 +371,7 @@ class CompletionServer(LanguageServer):
         if self._rest is None:  # the cursor may have rested before its bundle was loaded
             self._read_at_cursor()
 
-    def _on_drift(self, root: Path, drift: Drift) -> None:
-        if drift.is_stale:
-            self.notices.warn_of_drift(root, drift, is_named=root != self._started_in)
-
     async def _load(self, bundle: Path, threads: int | None) -> None:
-        # Waited for at once: its worker may be given up while the client is asked for a progress bar.
         loading = asyncio.create_task(self._is_loaded(self.service.load(bundle, threads)))
         try:
             await self.notices.show_loading(bundle, loading)
@@ -425,13 +381,9 @@ class CompletionServer(LanguageServer):
     async def _is_loaded(self, loading: Future[None]) -> bool:
         """Wait for a bundle, and return whether it is loaded; if not, the service's `bundles` say why."""
         try:
-            await self.service.settle(loading)
+            await asyncio.wrap_future(loading)
         except SubmodelError:
             return False
-        except asyncio.CancelledError:
-            if is_dropped(loading):
-                return False  # with its worker, which was given up
-            raise
         return True
 
     def _on_service_change(self) -> None:

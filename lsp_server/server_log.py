@@ -8,7 +8,7 @@ from typing import Any
 
 from contract.plain_text import plain
 
-_QUOTE_CLIENTS = ("pygls", "lsp_server.bounded_streams", "lsp_server.tcp")  # loggers whose arguments clients have sent
+_QUOTE_CLIENTS = ("pygls", "lsp_server.bounded_streams")  # loggers whose arguments clients have sent
 
 
 class _PlainFormatter(logging.Formatter):

@@ -27,17 +27,13 @@ from lsp_server.decoding.providers import Provider
 from lsp_server.loaded_bundles import LoadedBundles
 from lsp_server.request import Completion, CompletionRequest
 from lsp_server.serve_errors import EngineCrash, ServeError
-from lsp_server.worker import GivenUp, Worker
+from lsp_server.worker import Worker
 
 if TYPE_CHECKING:
     from lsp_server.completion import Completer
 
 log = logging.getLogger(__name__)
 
-WATCH_S = 1.0  # between two looks at the worker while somebody waits for it
-# A look that is late by this much was held up with the whole process (SIGSTOP, Python's lock), or nobody waited: a load
-# need not be waited for. So the worker gets its time again.
-STANDSTILL_S = 5.0
 QUIET_S = 5.0  # without a request, until a bundle is loaded again: for another build, or another number of threads
 
 T = TypeVar("T")
@@ -68,8 +64,7 @@ class CompletionService:
         self.provider = Provider.AUTO  # of bundles that are loaded from now on
         self._is_named = is_named
         self._worker = Worker()
-        self._given_up: list[Worker] = []  # Python waits for their threads, too, when the process ends
-        self._loaded = LoadedBundles(self.states, self._open, self._verify, self._beat)  # the worker's
+        self._loaded = LoadedBundles(self.states, self._open, self._verify)  # the worker's
         self._waiting: Future[Completion | None] | None = None  # the newest request's
         self._newest = threading.Event()  # set: the request that it belongs to is not wanted any more
         self._reading = threading.Event()  # set: reading ahead ends at its next chunk
@@ -175,9 +170,9 @@ class CompletionService:
         answer = self._waiting = self._worker.submit(self._complete, request, unwanted, time.perf_counter(), may_load)
         answer.add_done_callback(forget)
         try:
-            return await self.settle(answer)
+            return await asyncio.wrap_future(answer)
         except asyncio.CancelledError:
-            if is_dropped(answer):
+            if _is_dropped(answer):
                 return None  # by `supersede`
             raise
         finally:
@@ -225,7 +220,7 @@ class CompletionService:
 
         try:
             job = self._worker.submit(self._read_ahead, request, unwanted, max_core_s, first_key, tell, is_short_enough)
-            return await self.settle(job)
+            return await asyncio.wrap_future(job)
         except ServeError:  # a request will say so
             return Reading()
         finally:
@@ -234,36 +229,13 @@ class CompletionService:
     async def recall(self, request: CompletionRequest) -> Completion | None:
         """Return what the text at hand has at the cursor, without the model; None if the bundle is not in memory."""
         try:
-            return await self.settle(self._worker.submit(self._recall, request))
+            return await asyncio.wrap_future(self._worker.submit(self._recall, request))
         except ServeError:  # a request will say so
             return None
 
-    async def settle(self, future: Future[T]) -> T:
-        """Wait for one of this service's futures, and return its result.
-
-        A worker that is stuck in native code is replaced, and its models are dropped; this raises ServeError then.
-        Raises asyncio.CancelledError if the job was cancelled before it began.
-        """
-        worker, result = self._worker, asyncio.wrap_future(future)
-        try:
-            worker.note_look(WATCH_S + STANDSTILL_S)
-            while not result.done():
-                await asyncio.wait((result,), timeout=WATCH_S)
-                worker.note_look(WATCH_S + STANDSTILL_S)
-                if self._worker is worker and worker.is_stuck():
-                    self._give_up_worker()
-                if self._worker is not worker and not _has_ended(future):
-                    raise ServeError("The model stopped responding and was unloaded; the next request loads it again.")
-        finally:
-            result.cancel()
-        return result.result()
-
     async def forget(self) -> None:
-        """Free the memory of all bundles, and forget their states. A worker that is stuck is replaced."""
-        try:
-            await self.settle(self.unload(forget=True))
-        except ServeError:
-            await self.settle(self.unload(forget=True))
+        """Free the memory of all bundles, and forget their states."""
+        await asyncio.wrap_future(self.unload(forget=True))
 
     def close(self) -> None:
         """Stop what runs and let the worker end."""
@@ -280,29 +252,15 @@ class CompletionService:
         Loading a model is not waited for: it is no fault, so the process ends with 0. Call this after `close`.
         """
         until = time.monotonic() + within_s
-        workers, loaded = [self._worker, *self._given_up], self._loaded
-        while not loaded.is_loading and not all(worker.is_idle() for worker in workers) and time.monotonic() < until:
+        while not self._loaded.is_loading and not self._worker.is_idle and time.monotonic() < until:
             time.sleep(0.01)
-        if loaded.is_loading:
+        if self._loaded.is_loading:
             logging.shutdown()
             os._exit(0)
-        if not self._worker.is_idle():
-            loaded.interrupt()
-        if not all(worker.is_idle() for worker in workers):
+        if not self._worker.is_idle:
             log.error("The model does not come back; the server ends without it.")
             logging.shutdown()
             os._exit(1)
-
-    def _give_up_worker(self) -> None:
-        """Replace a stuck worker. Its models are interrupted; they are freed if its thread then ends."""
-        log.error("The model stopped responding; its thread is abandoned.")
-        self._loaded.interrupt()
-        stuck, self._worker = self._worker, Worker()
-        self._given_up.append(stuck)
-        self._loaded = LoadedBundles(self.states, self._open, self._verify, self._beat)
-        self._waiting = None  # its answer will not come
-        stuck.close()
-        self.states.set_all_unloaded()
 
     def _open(self, folder: Path, threads: int | None, build: str | None) -> Completer:
         """Load a bundle, whose files were verified just now if `build` is given."""
@@ -319,17 +277,10 @@ class CompletionService:
     def _verify(self, folder: Path) -> str:
         return _verified_build(folder, self._is_named(folder))
 
-    def _beat(self, silent_s: float) -> None:
-        self._worker.beat(silent_s)
-
     def _complete(
         self, request: CompletionRequest, unwanted: threading.Event, asked_at: float, may_load: bool
     ) -> Completion | None:
-        def stop() -> bool:
-            self._worker.beat()
-            return unwanted.is_set()
-
-        if stop():
+        if unwanted.is_set():
             return None
         queue_ms = (time.perf_counter() - asked_at) * 1000
         bundle = request.bundle
@@ -341,8 +292,7 @@ class CompletionService:
             raise ServeError(status.error or "The model gave no answer.")
         crash: str | None = None
         try:
-            completion = self._loaded.use(bundle, request.threads).complete(request, stop)
-            self._worker.beat()
+            completion = self._loaded.use(bundle, request.threads).complete(request, unwanted.is_set)
         except SubmodelError as error:
             log.error("No completion: %s", error)
             raise
@@ -354,7 +304,6 @@ class CompletionService:
             reported = f"Nothing can be completed here ({first_line(error, 200)}); please report this."
             raise ServeError(reported) from error
         if crash is not None:  # not above: the traceback holds the model
-            self._worker.beat()
             raise ServeError(self._loaded.note_crash(bundle, crash))
         self._loaded.note_answer(bundle)
         log.debug("%d tokens in %.0f ms", completion.tokens, completion.milliseconds)
@@ -378,7 +327,6 @@ class CompletionService:
         crash: str | None = None
 
         def stop() -> bool:
-            self._worker.beat()
             return unwanted.is_set() or time.process_time() - began >= max_core_s
 
         if stop():
@@ -395,7 +343,6 @@ class CompletionService:
             log.exception("Nothing read ahead")
             return Reading(core_s=time.process_time() - began)
         if crash is not None:
-            self._worker.beat()
             self._loaded.note_crash(bundle, crash)
         log.debug("%d tokens read ahead", tokens)
         return Reading(tokens=tokens, core_s=time.process_time() - began, was_ended=unwanted.is_set())
@@ -409,15 +356,10 @@ class CompletionService:
             return None
 
 
-def is_dropped(job: Future[Any]) -> bool:
+def _is_dropped(job: Future[Any]) -> bool:
     """Return whether a job was cancelled before its worker came to it, and not the task that waits for it."""
     task = asyncio.current_task()
     return job.cancelled() and task is not None and not task.cancelling()
-
-
-def _has_ended(future: Future[Any]) -> bool:
-    """Return whether a job came to its end; its worker may have been given up before."""
-    return future.done() and not future.cancelled() and not isinstance(future.exception(), GivenUp)
 
 
 def _verified_build(folder: Path, is_named: bool) -> str:

@@ -14,18 +14,18 @@ from dataclasses import replace
 
 from contract.errors import SubmodelError
 from lsp_server.acceptance import AcceptanceTracker
-from lsp_server.allowance import Allowance
+from lsp_server.answer_cache import AnswerCache, Epoch, KnownAnswer
 from lsp_server.battery import PowerMeter
 from lsp_server.debounce import Debounce
-from lsp_server.known_answers import Epoch, KnownAnswer, KnownAnswers
 from lsp_server.looking_ahead import LookingAhead
 from lsp_server.next_places import place_of_first_key
 from lsp_server.options import WHEN_ASKED, ServerOptions
+from lsp_server.pauses import SNOOZE_MINUTES, Pauses
 from lsp_server.policy import Policy, choose_policy, choose_threads, options_on
+from lsp_server.read_ahead_budget import ReadAheadBudget
 from lsp_server.request import Completion, CompletionRequest
 from lsp_server.service import CompletionService
 from lsp_server.suggestion.steps import Step
-from lsp_server.switches import SNOOZE_MINUTES, Switches
 from lsp_server.trace import Outcome, Trace, TraceLog
 from lsp_server.triggers import find_refusal, refuse
 
@@ -53,14 +53,14 @@ class Session:
         self.traces = TraceLog()
         self.debounce = Debounce(now)
         self.meter = meter or PowerMeter(now)
-        self.answers = KnownAnswers(service.build_of)
-        self.allowance = Allowance(now)
+        self.answers = AnswerCache(service.build_of)
+        self.read_ahead_budget = ReadAheadBudget(now)
         self.fit: Fit = lambda request, completion: completion  # what of a suggestion the client can show
-        self.switches = Switches()
+        self.pauses = Pauses()
         self._now = now
         self._awaited = 0  # requests whose answers the client waits for
         self._newest: CompletionRequest | None = None  # also if it was refused or answered from the cache
-        self._ahead = LookingAhead(service, self.answers, self.traces, self.allowance, lambda: self.options)
+        self._ahead = LookingAhead(service, self.answers, self.traces, self.read_ahead_budget, lambda: self.options)
 
     def set_options(self, options: ServerOptions) -> None:
         """Take a client's options; if they are others, drop the answers that were cached with the old ones."""
@@ -69,14 +69,14 @@ class Session:
             self.answers.clear()
 
     def pause(self) -> None:
-        """As `Switches.pause`; nothing goes on that was asked."""
-        self.switches.pause()
+        """As `Pauses.pause`; nothing goes on that was asked."""
+        self.pauses.pause()
         self.service.supersede()
 
     def snooze(self, minutes: float = SNOOZE_MINUTES) -> float:
-        """As `Switches.snooze`; nothing goes on that was asked."""
+        """As `Pauses.snooze`; nothing goes on that was asked."""
         self.service.supersede()
-        return self.switches.snooze(minutes)
+        return self.pauses.snooze(minutes)
 
     def policy(self) -> tuple[Policy, str]:
         """Return how much of the machine may be used, with a sentence about it."""
@@ -126,7 +126,7 @@ class Session:
         """Begin to read the text around a resting cursor, before a request needs it; return whether that was begun.
 
         If nothing would be completed there because of text right of the cursor, the end of the line is read instead.
-        Otherwise the likeliest first key is answered, too. `Allowance` limits the time of what no request makes use of:
+        Otherwise the likeliest first key is answered, too. A budget limits the time of what no request makes use of:
         below half of it a short prompt is read alone, since a whole one takes as much as five of these.
         A request that the model is asked for ends a reading.
         """
@@ -151,7 +151,7 @@ class Session:
         return (
             self.options.care.read_ahead
             and request.bundle is not None
-            and self.allowance.wait_s == 0
+            and self.read_ahead_budget.wait_s == 0
             and self.policy()[0] is Policy.FULL
             and self.service.can_read_ahead(request.bundle, self.threads())
         )
@@ -163,7 +163,7 @@ class Session:
         if request.bundle is None:
             return self._refused(trace, refuse("no-bundle", "no bundle was found for this file"))
         request = replace(request, options=self._options_for(request, policy), threads=self.threads())
-        self.allowance.use()
+        self.read_ahead_budget.use()
         found = self.answers.find(request, self.options)
         first_answer = self.answers.take_first(request)
         found, completion = found or first_answer, None
@@ -227,7 +227,7 @@ class Session:
         return not is_held and self._find_switch(is_invoked) is None
 
     def _find_switch(self, is_invoked: bool) -> Step | None:
-        return self.switches.find_refusal(is_enabled=self.options.enabled, is_invoked=is_invoked)
+        return self.pauses.find_refusal(is_enabled=self.options.enabled, is_invoked=is_invoked)
 
     def _find_refusal(self, request: CompletionRequest) -> Step | None:
         switched_off = self._find_switch(request.is_invoked)
@@ -285,9 +285,7 @@ class Session:
         client, text = request.client, request.client.with_line_ends(completion.text)
         is_whole = completion.is_line_whole
         moved = 0 if completion.indent is None else len(request.indent) - len(completion.indent)
-        self.tracker.sent(
-            completion.trace_id, client.uri, client.offset, text, trace.language, is_whole=is_whole, moved=moved
-        )
+        self.tracker.sent(completion.trace_id, client.uri, client.offset, text, is_whole=is_whole, moved=moved)
         return completion
 
     def _refused(self, trace: Trace, step: Step) -> Completion | None:

@@ -13,13 +13,10 @@ from contract.documents import ServedBundle, ServerState, ServerStatus
 from lsp_server.bundle_finder import BundleFinder, manifest_or_empty, older_bundles, workspace_of
 from lsp_server.bundle_states import BundleState, BundleStatus
 from lsp_server.policy import choose_policy
-from lsp_server.repositories import Repositories
 from lsp_server.session import Session
 
 
-def describe_status(
-    session: Session, finder: BundleFinder, repositories: Repositories, *, version: str, is_started: bool
-) -> ServerStatus:
+def describe_status(session: Session, finder: BundleFinder, *, version: str, is_started: bool) -> ServerStatus:
     """Return the answer to `submodel/status` (docs/protocol.md). `is_started`: bundles were looked for."""
     power = session.meter.power
     policy, power_reason = choose_policy(power, session.options.care)
@@ -27,7 +24,7 @@ def describe_status(
     state, message = _state(session, bundles, is_started=is_started)
     if power_reason and (state in ("ready", "unloaded") or not message):
         message = power_reason
-    snoozed = session.switches.snoozed_until if session.switches.snooze_end else None
+    snoozed = session.pauses.snoozed_until if session.pauses.snooze_end else None
     return {
         "state": state,
         "message": message,
@@ -41,7 +38,7 @@ def describe_status(
         "threads": session.threads() or power.cores,
         "memoryBytes": memory_bytes(),
         "latencyMs": session.tracker.statistics.latency(),
-        "bundles": [_describe_bundle(repositories, *one) for one in bundles.items()],
+        "bundles": [_describe_bundle(*one) for one in bundles.items()],
     }
 
 
@@ -66,9 +63,9 @@ def _state(session: Session, bundles: dict[Path, BundleStatus], *, is_started: b
     states = {status.state for status in bundles.values()}
     if not session.options.enabled:
         return "disabled", "submodel is switched off (option enabled)."
-    if session.switches.is_paused:
+    if session.pauses.is_paused:
         return "paused", "submodel is paused; resume it with submodel.resume."
-    if (end := session.switches.snooze_end) is not None:
+    if (end := session.pauses.snooze_end) is not None:
         return "snoozed", f"submodel is snoozed until {end:%H:%M}."
     if not states:
         return ("failed", "No bundle; run `submodel build` in the repository.") if is_started else ("starting", "")
@@ -81,7 +78,7 @@ def _state(session: Session, bundles: dict[Path, BundleStatus], *, is_started: b
     return "unloaded", "submodel has freed its memory and loads its model again at the next request."
 
 
-def _describe_bundle(repositories: Repositories, folder: Path, status: BundleStatus) -> ServedBundle:
+def _describe_bundle(folder: Path, status: BundleStatus) -> ServedBundle:
     manifest: Mapping[str, Any] = {} if status.state is BundleState.UNTRUSTED else manifest_or_empty(folder)
     workspace = workspace_of(folder)
     base = manifest.get("base")
@@ -101,6 +98,5 @@ def _describe_bundle(repositories: Repositories, folder: Path, status: BundleSta
         "parameters": manifest.get("parameters"),
         "bytes": sum(facts.get("bytes", 0) for facts in files.values()) or None,
         "builtAt": time_of_build,
-        "drift": repositories.drift_of(folder),
         "previous": [str(one) for one in older_bundles(workspace / WORKSPACE_BUNDLE)] if workspace else [],
     }

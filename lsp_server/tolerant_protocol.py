@@ -6,7 +6,7 @@ never opened.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from typing import Any, TypeVar
 from urllib.parse import unquote
 
@@ -20,13 +20,9 @@ from lsp_server.open_documents import OpenDocuments
 
 T = TypeVar("T")
 
-MAX_NAME_CHARS = 4096  # of a URI or a language id; Linux opens no longer path
-
 
 class TolerantProtocol(LanguageServerProtocol):
     """pygls' protocol, but it answers each request, ignores changes of unknown documents, and drops ended futures."""
-
-    is_cut_off = False  # by a client's `exit` without a `shutdown`
 
     def structure_message(self, data: dict[str, Any]) -> Any:
         """Return a message from its JSON. One that can't be read is refused by its id, if it has one."""
@@ -66,12 +62,6 @@ class TolerantProtocol(LanguageServerProtocol):
                 future.cancel()
         yield from super().lsp_shutdown(*args)
 
-    @lsp_method(types.EXIT)
-    def lsp_exit(self, *args: Any) -> Generator[Any, Any, None]:
-        """End the server, and note whether the client has asked for that before, as the protocol demands."""
-        self.is_cut_off = not self._shutdown
-        yield from super().lsp_exit(*args)
-
     @lsp_method(types.TEXT_DOCUMENT_DID_CHANGE)
     def lsp_text_document__did_change(self, params: types.DidChangeTextDocumentParams) -> Generator[Any, Any, None]:
         """Change a document that is open."""
@@ -83,10 +73,7 @@ class TolerantProtocol(LanguageServerProtocol):
 
 
 def _check(data: dict[str, Any]) -> None:
-    """Raise JsonRpcInvalidRequest unless a message is as pygls takes for granted, and its names are short.
-
-    pygls keeps notebooks and their cells without a bound. The server announces none, so no client need send any.
-    """
+    """Raise JsonRpcInvalidRequest unless a message is as pygls takes for granted."""
     if "jsonrpc" not in data:
         return
     number, method, error = data.get("id"), data.get("method", ""), data.get("error")
@@ -94,22 +81,8 @@ def _check(data: dict[str, Any]) -> None:
     is_right = is_right and isinstance(method, str) and (method != "" or "method" not in data)
     if isinstance(error, dict):
         is_right = is_right and isinstance(error.get("code"), int) and isinstance(error.get("message"), str)
-    if not is_right or method.startswith("notebookDocument/") or any(len(one) > MAX_NAME_CHARS for one in _names(data)):
+    if not is_right:
         raise JsonRpcInvalidRequest()
-
-
-def _names(data: dict[str, Any]) -> Iterator[str]:
-    """Yield the URIs and the language id of a message: of its document and of the workspace's folders."""
-    params = data.get("params")
-    params = params if isinstance(params, dict) else {}
-    event = params.get("event")
-    added = event.get("added") if isinstance(event, dict) else None
-    root = {"uri": params.get("rootUri"), "name": params.get("rootPath")}
-    places = [root, params.get("textDocument"), params.get("workspaceFolders"), added]
-    for place in places:
-        for one in place if isinstance(place, list) else [place]:
-            if isinstance(one, dict):
-                yield from (one[key] for key in ("uri", "languageId", "name") if isinstance(one.get(key), str))
 
 
 def _uri_of(data: dict[str, Any]) -> str | None:

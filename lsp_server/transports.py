@@ -1,27 +1,22 @@
-"""Makes a server, and starts it over stdio or TCP.
+"""Makes a server, and starts it over stdio.
 
 stdout belongs to the protocol; everything else goes to stderr.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import sys
 from typing import BinaryIO, cast
 
 from contract.standard_input import take_stdin
-from lsp_server.addresses import find_addresses
 from lsp_server.bounded_streams import BoundedInput
 from lsp_server.handlers import register_handlers
 from lsp_server.options import ServerOptions
 from lsp_server.own_methods import register_own_methods
-from lsp_server.serve_errors import ServeError
 from lsp_server.server import CompletionServer
 from lsp_server.server_log import log_to_stderr
-from lsp_server.tcp import serve_one_client, take_token
-from lsp_server.tolerant_protocol import TolerantProtocol
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +32,7 @@ def create_server(options: ServerOptions, version: str) -> CompletionServer:
 
 
 def serve_stdio(options: ServerOptions, version: str) -> None:
-    """Serve the client at stdin and stdout until it leaves. Raises SystemExit(1) if it leaves without a shutdown."""
+    """Serve the client at stdin and stdout until it leaves."""
     log_to_stderr()
     # Whatever else writes to stdout, a library's print or native code, must not get between the messages.
     protocol_output = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
@@ -46,29 +41,6 @@ def serve_stdio(options: ServerOptions, version: str) -> None:
     server = create_server(options, version)
     try:
         server.start_io(stdin=cast(BinaryIO, BoundedInput(protocol_input)), stdout=protocol_output)
-    finally:
-        server.close()
-        server.service.end_process_if_busy(END_WITHIN_S)
-    if cast(TolerantProtocol, server.protocol).is_cut_off:  # pygls drops the SystemExit of its own
-        log.warning("The client left without a shutdown.")
-        raise SystemExit(1)
-
-
-def serve_tcp(host: str, port: int, options: ServerOptions, version: str, *, is_any_allowed: bool = False) -> None:
-    """Serve the first client that connects to host:port and knows the token, until it leaves.
-
-    Raises ServeError if the address is not free, or if other machines reach it and that is not allowed.
-    """
-    log_to_stderr()
-    server = create_server(options, version)
-    try:
-        addresses = find_addresses(host, port, is_any_allowed=is_any_allowed)
-        asyncio.run(serve_one_client(server, addresses, port, take_token()))
-    except SystemExit as done:  # the client's `exit`, as over stdio
-        if done.code:
-            log.warning("The client left without a shutdown.")
-    except OSError as error:
-        raise ServeError(f"Can't listen on {host}:{port} ({error.strerror}); give another host or port.") from error
     finally:
         server.close()
         server.service.end_process_if_busy(END_WITHIN_S)

@@ -9,7 +9,7 @@ __version__ = "0.1.0"
 def _refuse_other_packages() -> None:
     """End with a sentence if Python finds another package by the name of one of ours, as PYTHONPATH may have it."""
     ours = Path(__file__).parents[1].resolve()
-    for name in ("contract", "builder", "exporters", "lsp_server", "laboratory"):
+    for name in ("contract", "builder", "exporters", "lsp_server"):
         spec = importlib.util.find_spec(name)
         if spec is None or spec.origin is None:
             continue

@@ -33,13 +33,13 @@ _SPINS: Final = "10000"  # of libgomp, before a thread sleeps
 _CPU_TORCH: Final = ("--torch-backend", "cpu")
 
 
-def prepare_to_build(command: str) -> None:
+def prepare_to_build(command: str, program: str = "submodel") -> None:
     """Call `limit_spinning`, and raise SubmodelError with the command that installs what is missing."""
     limit_spinning()
     if missing := missing_modules():
         raise SubmodelError(
-            f"`submodel {command}` needs {', '.join(missing)}. This installation has what serving needs; add the rest "
-            f"with: {install_advice(command)}"
+            f"`{program} {command}` needs {', '.join(missing)}. This installation has what serving needs; add the rest "
+            f"with: {install_advice(command, program=program)}"
         )
 
 
@@ -59,7 +59,9 @@ def missing_modules() -> list[str]:
     return [name for name in _MODULES if importlib.util.find_spec(name) is None]
 
 
-def install_command(command: str = "build", prefix: Path | None = None, *, extra: str = "build") -> str:
+def install_command(
+    command: str = "build", prefix: Path | None = None, *, extra: str = "build", program: str = "submodel"
+) -> str:
     """Return the shell line that adds an extra to the installation at `prefix` (by default this one).
 
     Some installers replace the whole environment, and other extras with it, so the line names those that are there.
@@ -74,7 +76,7 @@ def install_command(command: str = "build", prefix: Path | None = None, *, extra
     elif (prefix / "pipx_metadata.json").is_file():
         line = ["pipx", "install", "--force", *source]
     elif prefix.parent.name.startswith("archive-v"):  # uvx: an environment in uv's cache
-        line = ["uvx", *_CPU_TORCH, "--from", source[-1], "submodel", command]
+        line = ["uvx", *_CPU_TORCH, "--from", source[-1], program, command]
     elif importlib.util.find_spec("pip") is None:  # uv venv
         line = ["uv", "pip", "install", "--python", str(prefix), *_CPU_TORCH, *source]
     else:
@@ -85,11 +87,11 @@ def install_command(command: str = "build", prefix: Path | None = None, *, extra
     return shell_line(line)
 
 
-def install_advice(command: str = "build", *, extra: str = "build") -> str:
+def install_advice(command: str = "build", *, extra: str = "build", program: str = "submodel") -> str:
     """Return `install_command` as a sentence ends with it: marked as code, and where it has to be run."""
     extra = _with_present(extra)
     where = " in a clone of submodel's repository" if _source(extra) == _of_clone(extra) else ""
-    return f"`{install_command(command, extra=extra)}`{where}"
+    return f"`{install_command(command, extra=extra, program=program)}`{where}"
 
 
 def _with_present(extra: str) -> str:

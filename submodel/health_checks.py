@@ -32,7 +32,6 @@ from contract.repository.git import MACOS_GIT, advice_on, find_git
 from contract.repository.texts import CUT_REASONS, ReadingSettings, check_no_home, weigh_repository
 from contract.versions import installed_versions
 from lsp_server.decoding.providers import PROVIDERS
-from lsp_server.drift import MAX_BY_GIT, MAX_ENTRIES, can_update
 from submodel import __version__
 from submodel.check_result import CheckResult
 from submodel.extras import install_advice, missing_modules
@@ -192,7 +191,7 @@ def check_git() -> CheckResult:
 
 def check_repository(folder: Path) -> CheckResult:
     """How much a build of the folder would read, by names and sizes: whether it is more than a build takes."""
-    settings = ReadingSettings(max_entries=MAX_ENTRIES, max_by_git=MAX_BY_GIT, max_seconds=READING_S)
+    settings = ReadingSettings(max_seconds=READING_S)
     try:
         check_no_home(folder)
         size = weigh_repository(folder, settings)
@@ -262,12 +261,8 @@ def check_bundle(folder: Path) -> CheckResult:
     except BundleError as error:
         return CheckResult(name="bundle", status="fail", found=f"{found} can't be used", advice=str(error))
     reported += ", all files checked"
-    if can_update(found.parents[1], bundle.manifest):
-        return CheckResult(name="bundle", status="ok", found=reported)
     if (pulled := pulled_from(bundle.build)) is not None:
         reported += f"; it was pulled, and `{shell_line(pulled.command(found.parents[1]))}` fetches the newest one"
-    elif not missing_modules():
-        reported += "; `submodel update` can't go on from it, `submodel build` makes a new one"
     return CheckResult(name="bundle", status="ok", found=reported)
 
 

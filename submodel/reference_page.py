@@ -8,38 +8,45 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator
 from enum import Enum
+from importlib import import_module
 from types import NoneType, UnionType
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, Final, get_args, get_origin, get_type_hints
 
+import typer
 from typer.models import ArgumentInfo
 
-from submodel.app import app
-
+# Named, not imported: `submodel` imports nothing of the optional packages.
+_APPS: Final = {"submodel": "submodel.app", "submodel-lab": "laboratory.app", "submodel-fleet": "fleet.app"}
+PROGRAMS: Final[dict[str, typer.Typer]] = {name: import_module(module).app for name, module in _APPS.items()}
 _HEAD = """# Command reference
 
-All commands of `submodel`, as `--help` shows them. With `--json` a command prints one JSON document on stdout. All
-other messages go to stderr. For bad input a command prints one sentence and exits with 1. For a missing or unknown
-option it prints the usage and exits with 2. If the same command may work later, as once another command has written
-to the folder, it exits with 75.
+All commands of `submodel`, and of the optional `submodel-lab` and `submodel-fleet`, as `--help` shows them. With
+`--json` a command prints one JSON document on stdout. All other messages go to stderr. For bad input a command prints
+one sentence and exits with 1. For a missing or unknown option it prints the usage and exits with 2.
 This page is generated: `python -m submodel.reference_page > docs/reference.md`.
 """
 
 
 def render_reference() -> str:
     """The whole page, in Markdown."""
+    return "\n".join([_HEAD, *(line for program, app in PROGRAMS.items() for line in _commands(program, app))])
+
+
+def _commands(program: str, app: typer.Typer) -> Iterator[str]:
     commands = {
         one.name or one.callback.__name__: one.callback for one in app.registered_commands if one.callback is not None
     }
-    return "\n".join([_HEAD, *(line for name in sorted(commands) for line in _command(name, commands[name]))])
+    for name in sorted(commands):
+        yield from _command(f"{program} {name}", commands[name])
 
 
 def _command(name: str, function: Callable[..., Any]) -> Iterator[str]:
     hints = get_type_hints(function, include_extras=True)
     parameters = [(one, *get_args(hints[one.name])[:2]) for one in inspect.signature(function).parameters.values()]
     arguments = [_argument(one, info) for one, _, info in parameters if isinstance(info, ArgumentInfo)]
-    yield f"## `submodel {name}`\n"
+    yield f"## `{name}`\n"
     yield f"{inspect.getdoc(function)}\n"
-    yield f"```\nsubmodel {' '.join([name, *arguments, '[OPTIONS]'])}\n```\n"
+    yield f"```\n{' '.join([name, *arguments, '[OPTIONS]'])}\n```\n"
     yield "| argument or option | default | what it is |"
     yield "| --- | --- | --- |"
     for one, kind, info in parameters:

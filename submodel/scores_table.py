@@ -21,8 +21,8 @@ def print_build(document: Mapping[str, Any]) -> None:
     print_scores(document)
     if document.get("is_worse"):
         console.print(
-            "This sub-model is significantly worse than its base. It is served all the same. A larger --size, more "
-            "--minutes or --size auto may make a better one.",
+            "This sub-model is significantly worse than its base. It is served all the same. A larger --size or more "
+            "--minutes may make a better one.",
             style="yellow",
         )
     base, why = document["base"], str(document["base"].get("why", ""))
@@ -54,41 +54,21 @@ def print_scores(document: Mapping[str, Any]) -> None:
     scored = [row for row in document["models"] if "positions" in row]
     if not scored:
         return
-    caption = f"held-out files, {scored[0]['positions']} lines completed"
-    if any(row["name"] == "base" for row in scored):
-        caption += "; a published base is asked with llama.vscode's window; bits per byte are of whole snippets"
-    table = Table(caption=caption)
-    table.add_column("")
-    titles = ["parameters", "bytes", "bits per byte", "exact match\n(95 %)", "edit similarity"]
+    table = Table("")
+    titles = ["params", "size", "bits", "right lines", "95 %", "similar"]
     has_blocks = "multi_line_positions" in scored[0]
-    for title in titles + ["several lines"] * has_blocks:
+    for title in titles + ["right blocks"] * has_blocks:
         table.add_column(title, justify="right")
     for row in [*document["models"], *document.get("baselines", ())]:
         table.add_row(*_cells(row), *([_blocks(row)] if has_blocks else []))
     print_table(table)
+    notes = [f"{scored[0]['positions']} lines of held-out files. bits: per byte. similar: edit similarity, at most 1."]
+    if any(row["name"] == "base" for row in scored):
+        notes.append("A published base is asked with llama.vscode's window. Bits are of whole snippets.")
+    for note in notes:
+        console.print(note, highlight=False)
     for name, figures in document.get("against_base", {}).items():
         console.print(f"{name} against {scored[0]['name']}: {compared(figures)}.", highlight=False, markup=False)
-    _print_programs(document)
-
-
-def _print_programs(document: Mapping[str, Any]) -> None:
-    """Answers that were judged by running them."""
-    for row in document.get("humaneval", ()):
-        low, high = row["pass_at_1_interval"]
-        console.print(
-            f"HumanEval {row['task']}, {row['name']}: {row['pass_at_1']:.1%} ({low:.0%}–{high:.0%}) of "
-            f"{row['questions']} programs pass",
-            highlight=False,
-        )
-    functional = document.get("functional")
-    if functional:
-        for name, row in functional["models"].items():
-            if row["pass_rate"] is not None:
-                console.print(
-                    f"The repository's tests, {name}: {sum(row['passed'])} of {functional['functions_covered']} "
-                    "functions pass",
-                    highlight=False,
-                )
 
 
 def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
@@ -99,12 +79,12 @@ def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
         f"{row['bits_per_byte']:.3f}" if "bits_per_byte" in row else "",
     )
     if "positions" not in row:
-        return (*sizes, "", "")
+        return (*sizes, "", "", "")
     low, high = row["fim_exact_match_interval"]
-    return (*sizes, f"{row['fim_exact_match']:.1%} ({low:.0%}–{high:.0%})", f"{row['fim_edit_similarity']:.3f}")
+    return (*sizes, f"{row['fim_exact_match']:.1%}", f"{low:.0%}–{high:.0%}", f"{row['fim_edit_similarity']:.2f}")
 
 
 def _blocks(row: Mapping[str, Any]) -> str:
     if "multi_line_positions" not in row:
         return ""
-    return f"{row['fim_multi_line_exact_match']:.1%}, {row['fim_multi_line_edit_similarity']:.3f}"
+    return f"{row['fim_multi_line_exact_match']:.1%}"

@@ -17,7 +17,6 @@ import platformdirs
 
 from contract.bundle.bundle import Bundle
 from contract.children import find_program
-from contract.versions import installed_versions
 
 PROMPTS, TOKENS = 10, 16
 PLACE = Path(platformdirs.user_cache_dir("submodel")) / "benchmarks" / "runtimes"
@@ -85,19 +84,6 @@ def ask_engine(bundle: Bundle, graph: Path, prompts: list[list[int]]) -> Runtime
         steps = iter(GreedyTokens(engine.decoder, ids, 0, lambda: False))
         answers.append([next(steps)[0] for _ in range(TOKENS)])
     return RuntimeAnswers(answers=answers, seconds=time.perf_counter() - started, version=onnxruntime.__version__)
-
-
-def ask_optimum(bundle: Bundle, graph: Path, prompts: list[list[int]]) -> RuntimeAnswers:
-    """Hugging Face's wrapper of onnxruntime."""
-    from optimum.onnxruntime import ORTModelForCausalLM
-
-    model = ORTModelForCausalLM.from_pretrained(
-        bundle.folder, subfolder="onnx", file_name=graph.name, local_files_only=True
-    )
-    started = time.perf_counter()
-    answers = [continued(model, ids) for ids in prompts]
-    version = installed_versions(("optimum-onnx",))["optimum-onnx"]
-    return RuntimeAnswers(answers=answers, seconds=time.perf_counter() - started, version=version)
 
 
 def ask_genai(bundle: Bundle, graph: Path, prompts: list[list[int]]) -> RuntimeAnswers:

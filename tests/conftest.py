@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,28 +26,10 @@ LEFT_OUT = pytest.StashKey[int]()
 # These take minutes each, and go first, so that none is left to one worker at the end. The longest is the first.
 LONG_FILES = (
     "e2e/test_build.py",
-    "submodel/test_fleet_on_ray.py",
-    "submodel/test_update.py",
+    "fleet/test_fleet_on_ray.py",
     "attacks/test_slow_patterns.py",
     "laboratory/test_sweep.py",
-    "submodel/test_shared_start.py",
 )
-
-# Exits with 0 if the kernel grants this process the namespaces and the fresh /proc that the sandbox needs. It shares no
-# line with the sandbox, so that a fault there fails tests and doesn't skip them.
-NAMESPACES = """
-import ctypes, os, sys
-libc, uid, gid = ctypes.CDLL(None), os.getuid(), os.getgid()
-if libc.unshare(0x10000000 | 0x40000000 | 0x20000000 | 0x08000000 | 0x00020000):  # user, net, pid, ipc, mounts
-    sys.exit(1)
-for name, line in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")):
-    with open(f"/proc/self/{name}", "w") as file:
-        file.write(line)
-child = os.fork()
-if child == 0:
-    os._exit(libc.mount(b"proc", b"/proc", b"proc", ctypes.c_ulong(14), None) != 0)  # nosuid, nodev, noexec
-sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
-"""
 
 # No test asserts a wall-clock time: it depends on what else the machine does. In CI the examples are the same each
 # time, so that a commit does not fail by an example that another commit was never asked.
@@ -122,16 +103,6 @@ def _denormal_numbers_stay() -> None:
     graph = helper.make_graph([helper.make_node("Identity", ["x"], ["y"])], "same", value[:1], value[1:])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
     onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-
-
-@pytest.fixture(scope="session")
-def grants_namespaces() -> bool:
-    """Whether this system can hold programs as the sandbox's safe mode does: see laboratory/programs/sandbox.py."""
-    if sys.platform != "linux" or os.uname().machine not in ("x86_64", "aarch64"):
-        return False
-    if tuple(map(int, os.uname().release.split(".")[:2])) < (5, 12):  # mount_setattr(2)
-        return False
-    return subprocess.run([sys.executable, "-c", NAMESPACES], check=False, capture_output=True).returncode == 0
 
 
 @pytest.fixture(scope="session")

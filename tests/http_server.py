@@ -20,7 +20,7 @@ from lsp_server.http.guard import read_token
 HOST = "127.0.0.1"
 # However busy the machine is, an answer has the time that it takes; on battery, too. A silent client is waited for
 # longer than any test takes. At its end the server says what it has loaded of what it must do without.
-IDLE_S = 600.0
+IDLE_S = 600
 SERVE = f"""
 import functools, signal, sys
 from lsp_server import options
@@ -29,8 +29,8 @@ patient = options.TriggerOptions(budget_ms=60_000, cold_ms=60_000)
 unsure = options.ThresholdOptions(confidence=0)  # as a random model is of all that it says
 care = options.CareOptions(on_battery="full")
 options.ServerOptions = functools.partial(options.ServerOptions, trigger=patient, care=care, threshold=unsure)
-from lsp_server.http import connection
-connection.IDLE_S = {IDLE_S}
+from lsp_server.http import http_transport
+http_transport.IDLE_S = {IDLE_S}
 from submodel.app import main
 try:
     main()
@@ -97,10 +97,11 @@ def received(client: socket.socket) -> bytes:
 
 
 def head(method: str, path: str, *lines: str, token: bool = True) -> bytes:
-    """A request's head, with the token if it is asked for."""
+    """A request's head, with the token if it is asked for. The server hangs up once it has answered."""
     secret = [f"Authorization: Bearer {read_token()[0]}"] if token else []
     return "".join(
-        f"{line}\r\n" for line in (f"{method} {path} HTTP/1.1", "Host: localhost", *secret, *lines, "")
+        f"{line}\r\n"
+        for line in (f"{method} {path} HTTP/1.1", "Host: localhost", "Connection: close", *secret, *lines, "")
     ).encode()
 
 

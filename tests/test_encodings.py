@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("contract", "builder", "exporters", "lsp_server", "laboratory", "submodel")
+PACKAGES = ("contract", "builder", "exporters", "lsp_server", "submodel", "laboratory", "fleet")
 MODES = re.compile("[rwaxbt+]+")
 ENCODINGS = {"read_text": 0, "write_text": 1}  # where an encoding stands
 

@@ -1,11 +1,10 @@
-"""What the pages name is there: paths, functions, constants, contracts, quoted lines, keys of the protocol."""
+"""What the pages name is there: paths, functions, constants, contracts, keys of the protocol."""
 
 from __future__ import annotations
 
 import ast
 import re
 import tomllib
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,8 +18,7 @@ from tests.test_release import needs_all_files
 
 ROOT = Path(__file__).parents[1]
 ARCHITECTURE = ROOT / "docs" / "architecture.md"
-BESIDE = ROOT / "docs" / "beside-other-projects.md"
-PAGES = [ARCHITECTURE, BESIDE, ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md"]
+PAGES = [ARCHITECTURE, ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md"]
 PROTOCOL = (ROOT / "docs" / "protocol.md").read_text("utf-8")
 _FOLDER = re.compile(r"[\w.-]+(?:/[\w.-]+)*/")
 _FILE = re.compile(r"(?:[\w.-]+/)*[\w.-]+\.(?:py|ts|md|toml|npz)|vscode-extension/[\w./-]+\.json")
@@ -32,12 +30,10 @@ _MADE_BY_A_BUILD = {
     "previous/",
     "stages/",
     "next/",
-    "trials/",
-    "dense-baseline/",
 }
 _NAME = re.compile(r"([A-Za-z_]\w*(?:\.\w+)?)\(\)|([A-Z]\w+)")  # a call, a constant, a class
 _NO_NAME = re.compile(r"SUBMODEL_\w+|PIP_\w+|Makefile")
-_WITHOUT_NAMES = {"SECURITY.md", "beside-other-projects.md"}  # they name files alone
+_WITHOUT_NAMES = {"SECURITY.md"}  # it names files alone
 _LAST = "\n## Phrases that the pages don't use\n"  # of CONTRIBUTING.md: its table names pages that are not there
 
 
@@ -81,7 +77,7 @@ def _names(node: ast.AST, prefix: str) -> Iterator[str]:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_each_path_exists(page: Path) -> None:
     paths = {token for token in quoted(prose(page)) if is_path(token)}
-    assert len(paths) > (5 if page == BESIDE else 10)
+    assert len(paths) > 10
     folders = [ROOT, ROOT / "tests" / "attacks"] if page.name == "SECURITY.md" else [ROOT]  # as that page says
     assert [path for path in sorted(paths) if not any((folder / path).exists() for folder in folders)] == []
 
@@ -120,15 +116,6 @@ def test_each_name_is_defined_in_a_file_that_stands_beside_it(page: Path) -> Non
     assert missing == []
 
 
-@needs_all_files
-def test_each_line_that_is_quoted_of_us_is_there() -> None:
-    quotes = re.findall(r"(?m)^Ours, `([^`]+)`:\n\n```\w+\n((?:.*\n)*?)```", BESIDE.read_text("utf-8"))
-    assert quotes
-    for path, quote in quotes:
-        lines = set((ROOT / path).read_text("utf-8").splitlines())
-        assert [line for line in quote.splitlines() if line not in lines] == [], path
-
-
 def test_each_import_contract_is_reported() -> None:
     document = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
     contracts = [contract["name"] for contract in document["tool"]["importlinter"]["contracts"]]
@@ -160,9 +147,9 @@ def test_the_protocol_lists_the_keys_of_explain_and_statistics() -> None:
     )
     block = PROTOCOL.partition("## `submodel/explain`")[2].split("```")[1]
     assert _keys_listed(block) == _keys_in({"decisions": [trace.to_json()]})
-    statistics = Statistics(shown_by_language=Counter({"python": 1})).to_json()
+    statistics = Statistics().to_json()
     block = PROTOCOL.partition("\nsubmodel.statistics:\n")[2].partition("```")[0]
-    assert _keys_listed(block) == _keys_in(statistics) - {"python"}
+    assert _keys_listed(block) == _keys_in(statistics)
 
 
 def _keys_listed(block: str) -> set[str]:

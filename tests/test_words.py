@@ -23,15 +23,15 @@ HEADING = "## Phrases that the pages don't use"
 UNCHECKED = {"LOG.md", "paper.md", "options.md", "reference.md"}
 
 # Packages whose comments and strings are read.
-COVERED = ("contract", "builder", "exporters", "lsp_server", "laboratory", "submodel")
+COVERED = ("contract", "builder", "exporters", "lsp_server", "submodel", "laboratory", "fleet")
 # Files where a phrase has another meaning: a table of strings, a pattern, matrices of a feed-forward layer.
 OTHER_MEANINGS = {
     "builder/pruning/vocabulary.py": "pieces",
     "contract/repository/secret_forms.py": "recovery",
     "exporters/rotation.py": "gate",
 }
-# Python's own, pytest's own: a name that its place gives.
-SHARED_NAMES = {"__init__.py", "__main__.py", "conftest.py"}
+# Python's own, pytest's own, a program's commands: a name that its place gives.
+SHARED_NAMES = {"__init__.py", "__main__.py", "app.py", "conftest.py"}
 
 # Since Python 3.12 a formatted string is several tokens.
 STRINGS = {tokenize.STRING, getattr(tokenize, "FSTRING_MIDDLE", tokenize.STRING)}
@@ -147,7 +147,7 @@ ${rival} rivals`; const name = "the \\"gate\\"";
 
 
 def test_no_two_files_share_a_name() -> None:
-    folders = ("contract", "builder", "exporters", "lsp_server", "laboratory", "submodel", "benchmarks", "tests")
+    folders = (*COVERED, "benchmarks", "tests")
     names = Counter(path.name for folder in folders for path in (ROOT / folder).rglob("*.py"))
     assert [name for name, count in names.items() if count > 1 and name not in SHARED_NAMES] == []
 

@@ -4,7 +4,6 @@ from benchmarks.paper_table import (
     print_languages,
     print_layers,
     print_matrix,
-    print_programs,
     print_regions,
     print_sweep,
 )
@@ -93,21 +92,6 @@ def test_a_language_s_own_model_is_what_the_others_are_set_against(capsys):
     assert lines[3] == ["python", "300 M", "0.500, 30 %", "0.600, 30 %"]
     assert lines[4] == ["java", "300 M", "0.700, 10 %", "0.400, 50 %"]
     assert lines[-2] == ["python", "", "+20 points (+19 to +21); +50 % (+49 to +51)"]
-
-
-def test_programs_that_pass_are_shown_by_model_and_task(capsys):
-    rate = {"pass_at_1": 0.25, "pass_at_1_interval": [0.2, 0.301], "questions": 4, "passed": ["HumanEval/0"]}
-    tasks = [{"task": "completion", **rate}, {"task": "single-line infilling", **rate}]
-    others = [{**one, "pass_at_1": 0.5, "pass_at_1_interval": [0.4, 0.6]} for one in tasks]
-    print_programs({"humaneval": {"base": tasks, "sub-model": others}})
-    reported = capsys.readouterr().out
-    lines = [cells(line) for line in reported.splitlines() if line.startswith("|")]
-    assert lines[0] == ["model", "completion", "single-line infilling"]
-    assert lines[2:] == [["base", *["25.0% (20% to 30%)"] * 2], ["sub-model", *["50.0% (40% to 60%)"] * 2]]
-    assert "paired" not in reported
-    none = [{**one, "passed": []} for one in tasks]
-    print_programs({"humaneval": {"base": tasks, "python-0": tasks, "python-1": none, "text-0": none}})
-    assert "paired: +12.5% (+0.0% to +37.5%)" in capsys.readouterr().out
 
 
 def test_each_pair_of_regions_is_counted_under_what_tells_it_apart(capsys):

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 from builder.corpus.duplicates import EVERY_FILE, evidence_lines, find_near_files
@@ -95,29 +95,10 @@ def split_by_origin(candidates: Sequence[SplitCandidate], is_held_out: Sequence[
     return _settle(splits, candidates, ("validation",))
 
 
-def fill_up(splits: Sequence[Split], candidates: Sequence[SplitCandidate], is_learned: Sequence[bool]) -> list[Split]:
-    """Fill held-out and validation, where a model has learned from some of the files.
-
-    From the other files, by their share of the others. If validation is too small a share of all code then, it is
-    filled from all files: what was learned from may be validated on, but not scored.
-    """
-    filled = list(splits)
-    near = find_near_files([evidence_lines(candidate.text, candidate.language) for candidate in candidates])
-    files = _describe(candidates, near)
-    others = [
-        replace(file, size=0, may_be_scored=False) if learned else file
-        for file, learned in zip(files, is_learned, strict=True)
-    ]
-    for split in _BOUNDS:
-        _fill(filled, split, _BOUNDS[split], others)
-    _fill(filled, "validation", _BOUNDS["validation"], files)
-    return filled
-
-
 def _settle(splits: list[Split], candidates: Sequence[SplitCandidate], bounded: Sequence[Split]) -> SplitResult:
     """Move near-copies, then whatever keeps the `bounded` splits from their bounds."""
     near = find_near_files([evidence_lines(candidate.text, candidate.language) for candidate in candidates])
-    moved = move_near_copies(splits, near)
+    moved = _move_near_copies(splits, near)
     files = _describe(candidates, near)
     for split in bounded:
         _shrink(splits, split, _BOUNDS[split], files)
@@ -125,13 +106,13 @@ def _settle(splits: list[Split], candidates: Sequence[SplitCandidate], bounded: 
     return SplitResult(splits=tuple(splits), near_duplicates_moved=moved)
 
 
-def move_near_copies(splits: list[Split], near: Sequence[frozenset[int]], fixed: frozenset[int] = frozenset()) -> int:
+def _move_near_copies(splits: list[Split], near: Sequence[frozenset[int]]) -> int:
     """Move to calibration until no held-out file is near a learned one and no validation file near a calibration one.
 
     A moved file may pull others after it. The outcome does not depend on the order, since moves only ever add reasons.
-    `fixed` files stay where they are. Returns how many were moved.
+    Returns how many were moved.
     """
-    return len(_pull(splits, near, _pulled_by(near), range(len(splits)), fixed))
+    return len(_pull(splits, near, _pulled_by(near), range(len(splits))))
 
 
 def _pulled_by(near: Sequence[frozenset[int]]) -> list[list[int]]:
@@ -148,14 +129,13 @@ def _pull(
     near: Sequence[frozenset[int]],
     near_to: Sequence[Sequence[int]],
     first: Iterable[int],
-    fixed: frozenset[int],
 ) -> list[tuple[int, Split]]:
     """Move those of `first` that are near learned files, and whom they pull; each with the split that it had."""
     moved: list[tuple[int, Split]] = []
     pending = deque(first)
     while pending:
         index = pending.popleft()
-        if splits[index] == "calibration" or index in fixed:
+        if splits[index] == "calibration":
             continue
         pulling: set[Split] = {"calibration"} if splits[index] == "validation" else {"calibration", "validation"}
         if EVERY_FILE in near[index] or any(splits[other] in pulling for other in near[index] - {EVERY_FILE}):
@@ -202,7 +182,7 @@ def _shrink(splits: list[Split], split: Split, bounds: Bounds, files: Sequence[_
             return
         if splits[index] == split:  # else it was pulled after a larger one
             splits[index] = "calibration"
-            pulled = _pull(splits, near, near_to, near_to[index], frozenset())
+            pulled = _pull(splits, near, near_to, near_to[index])
             taken -= sum(files[one].size for one, before in [(index, split), *pulled] if before == split)
 
 

@@ -1,7 +1,7 @@
 """Scoring on held-out files: bits per byte of their text, and completions at held-out FIM examples.
 
 Everything is given as text and turned into tokens by each model's own tokenizer, so that models with different
-vocabularies compare. Nothing here runs a model: that is a `Predictor`'s part.
+vocabularies compare. Nothing here runs a model: that is a `Scorable`'s part.
 """
 
 from __future__ import annotations
@@ -36,20 +36,6 @@ class Scorable(Protocol):
 
         starts: what the server makes each answer begin with. A predictor that can't do that leaves it to the model.
         """
-
-
-class Predictor(Scorable, Protocol):
-    """One that can also be scored on whole functions."""
-
-    def generate(
-        self,
-        prompts: Sequence[Sequence[int]],
-        on_done: Callable[[int], None],
-        *,
-        max_new_tokens: int,
-        is_done: Callable[[int, str], bool],
-    ) -> list[str]:
-        """Greedy texts, each until is_done(index of its prompt, text so far) or the last token."""
 
 
 def score(predictor: Scorable, held_out: HeldOut, *, on_progress: OnProgress = no_progress) -> Scores:

@@ -23,7 +23,7 @@ from contract.prompt import PromptEncoder
 
 
 class TorchPredictor:
-    """Implements `builder.evaluation.scoring.Predictor`."""
+    """Implements `builder.evaluation.scoring.Scorable`."""
 
     def __init__(
         self,
@@ -86,6 +86,7 @@ class TorchPredictor:
     def _text_of(self, token: int) -> str:
         return str(self.encoder.tokenizer.decode([token], skip_special_tokens=False))
 
+    @torch.inference_mode()
     def complete(
         self,
         prompts: Sequence[Sequence[int]],
@@ -95,36 +96,6 @@ class TorchPredictor:
         starts: Sequence[str] = (),
     ) -> list[str]:
         """Greedy lines. An empty prompt has an empty answer. `starts` are left to the model."""
-        answers = self._answer(
-            prompts,
-            on_done,
-            limit=self._line_tokens * lines,
-            is_ended=lambda index, ids: sum(self._newlines[i] for i in ids) >= lines,
-        )
-        return ["\n".join(text.split("\n")[:lines]) for text in answers]
-
-    def generate(
-        self,
-        prompts: Sequence[Sequence[int]],
-        on_done: Callable[[int], None],
-        *,
-        max_new_tokens: int,
-        is_done: Callable[[int, str], bool],
-    ) -> list[str]:
-        """Greedy texts, each until is_done(index of its prompt, text so far) or the last token."""
-        return self._answer(
-            prompts, on_done, limit=max_new_tokens, is_ended=lambda index, ids: is_done(index, self._text(ids))
-        )
-
-    @torch.inference_mode()
-    def _answer(
-        self,
-        prompts: Sequence[Sequence[int]],
-        on_done: Callable[[int], None],
-        *,
-        limit: int,
-        is_ended: Callable[[int, Sequence[int]], bool],
-    ) -> list[str]:
         answers = [""] * len(prompts)
         asked = [i for i, prompt in enumerate(prompts) if prompt]
         on_done(len(prompts) - len(asked))
@@ -135,9 +106,11 @@ class TorchPredictor:
                 for index in chosen:
                     read.append(self._read(prompts[index]))
                     on_done(1)
-                continuations = self._continue(read, limit, lambda row, ids: is_ended(chosen[row], ids))  # noqa: B023
+                continuations = self._continue(
+                    read, self._line_tokens * lines, lambda _, ids: sum(self._newlines[i] for i in ids) >= lines
+                )
                 for index, ids in zip(chosen, continuations, strict=True):
-                    answers[index] = self._text(ids)
+                    answers[index] = "\n".join(self._text(ids).split("\n")[:lines])
         return answers
 
     def _read(self, prompt: Sequence[int]) -> _ReadPrompt:

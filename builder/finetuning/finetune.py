@@ -26,7 +26,6 @@ from builder.finetuning.packed import choose_attention
 from builder.finetuning.training_data import Material
 from builder.finetuning.training_run import TrainingRun
 from builder.finetuning.training_state import StateFile
-from builder.learning_examples import IsNew
 from builder.memory import give_back_memory
 from contract.documents import FineTuningFacts
 from contract.errors import CorpusError, first_line
@@ -38,15 +37,10 @@ TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down
 
 @dataclass(frozen=True, kw_only=True)
 class Finetuned:
-    """A fine-tuned model, its factors merged, and how it came about.
-
-    read: the paths of the files that the kept steps have read from. tried: those that any step has read from.
-    """
+    """A fine-tuned model, its factors merged, and how it came about."""
 
     model: PreTrainedModel
     summary: FineTuningFacts
-    read: frozenset[str]
-    tried: frozenset[str]
 
 
 def finetune(
@@ -56,8 +50,6 @@ def finetune(
     settings: FinetuneSettings,
     *,
     state: StateFile,
-    fresh: frozenset[str] = frozenset(),
-    is_new: IsNew | None = None,
     is_int8: bool = False,
     cpu_dtype: torch.dtype | None = None,
     on_event: OnEvent = no_event,
@@ -65,15 +57,13 @@ def finetune(
 ) -> Finetuned:
     """Fine-tune `model` (changed in place) on the calibration files of a corpus.
 
-    fresh: for an update, the paths that `model` hasn't learned from; the others are mixed in against forgetting.
-    is_new: whether a line of those is new; such lines come first, and count more. is_int8: the CPU multiplies by the
-    frozen weights in 8 bits (`builder.int8.is_int8_faster`); a GPU does not. cpu_dtype: the number format that the CPU
-    trains in if it has to take a GPU's place; None: the model's own.
+    is_int8: the CPU multiplies by the frozen weights in 8 bits (`builder.int8.is_int8_faster`); a GPU does not.
+    cpu_dtype: the number format that the CPU trains in if it has to take a GPU's place; None: the model's own.
     What `state` holds of its stage hash is resumed; the caller removes it once the model is safe. If a GPU
     fails, for lack of memory for example, the CPU takes its place. Raises CorpusError if the files hold nothing to
     train or validate on.
     """
-    material = Material(files, encoder, settings, fresh, is_new)
+    material = Material(files, encoder, settings)
     for has_lines, purpose in (
         (material.has_step(0), "fine-tune"),
         (bool(material.validation), "validate the fine-tuning"),
@@ -102,8 +92,7 @@ def finetune(
         run = _train(adapted, device, material, settings, state, is_int8, on_event, on_progress)
     summary = run.summary()
     summary["products"] = "int8" if is_int8 and device.type == "cpu" else str(model.dtype).removeprefix("torch.")
-    read, tried = (material.paths_before(step) for step in (run.progress.best_step, run.progress.step))
-    return Finetuned(model=_merged(adapted, on_progress), summary=summary, read=read, tried=tried)
+    return Finetuned(model=_merged(adapted), summary=summary)
 
 
 def _train(
@@ -142,12 +131,11 @@ def _adapted(model: PreTrainedModel, settings: FinetuneSettings) -> Any:
     return get_peft_model(model, config)
 
 
-def _merged(adapted: Any, on_progress: OnProgress) -> PreTrainedModel:
-    """Return the model with its factors added to its weights. It reports after each matrix: all take seconds."""
+def _merged(adapted: Any) -> PreTrainedModel:
+    """Return the model with its factors added to its weights."""
     for module in adapted.modules():
         if isinstance(module, BaseTunerLayer):
             module.merge()
-            on_progress(0, 0)
     model: PreTrainedModel = adapted.unload().to("cpu").eval()
     return model
 

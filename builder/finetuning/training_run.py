@@ -6,7 +6,6 @@ import bisect
 import itertools
 import time
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
 from statistics import median
 from typing import Any
 
@@ -56,7 +55,6 @@ class TrainingRun:
         self._last_validation_s = 0.0
         self._step_paces: list[tuple[float, int]] = []
         self._timed = 0  # the steps that the first plan was made from
-        self._stood_still_s = 0.0
         self._saved_at = 0.0
 
     def restore(self) -> None:
@@ -95,38 +93,31 @@ class TrainingRun:
 
     def train(self) -> None:
         """Steps until the budget is spent or validation stops improving; leaves the best factors in the model."""
-        with ExitStack() as hooks:
-            for layer in self._model.get_decoder().layers:
-                hooks.enter_context(layer.register_forward_hook(self._after_layer))
-            self._train()
-        self._load(self._best)
-
-    def _train(self) -> None:
         progress, settings = self.progress, self._settings
         if settings.steps is not None and progress.total is None:
             progress.total = self._steps_up_to(settings.steps)
         if progress.best_loss is None:
-            started = self._now()
+            started = time.perf_counter()
             progress.best_loss = self._validate()
-            progress.seconds += self._now() - started
+            progress.seconds += time.perf_counter() - started
             progress.curve.append(
                 {"step": 0, "seconds": progress.seconds, "tokens": 0, "validation": progress.best_loss}
             )
         if progress.total is None:
             few = self._steps_up_to(settings.warmup_steps + 1)
             progress.total = few if few <= settings.warmup_steps else None  # or the rate would only rise
-        self._saved_at = self._now()
+        self._saved_at = time.perf_counter()
         while True:
             self._check_if_due()
             if self._is_finished():
                 break
-            started, before = self._now(), progress.tokens
+            started, before = time.perf_counter(), progress.tokens
             if progress.total is not None and progress.step and started - self._saved_at >= SAVE_EVERY_S:
                 self._save()
             progress.losses.append(self._step())
             progress.step += 1
             empty_cache_if_due(self._device, progress.step)
-            seconds = self._now() - started
+            seconds = time.perf_counter() - started
             progress.seconds += seconds
             tokens = progress.tokens - before
             self._step_paces.append((seconds / max(tokens, 1), tokens))
@@ -138,6 +129,7 @@ class TrainingRun:
             elif self._is_half_done():
                 self._plan()
             self._report()
+        self._load(self._best)
 
     def _steps_up_to(self, most: int) -> int:
         """How many steps the material has, `most` at most."""
@@ -270,33 +262,21 @@ class TrainingRun:
 
     def _validate(self) -> float:
         self._model.eval()
-        started = self._now()
+        started = time.perf_counter()
 
         def note_pass() -> None:
             nonlocal started
             if self.progress.total is None:
-                self._pass_seconds.append(self._now() - started)
+                self._pass_seconds.append(time.perf_counter() - started)
             self._report()
-            started = self._now()
+            started = time.perf_counter()
 
         return validation_loss(self._model, self._material, on_pass=note_pass)
 
     def _report(self) -> None:
-        """Say how far it is; before the plan is made nobody knows. Whoever listens may keep the run waiting."""
-        progress, started = self.progress, time.perf_counter()
+        """Say how far it is; before the plan is made nobody knows."""
+        progress = self.progress
         self._on_progress(*((0, 0) if progress.total is None else (progress.step, progress.total)))
-        self._stood_still_s += time.perf_counter() - started
-
-    def _after_layer(self, _layer: Any, _inputs: Any, output: Any) -> None:
-        """Report after each layer, on the way back too: a whole pass takes seconds."""
-        self._report()
-        hidden = output[0] if isinstance(output, tuple) else output
-        if hidden.requires_grad:
-            hidden.register_hook(lambda _: self._report())
-
-    def _now(self) -> float:
-        """Seconds by a clock that stands still with the run."""
-        return time.perf_counter() - self._stood_still_s
 
     def _check_if_due(self) -> None:
         """Validate, keep the best, write the state."""
@@ -305,13 +285,13 @@ class TrainingRun:
             return
         if progress.step not in validation_steps(progress.total, self._validations):
             return
-        started = self._now()
+        started = time.perf_counter()
         loss = self._validate()
-        self._last_validation_s = self._now() - started
+        self._last_validation_s = time.perf_counter() - started
         if progress.best_loss is None or loss < progress.best_loss:
             progress.best_loss, progress.best_step = loss, progress.step
             self._best = self._copy()
-        progress.seconds += self._now() - started
+        progress.seconds += time.perf_counter() - started
         progress.curve.append(
             {
                 "step": progress.step,
@@ -329,7 +309,7 @@ class TrainingRun:
         )
 
     def _save(self) -> None:
-        self._saved_at = self._now()
+        self._saved_at = time.perf_counter()
         moments = {
             f"{name}/{moment}": self._optimizer.state[factor][moment]
             for name, factor in self._factors.items()

@@ -1,6 +1,6 @@
 """The byte-level BPE tokenizer that a GGUF file carries, as a `tokenizers.Tokenizer`.
 
-The ids are those of llama.cpp on the same file (benchmarks/tokenizer_parity.py compares them over whole repositories).
+The ids are those of llama.cpp on the same file (tests/builder/test_gguf_tokenizer.py).
 It covers tokenizers of the model "gpt2"; SentencePiece vocabularies ("llama") are refused. Text is never normalized:
 Qwen's own tokenizer composes characters first (NFC), llama.cpp does not, and here the text stays byte for byte.
 """

@@ -33,7 +33,7 @@ def gram_matrix(activations: Tensor, *, chunk_tokens: int = 4096, blocks: int = 
 
     Only the upper blocks are multiplied, then mirrored: little more than half the work of a full product. Each chunk is
     multiplied in the activations' own type. Where that is bfloat16, rounding leaves the matrix positive definite with
-    a ridge only if no few tokens dominate it: weigh them first (`builder.pruning.layers`, docs/LOG.md).
+    a ridge only if no few tokens dominate it: weigh them first (`builder.pruning.layers`, dev/LOG.md).
     """
     channels = activations.shape[1]
     gram = torch.zeros(channels, channels, dtype=torch.float32)
@@ -50,7 +50,7 @@ def gram_matrix_in_8_bits(activations: Tensor) -> Tensor:
     """Return the Gram matrix of activations that are rounded to 8 bits, with a scale for each channel.
 
     It stays positive semidefinite, being a product of a matrix with itself. What rounding changes is small beside a
-    ridge of a tenth of its diagonal (docs/LOG.md).
+    ridge of a tenth of its diagonal (dev/LOG.md).
     """
     tokens, channels = activations.shape
     scales = scales_along(activations, 0)
@@ -95,7 +95,7 @@ def eliminate(weight: Tensor, hessian: Tensor, keep: int, *, block: int = 1536) 
     columns: Kurtić et al., ZipLM, 2023, section 3). After each block W and H⁻¹ are updated, so that a later block keeps
     a channel whose twin has gone; two of one block may both go. weight: (outputs, channels); hessian: (channels,
     channels), positive definite. Returns (keep,) int64, ascending, and (outputs, keep) float32, which is the refit of
-    them. Smaller blocks cost time and gain nothing (docs/LOG.md).
+    them. Smaller blocks cost time and gain nothing (dev/LOG.md).
     """
     _check_keep(weight, keep)
     weight = weight.float()
@@ -155,7 +155,7 @@ def choose_channels(
     weight: (outputs, channels); activations, validation: (tokens, channels) of different files. larger: ridges that are
     tried in their order until H can be inverted with one, if it can't be with any of `ridges`. is_int8: the Gram matrix
     is of activations in 8 bits.
-    Channels leave by elimination, which loses a third less of the layer's output than ranking by energy (docs/LOG.md).
+    Channels leave by elimination, which loses a third less of the layer's output than ranking by energy (dev/LOG.md).
     """
     gram = gram_matrix_in_8_bits(activations) if is_int8 else gram_matrix(activations)
     if not (torch.isfinite(gram.diagonal()).all() and torch.isfinite(validation).all()):

@@ -2,7 +2,7 @@
 
 What a repository has used so far is not all that it will use. Of flask's held-out tokens 2 % are none of the 23,290
 that the other files and the first merges give, and each of those costs several; of as many that this table gives, 0.9 %
-are none (docs/LOG.md). Merges are ranked by text of all kinds and languages, the table by code.
+are none (dev/LOG.md). Merges are ranked by text of all kinds and languages, the table by code.
 """
 
 from __future__ import annotations

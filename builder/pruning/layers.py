@@ -28,7 +28,7 @@ ROWS = 2048  # tokens whose activations are quantized at once
 class WidthSettings:
     """How the feed-forward layers are narrowed."""
 
-    # In each layer that we tried, one of these two was best and the other came close (docs/LOG.md).
+    # In each layer that we tried, one of these two was best and the other came close (dev/LOG.md).
     ridges: tuple[float, ...] = (0.1, 0.3)
     # Every sixth layer tries all ridges; the others reuse the one that won last.
     choose_ridge_every: int = 6

@@ -34,7 +34,6 @@ _SETTINGS = {
     "core.fsmonitor": "false",
     "core.hooksPath": os.devnull,
     "core.quotePath": "false",  # a path in a diff is read as it is
-    "core.attributesFile": os.devnull,
     "core.askPass": "",
     "core.sshCommand": "false",
     "diff.external": "",
@@ -144,7 +143,7 @@ def run_git(
 ) -> bytes:
     """What git prints in the folder `root`; raises GitError where it fails, GitLimitError beyond a limit.
 
-    `more` is added to git's environment, as for a command that reaches out (`submodel.fleet.git_source`). On POSIX git
+    `more` is added to git's environment, as for a command that reaches out (`fleet.git_source`). On POSIX git
     fails, too, if it writes a file of more than `max_file_bytes`. `asked` is what it reads from stdin.
     """
     git = find_git()

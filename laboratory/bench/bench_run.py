@@ -1,4 +1,4 @@
-"""`submodel bench`: engines side by side in one run, each in its own process, asked in turns.
+"""`submodel-lab bench`: engines side by side in one run, each in its own process, asked in turns.
 
 A turn is one passage, because a machine's speed changes from minute to minute: whatever slows one engine slows the
 others as much. Each turn asks the engines in another order. Before each the machine comes to rest, since threads of
@@ -37,8 +37,7 @@ from laboratory.replay.figures import estimate
 from laboratory.replay.passages import check_later
 
 PEER_WORKER = Path(__file__).with_name("llama_cpp_worker.py")
-FIRST_ANSWER = "submodel, first answer"
-OWN_NAMES = ("submodel", "submodel, no drafts", FIRST_ANSWER)
+OWN_NAMES = ("submodel", "submodel, no drafts")
 CHARACTERS_A_TOKEN = 16  # more than any code has on average
 VERSIONED = ("submodel", "onnxruntime", "tokenizers", "numpy")
 
@@ -54,7 +53,6 @@ class BenchSettings:
     bundle: Path
     repository: Path
     peers: tuple[tuple[str, Path], ...] = ()  # name, and a GGUF file or the folder of another bundle
-    runtimes: tuple[str, ...] = ()  # others on the same bundle, of `laboratory.bench.runtime_worker`
     peer_python: str = sys.executable  # one that has llama-cpp-python
     threads: int | None = None
     workload: WorkloadSettings = field(default_factory=WorkloadSettings)
@@ -62,10 +60,9 @@ class BenchSettings:
     decode_tokens: int = 64
     rounds: int = 5
     with_plain: bool = True  # the bundle without drafts as well
-    with_first_answer: bool = False  # the bundle as well as the server asks it at a cold place, from the text nearby
 
     def __post_init__(self) -> None:
-        names = [*OWN_NAMES, *self.runtimes, *(name for name, _ in self.peers)]
+        names = [*OWN_NAMES, *(name for name, _ in self.peers)]
         doubled = [name for name in names if names.count(name) > 1]
         if doubled:
             raise BenchError(f"Two engines are named {doubled[0]!r}; give each --peer a name of its own.")
@@ -259,12 +256,6 @@ def _open_workers(settings: BenchSettings, stack: ExitStack) -> Iterator[_Worker
     yield stack.enter_context(_opened("submodel", [*module, json.dumps({**own, "has_drafts": True})]))
     if settings.with_plain:
         yield stack.enter_context(_opened("submodel, no drafts", [*module, json.dumps({**own, "has_drafts": False})]))
-    if settings.with_first_answer:
-        first = json.dumps({**own, "has_drafts": True, "is_first_answer": True})
-        yield stack.enter_context(_opened(FIRST_ANSWER, [*module, first]))
-    for name in settings.runtimes:
-        command = [*python_module("laboratory.bench.runtime_worker"), json.dumps({"runtime": name, **own})]
-        yield stack.enter_context(_opened(name, command))
     for name, file in settings.peers:
         if file.is_dir():
             rival = json.dumps({**own, "bundle": str(file), "has_drafts": True})

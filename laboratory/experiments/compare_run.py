@@ -1,4 +1,4 @@
-"""`submodel compare`: how far models keep the same of their base, beside what chance and another seed would give."""
+"""`submodel-lab compare`: how far models keep the same of their base, beside what chance and another seed give."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SAME: Final = "same dataset and seed"
 def run_compare(folders: Sequence[Path], *, seed: int = 0, on_progress: OnProgress = no_progress) -> dict[str, Any]:
     """Compare every pair of folders; return the document that `--json` prints. Raises BuildError."""
     if len(folders) < 2:
-        raise BuildError("Comparing needs two folders at least; give those that `submodel prune` wrote.")
+        raise BuildError("Comparing needs two folders at least; give those that `submodel-lab prune` wrote.")
     regions = [read_region(folder, name) for folder, name in zip(folders, short_names(folders), strict=True)]
     return compare_regions(regions, seed=seed, on_progress=on_progress)
 
@@ -33,7 +33,7 @@ def run_compare(folders: Sequence[Path], *, seed: int = 0, on_progress: OnProgre
 def compare_regions(
     regions: Sequence[Region], *, seed: int = 0, on_progress: OnProgress = no_progress
 ) -> dict[str, Any]:
-    """Return the document of `submodel compare`; raise BuildError if the models are not of one base and one kind."""
+    """Return the document of `submodel-lab compare`; raise BuildError if the models differ in base or kind."""
     _check_alike(regions)
     pairs = list(itertools.combinations(range(len(regions)), 2))
     rng = np.random.default_rng(seed)

@@ -37,7 +37,7 @@ def _size(part: Markup) -> tuple[float, float]:
 
 
 def draw_regions(document: Mapping[str, Any]) -> str:
-    """Draw the document of `submodel compare`: distances of all pairs, and by layer."""
+    """Draw the document of `submodel-lab compare`: distances of all pairs, and by layer."""
     names: Sequence[str] = document["models"]
     distances = document["jaccard_distance"]
 
@@ -72,7 +72,7 @@ _MOST: Final = 3.0  # times the dense base's bits; points beyond would press all
 
 
 def draw_sweep(document: Mapping[str, Any]) -> str:
-    """Draw the document of `submodel sweep`: bits per byte over the ratio, of each calibration on its own dataset.
+    """Draw the document of `submodel-lab sweep`: bits per byte over the ratio, of each calibration on its own dataset.
 
     If no calibration was measured on its own dataset, all curves are drawn.
     """

@@ -1,4 +1,4 @@
-"""`submodel prune`: prunes a base by one method, and writes a folder that transformers loads and `compare` reads."""
+"""`submodel-lab prune`: prunes a base by one method; writes a folder that transformers loads and `compare` reads."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from laboratory.sparsity.sparse_checkpoint import NOTE, save_sparse
 
 @dataclass(frozen=True, kw_only=True)
 class PruneRunSettings:
-    """One run of `submodel prune`."""
+    """One run of `submodel-lab prune`."""
 
     output: Path
     calibration: tuple[str, ...]  # datasets, equal shares of each

@@ -67,13 +67,13 @@ class Region:
 
     @property
     def _calibration(self) -> Mapping[str, Any]:
-        """The facts about calibration that `submodel prune` wrote; those of a structured folder are in `datasets`."""
+        """What `submodel-lab prune` wrote about calibration; those of a structured folder are in `datasets`."""
         reported = self.manifest.get("datasets") or self.manifest.get("calibration") or {}
         return reported if isinstance(reported, dict) else {}
 
 
 def read_region(folder: Path, name: str) -> Region:
-    """Return the region of a folder that `submodel prune` or `submodel build` wrote; raise BuildError for any other."""
+    """Return the region of a folder of `submodel-lab prune` or `submodel build`; raise BuildError for any other."""
     if not (folder / MANIFEST).is_file() and (folder / "model" / MANIFEST).is_file():
         folder = folder / "model"  # .submodel, as a build leaves it
     manifest = _read(folder / MANIFEST)
@@ -88,7 +88,7 @@ def read_region(folder: Path, name: str) -> Region:
             raise _damaged(folder, PLAN) from error
         region = Region(name=name, manifest=manifest, parts=tuple(choices), choices=choices)
     else:
-        raise BuildError(f"{folder} holds neither {MASKS} nor {PLAN}; give folders of `submodel prune` or `build`.")
+        raise BuildError(f"{folder} holds neither {MASKS} nor {PLAN}; give folders of `submodel-lab prune` or `build`.")
     try:
         _ = region.method, region.dataset, region.seed
     except (LookupError, TypeError, ValueError, AttributeError) as error:
@@ -100,14 +100,14 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         document = read_json(path)
     except (OSError, ValueError) as error:
-        raise BuildError(f"{path} can't be read ({error}); give folders of `submodel prune` or `build`.") from error
+        raise BuildError(f"{path} can't be read ({error}); give folders of `submodel-lab prune` or `build`.") from error
     if not isinstance(document, dict):
         raise _damaged(path.parent, path.name)
     return document
 
 
 def _damaged(folder: Path, name: str) -> BuildError:
-    return BuildError(f"{folder / name} is not as `submodel prune` or `build` writes it; prune again.")
+    return BuildError(f"{folder / name} is not as `submodel-lab prune` or `build` writes it; prune again.")
 
 
 def _structured(manifest: Mapping[str, Any], plan: Mapping[str, Any]) -> dict[str, KeptUnits]:

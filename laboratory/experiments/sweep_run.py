@@ -1,4 +1,4 @@
-"""`submodel sweep`: quality over the pruning ratio, for several methods, datasets and seeds. Each point is one file.
+"""`submodel-lab sweep`: quality over the pruning ratio, for methods, datasets and seeds. Each point is one file.
 
 A stopped sweep resumes: points whose files are there are not measured again.
 """

@@ -13,7 +13,7 @@ from builder.evaluation.wording import ranked
 
 
 def regions_table(document: Mapping[str, Any]) -> list[Table]:
-    """Make the tables of `submodel compare`: the pairs with their baselines, then the modules."""
+    """Make the tables of `submodel-lab compare`: the pairs with their baselines, then the modules."""
     pairs = Table(title=f"Jaccard distance of kept {'weights' if document['kind'] == 'masks' else 'channels'}")
     for title in ("models", "relation", "distance", "random", "random, simulated"):
         pairs.add_column(title, justify="left" if title in ("models", "relation") else "right")
@@ -41,7 +41,7 @@ def regions_table(document: Mapping[str, Any]) -> list[Table]:
 
 
 def sweep_tables(document: Mapping[str, Any]) -> list[Table]:
-    """Make the tables of `submodel sweep`: bits per byte of every point, rankings of methods, matrices of datasets."""
+    """Make the tables of `submodel-lab sweep`: bits per byte by point, rankings of methods, matrices of datasets."""
     if not document["points"]:
         return []
     points = Table(title="bits per byte: left to right/missing middles", caption="removed: share of all parameters")

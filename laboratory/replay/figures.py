@@ -40,7 +40,7 @@ def estimate(figure: Callable[[Sequence[int]], float], count: int, clusters: Seq
 
 
 def summarize(name: str, replayed: Sequence[Replayed], clusters: Sequence[str] = ()) -> dict[str, Any]:
-    """Return the row that `submodel replay --json` prints; shares of 1, with 95 % intervals over the passages.
+    """Return the row that `submodel-lab replay --json` prints; shares of 1, with 95 % intervals over the passages.
 
     "each" holds the counts of each passage.
 

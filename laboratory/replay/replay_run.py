@@ -1,4 +1,4 @@
-"""`submodel replay`: runs of the server, each with one part switched, beside the model-free baseline."""
+"""`submodel-lab replay`: runs of the server, each with one part switched, beside the model-free baseline."""
 
 from __future__ import annotations
 
@@ -34,6 +34,7 @@ class ReplaySettings:
 
     repository: Path
     bundle: Path | None = None  # None: that of the repository
+    held_out_by: Path | None = None  # the bundle whose held-out files are typed; None: the one that is asked
     since: str | None = None  # None: held-out files
     passages: int = 30  # 2,500 to 4,300 keystrokes
     seed: int = 0
@@ -85,7 +86,8 @@ def _passages(settings: ReplaySettings, root: Path, bundle: Path) -> Sequence[Pa
         )
         where = f"No code was added to {root} since {settings.since}"
     else:
-        held_out = frozenset(read_bundle(bundle, verify=False).manifest.get("held_out_sha256", ()))
+        own = settings.held_out_by or bundle
+        held_out = frozenset(read_bundle(own, verify=False).manifest.get("held_out_sha256", ()))
         files = [file for file in read_corpus(root).files if file.sha256 in held_out]
         passages = passages_of_files(files, settings.passages, settings.seed)
         where = f"None of the files that {bundle} held out is in {root} as it was"

@@ -51,18 +51,18 @@ class MaskFile:
             metadata = self._file.metadata() or {}
             names = set(self._file.keys())
         except (OSError, SafetensorError) as error:
-            raise BuildError(f"{path} can't be read ({error}); run `submodel prune` again.") from error
+            raise BuildError(f"{path} can't be read ({error}); run `submodel-lab prune` again.") from error
         if _FORMAT not in metadata:
-            raise BuildError(f"{path} holds no masks that this version knows; run `submodel prune` again.")
+            raise BuildError(f"{path} holds no masks that this version knows; run `submodel-lab prune` again.")
         try:
             inputs = parse_json(metadata[_FORMAT])
         except ValueError as error:
-            raise BuildError(f"{path} is damaged ({error}); run `submodel prune` again.") from error
+            raise BuildError(f"{path} is damaged ({error}); run `submodel-lab prune` again.") from error
         if not isinstance(inputs, dict) or not all(type(width) is int and width > 0 for width in inputs.values()):
-            raise BuildError(f"{path} is damaged; run `submodel prune` again.")
+            raise BuildError(f"{path} is damaged; run `submodel-lab prune` again.")
         self._inputs: dict[str, int] = inputs
         if names != set(self._inputs):
-            raise BuildError(f"{path} is damaged; run `submodel prune` again.")
+            raise BuildError(f"{path} is damaged; run `submodel-lab prune` again.")
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -73,5 +73,5 @@ class MaskFile:
         """Return one mask: bool, (outputs, inputs). Raises BuildError if the tensor is no mask."""
         packed, width = self._file.get_tensor(name), self._inputs[name]
         if packed.dtype != np.uint8 or packed.ndim != 2 or packed.shape[1] != -(-width // 8):
-            raise BuildError(f"{self._path} is damaged; run `submodel prune` again.")
+            raise BuildError(f"{self._path} is damaged; run `submodel-lab prune` again.")
         return np.unpackbits(packed, axis=1, count=width).astype(np.bool_)

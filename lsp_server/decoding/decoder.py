@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from onnxruntime import IOBinding, OrtValue, RunOptions
+from onnxruntime import IOBinding, OrtValue
 
 from contract.runtime_errors import RUNTIME_ERRORS
 from lsp_server.decoding.kv_cache import PAST, KvCache
@@ -40,10 +40,8 @@ class Decoder:
         cache.device = PROVIDERS[provider].device if self.is_started else None
         self._bound: tuple[KvCache, int] | None = None  # whose buffers the session has, and after how many moves
         self._binding: IOBinding = self._session.io_binding()
-        self._run_options = RunOptions()
-        # OpenVINO's provider takes the default of an optional input for a constant.
         optional = {value.name for value in self._session.get_overridable_initializers()}
-        self._can_keep_last = LOGITS_TO_KEEP in optional and provider is not Provider.OPENVINO
+        self._can_keep_last = LOGITS_TO_KEEP in optional
         self._inputs: dict[str, NDArray[np.int64]] = {}
         self._mask = np.ones((1, cache.max_positions), np.int64)
         self._buffer: NDArray[np.float32] = np.empty((1, 0, vocab_size), np.float32)
@@ -54,15 +52,11 @@ class Decoder:
         cache.reserve(positions)
         self.cache = cache
 
-    def interrupt(self) -> None:
-        """End a `feed` that runs in another thread, between two nodes of the graph, and fail all later ones."""
-        self._run_options.terminate = True
-
     def feed(self, tokens: Sequence[int], *, keep: int = 1) -> NDArray[np.float32]:
         """Read `tokens` (at least one) after those in the cache; return the logits after the last `keep` of them.
 
         They have the shape (keep, vocabulary), and the next call may overwrite them. Raises ServeError if the graph
-        fails, `interrupt` ended it or the positions run out; the cache then holds the tokens that it held. Raises
+        fails or the positions run out; the cache then holds the tokens that it held. Raises
         EngineCrash if memory ran out, and for any other error.
         """
         cache = self.cache
@@ -77,10 +71,8 @@ class Decoder:
             self._bind("input_ids", np.array([tokens], np.int64))
             self._bind("attention_mask", self._mask[:, :total])
             self._bind_logits(keep if self._can_keep_last else len(tokens))
-            self._session.run_with_iobinding(self._binding, self._run_options)
+            self._session.run_with_iobinding(self._binding)
         except RUNTIME_ERRORS as error:
-            if self._run_options.terminate:
-                raise ServeError(f"The model was interrupted while it read {len(tokens)} tokens.") from error
             if any(sign in str(error) for sign in MEMORY_SIGNS):
                 raise EngineCrash(str(error)) from error
             raise ServeError(f"The model failed on {len(tokens)} tokens ({error}); build the bundle again.") from error

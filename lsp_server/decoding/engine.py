@@ -26,7 +26,6 @@ from lsp_server.decoding.external_data import check_external_data
 from lsp_server.decoding.greedy import GreedyTokens
 from lsp_server.decoding.healing import Start, Vocabulary
 from lsp_server.decoding.kv_cache import KvCache, KvMemory
-from lsp_server.decoding.probe import PROBE, PROBE_TOKENS, find_fault
 from lsp_server.decoding.prompt_chunks import PROMPT_CHUNK
 from lsp_server.decoding.providers import Choice, Provider, choose_provider, without_accelerator
 from lsp_server.decoding.runtime import offered_providers
@@ -246,7 +245,7 @@ class Engine:
     def _open_accelerated(
         self, bundle: Bundle, choice: Choice, cache: KvCache, threads: int | None
     ) -> tuple[Decoder | None, Choice]:
-        """Return a decoder on the accelerator of `choice` that has computed some tokens as it should, and `choice`.
+        """Return a decoder on the accelerator of `choice` that has computed a step, and `choice`.
 
         None if that is the processor, or if the processor takes its place, with the choice that is then to be opened.
         `cache` is then not to be used.
@@ -257,10 +256,11 @@ class Engine:
             decoder = _open(bundle, choice, cache, threads)
             if not decoder.is_started:
                 return None, without_accelerator(choice)  # its memory is free before the other graph is read
-            fault = find_fault(decoder, self.encoder.text_ids(PROBE)[:PROBE_TOKENS])
+            decoder.feed([0, 0])
+            decoder.cache.keep(0)
         except (ServeError, EngineCrash) as error:  # of its driver or its memory, or of a graph that it can't run
-            fault = first_line(error.__cause__ or error, 200)
-        return (decoder, choice) if fault is None else (None, without_accelerator(choice, fault))
+            return None, without_accelerator(choice, first_line(error.__cause__ or error, 200))
+        return decoder, choice
 
     def _check(self, prompt_ids: Sequence[int]) -> None:
         if not prompt_ids:

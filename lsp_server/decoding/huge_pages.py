@@ -1,7 +1,7 @@
 """Moves the weights into huge pages: a step reads all weights, and has to look up the place of each page.
 
 Linux gives huge pages to a program that asks for them (`transparent_hugepage/enabled` is `madvise` on most systems).
-Neither ONNX Runtime nor glibc asks, so this module does once a model is loaded. docs/LOG.md has the gain.
+Neither ONNX Runtime nor glibc asks, so this module does once a model is loaded. dev/LOG.md has the gain.
 """
 
 from __future__ import annotations

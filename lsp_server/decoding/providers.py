@@ -18,7 +18,6 @@ class Provider(StrEnum):
     AUTO = "auto"
     CPU = "cpu"
     CUDA = "cuda"
-    OPENVINO = "openvino"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,12 +37,7 @@ PROVIDERS: dict[Provider, ProviderFacts] = {
     Provider.CUDA: ProviderFacts(
         name="CUDAExecutionProvider", package="onnxruntime-gpu", precisions=("fp16",), device="cuda"
     ),
-    Provider.OPENVINO: ProviderFacts(
-        name="OpenVINOExecutionProvider", package="onnxruntime-openvino", precisions=("fp16", "fp32")
-    ),
 }
-# What `auto` looks for. OpenVINO was slower than the processor's own provider where we tried it.
-AUTOMATIC = (Provider.CUDA,)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,13 +63,10 @@ def choose_provider(wanted: Provider, offered: Collection[str], precisions: Coll
         if obstacle is not None:
             return Choice(provider=Provider.CPU, precision=None, why=obstacle, is_fallback=True)
         return _accelerated(wanted, precisions, "it was asked for")
-    obstacles = []
-    for provider in AUTOMATIC:
-        obstacle = _obstacle(provider, offered, precisions)
-        if obstacle is None:
-            return _accelerated(provider, precisions, "it is there, and the bundle has a graph for it")
-        obstacles.append(obstacle)
-    return Choice(provider=Provider.CPU, precision=None, why="; ".join(obstacles))
+    obstacle = _obstacle(Provider.CUDA, offered, precisions)
+    if obstacle is None:
+        return _accelerated(Provider.CUDA, precisions, "it is there, and the bundle has a graph for it")
+    return Choice(provider=Provider.CPU, precision=None, why=obstacle)
 
 
 def without_accelerator(choice: Choice, error: str | None = None) -> Choice:

@@ -20,16 +20,15 @@ from contract.bundle.manifest import MANIFEST_FILE
 from contract.errors import SubmodelError
 from contract.files.file_names import is_file
 from contract.prompt import ContextSnippet
-from lsp_server.allowance import BURST_S
 from lsp_server.battery import PowerMeter
 from lsp_server.bundle_finder import BundleFinder, search_bundle, workspace_of
 from lsp_server.bundle_states import BundleState
 from lsp_server.decoding.providers import Provider
 from lsp_server.http import messages
-from lsp_server.http.connection import Request
-from lsp_server.http.messages import Found, Refusal, Reply, Wanted
+from lsp_server.http.messages import Found, Refusal, Reply, Request, Wanted
 from lsp_server.options import ServerOptions
 from lsp_server.policy import Policy, choose_policy, choose_threads, options_on
+from lsp_server.read_ahead_budget import BURST_S
 from lsp_server.request import Completion, CompletionRequest, line_end_of, path_in
 from lsp_server.service import CompletionService
 from lsp_server.suggestion.brackets import insertable
@@ -228,11 +227,9 @@ class Endpoint:
 
     def _note_policy(self, policy: Policy, reason: str) -> None:
         """Log once why answers are empty from now on; clients just show nothing."""
-        was_held_back, self._is_held_back = self._is_held_back, policy is Policy.OFF
-        if self._is_held_back and not was_held_back:
+        if policy is Policy.OFF and not self._is_held_back:
             log.warning("%s Until that changes, answers are empty (option care.onBattery).", reason)
-        elif was_held_back and not self._is_held_back:
-            log.info("The machine's battery no longer keeps answers back.")
+        self._is_held_back = policy is Policy.OFF
 
     def _note_use(self) -> None:
         """Restart the time after which an unused model is freed."""

@@ -1,31 +1,14 @@
-"""What other builds, and builds and updates that were killed, have left in the output, once a build has ended."""
+"""What other builds, and builds that were killed, have left in the output, once a build has ended."""
 
 from __future__ import annotations
 
 from contextlib import suppress
 
-from contract.files.folders import drop_folder, restore_folder
-from submodel.build.history import drop_next_history
-from submodel.build.paths import BuildPaths, UpdatePaths
+from submodel.build.paths import BuildPaths
 
 
-def remove_leftovers(paths: BuildPaths, *, has_trials: bool, has_dense_baseline: bool) -> None:
-    """Remove what this build has no use for: gigabytes of other builds' models, and an update of the model before.
-
-    has_trials, has_dense_baseline: this build has made them, and the next one of its kind keeps their stages. A tuned
-    dense baseline of the same model is one, too. With it stays the state of a fine-tuning that was killed, since that
-    may be the baseline's.
-    """
-    update = UpdatePaths(root=paths.root)
-    with suppress(OSError):
-        drop_next_history(paths.stages)
-    with suppress(OSError):
-        restore_folder(update.result)  # removes what was written beside it
-    unused = {paths.trials: not has_trials, paths.dense_baseline.root: not has_dense_baseline, update.result: True}
-    for folder in (one for one, is_unused in unused.items() if is_unused):
-        with suppress(OSError):  # somebody has a file of it open on Windows: it stays whole
-            drop_folder(folder)
-    for state in (update.finetuning_state, *([] if has_dense_baseline else [paths.finetuning_state])):
-        for path in paths.stages.glob(f"*{state.name}*"):  # with its seals, and half of one
-            with suppress(OSError):
-                path.unlink()
+def remove_leftovers(paths: BuildPaths) -> None:
+    """Remove what a finished build has no use for: what killed runs have left."""
+    for path in paths.stages.glob(f"*{paths.finetuning_state.name}*"):  # with its seals, and half of one
+        with suppress(OSError):
+            path.unlink()

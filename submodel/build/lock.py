@@ -14,7 +14,7 @@ from pathlib import Path
 from filelock import Timeout
 
 from contract.bundle.bundle import WORKSPACE_BUNDLE
-from contract.errors import BuildError, NotNowError
+from contract.errors import BuildError
 from contract.files.lock_file import cannot_lock, open_lock
 from contract.files.whole_files import write_json
 from contract.progress import OnEvent
@@ -28,7 +28,7 @@ class LockedError(BuildError):
     """A folder that another command holds, or that can't be locked."""
 
 
-class HeldError(LockedError, NotNowError):
+class HeldError(LockedError):
     """A folder that another command holds: it is free when that one ends."""
 
 

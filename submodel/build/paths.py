@@ -37,16 +37,6 @@ class BuildPaths:
         return self.root / "model"
 
     @property
-    def start(self) -> Path:
-        """The model that fine-tuning starts from."""
-        return self.pruned
-
-    @property
-    def result(self) -> Path:
-        """The model that fine-tuning ends in, and that is exported."""
-        return self.model
-
-    @property
     def bundle(self) -> Path:
         """The ONNX bundle that is served."""
         return self.root / "bundle"
@@ -80,43 +70,6 @@ class BuildPaths:
     def finetuning_state(self) -> Path:
         """The state of a fine-tuning that has not ended."""
         return self.stages / "finetuning.safetensors"
-
-    @property
-    def dense_baseline(self) -> BuildPaths:
-        """Where the dense base that is tuned for comparison has its folders."""
-        return BuildPaths(root=self.root / "dense-baseline")
-
-    @property
-    def trials(self) -> Path:
-        """The folders of the sizes that `--size auto` tries."""
-        return self.root / "trials"
-
-    def trial(self, size: float) -> BuildPaths:
-        """Where a size that is tried has its folders."""
-        return BuildPaths(root=self.trials / f"{size:g}")
-
-
-@dataclass(frozen=True, kw_only=True)
-class UpdatePaths(BuildPaths):
-    """As a build's, but that fine-tuning starts from its model, and ends in a folder beside it.
-
-    So the build's model stays as it is until the bundle of the new one is whole.
-    """
-
-    @property
-    def start(self) -> Path:
-        """The sub-model that is there."""
-        return self.model
-
-    @property
-    def result(self) -> Path:
-        """The sub-model that it becomes, until it takes the other's place."""
-        return self.root / "next"
-
-    @property
-    def finetuning_state(self) -> Path:
-        """Its own, beside that of a build that was stopped and is to go on."""
-        return self.stages / "update.safetensors"
 
 
 def prepare_output(folder: Path) -> None:

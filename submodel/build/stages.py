@@ -19,15 +19,15 @@ from builder.artifact import MANIFEST
 from builder.memory import give_back_memory
 from contract.console import StageDisplay
 from contract.errors import BuildError
+from contract.files.file_hash import hash_file
 from contract.files.folders import copy_folder, replace_folder
 from contract.files.seals import open_sealed, seal_key, sealed_json
 from contract.files.untrusted_json import read_bytes
 from contract.files.whole_files import PRIVATE, write_text
-from contract.progress import OnEvent, OnProgress, no_event
+from contract.progress import OnEvent, OnProgress
 from submodel.build.outputs import OutputHashes
 
 PURPOSE: Final = "stage record"
-OUTDATED: Final = "is_outdated"  # in a record: a forced build has begun since, and the stage is to run again
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,19 +45,13 @@ def hash_of(**inputs: object) -> str:
     return hashlib.sha256(json.dumps(inputs, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def hash_of_output(name: str, output: Path, folder: Path) -> str | None:
-    """The stage hash under which the stage `name` made `output`, its only output, by that stage's record in `folder`.
-
-    None if `output` has changed since, or the record is not this user's. Raises StateFolderError if this user's key
-    can't be read.
-    """
-    seal = seal_key()
+def made_at(model: Path) -> str | None:
+    """SHA-256 of the manifest of the model in a folder; None if it has none. Raises BuildError if it can't be read."""
+    path = model / MANIFEST
     try:
-        record = open_sealed(seal, PURPOSE, name, read_bytes(_record_path(folder, name)))
-        is_made = record is not None and record.get("outputs") == [OutputHashes().of(output)]
-        return str(record["stage_hash"]) if record is not None and is_made else None
-    except (OSError, ValueError, BuildError):  # no record, or an output that no stage has made
-        return None
+        return hash_file(path) if path.is_file() else None
+    except OSError as error:
+        raise BuildError(f"{path} can't be read ({error.strerror or error}); check its permissions.") from error
 
 
 @contextmanager
@@ -67,10 +61,14 @@ def kept_record(name: str, output: Path, folder: Path) -> Iterator[None]:
     Without its record in `folder`, or if `output` has changed before, nothing is recorded. Raises StateFolderError if
     this user's key can't be read.
     """
-    is_made = hash_of_output(name, output, folder) is not None
-    yield
     seal = seal_key()
-    if is_made and (record := open_sealed(seal, PURPOSE, name, read_bytes(_record_path(folder, name)))) is not None:
+    try:
+        record = open_sealed(seal, PURPOSE, name, read_bytes(_record_path(folder, name)))
+        is_made = record is not None and record.get("outputs") == [OutputHashes().of(output)]
+    except (OSError, ValueError, BuildError):  # no record, or an output that no stage has made
+        record, is_made = None, False
+    yield
+    if record is not None and is_made:
         _write_record(folder, name, seal, {**record, "outputs": [OutputHashes().of(output)]})
 
 
@@ -96,7 +94,7 @@ class Stages:
         self._hashes = OutputHashes()
         self.records: list[StageRecord] = []
         if force:
-            self._outdate()
+            self._forget()
 
     def run(
         self, name: str, stage_hash: str, make: Callable[[OnProgress], Any], outputs: Sequence[Path] = ()
@@ -122,10 +120,6 @@ class Stages:
         self.records.append(record)
         return record
 
-    def has(self, name: str, stage_hash: str) -> bool:
-        """Whether a run of a stage without outputs would be kept."""
-        return self._read(name, stage_hash, (), no_event) is not None
-
     def holds(self, name: str, other: str, output: Path) -> bool:
         """Whether `name` has the record of `other` already, and its only output is still as that says."""
         try:
@@ -146,15 +140,15 @@ class Stages:
             raise BuildError(f"{self._path(other)} was changed while the build ran; run it again.")
         self._write(name, record)
 
-    def _outdate(self) -> None:
-        """Mark the records of earlier runs as outdated. They stay: by them an update knows the model that is there."""
+    def _forget(self) -> None:
+        """Remove the records of earlier runs."""
         for path in self._folder.glob("*.json"):
             try:
                 content = read_bytes(path)
             except (OSError, ValueError):  # no file that a stage has written
                 continue
-            if (record := open_sealed(self._seal_key, PURPOSE, path.stem, content)) is not None:
-                self._write(path.stem, {**record, OUTDATED: True})
+            if open_sealed(self._seal_key, PURPOSE, path.stem, content) is not None:
+                path.unlink()
 
     def _path(self, name: str) -> Path:
         return _record_path(self._folder, name)
@@ -173,8 +167,7 @@ class Stages:
         if record is None:
             say(f"{name} runs again: this account did not write the record of its last run")
             return None
-        is_current = record.get("stage_hash") == stage_hash and not record.get(OUTDATED)
-        if not is_current or not all(path.exists() for path in outputs):
+        if record.get("stage_hash") != stage_hash or not all(path.exists() for path in outputs):
             return None
         try:
             is_same = [self._hashes.of(path) for path in outputs] == record["outputs"]

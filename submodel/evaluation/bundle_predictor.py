@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 from contract.bundle.bundle import Bundle
 from contract.documents import SUB_MODEL
-from lsp_server.decoding.engine import Engine, Generation
+from lsp_server.decoding.engine import Engine
 
 
 class BundlePredictor:
-    """Implements `builder.evaluation.scoring.Predictor`; also keeps each answer's time."""
+    """Implements `builder.evaluation.scoring.Scorable`; also keeps each answer's time."""
 
     def __init__(self, bundle: Bundle, name: str = SUB_MODEL) -> None:
         self.name = name
@@ -43,42 +43,12 @@ class BundlePredictor:
 
         starts: what each answer has to begin with; by default nothing.
         """
-        start_of = starts or [""] * len(prompts)
-        return self._ask(
-            prompts,
-            on_done,
-            lambda index, prompt: self._engine.generate(prompt, lines=lines, start=start_of[index]),
-        )
-
-    def generate(
-        self,
-        prompts: Sequence[Sequence[int]],
-        on_done: Callable[[int], None],
-        *,
-        max_new_tokens: int,
-        is_done: Callable[[int, str], bool],
-    ) -> list[str]:
-        """Greedy texts, each until is_done(index of its prompt, text so far) or the last token."""
-        return self._ask(
-            prompts,
-            on_done,
-            lambda index, prompt: self._engine.generate(
-                prompt, max_new_tokens=max_new_tokens, lines=None, is_done=lambda text, _: is_done(index, text)
-            ),
-        )
-
-    def _ask(
-        self,
-        prompts: Sequence[Sequence[int]],
-        on_done: Callable[[int], None],
-        generate: Callable[[int, Sequence[int]], Generation],
-    ) -> list[str]:
         self.milliseconds = []
         answers = []
-        for index, prompt in enumerate(prompts):
+        for prompt, start in zip(prompts, starts or [""] * len(prompts), strict=True):
             self._engine.memory.clear()  # else prompts of one file that begin alike would be quick
             # The start of a file without a suffix has an empty prompt.
-            generation = generate(index, prompt) if prompt else None
+            generation = self._engine.generate(prompt, lines=lines, start=start) if prompt else None
             answers.append(generation.text if generation else "")
             self.milliseconds.append(generation.milliseconds if generation else 0.0)
             on_done(1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,33 +11,19 @@ from typing import Any
 import torch
 
 from builder.corpus.corpus import Corpus, SourceFile
-from builder.datasets import open_language
 from builder.evaluation.baselines import score_baselines
 from builder.evaluation.held_out import HeldOut, ScoringSettings, make_held_out
 from builder.evaluation.scores import Scores, compare
-from builder.evaluation.scoring import Predictor, score
+from builder.evaluation.scoring import Scorable, score
 from builder.memory import keep_to_machine
 from builder.number_format import fastest_dtype
 from contract.bundle.bundle import graph_of
 from contract.console import StageDisplay
-from contract.errors import BuildError, EvaluationError, SubmodelError
-from contract.files.disk_errors import resource_problem
+from contract.errors import BuildError, SubmodelError
 from contract.files.seals import seal_key, sealed_json
 from contract.files.whole_files import PRIVATE, write_text
 from contract.plain_text import plain
 from contract.progress import OnProgress
-from laboratory.programs.completer import ProgramCompleter
-from laboratory.programs.functional import FunctionalSettings, copied_repository, score_functions
-from laboratory.programs.humaneval import (
-    PROGRAM_LIMITS,
-    Problem,
-    completion_questions,
-    fetch_problems,
-    infilling_problems,
-    score_questions,
-)
-from laboratory.programs.predictor_completer import PredictorCompleter
-from laboratory.programs.sandbox import Limits, run_python
 from submodel.build.checkout import read_checkout
 from submodel.build.lock import build_lock, when_free
 from submodel.build.paths import WORKSPACE, BuildPaths, check_own
@@ -50,8 +36,7 @@ from submodel.evaluation.predictors import (
 )
 from submodel.report.render import EVALUATION, REPORT_SCHEMA, read_saved, render_beside_evaluation
 
-KEEP_WAIT_S = 3600.0  # for a build or an update that holds the folder; the scoring may have taken hours
-INFILLING_LINES = 200  # of HumanEval's canonical solutions; a 95 % interval of about ± 7 points
+KEEP_WAIT_S = 3600.0  # for a build that holds the folder; the scoring may have taken hours
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,19 +44,11 @@ class EvalSettings:
     """What is compared, and on how much."""
 
     repository: Path
-    language: str | None = None  # its listed packages are asked in place of the repository
     models: tuple[str, ...] = ()  # "base", "sub-model" or folders; none: the first two
     base: str | None = None  # None: the one that the sub-model was made from
     positions: int = 200  # a 95 % interval of about ± 7 points
     blocks: int = 100  # positions of several lines
     seed: int = 0  # the same as a build's gives the same positions, for as many of them
-    humaneval: bool = False
-    functional: FunctionalSettings | None = None  # None: the repository's own tests are not run
-    unsafe_programs: bool = False  # programs run even where the system grants no namespaces to hold them
-
-    def __post_init__(self) -> None:
-        if self.language is not None and self.functional is not None:
-            raise BuildError("--functional runs a repository's own tests; leave out --language.")
 
 
 def run_evaluation(settings: EvalSettings, display: StageDisplay) -> dict[str, Any]:
@@ -97,38 +74,23 @@ class _Evaluation:
         self._base = base_of(self._candidates, settings.base)
         self._dtype: torch.dtype = fastest_dtype()
         self._stages: list[dict[str, Any]] = []
-        self._graph = graph_of(self._paths.bundle)  # an update may replace it meanwhile
+        self._graph = graph_of(self._paths.bundle)  # a build may replace it meanwhile
 
     def run(self) -> dict[str, Any]:
         started = time.perf_counter()
-        settings = self._settings
         if self._keeps_figures():
             check_own(self._paths.root)  # before hours of scoring, and again before it is written to
-        if settings.humaneval or settings.functional:
-            run = run_python("", self._may_lack_namespaces(Limits()))  # before hours of scoring
-            if not run.is_passed:
-                raise EvaluationError(f"The sandbox can't run an empty program ({run.outcome}); try again.")
-        functional = settings.functional and replace(
-            settings.functional, limits=self._may_lack_namespaces(settings.functional.limits)
-        )
-        if functional:
-            with self._display.stage("try the repository's tests"), copied_repository(settings.repository, functional):
-                pass  # tests that do not pass as they are say so before the hours, too
         with self._display.stage("read the repository") as advance:
             corpus = self._read_corpus(advance)
             files, changed = still_held_out(corpus.files, files_held_out_from(self._candidates, corpus.files))
             corpus = replace(corpus, files=files)
             held_out = make_held_out(files, self._scoring())
-            problems = fetch_problems() if settings.humaneval else ()
         if changed:
             self._display.say(f"{changed} held-out files are new or changed since the build, which may have read them")
         scores: list[Scores] = []
-        general: list[dict[str, Any]] = []
         for candidate in self._candidates:
             predictor = self._open(candidate)
             scores.append(self._score(predictor, held_out))
-            if problems:
-                general += self._score_general(PredictorCompleter(predictor), problems)
             del predictor  # makes room for the next one
         with self._display.stage("score the baselines"):
             baselines = score_baselines(corpus, held_out.fim_examples)
@@ -138,80 +100,34 @@ class _Evaluation:
             "baselines": [one.to_json() for one in baselines],
             "against": first.name,
             "against_base": {one.name: compare(one, first) for one in others},
+            "stages": self._stages,
+            "seconds": round(time.perf_counter() - started, 1),
         }
-        if general:
-            document["humaneval"] = general
-        if functional:
-            self._keep(document | self._times(started))  # hours of scoring, before a stranger's programs run
-            try:
-                document["functional"] = self._score_functional(functional, files)
-            except (SubmodelError, OSError, MemoryError) as error:  # what was scored is printed all the same
-                why = error if isinstance(error, SubmodelError) else f"{resource_problem(error) or error}."
-                document["failed"] = [f"The functions were not scored: {why}"]
-                self._display.say(document["failed"][0])
-        document |= self._times(started)
         self._keep(document)
         return document
 
-    def _times(self, started: float) -> dict[str, Any]:
-        return {"stages": self._stages, "seconds": round(time.perf_counter() - started, 1)}
-
     def _read_corpus(self, advance: OnProgress) -> Corpus:
-        settings = self._settings
-        if settings.language is None:
-            return read_checkout(settings.repository, self._display, advance)
-        return open_language(settings.language, on_event=self._display.say).corpus
+        return read_checkout(self._settings.repository, self._display, advance)
 
     def _scoring(self) -> ScoringSettings:
         settings = self._settings
         return ScoringSettings(positions=settings.positions, blocks=settings.blocks, seed=settings.seed + 1)
 
-    def _score(self, predictor: Predictor, held_out: HeldOut) -> Scores:
+    def _score(self, predictor: Scorable, held_out: HeldOut) -> Scores:
         began = time.perf_counter()
         with self._display.stage(f"score {predictor.name}") as advance:
             scores = score(predictor, held_out, on_progress=advance)
         self._note(f"score {predictor.name}", began)
         return scores
 
-    def _score_general(self, completer: ProgramCompleter, problems: Sequence[Problem]) -> Iterator[dict[str, Any]]:
-        tasks = {
-            "completion": completion_questions(problems),
-            "single-line infilling": infilling_problems(problems, INFILLING_LINES, self._settings.seed),
-        }
-        limits = self._may_lack_namespaces(PROGRAM_LIMITS)
-        for task, questions in tasks.items():
-            began = time.perf_counter()
-            name = f"HumanEval {task}, {completer.name}"
-            with self._display.stage(name) as advance:
-                rate = score_questions(completer, questions, task, limits=limits, on_progress=advance)  # type: ignore[arg-type]
-                yield rate.to_json()
-            self._note(name, began)
-
-    def _score_functional(self, settings: FunctionalSettings, files: Sequence[SourceFile]) -> dict[str, Any]:
-        began = time.perf_counter()
-        paths = [file.path for file in files if file.split == "held-out"]
-        with self._display.stage("run the repository's tests") as advance:
-            scores = score_functions(
-                self._settings.repository,
-                paths,
-                (PredictorCompleter(self._open(candidate)) for candidate in self._candidates),
-                settings,
-                on_progress=lambda what, done, total: advance(done, total),
-            )
-        self._note("run the repository's tests", began)
-        return scores.to_json()
-
-    def _may_lack_namespaces(self, limits: Limits) -> Limits:
-        return replace(limits, needs_namespaces=not self._settings.unsafe_programs)
-
-    def _open(self, candidate: ScoredModel) -> Predictor:
+    def _open(self, candidate: ScoredModel) -> Scorable:
         return open_predictor(candidate, self._base, self._dtype, self._display.say, self._candidates)
 
     def _note(self, name: str, began: float) -> None:
         self._stages.append({"name": name, "seconds": round(time.perf_counter() - began, 2)})
 
     def _keeps_figures(self) -> bool:
-        return self._settings.language is None and self._paths.figures.is_file()
+        return self._paths.figures.is_file()
 
     def _keep(self, document: dict[str, Any]) -> None:
         """Beside the build's report, where there is one, which then shows both. Says why if that can't be."""
@@ -250,9 +166,8 @@ class _Evaluation:
 def still_held_out(files: Sequence[SourceFile], recorded: frozenset[str] | None) -> tuple[tuple[SourceFile, ...], int]:
     """The files, held out where the build did so, without others that may be read so; and how many these are.
 
-    A file may have changed since it was held out first: updates hold it out still, and as read its hash says something
-    else. recorded: SHA-256 of the texts that were held out; None where nothing was built. Raises BuildError where no
-    held-out file is left.
+    A file may have changed since the build: as read its hash then says something else. recorded: SHA-256 of the texts
+    that were held out; None where nothing was built. Raises BuildError where no held-out file is left.
     """
     if recorded is None:
         return tuple(files), 0

@@ -8,12 +8,12 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
-from jinja2 import Environment, PackageLoader, Template, TemplateError, select_autoescape
+from jinja2 import ChoiceLoader, Environment, PackageLoader, Template, TemplateError, select_autoescape
 from markupsafe import Markup
 
 from builder.evaluation.charts import Bar, Line, columns, interval_bars, line_chart
 from builder.evaluation.metrics import is_exact
-from builder.evaluation.scores import is_better, is_of_one_file
+from builder.evaluation.scores import is_of_one_file
 from builder.evaluation.wording import change, compared, points
 from contract.documents import SUB_MODEL
 from contract.errors import BuildError, SubmodelError
@@ -25,13 +25,12 @@ _AGAIN = "run `submodel build` again"
 EVALUATION: Final = "evaluation"  # the purpose of its MAC (`contract.files.seals`)
 REPORT_SCHEMA: Final = 2  # of the document below; raised when a key that the page needs changes its meaning
 SHOWN = 4  # completions side by side: one of each kind
-SHOWN_VERSIONS = 20  # and the last build, if it was before these
 
 
 def render_report(document: Mapping[str, Any], *, title: str) -> str:
     """HTML from the document of `submodel.build.pipeline.run_build`; figures that it lacks leave their part out."""
     scored = [model for model in document["models"] if "positions" in model]
-    return _template("report.html.j2").render(
+    return template("report.html.j2").render(
         title=title,
         document=document,
         scored=scored,
@@ -42,7 +41,6 @@ def render_report(document: Mapping[str, Any], *, title: str) -> str:
         layers=_layers(document["plan"].get("layer_output_error", ())),
         examples=choose_examples(document.get("answers", ())),
         is_exact=is_exact,
-        versions=_last_versions(document.get("history", ())),
     )
 
 
@@ -59,29 +57,6 @@ def render_beside_evaluation(document: Mapping[str, Any], paths: BuildPaths, gra
     except (OSError, ValueError, SubmodelError):  # none that can be read
         pass
     return render_saved(document, paths.figures, title=title)
-
-
-def render_fleet(document: Mapping[str, Any], *, title: str) -> str:
-    """HTML from the index of `submodel.fleet.fleet_run.run_fleet`, the worst repositories first."""
-    rows = sorted(document["repositories"], key=_rank)
-    scored = [row["result"]["quality"] for row in rows if "quality" in row.get("result", {})]
-    return _template("fleet.html.j2").render(
-        title=title,
-        document=document,
-        rows=rows,
-        scored=scored,
-        worse=sum(quality["is_worse"] for quality in scored),
-        better=sum(map(is_better, scored)),
-        median=lambda key: median(quality[key] for quality in scored),
-    )
-
-
-def _rank(row: Mapping[str, Any]) -> tuple[int, float]:
-    """Failures first, then by the lines that the sub-model completes beside its base; those without figures last."""
-    if row["state"] == "failed":
-        return 0, 0.0
-    quality = row.get("result", {}).get("quality")
-    return (2, 0.0) if quality is None else (1, quality["exact_match_difference"]["value"])
 
 
 def choose_examples(answers: Sequence[Mapping[str, Any]], count: int = SHOWN) -> list[Mapping[str, Any]]:
@@ -130,9 +105,7 @@ def _verdict(scored: Sequence[Mapping[str, Any]], against_base: Mapping[str, Any
     if difference["low"] > 0:
         reported = "more lines exactly than the base"
     elif difference["high"] < 0:
-        reported = (
-            "fewer lines exactly than the base; a larger --size, more --minutes or --size auto may make a better one"
-        )
+        reported = "fewer lines exactly than the base; a larger --size or more --minutes may make a better one"
     else:
         reported = "about as many lines exactly as the base: the difference is within what chance does on so few lines"
     return f"{sentence}, and it completes {reported}."
@@ -144,12 +117,6 @@ def _exact_match(scored: Sequence[Mapping[str, Any]]) -> Markup | None:
     return interval_bars(
         [Bar(model["name"], model["fim_exact_match"], *model["fim_exact_match_interval"]) for model in scored]
     )
-
-
-def _last_versions(versions: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    first = max(0, len(versions) - SHOWN_VERSIONS)
-    builds = [number for number in range(first) if versions[number]["kind"] == "build"]
-    return [versions[number] for number in (*builds[-1:], *range(first, len(versions)))]
 
 
 def _exact(figures: Mapping[str, Any]) -> str:
@@ -173,9 +140,10 @@ def _layers(errors: Sequence[float]) -> Markup | None:
 
 
 @cache
-def _template(name: str) -> Template:
+def template(name: str, package: str = "submodel.report") -> Template:
+    """Return a template of a package, which may include those that lie here."""
     environment = Environment(
-        loader=PackageLoader("submodel.report", "."),
+        loader=ChoiceLoader([PackageLoader(package, "."), PackageLoader("submodel.report", ".")]),
         autoescape=select_autoescape(default=True),
         trim_blocks=True,
         lstrip_blocks=True,

@@ -18,8 +18,7 @@ from lsp_server.request import Completion, CompletionRequest
 from lsp_server.server import CompletionServer
 from lsp_server.service import CompletionService
 from lsp_server.transports import create_server
-from testbed.fuzzing.mutation import Shape
-from testbed.fuzzing.reader import Reader
+from testbed.fuzzing.reader import Reader, Shape
 
 
 class Refused(SubmodelError):
@@ -33,7 +32,7 @@ class ProtocolReader(Reader):
     a failure, whatever the client sent. `exit` and `shutdown` are left out: they do what they say.
     """
 
-    shape: Shape = "messages"
+    shape: Shape = "json"
     server: CompletionServer
 
     def prepare(self) -> None:
@@ -41,7 +40,6 @@ class ProtocolReader(Reader):
         self.loop = asyncio.new_event_loop()
         self.written: list[dict[str, Any]] = []
         self.errors: list[Exception] = []
-        self.count = 0
         self._start()
         logging.disable(logging.CRITICAL)  # until `close`, which nobody calls if a server can't be made
         uri = {"uri": URI}
@@ -56,9 +54,7 @@ class ProtocolReader(Reader):
             ("textDocument/didClose", {"textDocument": uri}),
             ("workspace/didChangeConfiguration", {"settings": {"submodel": {
                 "trigger": {"comments": False}, "experimental": {"trigger": {"debounceMinMs": 0}}, "threads": 1}}}),
-            ("workspace/didChangeWorkspaceFolders", {"event": {"added": [], "removed": []}}),
             ("$/cancelRequest", {"id": 5}),
-            ("$/setTrace", {"value": "off"}),
             ("textDocument/didShowCompletion", item),
             ("textDocument/didPartiallyAcceptCompletion", item),
             ("submodel/lostChange", uri),
@@ -71,7 +67,7 @@ class ProtocolReader(Reader):
             ("submodel/status", {}),
             ("submodel/explain", {"textDocument": uri, "count": 3}),
             *(("workspace/executeCommand", {"command": f"submodel.{name}", "arguments": arguments})
-              for name, arguments in COMMANDS),
+              for name, arguments in (("accepted", [1]), ("statistics", [{"reset": True}]), ("snooze", [0.001]))),
         ]  # fmt: skip
         messages = [{"jsonrpc": "2.0", "method": method, "params": params} for method, params in kinds]
         messages += [{"jsonrpc": "2.0", "id": 5, "method": method, "params": params} for method, params in requests]
@@ -84,20 +80,15 @@ class ProtocolReader(Reader):
 
     def read(self, data: bytes) -> None:
         """One message while a document is open, until nothing is to be done any more."""
-        self.count += 1
-        if self.count % 5000 == 0:
-            self._start()
         document = self.server.document(URI)
         if document is None or not document.is_kept:
             self._tell({"jsonrpc": "2.0", "method": "textDocument/didOpen", "params": OPENED})
         self.written.clear()
         self.errors.clear()
         refusal = self.loop.run_until_complete(self._handle(data))
-        broken = [error for error in self.errors if not self._is_refusal(error)]
-        if broken:
-            raise broken[0]
-        if self.count % 500 == 0:
-            self._probe()
+        for error in self.errors:
+            if isinstance(error, JsonRpcInternalError) or not isinstance(error, REFUSALS):
+                raise error
         if refusal is not None or any("error" in answer for answer in self.written):
             raise Refused("The message was refused.")
 
@@ -119,37 +110,19 @@ class ProtocolReader(Reader):
             refusal = error
         for _ in range(3):
             await asyncio.sleep(0)
-        tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-        if tasks:
+        if tasks := asyncio.all_tasks() - {asyncio.current_task()}:
             await asyncio.wait(tasks, timeout=5)
         return refusal
 
-    def _is_refusal(self, error: Exception) -> bool:
-        """Whether it is pygls' word for a message that says nothing to it, not a handler that failed."""
-        if isinstance(error, JsonRpcInternalError):
-            return False
-        return isinstance(error, (JsonRpcInvalidParams, JsonRpcMethodNotFound, SubmodelError))
-
-    def _probe(self) -> None:
-        self.written.clear()
-        probe = {"jsonrpc": "2.0", "id": "probe", "method": "submodel/status", "params": {}}
-        self.loop.run_until_complete(self._handle(json.dumps(probe).encode()))
-        assert any(answer.get("id") == "probe" and "result" in answer for answer in self.written), "it answers no more"
-
     def _start(self) -> None:
-        if hasattr(self, "server"):
-            self.server.close()
         options = ServerOptions(bundle=Path("/w/bundle"), trigger=TriggerOptions(debounce_min_ms=0, debounce_max_ms=0))
         self.server = create_server(options, "1")
         self.server.protocol.set_writer(self)
         self.server.service.close()
         self.server.service = self.server.session.service = PlayedService()
         self.server.report_server_error = lambda error, source: self.errors.append(error)  # type: ignore[method-assign]
-        capabilities = {"workspace": {"configuration": False}}
-        first = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {
-            "processId": None, "rootUri": None, "capabilities": capabilities}}  # fmt: skip
-
-        self._tell(first)
+        params = {"processId": None, "rootUri": None, "capabilities": {"workspace": {"configuration": False}}}
+        self._tell({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": params})
 
     def _tell(self, message: dict[str, Any]) -> None:
         async def begin() -> None:
@@ -159,10 +132,9 @@ class ProtocolReader(Reader):
         self.loop.run_until_complete(begin())
 
 
-COMMANDS: tuple[tuple[str, list[Any]], ...] = (
-    *(("accepted", [1]), ("statistics", [{"reset": True}])),
-    *(("pause", []), ("resume", []), ("snooze", [0.001])),
-)
+DONE: Future[None] = Future()
+DONE.set_result(None)
+REFUSALS = (JsonRpcInvalidParams, JsonRpcMethodNotFound, SubmodelError)  # of a message that makes no sense
 TEXT = "def f(value):\n    return value\n\n\nclass A:\n    x = 1\n"
 URI = "file:///w/a.py"
 OPENED = {"textDocument": {"uri": URI, "languageId": "python", "version": 1, "text": TEXT}}
@@ -185,14 +157,8 @@ class PlayedService(CompletionService):
 
     def load(self, bundle_folder: Path, threads: int | None) -> Future[None]:
         """Loaded."""
-        return _done()
+        return DONE
 
     def unload(self, bundle_folder: Path | None = None, *, forget: bool = False) -> Future[None]:
         """Freed."""
-        return _done()
-
-
-def _done() -> Future[None]:
-    future: Future[None] = Future()
-    future.set_result(None)
-    return future
+        return DONE

@@ -12,9 +12,9 @@ from tuf.api.metadata import SuccinctRoles
 
 from contract.bundle.trusted_builds import trusted_folder
 from contract.errors import RegistryError, SubmodelError
+from fleet.publishing.signed_index import SignedIndex
 from submodel.registry.index import BIN_BITS, BIN_PREFIX, METADATA, target_path
 from submodel.registry.pull_run import PullSettings, run_pull
-from submodel.registry.signed_index import SignedIndex
 from testbed.registries import NAME
 
 # The one file of 256 that a pull of `NAME` reads. Others can have the same version, which is a time in seconds.

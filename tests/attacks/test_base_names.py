@@ -20,9 +20,9 @@ from builder.bases.hub import Snapshot
 from builder.bases.resolve import resolve_base
 from contract.cache_variables import drop_relative_caches
 from contract.errors import BaseModelError
+from laboratory.app import app as lab_app
 from laboratory.experiments import sweep_run
 from laboratory.experiments.sweep_run import SweepSettings
-from submodel.app import app
 from testbed.models import save_base
 
 ROOT = Path(__file__).parents[2]
@@ -63,7 +63,7 @@ def test_a_sweep_takes_no_folder_of_that_name(spec: str, monkeypatch: pytest.Mon
 
     save_base(Path("auto"))
     monkeypatch.setattr(sweep_run, "run_sweep", stop)
-    CliRunner().invoke(app, ["sweep", ".", "-o", "out", "--base", spec])
+    CliRunner().invoke(lab_app, ["sweep", ".", "-o", "out", "--base", spec])
     assert asked == [spec]
 
 

@@ -17,9 +17,9 @@ import pytest
 from contract.bundle.bundle import Bundle, find_bundle
 from contract.bundle.manifest import read_manifest, write_manifest
 from contract.errors import BundleError, RegistryError
+from fleet.publishing.found_bundles import find_bundles
 from lsp_server.bundle_finder import BundleFinder
 from submodel.commands.trust import trust
-from submodel.registry.found_bundles import find_bundles
 
 
 def test_a_bundle_above_the_repository_is_not_found(tmp_path: Path) -> None:

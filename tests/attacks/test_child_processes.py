@@ -1,7 +1,7 @@
 """A repository's own programs and modules must not run in the place of ours.
 
 The attacks by `python -m` without `-P` succeed on 9201313: Python then looks into the current folder first, which is
-the repository where `submodel bench` and `submodel replay` are called. All others succeed on 104ea66.
+the repository where `submodel-lab bench` and `submodel-lab replay` are called. All others succeed on 104ea66.
 """
 
 import os
@@ -116,7 +116,8 @@ def test_a_relative_pythonpath_does_not_lead_pip_into_the_repository(
 
 
 @pytest.mark.parametrize(
-    "folder", ["submodel", "contract", "builder", "exporters", "lsp_server", "laboratory", "benchmarks", "testbed"]
+    "folder",
+    ["submodel", "contract", "builder", "exporters", "lsp_server", "laboratory", "fleet", "benchmarks", "testbed"],
 )
 def test_programs_are_found_and_modules_are_started_in_one_place(folder: str) -> None:
     """A new child process that is started otherwise is found."""

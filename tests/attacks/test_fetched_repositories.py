@@ -1,4 +1,4 @@
-"""A repository that `submodel fleet` fetches runs nothing, writes nowhere else and fills no disk."""
+"""A repository that `submodel-fleet build` fetches runs nothing, writes nowhere else and fills no disk."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from types import SimpleNamespace
 import pytest
 
 from contract.errors import BuildError
+from fleet import git_source
+from fleet.git_source import FetchError, ask_commit, check_address, fetch, is_address, without_password
+from fleet.identity import COMMIT
+from fleet.task import build_repository, describe
 from submodel.build.build_settings import BuildSettings
 from submodel.build.paths import prepare_output
-from submodel.fleet import git_source
-from submodel.fleet.git_source import FetchError, ask_commit, check_address, fetch, is_address, without_password
-from submodel.fleet.identity import COMMIT
-from submodel.fleet.task import build_repository, describe
 from testbed.git import git
-from tests.submodel.fleet_tasks import make_task
+from tests.fleet.fleet_tasks import make_task
 
 EXEC_PATH = subprocess.run(["git", "--exec-path"], capture_output=True, text=True, check=False).stdout.strip()
 BACKEND = Path(EXEC_PATH) / "git-http-backend"

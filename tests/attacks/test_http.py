@@ -15,14 +15,13 @@ import pytest
 
 from contract.bundle.bundle import Bundle
 from contract.files.state_folder import StateFolderError, state_folder
-from lsp_server.http import connection
 from lsp_server.http import http_transport as serve
 from lsp_server.http.guard import TOKEN_FILE, Guard, read_token
-from lsp_server.http.messages import MAX_SNIPPETS, Refusal, read_completion, read_infill
+from lsp_server.http.messages import Refusal
 from lsp_server.options import ServerOptions
 from lsp_server.serve_errors import ServeError
 from submodel.health_checks import check_state_folder
-from tests.http_server import HttpServer, head, received, serving
+from tests.http_server import HttpServer, head, serving
 
 PROMPT = {"prompt": "def greet(name):\n    return ", "max_tokens": 4}
 
@@ -60,19 +59,6 @@ def test_health_reads_no_body(server: HttpServer, line: str) -> None:
     answer = server.say(head("GET", "/health", line, token=False))
     assert status_of(answer) == 413, "at once, though no body is sent"
     assert server.ask("POST", "/health", Authorization=None)[0] == 405
-
-
-def test_of_very_many_snippets_the_newest_are_read() -> None:
-    """On de82a37 time grew with the square of their number: 8 MB have room for millions of empty ones."""
-    texts = ["y"] * 1000 + ["z"] + [""] * 100_000
-    prompt = "".join(f"<|file_sep|>a.py\n{text}" for text in texts) + "<|fim_prefix|>x<|fim_suffix|><|fim_middle|>"
-    for wanted in (
-        read_infill(json.dumps({"input_extra": [{"text": text} for text in texts]}).encode()),
-        read_completion(json.dumps({"prompt": prompt}).encode()),
-    ):
-        assert len(wanted.context) == MAX_SNIPPETS
-        assert {one.text for one in wanted.context[:-1]} == {"y"}
-        assert wanted.context[-1].text == "z"
 
 
 @pytest.mark.parametrize(
@@ -134,44 +120,15 @@ def test_a_body_of_100_megabytes_is_refused_unread(server: HttpServer) -> None:
 
 def test_a_body_of_chunks_is_refused_once_it_is_too_long(server: HttpServer) -> None:
     chunk = b"%x\r\n" % (1 << 20) + b"x" * (1 << 20) + b"\r\n"
-    assert status_of(server.say(head("POST", "/infill", "Transfer-Encoding: chunked") + chunk * 9)) == 413
+    request = head("POST", "/infill", "Transfer-Encoding: chunked").replace(b"Connection: close\r\n", b"")
+    with server.connect() as client:
+        client.sendall(request + chunk * 9)
+        assert status_of(client.recv(1000)) == 413
 
 
 def test_an_endless_head_is_refused(server: HttpServer) -> None:
     for endless in (b"X: y\r\n" * 10_000, b"X: " + b"y" * 100_000):
-        assert status_of(server.say(b"GET /health HTTP/1.1\r\nHost: localhost\r\n" + endless)) == 431
-
-
-@pytest.mark.parametrize(
-    "lines",
-    [
-        ("Content-Length: 5", "Transfer-Encoding: chunked"),
-        ("Content-Length: 5", "Content-Length: 6"),
-        ("Content-Length: +5",),
-        ("Content-Length: 5, 6",),
-        ("Transfer-Encoding: gzip, chunked",),
-        ("Transfer-Encoding : chunked",),
-        ("Content-Length: 5", " folded: x\x00"),
-        ("Host: evil.example",),
-    ],
-)
-def test_requests_of_two_readings_are_refused(server: HttpServer, lines: tuple[str, ...]) -> None:
-    """And what stands behind them is no second request."""
-    smuggled = head("GET", "/v1/models", "Connection: close")
-    chunks = b'e\r\n{"prompt":" "}\r\n0\r\n\r\n'
-    answer = server.say(head("POST", "/v1/completions", *lines) + chunks + smuggled)
-    assert status_of(answer) in (400, 501)
-    assert answer.count(b"HTTP/1.1 ") == 1
-
-
-def test_what_is_no_http_is_refused(server: HttpServer) -> None:
-    for noise in (
-        b"\x16\x03\x01\x02\x00\r\n\r\n",
-        b"x" * 100_000,
-        b"GET /\r\n\r\n",
-        b"Content-Length: 2\r\n\r\n{}\r\n",
-    ):
-        assert status_of(server.say(noise)) in (400, 431)
+        assert status_of(server.say(b"GET /health HTTP/1.1\r\nHost: localhost\r\n" + endless)) == 400
 
 
 @pytest.mark.parametrize(
@@ -182,46 +139,29 @@ def test_bodies_that_are_no_request_get_a_sentence(server: HttpServer, body: byt
     for path in ("/infill", "/v1/completions"):
         if path == "/v1/completions" and b"input_extra" in body:
             continue
-        answer = server.say(head("POST", path, f"Content-Length: {len(body)}", "Connection: close") + body)
+        answer = server.say(head("POST", path, f"Content-Length: {len(body)}") + body)
         assert status_of(answer) == 400
         assert json.loads(answer.partition(b"\r\n\r\n")[2])["error"]["message"].endswith(".")
 
 
 def test_silent_and_slow_connections_lock_nobody_out(server: HttpServer) -> None:
-    slow = [server.connect() for _ in range(serve.MAX_CONNECTIONS + 20)]
+    slow = [server.connect() for _ in range(150)]
     try:
         for client in slow[::2]:
-            try:
-                client.sendall(b"POST /infill HTTP/1.1\r\nHo")
-            except ConnectionError:  # it gave way already
-                continue
+            client.sendall(b"POST /infill HTTP/1.1\r\nHo")
         assert server.ask("POST", "/v1/completions", PROMPT)[0] == 200
-        assert received(slow[0]) == b"", "the oldest has given way"
     finally:
         for client in slow:
             client.close()
 
 
 @pytest.mark.slow
-def test_a_slow_head_and_a_slow_body_are_ended(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With limits of two seconds in place of ten: a byte now and then holds no connection."""
-    patch = "from lsp_server.http import connection as c; c.HEAD_S = c.BODY_S = 2.0;"
+def test_a_slow_body_is_refused(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a limit of two seconds in place of ten."""
+    patch = "from lsp_server.http import http_transport as h; h.BODY_S = 2.0;"
     monkeypatch.setattr("tests.http_server.SERVE", patch + "from submodel.app import main; main()")
     with serving(tiny_bundle.folder.parents[1]) as server:
-        for start in (b"GET /hea", head("POST", "/infill", "Content-Length: 100") + b"{"):
-            with server.connect() as client:
-                client.sendall(start)
-                for _ in range(600):
-                    time.sleep(0.1)
-                    try:
-                        client.sendall(b"x")
-                    except ConnectionError:
-                        break
-                else:
-                    pytest.fail("it was never ended")
-            with server.connect() as client:
-                client.sendall(start)
-                assert status_of(received(client)) == 408
+        assert status_of(server.say(head("POST", "/infill", "Content-Length: 100") + b"{")) == 408
 
 
 def test_connections_that_are_cut_leave_nothing(server: HttpServer) -> None:
@@ -248,7 +188,7 @@ def test_connections_that_are_cut_leave_nothing(server: HttpServer) -> None:
         return process.num_fds() if sys.platform != "win32" else process.num_handles()
 
     once = cut(3)
-    assert cut(2 * serve.MAX_CONNECTIONS) <= once
+    assert cut(250) <= once
 
 
 def test_file_names_of_clients_are_only_labels(server: HttpServer, tmp_path: Path, tiny_bundle: Bundle) -> None:
@@ -351,7 +291,7 @@ def test_without_a_token_pages_are_refused_all_the_same(tiny_bundle: Bundle) -> 
 
 def test_the_page_says_how_large_a_body_may_be() -> None:
     text = " ".join((Path(__file__).parents[2] / "docs" / "editors.md").read_text("utf-8").split())
-    assert f"bodies of more than {connection.MAX_BODY_BYTES >> 20} MB" in text
+    assert f"bodies of more than {serve.MAX_BODY_BYTES >> 20} MB" in text
 
 
 def test_it_ends_though_clients_wait(tiny_bundle: Bundle) -> None:

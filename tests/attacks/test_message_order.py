@@ -1,11 +1,7 @@
-"""A request is answered for the text that stood before it, whatever else comes in the same segment.
-
-Over TCP this succeeds as an attack on 104ea66: the old position was asked on the new text. Over stdio it never did.
-"""
+"""A request is answered for the text that stood before it, whatever else comes in the same segment."""
 
 from __future__ import annotations
 
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -14,14 +10,13 @@ from typing import Any, BinaryIO
 import pytest
 
 from contract.bundle.bundle import Bundle
-from tests.attacks.lsp_process import TOKEN, answer_to, connect, initialize, listening, notice, request
+from tests.attacks.lsp_process import answer_to, initialize, notice, request
 from tests.e2e.editor import TEXT, expected
 
 URI = "file:///nowhere/greet.txt"
 OPTIONS = {
     "care": {"onBattery": "full"},
     "experimental": {"trigger": {"budgetMs": 60_000}, "threshold": {"confidence": 0}, "care": {"prefetch": False}},
-    "token": TOKEN,
 }
 NEW_TEXT = "\n" + TEXT.replace("face", "other")  # the old position is the end of another line in it
 
@@ -50,14 +45,6 @@ def right(tiny_bundle: Bundle) -> list[str]:
     assert texts[0]
     assert texts != expected(tiny_bundle, NEW_TEXT, 1, min(24, len(NEW_TEXT.splitlines()[1])))
     return texts
-
-
-@pytest.mark.slow
-def test_over_a_socket(tiny_bundle: Bundle, right: list[str]) -> None:
-    with listening("--bundle", str(tiny_bundle.folder), "--threads", "1") as (_, port):
-        connection: socket.socket = connect(port)
-        with connection, connection.makefile("rb") as stream:
-            assert answer(stream, connection.sendall) == right
 
 
 @pytest.mark.slow

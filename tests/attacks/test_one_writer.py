@@ -36,17 +36,11 @@ def start_build(folder: Path, display: StageDisplay) -> None:
     from submodel.build.build_settings import BuildSettings
     from submodel.build.pipeline import run_build
 
-    run_build(BuildSettings(repository=folder.parent, output=folder, positions=0), display)
-
-
-def start_update(folder: Path, display: StageDisplay) -> None:
-    from submodel.build.update_run import UpdateSettings, run_update
-
-    run_update(UpdateSettings(repository=folder.parent, output=folder), display)
+    run_build(BuildSettings(repository=folder.parent, output=folder, minutes=0, positions=0), display)
 
 
 def start_fleet(folder: Path, display: StageDisplay) -> None:
-    from submodel.fleet.fleet_run import FleetSettings, run_fleet
+    from fleet.fleet_run import FleetSettings, run_fleet
 
     file = folder.parent / "fleet.toml"
     file.write_text(f"repositories = [{str(folder.parent)!r}]")
@@ -56,15 +50,15 @@ def start_fleet(folder: Path, display: StageDisplay) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("start", "held"),
-    [(start_build, ".submodel"), (start_update, ".submodel"), (start_fleet, ".submodel/.work")],
-    ids=["build", "update", "fleet"],
+    [(start_build, ".submodel"), (start_fleet, ".submodel/.work")],
+    ids=["build", "fleet"],
 )
 def test_a_command_refuses_a_folder_that_another_one_writes_to(
     workspace: Path, monkeypatch: pytest.MonkeyPatch, start: Callable[[Path, StageDisplay], None], held: str
 ) -> None:
-    monkeypatch.setattr("submodel.build.pipeline._read_corpus", lambda *_: (None, {}))
+    monkeypatch.setattr("submodel.build.pipeline.read_checkout", lambda *_: None)
     monkeypatch.setattr("submodel.build.pipeline.resolve_base", lambda *_, **__: pytest.fail("the build begins"))
-    monkeypatch.setattr("submodel.fleet.fleet_run.Fleet", lambda *_: pytest.fail("the fleet begins"))
+    monkeypatch.setattr("fleet.fleet_run.Fleet", lambda *_: pytest.fail("the fleet begins"))
     folder = workspace.parent / held
     folder.mkdir(exist_ok=True)
     with build_lock(folder), StageDisplay() as display, pytest.raises(LockedError, match="writing to"):
@@ -112,7 +106,7 @@ def test_a_build_puts_back_what_a_killed_command_left_beside_its_name(
     workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (workspace / ".bundle.replaced").mkdir()
-    monkeypatch.setattr("submodel.build.pipeline._read_corpus", lambda *_: (None, {}))
+    monkeypatch.setattr("submodel.build.pipeline.read_checkout", lambda *_: None)
 
     def stop(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
@@ -130,7 +124,6 @@ def test_figures_of_an_evaluation_wait_for_a_build_and_are_not_written_beside_on
     said: list[str] = []
     evaluation = SimpleNamespace(
         _paths=BuildPaths(root=workspace),
-        _settings=SimpleNamespace(language=None),
         _display=SimpleNamespace(say=said.append),
         _graph=None,
     )

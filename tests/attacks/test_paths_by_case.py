@@ -1,7 +1,7 @@
 """One folder under two cases, as macOS and Windows take them; played by a `samefile` that does not tell cases apart.
 
-Each test fails on 104ea66 but the last, which holds there. A folder that is not recognised loses what protects it:
-git's list with the user's own excludes, and the bounds of the workspace.
+Each test fails on 104ea66. A folder that is not recognised loses what protects it: git's list with the user's own
+excludes.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import pytest
 
 from contract.repository import listing
 from contract.repository.git import run_git
-from lsp_server.repositories import is_of
 from lsp_server.request import path_in
 from testbed.git import git
 
@@ -49,26 +48,5 @@ def test_git_s_list_is_believed_where_git_names_the_folder_in_another_case(
 
 
 @pytest.mark.usefixtures("no_cases")
-@pytest.mark.parametrize(
-    ("root", "folder"),
-    [
-        ("/Users/Ada/Code/app", "/users/ada/code"),
-        ("/users/ada/code", "/Users/Ada/Code/app"),
-        ("/x/e\u0301/app", "/x/\u00c9"),  # an accent of its own, and one that is part of the letter
-    ],
-)
-def test_a_repository_of_the_workspace_is_known_in_another_case(root: str, folder: str) -> None:
-    assert is_of(Path(root), [Path(folder)])
-
-
-@pytest.mark.usefixtures("no_cases")
 def test_a_file_has_its_path_in_the_repository(tmp_path: Path) -> None:
     assert path_in(Path("/Users/Ada/app"), Path("/users/ada/app/src/A.py")) == "src/A.py"
-
-
-@pytest.mark.skipif(not Path("/proc").exists(), reason="only Linux has such a file system for sure")
-def test_two_folders_that_differ_by_case_stay_two(tmp_path: Path) -> None:
-    for name in ("app", "App"):
-        (tmp_path / name).mkdir()
-    assert not is_of(tmp_path / "App" / "src", [tmp_path / "app"])
-    assert is_of(tmp_path / "App" / "src", [tmp_path / "App"])

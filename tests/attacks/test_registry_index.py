@@ -22,11 +22,11 @@ from tuf.api.metadata import MetaFile
 from contract.bundle.bundle import Bundle, find_trusted_bundle
 from contract.bundle.manifest import MODEL_FILE, build_of, read_manifest, write_manifest
 from contract.errors import RegistryError
+from fleet.publishing.publish_run import PublishSettings, run_publish
+from fleet.publishing.signed_index import SignedIndex
 from submodel.registry.fetcher import RegistryFetcher, base_address
 from submodel.registry.index import FILES, LIMITS, METADATA, RegistryIndex, target_path
-from submodel.registry.publish_run import PublishSettings, run_publish
 from submodel.registry.pull_run import PullSettings, run_pull
-from submodel.registry.signed_index import SignedIndex
 from testbed.registries import NAME, publish
 from tests.attacks.registry_refusals import BIN, flip, newest, refuse, signed_anew
 

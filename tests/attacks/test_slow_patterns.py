@@ -29,6 +29,7 @@ from hypothesis import strategies as st
 import builder
 import contract
 import exporters
+import fleet
 import laboratory
 import lsp_server
 import submodel
@@ -45,7 +46,7 @@ _SECRETS = "contract.repository.secret_names"
 ANCHORED = frozenset(
     {
         "builder.bases.resolve.HUB_ID.0",
-        "submodel.fleet.git_source._SCP.0",
+        "fleet.git_source._SCP.0",
         "submodel.registry.names._FETCHED.0",
         "submodel.registry.names._SHORT_FORM.0",
         *(f"{_SECRETS}.{name}.0" for name in ("_QUOTED_VALUE", "_BARE_VALUE", "_DEFAULT_VALUE", "_ELSE_VALUE")),
@@ -56,7 +57,7 @@ _NEEDS_MORE = ("torch", "transformers", "onnx", "gguf", "optimum", "onnx_ir")  #
 
 
 def modules() -> Iterator[ModuleType]:
-    for package in (contract, builder, exporters, lsp_server, laboratory, submodel):
+    for package in (contract, builder, exporters, lsp_server, submodel, laboratory, fleet):
         for info in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             if info.name.endswith("__main__"):
                 continue

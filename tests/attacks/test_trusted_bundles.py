@@ -21,7 +21,7 @@ import pytest
 from lsprotocol import types
 
 from builder.corpus.corpus import CorpusSettings
-from contract.bundle.bundle import WORKSPACE_BUNDLE, Bundle, find_trusted_bundle, read_bundle, replace_bundle
+from contract.bundle.bundle import Bundle, find_trusted_bundle, read_bundle, replace_bundle
 from contract.bundle.manifest import build_of, read_manifest, write_manifest
 from contract.bundle.trusted_builds import UntrustedError, check_trusted
 from contract.errors import BundleError, CorpusError
@@ -36,8 +36,6 @@ from exporters.precision import Precision
 from laboratory.replay.replay_run import ReplaySettings, run_replay
 from lsp_server.bundle_finder import RETRY_S, BundleFinder, older_bundles
 from lsp_server.completion import open_completer
-from lsp_server.drift import read_current_hashes
-from lsp_server.repositories import Repositories
 from submodel.commands.complete import complete
 from submodel.commands.pack import pack
 from submodel.evaluation.predictors import find_candidates
@@ -459,23 +457,8 @@ def test_the_home_folder_and_what_holds_it_are_never_read(tmp_path: Path, monkey
         assert not holds_home(home / "work")
         assert not holds_home(tmp_path / "elsewhere")
 
-    listed: list[Path] = []
-    monkeypatch.setattr("contract.repository.texts.list_files", lambda root, limits: listed.append(root))
 
-    async def test() -> None:
-        repositories = Repositories()
-        for root in (home, home.parent, Path("/")):
-            repositories.read(root, root / WORKSPACE_BUNDLE)
-            assert repositories._is_reading
-        while repositories._is_reading:
-            await asyncio.sleep(0.01)
-        repositories.close()
-
-    asyncio.run(test())
-    assert listed == []
-
-
-def test_reading_for_the_server_ends_at_a_bound(tmp_path: Path) -> None:
+def test_reading_ends_at_a_bound(tmp_path: Path) -> None:
     for number in range(30):
         (tmp_path / f"{number}" / "deep").mkdir(parents=True)
     (tmp_path / "a.py").write_text("x = 1\n" * 20)
@@ -484,14 +467,6 @@ def test_reading_for_the_server_ends_at_a_bound(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match="takes too long"):
         read_repository(tmp_path, CorpusSettings(max_seconds=-1.0))
     assert list(read_repository(tmp_path, CorpusSettings(max_entries=61)).texts) == ["a.py"]
-
-
-def test_the_server_reads_within_the_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lsp_server.drift.MAX_ENTRIES", 2)
-    for name in "abc":
-        (tmp_path / f"{name}.py").write_text(f"{name} = 1\n")
-    with pytest.raises(CorpusError, match="more than 2 files and folders"):
-        read_current_hashes(tmp_path)
 
 
 def test_two_builds_that_end_together_are_both_on_the_list(clone: Path, tmp_path: Path) -> None:

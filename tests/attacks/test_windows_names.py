@@ -158,7 +158,7 @@ def test_a_line_to_paste_holds_no_name_that_a_shell_reads(name: str, monkeypatch
     monkeypatch.setattr(sys, "platform", "win32")
     folder = rf"C:\code\{name}\.submodel"
     assert shell_line(("submodel", "trust", folder)) == "submodel trust ..."
-    assert "..." in shell_line(("submodel", "update", name))
+    assert "..." in shell_line(("submodel", "build", name))
 
 
 def test_other_names_are_quoted(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,6 @@
 import errno
 import itertools
 import os
-import re
 import sys
 from dataclasses import replace
 from types import SimpleNamespace
@@ -21,7 +20,7 @@ from builder.finetuning.finetune import TARGETS, finetune
 from builder.finetuning.finetune_settings import DEVICE_VARIABLE, FinetuneSettings
 from builder.finetuning.packed import BY_TORCH, choose_attention
 from builder.finetuning.schedule import learning_rate_at, steps_within, validation_steps
-from builder.finetuning.training_data import NEW_WEIGHT, Material, interleave, token_weights
+from builder.finetuning.training_data import Material, token_weights
 from builder.finetuning.training_state import StateFile, Tensors, TrainingProgress
 from builder.learning_examples import Example, make_examples
 from builder.memory import give_back_memory
@@ -74,55 +73,6 @@ def many_files():
     ]
 
 
-def shares(encoder, examples, paths):
-    """The share of the tokens of training sequences that comes from files of these paths, known by their names."""
-    fresh = whole = 0
-    for example in examples:
-        text = encoder.tokenizer.decode(list(example.ids), skip_special_tokens=False)
-        whole += len(example.ids)
-        fresh += len(example.ids) * any(path.removesuffix(".py") in text for path in paths)
-    return fresh / whole
-
-
-def test_an_update_learns_mostly_fresh_files_and_validates_on_them_first():
-    encoder, _ = encoder_and_model()
-    prompt_format = encoder.prompt_format.with_window(120, 40)
-    encoder = PromptEncoder(encoder.tokenizer, prompt_format)
-    fresh = frozenset({"calibration_1.py", "calibration_2.py", "validation_4.py"})
-    settings = replace(SETTINGS, validation_tokens=1000)
-    update = Material(many_files(), encoder, settings, fresh)
-    reported = shares(encoder, update._pass(0).all(), fresh)
-    # A window need not show its file's name: of those that do, seven in ten are fresh.
-    old = shares(encoder, update._pass(0).all(), {f"calibration_{number}.py" for number in (0, 3, 4)})
-    assert 0.6 < reported / (reported + old) < 0.8
-    first = encoder.tokenizer.decode(list(update.validation[0].ids), skip_special_tokens=False)
-    names = re.findall(r"validation_\d", first)
-    assert set(names) <= {"validation_4"}
-    lengths = [len(example.ids) for example in update.validation]
-    assert settings.validation_tokens <= sum(lengths) < settings.validation_tokens + 2 * max(lengths)
-    tokens = {True: 0, False: 0}
-    for example in update._pass(0).all():
-        tokens[example.path in fresh] += len(example.ids)
-    assert tokens[True] / sum(tokens.values()) == pytest.approx(0.7, abs=0.02)
-    assert "_tokens" not in vars(update), "nothing asks how many tokens the files have"
-
-
-def test_an_update_learns_and_validates_on_new_lines_first():
-    encoder, _ = encoder_and_model()
-    encoder = PromptEncoder(encoder.tokenizer, encoder.prompt_format.with_window(20, 10))
-    files = [
-        replace(file, text="".join(f"{file.path[:-3]} = {number:03}\n" for number in range(200)))
-        for file in many_files()
-    ]
-    settings = replace(SETTINGS, validation_tokens=600)
-    fresh = frozenset({"calibration_1.py", "validation_4.py"})
-    update = Material(files, encoder, settings, fresh, lambda file, line: line[-3:] >= "150")
-    learned = [encoder.tokenizer.decode(list(example.ids)) for example in update._pass(0).all()]
-    of_fresh = [text for text in learned if "calibration_1" in text][:10]
-    validated = [encoder.tokenizer.decode(list(example.ids)) for example in update.validation[:10]]
-    assert all(re.search(r"1[4-9]\d", text) for text in of_fresh + validated)
-
-
 def test_a_pass_over_much_code_is_limited_and_the_next_one_draws_other_lines(monkeypatch):
     monkeypatch.setattr(material, "MOST_TOKENS", 400)
     encoder, _ = encoder_and_model()
@@ -133,22 +83,7 @@ def test_a_pass_over_much_code_is_limited_and_the_next_one_draws_other_lines(mon
     assert all(one_file <= sum(map(len, one)) < 2 * one_file for one in passes)
     assert set(passes[0]) != set(passes[1])
     other = Material(many_files(), encoder, replace(SETTINGS, seed=1))
-    assert set(passes[0]) != {one.ids for one in other._pass(0).all()}, "the next update draws other lines"
-
-
-def test_a_step_has_read_from_the_files_of_the_steps_before_it():
-    encoder, _ = encoder_and_model()
-    encoder = PromptEncoder(encoder.tokenizer, encoder.prompt_format.with_window(60, 20))
-    files = Material(many_files(), encoder, SETTINGS)
-    read = [files.paths_before(step) for step in range(12)]
-    assert read[0] == frozenset() and len(read[-1]) > 1
-    for step, (before, after) in enumerate(itertools.pairwise(read)):
-        assert after == before | {files.example(step).path}
-
-
-def test_old_files_are_spread_evenly_among_the_new_ones():
-    assert "".join(interleave("abcdef", "xy")) == "abxcdeyf"
-    assert "".join(interleave("", "xy")) == "xy"
+    assert set(passes[0]) != {one.ids for one in other._pass(0).all()}
 
 
 def test_only_the_steps_that_are_asked_for_are_made_and_they_are_those_of_whole_passes(monkeypatch):
@@ -158,13 +93,13 @@ def test_only_the_steps_that_are_asked_for_are_made_and_they_are_those_of_whole_
     settings = replace(SETTINGS, max_passes=2)
     whole = Material(many_files(), encoder, settings)
     passes = [whole._pass(number).all() for number in range(3)]
-    made, real = [], PromptEncoder.parts
+    made, real = [], PromptEncoder.window
 
-    def parts(*arguments):
+    def window(*arguments):
         made.append(arguments)
         return real(*arguments)
 
-    monkeypatch.setattr(PromptEncoder, "parts", parts)
+    monkeypatch.setattr(PromptEncoder, "window", window)
     material = Material(many_files(), encoder, settings)
     made.clear()  # those of the validation
     assert material.example(3) == passes[0][3]
@@ -174,48 +109,6 @@ def test_only_the_steps_that_are_asked_for_are_made_and_they_are_those_of_whole_
     assert list(material.steps_from(length)) == list(range(length, 2 * length))
     steps = [material.example(step) for step in range(3 * length)]
     assert steps == [passes[number][place % len(passes[number])] for number in range(3) for place in range(length)]
-
-
-def test_a_small_update_shows_each_new_line_once_and_ends():
-    """Old files, or the same lines again, in the rest of the minutes made the next lines worse."""
-    encoder, _ = encoder_and_model()
-    encoder = PromptEncoder(encoder.tokenizer, encoder.prompt_format.with_window(60, 20))
-    lines = [f"value_{number} = compute(first, {number})" for number in range(200)]
-    fresh, *others = many_files()
-    files, new = [replace(fresh, text="\n".join(lines) + "\n"), *others], lines[150:153]
-    settings = replace(SETTINGS, max_passes=1)
-    update = Material(files, encoder, settings, frozenset({fresh.path}), lambda file, line: line in new)
-    examples = [*map(update.example, update.steps_from(0))]
-    of_fresh = [example for example in examples if example.path == fresh.path]
-    assert 1 <= len(of_fresh) <= len(new)
-    assert len(examples) <= len(of_fresh) + 2, "three tenths of the tokens"
-
-
-def test_an_update_shows_all_of_new_files(monkeypatch):
-    """Windows overlap, so that they have more tokens than the files."""
-    monkeypatch.setattr("builder.coverage.CHARS_A_TOKEN", 0.5)  # of this tokenizer
-    encoder, _ = encoder_and_model()
-    encoder = PromptEncoder(encoder.tokenizer, encoder.prompt_format.with_window(60, 20))
-    fresh, *others = many_files()
-    lines = [f"value_{number} = compute(first, {number})" for number in range(200)]
-    files = [replace(fresh, text="\n".join(lines) + "\n"), *others]
-    update = Material(files, encoder, replace(SETTINGS, max_passes=1), frozenset({fresh.path}), lambda file, line: True)
-    examples = [*map(update.example, update.steps_from(0))]
-    text = " ".join(encoder.tokenizer.decode(example.ids) for example in examples if example.path == fresh.path)
-    shown = [number for number in range(200) if f"value_{number} =" in text]
-    assert len(shown) > 190, "but for lines that a window cuts"
-
-
-def test_an_update_reads_a_file_of_which_nobody_knows_what_is_new():
-    """Else each update to come would wait for it."""
-    encoder, _ = encoder_and_model()
-    encoder = PromptEncoder(encoder.tokenizer, encoder.prompt_format.with_window(60, 20))
-    files = many_files()
-    known, unknown = files[0].path, files[1].path
-    settings = replace(SETTINGS, max_passes=1)
-    update = Material(files, encoder, settings, frozenset({known, unknown}), lambda file, line: file.path == known)
-    paths = [example.path for example in map(update.example, update.steps_from(0))]
-    assert {known, unknown} <= set(paths)
 
 
 def encoder_and_model():
@@ -697,12 +590,6 @@ def test_middles_count_more():
     assert token_weights(Example(ids=(4, 9, 7, 5, 6, 2), prompt_tokens=3), 3.0).tolist() == [1.0, 1.0, 3.0, 3.0, 3.0]
     assert token_weights(Example(ids=(4, 9, 5), prompt_tokens=0), 3.0).tolist() == [3.0, 3.0]
     assert token_weights(Example(ids=(4, 9, 5), prompt_tokens=3), 3.0).tolist() == [1.0, 1.0]  # plain text
-
-
-def test_tokens_of_new_lines_count_more():
-    example = Example(ids=(4, 9, 7, 5), prompt_tokens=3, new=(True, True, False, True))
-    assert token_weights(example, 2.0).tolist() == [NEW_WEIGHT, 1.0, 2.0 * NEW_WEIGHT]
-    assert token_weights(Example(ids=(4,), prompt_tokens=1, new=(True,)), 2.0).tolist() == []
 
 
 def test_nothing_to_train_on_is_said(tmp_path):

@@ -1,9 +1,7 @@
-"""What fine-tuning learns from: windows that lie apart, and which of their tokens are new."""
+"""What fine-tuning learns from: windows that lie apart, behind the path of their file."""
 
 import itertools
 from dataclasses import replace
-
-import pytest
 
 from builder.corpus.corpus import SourceFile
 from builder.learning_examples import SPREAD_CHARS, make_examples, make_sequences
@@ -25,61 +23,14 @@ def test_windows_that_do_not_overlap_come_first():
 
 
 def test_each_example_begins_with_the_path_of_its_file():
-    """As the server's prompt does, plain text, too; the path is no part of what is new."""
+    """As the server's prompt does, plain text, too."""
     tokenizer = make_tokenizer(control_tokens=(*FIM_TOKENS, FILE_TOKEN))
     encoder = PromptEncoder(tokenizer, replace(FIM, stop_tokens=(FILE_TOKEN,)).as_taught().with_window(60, 30))
     text = "".join(f"item_{number} = compute(first, {number})\n" for number in range(60))
     file = SourceFile(path="app/store.py", language="Python", text=text, sha256="0", split="calibration")
     head = encoder.path_ids("app/store.py")
-    examples = tuple(make_examples([file], encoder, 4000, 0, is_new=lambda file, line: True))
+    examples = tuple(make_examples([file], encoder, 4000, 0))
     assert len(head) > 1 and len(examples) > 20
     for example in examples:
         assert example.ids[: len(head)] == tuple(head)
-        assert example.prompt_tokens > len(head) and not any(example.new[: len(head)])
-
-
-@pytest.mark.parametrize("prompt_format", [FIM, replace(FIM, suffix_first=True)], ids=["prefix first", "suffix first"])
-def test_tokens_of_new_lines_are_told_apart(prompt_format):
-    encoder = PromptEncoder(make_tokenizer(), prompt_format.with_window(60, 30))
-    text = "".join(f"old_{number} = compute(first)\nnew_{number} = compute(first)\n" for number in range(60))
-    file = SourceFile(path="a.py", language="Python", text=text, sha256="0", split="calibration")
-    examples = tuple(make_examples([file], encoder, 4000, 0, is_new=lambda file, line: line.startswith("new_")))
-    assert len(examples) > 20
-    for example in examples:
-        assert len(example.new) == len(example.ids)
-        flagged = decode(encoder, [[one for one, is_new in zip(example.ids, example.new, strict=True) if is_new]])
-        others = decode(encoder, [[one for one, is_new in zip(example.ids, example.new, strict=True) if not is_new]])
-        assert "old_" not in flagged and "new_" not in others
-        assert "<|fim" not in flagged
-    middles = [decode(encoder, [example.ids[example.prompt_tokens :]]) for example in examples]
-    whole = [one for one, example in zip(middles, examples, strict=True) if example.prompt_tokens < len(example.ids)]
-    assert sum("new_" in one for one in whole[:10]) > sum("old_" in one for one in whole[:10])
-
-
-def test_the_windows_that_show_most_new_lines_are_read_first():
-    encoder = PromptEncoder(make_tokenizer(), replace(FIM, suffix_first=True).with_window(150, 30))
-    text = "".join(f"item_{number} = compute(first, {number})\n" for number in range(400))
-    file = SourceFile(path="a.py", language="Python", text=text, sha256="0", split="calibration")
-    dense, alone = range(300, 310), range(0, 280, 14)
-    new = {f"item_{number} = compute(first, {number})" for number in (*dense, *alone)}
-    for seed in range(6):
-        first, *_ = make_examples([file], encoder, 4000, seed, is_new=lambda file, line: line in new, covers=True)
-        assert any(f"item_{number} " in decode(encoder, [first.ids]) for number in dense)
-
-
-def test_a_word_of_the_cut_line_is_not_new_elsewhere():
-    encoder = PromptEncoder(make_tokenizer(), replace(FIM, suffix_first=True).with_window(60, 30))
-    text = "return\n" * 6 + "return compute(first, second)\n" + "return\n" * 6
-    file = SourceFile(path="a.py", language="Python", text=text, sha256="0", split="calibration")
-    for example in make_examples([file], encoder, 3000, 0, is_new=lambda file, line: "compute" in line):
-        flagged = [one for one, is_new in zip(example.ids, example.new, strict=True) if is_new]
-        assert decode(encoder, [flagged]).count("return") <= 1
-
-
-def test_a_middle_within_a_new_line_is_new():
-    encoder = PromptEncoder(make_tokenizer(), replace(FIM, suffix_first=True).with_window(60, 30))
-    text = "".join(f"item_{number} = compute(first, {number})\n" for number in range(40))
-    file = SourceFile(path="a.py", language="Python", text=text, sha256="0", split="calibration")
-    new = {f"item_{number} = compute(first, {number})" for number in range(0, 40, 8)}
-    for example in itertools.islice(make_examples([file], encoder, 600, 0, is_new=lambda file, line: line in new), 4):
-        assert all(example.new[example.prompt_tokens :])
+        assert example.prompt_tokens > len(head)

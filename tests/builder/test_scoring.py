@@ -69,7 +69,10 @@ def test_what_is_asked_stays_while_other_lines_change():
     settings = ScoringSettings(positions=30, excerpts=2, excerpt_chars=200)
     texts = (code, f"import base\n{code}".replace("value_80 =", "number =", 1))
     before, after = (make_held_out([file("held-out", text)], settings) for text in texts)
-    asked = [{(one.line, one.middle) for one in held_out.fim_examples} for held_out in (before, after)]
+    asked = [
+        {(one.file.text[one.line_start : one.offset], one.middle) for one in held_out.fim_examples}
+        for held_out in (before, after)
+    ]
     assert len(asked[0] & asked[1]) >= 28
 
 

@@ -107,24 +107,6 @@ def test_nats_are_the_sum_over_tokens():
     assert "_newlines" not in vars(predictor), "only lines need the text of each token"
 
 
-def test_texts_end_where_each_is_done():
-    tokenizer = make_tokenizer()
-    model = make_model(tokenizer.get_vocab_size())
-    for parameter in model.parameters():
-        parameter.data *= 3
-    encoder = PromptEncoder(tokenizer, PromptFormat())
-    predictor = TorchPredictor("tiny", model, encoder, batch_numbers=50 * numbers_a_token(model.config))
-    prompts = [encoder.text_ids(TEXT[start : start + 30]) for start in (0, 31, 60)]
-    most = [3, 12, 7]  # characters, by prompt
-    texts = predictor.generate(
-        prompts, lambda count: None, max_new_tokens=15, is_done=lambda index, text: len(text) >= most[index]
-    )
-    for prompt, text, characters in zip(prompts, texts, most, strict=True):
-        whole = naive_lines(model, encoder, prompt, 15, lines=99)
-        assert whole.startswith(text)
-        assert characters <= len(text) <= characters + 8 or text == whole
-
-
 def test_middles_are_scored_given_all_that_precedes():
     model, encoder = make_model(420 + 4), PromptEncoder(make_tokenizer(), FIM)
     predictor = TorchPredictor("m", model, encoder)

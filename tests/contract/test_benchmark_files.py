@@ -249,7 +249,7 @@ def test_a_placeholder_alone_is_not_safim() -> None:
 def test_the_sources_of_this_project_are_ordinary() -> None:
     files = [
         path
-        for package in ("contract", "builder", "exporters", "lsp_server", "laboratory", "submodel")
+        for package in ("contract", "builder", "exporters", "lsp_server", "submodel", "laboratory", "fleet")
         for path in ROOT.glob(f"{package}/**/*.py")
     ]
     assert len(files) > 50

@@ -253,14 +253,6 @@ def test_times_are_worded_by_their_length(seconds, words):
     assert console.duration(seconds) == words
 
 
-def test_sentences_and_reports_may_be_kept_waiting(clock):
-    rests = []
-    with StageDisplay(clock=clock, rest=lambda: rests.append(1)) as display, display.stage("export") as advance:
-        display.say("Writing the graph")
-        advance(1, 2)
-    assert len(rests) == 2
-
-
 # A build that says nothing itself (the display's lines come by themselves), one that says something, and one in JSON.
 BUILD = """
 import json, signal, sys, time

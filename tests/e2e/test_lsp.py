@@ -1,4 +1,4 @@
-"""The server as editors meet it: a process of its own, spoken to by pygls' client over stdio and TCP."""
+"""The server as editors meet it: a process of its own, spoken to by pygls' client over stdio."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ from pygls.exceptions import JsonRpcRequestCancelled
 from contract.bundle.bundle import Bundle
 from contract.bundle.manifest import build_of, read_manifest, write_manifest
 from contract.bundle.trusted_builds import trust_build
-from tests.attacks.lsp_process import TOKEN, listening
-from tests.e2e.editor import TEXT, Editor, editing, expected, run
+from tests.e2e.editor import TEXT, editing, expected, run
 
 
 def test_answers_what_the_completer_answers_and_never_loads_torch(workspace: Path, tiny_bundle: Bundle) -> None:
@@ -162,22 +161,6 @@ def test_acceptance_is_seen_in_the_edits(workspace: Path, line_end: str) -> None
     run(test)
 
 
-def test_what_copilot_s_clients_report_is_understood(workspace: Path) -> None:
-    async def test() -> None:
-        async with editing(workspace) as editor:
-            await editor.begin()
-            result = await editor.text_document_inline_completion_async(editor.params(1, 24))
-            assert isinstance(result, types.InlineCompletionList)
-            item = editor.protocol._converter.unstructure(result.items[0])
-            editor.protocol.notify("textDocument/didShowCompletion", {"item": item})
-            editor.protocol.notify("textDocument/didPartiallyAcceptCompletion", {"item": item, "acceptedLength": 3})
-            await editor.execute(item["command"]["command"], *item["command"]["arguments"])
-            figures = await editor.execute("submodel.statistics")
-            assert (figures["shown"], figures["partlyAccepted"], figures["accepted"]) == (1, 1, 1)
-
-    run(test)
-
-
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 def test_no_socket_is_opened_over_stdio(workspace: Path) -> None:
     async def test() -> None:
@@ -196,17 +179,3 @@ def test_no_socket_is_opened_over_stdio(workspace: Path) -> None:
             assert not sockets & network, "only the pair with which asyncio wakes itself, which belongs to no network"
 
     run(test)
-
-
-def test_over_tcp(workspace: Path, tiny_bundle: Bundle) -> None:
-    async def test() -> None:
-        editor = Editor(workspace)
-        await editor.start_tcp("127.0.0.1", port)
-        await editor.begin(options={"experimental": {"trigger": {"budgetMs": 60_000}}, "token": TOKEN})
-        assert await editor.complete(1, 24) == expected(tiny_bundle, TEXT, 1, 24)
-        await editor.end()
-        assert editor.messages == [], "the token is no option, and nothing is said about it"
-
-    with listening("--threads", "1") as (server, port):
-        run(test)
-        assert server.wait(300) == 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import shutil
 from pathlib import Path
 from typing import Any
@@ -247,29 +246,5 @@ def test_a_bundle_that_is_built_anew_is_taken_without_a_reload(workspace: Path) 
             assert served == build_of(bundle)
             assert await editor.complete(1, 24) == answer
         assert editor.messages == []
-
-    run(test)
-
-
-def test_repository_that_has_gone_on_is_reported_with_what_to_do(workspace: Path) -> None:
-    bundle = workspace / ".submodel" / "bundle"
-    known = {"learned_sha256": [hashlib.sha256(b"one = 1\n").hexdigest(), hashlib.sha256(b"two = 2\n").hexdigest()]}
-    write_manifest(bundle, {**read_manifest(bundle), **known})
-    trust_build(build_of(bundle))
-    (workspace / "one.py").write_text("one = 1\n")
-    (workspace / "two.py").write_text("two = 3\n")
-
-    async def test() -> None:
-        async with editing(workspace) as editor:
-            await editor.begin()
-            drift = None
-            while drift is None:
-                await asyncio.sleep(0.02)
-                bundles = (await editor.request("submodel/status"))["bundles"]
-                drift = bundles[0]["drift"] if bundles else None
-            assert drift["files"] == 2
-            assert (drift["changed"], drift["isStale"], drift["command"]) == (1, True, f"submodel build {workspace}")
-        assert len(editor.messages) == 1
-        assert f"submodel build {workspace}" in editor.messages[0]
 
     run(test)

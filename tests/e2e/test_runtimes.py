@@ -1,6 +1,6 @@
 """A bundle in runtimes that know nothing of this project; each test says what it lacks where it can't run.
 
-benchmarks.portability.runtimes does the same on real models. `make test-tools` installs what is missing.
+`make test-tools` installs what is missing.
 """
 
 from __future__ import annotations

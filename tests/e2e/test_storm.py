@@ -1,6 +1,6 @@
 """Ten thousand keys at the service, as fast as an event loop can send them: nothing piles up, everything is answered.
 
-The real figures (50 keys a second at a real bundle) are those of benchmarks/robustness/storm.py; no wall-clock time is
+The real figures (50 keys a second at a real bundle) are those of benchmarks/storm.py; no wall-clock time is
 asserted here.
 """
 

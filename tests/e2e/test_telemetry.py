@@ -68,7 +68,8 @@ def test_no_module_loads_it_before_the_switch(module: str, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    "module", ["submodel", "laboratory", "lsp_server", "exporters", "contract", "builder.bases.hub", "submodel.app"]
+    "module",
+    ["submodel", "laboratory", "fleet", "lsp_server", "exporters", "contract", "builder.bases.hub", "submodel.app"],
 )
 def test_the_switches_are_on_when_a_library_is_first_looked_for(module: str) -> None:
     environment = os.environ | dict.fromkeys(SWITCHES, "a user's own value")

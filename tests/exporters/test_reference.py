@@ -42,8 +42,7 @@ def test_batches_with_a_cache_give_what_single_passes_give(
         on_progress=lambda done, total: seen.append((done, total)),
     )
     assert [reference.prompt for reference in references] == PROMPTS
-    assert list(dict.fromkeys(seen)) == [(0, 5), *((count, 5) for count in done)]
-    assert seen.count((0, 5)) > len(model.get_decoder().layers), "after each layer: an update may stand still there"
+    assert seen == [(count, 5) for count in done]
     for index, (prompt, reference) in enumerate(zip(PROMPTS, references, strict=True)):
         ids = [*prompt.prompt_ids, *prompt.truth_ids]
         logits = model(torch.tensor([ids])).logits[0]

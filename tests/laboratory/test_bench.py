@@ -6,25 +6,21 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 from unittest.mock import Mock
 
 import pytest
 
 from builder.evaluation.infill import InfillEncoder
-from contract.bundle.bundle import read_bundle
 from contract.bundle.manifest import MODEL_FILE
 from contract.console import StageDisplay
 from contract.errors import BundleError, SubmodelError
-from contract.prompt import PromptEncoder, PromptFormat, begun_text
-from laboratory.bench import bench_run, runtime_worker
+from contract.prompt import PromptFormat, begun_text
+from laboratory.bench import bench_run
 from laboratory.bench.bench_run import BenchError, BenchSettings, leads, own_environment, ratios, run_bench
 from laboratory.bench.bundle_worker import BundleWorker
 from laboratory.bench.llama_cpp_worker import PATH_FIRST, SUFFIX_FIRST, Peer
-from laboratory.bench.runtime_worker import RuntimeWorker
 from laboratory.bench.workload import Workload, WorkloadSettings, make_workload
 from laboratory.replay.passages import Passage
-from lsp_server.decoding.detokenizer import load_tokenizer
 from testbed.git import git
 from testbed.python_files import write_python
 from testbed.tokenizer import make_tokenizer
@@ -139,31 +135,10 @@ def test_a_lead_is_paired_and_has_an_interval():
     assert one_file == {"worse": {"value": 0.5}}
 
 
-@pytest.mark.parametrize("peers", [("a", "a"), ("submodel",), ("genai",)])
+@pytest.mark.parametrize("peers", [("a", "a"), ("submodel",)])
 def test_two_engines_of_one_name_are_refused(tmp_path, peers):
     with pytest.raises(BenchError, match=f"named '{peers[0]}'"):
-        BenchSettings(
-            bundle=tmp_path, repository=tmp_path, runtimes=("genai",), peers=tuple((name, tmp_path) for name in peers)
-        )
-
-
-@pytest.mark.parametrize("has_right", [True, False])
-def test_a_folder_of_the_bundle_is_copied_for_genai_where_no_link_may_be_made(tiny_bundle, monkeypatch, has_right):
-    """Windows played: WinError 1314."""
-
-    class Model:
-        def __init__(self, folder):
-            self.content = (Path(folder) / MODEL_FILE).read_bytes()
-
-    def refuse(*_):
-        raise OSError(22, "A required privilege is not held by the client")
-
-    genai = SimpleNamespace(Model=Model, GeneratorParams=Mock(), Generator=Mock(), __version__="0")
-    monkeypatch.setitem(sys.modules, "onnxruntime_genai", genai)
-    if not has_right:
-        monkeypatch.setattr(Path, "symlink_to", refuse)
-    opened = runtime_worker.Genai(read_bundle(tiny_bundle.folder), threads=1)
-    assert opened._model.content == (tiny_bundle.folder / MODEL_FILE).read_bytes()
+        BenchSettings(bundle=tmp_path, repository=tmp_path, peers=tuple((name, tmp_path) for name in peers))
 
 
 def test_without_held_out_text_there_are_no_prompts(tmp_path, tiny_bundle, monkeypatch):
@@ -366,24 +341,6 @@ def test_a_sub_model_in_llama_cpp_is_asked_before_the_word_at_the_cursor(make_pe
     assert base.complete(f"x = 1\n{line}", "\n")["text"] == "th"
 
 
-def test_another_runtime_is_asked_before_the_word_at_the_cursor(tiny_bundle):
-    asked = []
-
-    def continued(ids):
-        asked.append(encoder.tokenizer.decode(list(ids)))
-        yield from encoder.text_ids(answer + "\n")
-
-    worker = object.__new__(RuntimeWorker)
-    encoder = worker._encoder = PromptEncoder(load_tokenizer(tiny_bundle.tokenizer_path), tiny_bundle.prompt)
-    worker._ends, worker._runtime = frozenset(), Mock(continued=continued)
-    answer = " width"
-    assert worker.complete("x = 1\ny = wid", "\n")["text"] == "th"
-    answer = "    width"
-    assert worker.complete("x = 1\n    ", "\n")["text"] == "width"
-    assert ["wid" in prompt for prompt in asked] == [False, False]
-    assert ["    " in prompt for prompt in asked] == [False, False]
-
-
 def test_our_engine_decodes_without_drafts_past_the_end_of_a_text(monkeypatch):
     used = []
 
@@ -430,7 +387,7 @@ def test_engines_choose_their_own_way_to_wait():
 
 @pytest.mark.slow
 def test_a_peer_that_is_no_file_is_said(tmp_path):
-    command = [sys.executable, "-m", "submodel", "bench", str(tmp_path), "--peer", "llama.cpp=nowhere.gguf"]
+    command = [sys.executable, "-m", "laboratory", "bench", str(tmp_path), "--peer", "llama.cpp=nowhere.gguf"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "nowhere.gguf" in done.stderr

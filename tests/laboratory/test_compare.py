@@ -1,4 +1,4 @@
-"""`submodel compare` on folders that `submodel prune` wrote from a base of two random layers."""
+"""`submodel-lab compare` on folders that `submodel-lab prune` wrote from a base of two random layers."""
 
 import json
 import re
@@ -9,10 +9,10 @@ import pytest
 from typer.testing import CliRunner
 
 from contract.errors import BuildError
+from laboratory.app import app
 from laboratory.experiments.compare_run import run_compare
 from laboratory.experiments.regions import read_region
 from laboratory.sparsity.mask_file import MASKS, MaskFile
-from submodel.app import app
 from testbed.models import save_base
 from tests.builder.tiny_datasets import write_code
 

@@ -19,6 +19,7 @@ from builder.fim_examples import FimExample
 from contract.console import StageDisplay
 from contract.errors import SubmodelError
 from contract.repository.git import GitError, GitLimitError, run_git
+from laboratory.app import app
 from laboratory.replay import passages, replay_run, server_session
 from laboratory.replay.baseline import replay_baseline
 from laboratory.replay.figures import Replayed, summarize
@@ -36,7 +37,6 @@ from laboratory.replay.replay_run import SWITCHES, ReplaySettings, run_replay
 from laboratory.replay.server_session import merge_options
 from laboratory.replay.typist import Offer, Typist, keys_alone
 from lsp_server.options import EXPERIMENTAL
-from submodel.app import app
 from testbed.git import git
 
 

@@ -1,4 +1,4 @@
-"""`submodel sweep` with a base of two random layers: points, going on, workers that are lost, a real cluster."""
+"""`submodel-lab sweep` with a base of two random layers: points, going on, workers that are lost, a real cluster."""
 
 import json
 import os
@@ -16,6 +16,8 @@ from builder.corpus.split import Split
 from builder.datasets import open_dataset
 from contract.console import StageDisplay
 from contract.errors import BuildError, SubmodelError
+from fleet.cluster import LOCAL_STARTS
+from laboratory.app import app
 from laboratory.experiments import sweep_run
 from laboratory.experiments.method import MethodSettings
 from laboratory.experiments.point import Point, Unprepared, measure_point
@@ -23,8 +25,6 @@ from laboratory.experiments.quality import QualitySettings
 from laboratory.experiments.sweep_run import SweepSettings, is_complete, make_methods, run_sweep
 from laboratory.experiments.tables import sweep_tables
 from laboratory.experiments.workers import Done, Lost, run_in_processes
-from submodel.app import app
-from submodel.fleet.cluster import LOCAL_STARTS
 from testbed.models import save_base
 from tests.builder.tiny_datasets import write_code
 

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import ctypes
-import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,14 +8,6 @@ import pytest
 
 from lsp_server import battery
 from lsp_server.battery import READ_EVERY_S, Power, PowerMeter, read_power
-
-
-def test_the_machine_is_not_read_at_every_key() -> None:
-    now, readings = 0.0, iter([Power(battery_percent=10), Power(battery_percent=20)])
-    meter = PowerMeter(lambda: now, lambda: next(readings))
-    for percent in (10, 20):
-        assert [meter.read(), meter.read()] == [Power(battery_percent=percent)] * 2
-        now += READ_EVERY_S
 
 
 def test_a_request_does_not_wait_until_the_machine_is_read() -> None:
@@ -32,25 +22,6 @@ def test_a_request_does_not_wait_until_the_machine_is_read() -> None:
     assert meter.power == Power(on_battery=True)
     assert "cores" in vars(meter.power), "they are counted already"
     assert len(jobs) == 1
-
-
-def test_a_reading_that_ends_after_a_later_one_is_dropped() -> None:
-    now, jobs, plugged = 0.0, [], Power(on_battery=False)
-
-    def read() -> Power:
-        nonlocal now
-        if now != READ_EVERY_S:
-            return Power(on_battery=now > 0)
-        now += READ_EVERY_S  # it takes long
-        assert meter.read().on_battery, "it was unplugged meanwhile"
-        return plugged
-
-    meter = PowerMeter(lambda: now, read, jobs.append)
-    assert meter.power == plugged
-    now += READ_EVERY_S
-    assert meter.power == plugged
-    jobs.pop()()
-    assert meter.power.on_battery
 
 
 def test_a_reading_beside_comes_to_an_end() -> None:
@@ -84,22 +55,4 @@ def test_the_battery_of_a_mouse_is_not_the_machines(
     monkeypatch.setattr(battery, "SUPPLIES", tmp_path)
     reported = SimpleNamespace(percent=12.0, power_plugged=False)
     monkeypatch.setattr("psutil.sensors_battery", lambda: reported)
-    assert read_power().on_battery is expected
-
-
-@pytest.mark.parametrize(("line", "expected"), [(0, True), (255, None)])
-def test_what_windows_can_not_tell_is_no_battery(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, line: int, expected: bool | None
-) -> None:
-    """psutil says that it is not plugged in."""
-
-    def tell(status: ctypes.Array[ctypes.c_char]) -> int:
-        status[0] = bytes([line])
-        return 1
-
-    played = SimpleNamespace(kernel32=SimpleNamespace(GetSystemPowerStatus=tell))
-    monkeypatch.setattr(battery, "SUPPLIES", tmp_path)
-    monkeypatch.setattr(sys, "platform", "win32")
-    monkeypatch.setattr(ctypes, "windll", played, raising=False)
-    monkeypatch.setattr("psutil.sensors_battery", lambda: SimpleNamespace(percent=50.0, power_plugged=False))
     assert read_power().on_battery is expected

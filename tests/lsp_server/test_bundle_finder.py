@@ -10,7 +10,7 @@ from contract.bundle.manifest import build_of
 from contract.bundle.previous import previous_bundles
 from contract.bundle.trusted_builds import trust_build
 from contract.errors import BundleError
-from lsp_server.bundle_finder import CLIMB_S, RETRY_S, BundleFinder, manifest_or_empty, search_bundle, workspace_of
+from lsp_server.bundle_finder import RETRY_S, BundleFinder, manifest_or_empty, search_bundle, workspace_of
 from tests.lsp_server.closed_folders import close
 
 
@@ -90,7 +90,7 @@ def test_one_that_is_gone_or_trusted_by_now_is_refused_no_more(tmp_path: Path, e
     foreign, own = make_bundle(tmp_path / "one"), make_bundle(tmp_path / "two")
     (foreign / "bundle.json").write_text('{"written by": "a stranger"}')
     assert finder.for_file(tmp_path / "one" / "a.py", []) is None
-    now += 2 * CLIMB_S
+    now += RETRY_S
     assert finder.for_file(tmp_path / "two" / "a.py", []) == own
     assert list(finder.refused) == [foreign], "it is still there"
     if end == "it is removed":
@@ -107,7 +107,7 @@ def test_folders_that_nobody_asks_of_are_forgotten(tmp_path: Path) -> None:
     finder = BundleFinder(now=lambda: now)
     for number in range(10):
         finder.for_file(tmp_path / str(number) / "a.py", [])
-    now += CLIMB_S
+    now += RETRY_S
     finder.for_file(tmp_path / "a.py", [])
     assert len(finder._found) == 1
 
@@ -148,8 +148,6 @@ def test_a_nearer_one_that_appears_is_found_and_one_that_goes_is_forgotten(tmp_p
     inner = make_bundle(tmp_path / "lib")
     assert finder.for_file(file, []) == outer, "not looked for at every key"
     now += RETRY_S
-    assert finder.for_file(file, []) == outer, "the one that was found is looked at, and not what lies above the file"
-    now += CLIMB_S
     assert finder.for_file(file, []) == inner
     shutil.rmtree(tmp_path / "lib" / ".submodel")
     now += RETRY_S
@@ -164,25 +162,6 @@ def test_facts_of_a_bundle(tmp_path: Path) -> None:
     assert manifest_or_empty(bundle) == {}
     (bundle / "bundle.json").write_text("[")
     assert manifest_or_empty(bundle) == {}
-
-
-def test_a_manifest_is_parsed_once_for_as_long_as_its_file_is_the_same(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The status is described on the event loop, at each change of a state."""
-    bundle, read = make_bundle(tmp_path), []
-
-    def read_manifest(folder: Path) -> dict[str, int]:
-        read.append(folder)
-        return {"parameters": len(read)}
-
-    monkeypatch.setattr("lsp_server.bundle_finder.read_manifest", read_manifest)
-    assert [manifest_or_empty(bundle)["parameters"] for _ in range(3)] == [1, 1, 1]
-    assert read == [bundle]
-    shutil.move(bundle, tmp_path / "old")
-    assert manifest_or_empty(bundle) == {}, "it is gone"
-    make_bundle(tmp_path)
-    assert manifest_or_empty(bundle) == {"parameters": 2}, "a build has replaced it by one of the same size"
 
 
 def test_a_bundle_that_a_build_removes_meanwhile_is_not_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

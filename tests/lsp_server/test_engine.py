@@ -332,13 +332,6 @@ def test_a_lack_of_memory_for_buffers_is_a_crash(
         engine.generate([5, 6, 7], max_new_tokens=1)
 
 
-def test_an_interrupted_model_is_no_fault_of_the_bundle(tiny_bundle: Bundle) -> None:
-    engine = Engine(tiny_bundle, threads=1)
-    engine.decoder.interrupt()
-    with pytest.raises(ServeError, match=r"interrupted while it read 3 tokens\.$"):
-        engine.generate([5, 6, 7], max_new_tokens=1)
-
-
 def test_answer_ends_before_the_newline(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     token_ids = engine.encoder.text_ids("return x\n    pass")
     script(monkeypatch, engine, token_ids)

@@ -4,8 +4,8 @@ import asyncio
 import itertools
 import json
 import socket
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,14 +15,12 @@ import pytest
 
 from contract.bundle.bundle import Bundle, read_bundle
 from contract.prompt import ContextSnippet, PromptFormat, cut_window
-from lsp_server import listener
 from lsp_server.battery import READ_EVERY_S, Power, PowerMeter
 from lsp_server.bundle_states import BundleState, BundleStatus
-from lsp_server.http import connection, endpoint, http_transport
-from lsp_server.http.connection import Answer, Connection, Request
+from lsp_server.http import endpoint, http_transport
 from lsp_server.http.endpoint import Endpoint
 from lsp_server.http.guard import Guard
-from lsp_server.http.messages import Refusal
+from lsp_server.http.messages import Refusal, Request
 from lsp_server.options import ServerOptions, TriggerOptions
 from lsp_server.request import Completion, CompletionRequest
 from lsp_server.serve_errors import ServeError
@@ -53,13 +51,20 @@ def slow_endpoint(**options: Any) -> tuple[Endpoint, SlowCompleter]:
     return endpoint, completer
 
 
-async def connected(answer: Answer) -> tuple[asyncio.Server, asyncio.StreamReader, asyncio.StreamWriter]:
-    """A server of this machine without a token, and a connection to it."""
+@asynccontextmanager
+async def connected(answer: Any) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """A connection to a server of this machine without a token."""
     guard = Guard(token=None, host="localhost", port=8012)
-    server = await asyncio.start_server(
-        lambda reader, writer: Connection(reader, writer, guard, answer).serve(), "127.0.0.1", 0
-    )
-    return server, *await asyncio.open_connection(*server.sockets[0].getsockname())
+    server = http_transport.http_server(http_transport.Application(guard, Mock(answer=answer)))
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        serving = asyncio.create_task(server.serve([listening]))
+        reader, writer = await asyncio.open_connection(*listening.getsockname())
+        try:
+            yield reader, writer
+        finally:
+            writer.close()
+            server.should_exit = True
+            await serving
 
 
 def request(prompt: str, client: str = "editor", **more: Any) -> Request:
@@ -294,17 +299,14 @@ def test_after_a_short_prompt_the_whole_one_is_read_unless_another_client_waits(
 def test_a_client_that_hangs_up_ends_its_request() -> None:
     async def run() -> None:
         endpoint, completer = slow_endpoint()
-        server, _, writer = await connected(endpoint.answer)
-        body = json.dumps({"prompt": "a"}).encode()
-        writer.write(
-            b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(body) + body
-        )
-        await started(completer, "a")
-        writer.close()
-        while "a" not in completer.stopped:
-            await asyncio.sleep(0.001)
-        assert not endpoint._newest
-        server.close()
+        async with connected(endpoint.answer) as (_, writer):
+            head = b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 14\r\n\r\n"
+            writer.write(head + b'{"prompt":"a"}')
+            await started(completer, "a")
+            writer.close()
+            while "a" not in completer.stopped:
+                await asyncio.sleep(0.001)
+            assert not endpoint._newest
         endpoint.close()
 
     asyncio.run(asyncio.wait_for(run(), 30))
@@ -312,19 +314,14 @@ def test_a_client_that_hangs_up_ends_its_request() -> None:
 
 @pytest.mark.parametrize("error", [OSError("of a disk"), ConnectionResetError("of another connection"), KeyError("x")])
 def test_an_error_of_the_answering_is_answered_and_logged(error: Exception, caplog: pytest.LogCaptureFixture) -> None:
-    """An OSError of the connection is the client's leaving; one of a file or a state folder is not."""
-
     async def fail(_: Request) -> Any:
         await asyncio.sleep(0)
         raise error
 
     async def run() -> bytes:
-        server, reader, writer = await connected(fail)
-        writer.write(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        answer = await reader.read()
-        writer.close()
-        server.close()
-        return answer
+        async with connected(fail) as (reader, writer):
+            writer.write(b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            return await reader.read()
 
     assert asyncio.run(asyncio.wait_for(run(), 30)).startswith(b"HTTP/1.1 500 ")
     assert "A request was not answered" in caplog.text
@@ -337,34 +334,16 @@ def test_requests_of_one_connection_follow_each_other() -> None:
     async def run() -> bytes:
         endpoint, completer = slow_endpoint()
         completer.release.set()
-        server, reader, writer = await connected(endpoint.answer)
-        for prompt, last in ((b'{"prompt":"a"}', b""), (b'{"prompt":"b"}', b"Connection: close\r\n")):
-            head = b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\n%bContent-Length: 14\r\n\r\n"
-            writer.write(head % last + prompt)
-        answers = await reader.read()
-        server.close()
+        async with connected(endpoint.answer) as (reader, writer):
+            for prompt, last in ((b'{"prompt":"a"}', b""), (b'{"prompt":"b"}', b"Connection: close\r\n")):
+                head = b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\n%bContent-Length: 14\r\n\r\n"
+                writer.write(head % last + prompt)
+            answers = await reader.read()
         endpoint.close()
         return answers
 
     answers = asyncio.run(asyncio.wait_for(run(), 30))
     assert 0 < answers.find(b"answer to a") < answers.find(b"answer to b")
-
-
-def test_between_two_requests_a_client_may_wait_longer_than_for_a_head(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def run() -> bytes:
-        endpoint, completer = slow_endpoint()
-        completer.release.set()
-        server, reader, writer = await connected(endpoint.answer)
-        with suppress(TimeoutError):
-            await asyncio.wait_for(reader.read(), 0.2)  # it ends if the server hangs up
-        writer.write(b"GET /v1/models HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-        answer = await reader.read()
-        server.close()
-        endpoint.close()
-        return answer
-
-    monkeypatch.setattr(connection, "HEAD_S", 0.05)
-    assert b" 200 " in asyncio.run(asyncio.wait_for(run(), 30))
 
 
 def test_a_client_s_limit_reaches_the_completer() -> None:
@@ -586,57 +565,6 @@ def test_a_server_whose_folder_is_removed_starts(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(http_transport, "Endpoint", start)
     with pytest.raises(Started):
         http_transport.serve_http("127.0.0.1", 0, ServerOptions(), is_open=True)
-
-
-def test_a_server_that_lost_its_listening_socket_listens_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As on Windows, where asyncio closes the socket after some errors. The port is not free at the first attempt."""
-    started: list[asyncio.Server] = []
-    attempts = 0
-    start_server = asyncio.start_server
-
-    async def start(*given: Any) -> asyncio.Server:
-        nonlocal attempts
-        attempts += 1
-        if attempts == 2:
-            raise OSError("in use")
-        started.append(await start_server(*given))
-        return started[-1]
-
-    async def answer(_: Request) -> Any:
-        raise Refusal(404, "There is no such path.")
-
-    async def asked(port: int) -> bytes:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(b"GET /x HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
-        status = await reader.readline()
-        writer.close()
-        return status
-
-    async def run() -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        guard = Guard(token=None, host="127.0.0.1", port=port)
-        endpoint = Mock(start=lambda: None, answer=answer)
-        serving = asyncio.create_task(http_transport._serve(["127.0.0.1"], port, guard, endpoint))
-        while not started and not serving.done():
-            await asyncio.sleep(0.01)
-        assert b" 404 " in await asked(port)
-        lost = started[0].sockets[0]
-        with suppress(NotImplementedError):  # of Windows' event loop, which watches no file descriptors
-            asyncio.get_running_loop().remove_reader(lost.fileno())
-        lost._sock.close()  # type: ignore[attr-defined]
-        while len(started) < 2 and not serving.done():
-            await asyncio.sleep(0.01)
-        assert b" 404 " in await asked(port)
-        serving.cancel()
-        with suppress(asyncio.CancelledError):
-            await serving
-
-    monkeypatch.setattr(listener, "WATCH_S", 0.01)
-    monkeypatch.setattr(asyncio, "start_server", start)
-    asyncio.run(asyncio.wait_for(run(), 120))
-    assert attempts >= 3, "the port was taken at least once"
 
 
 def test_the_newest_pieces_fit(monkeypatch: pytest.MonkeyPatch) -> None:

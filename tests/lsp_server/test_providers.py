@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,7 +10,7 @@ from typing import NoReturn
 
 import numpy as np
 import pytest
-from onnxruntime import InferenceSession, IOBinding, OrtValue
+from onnxruntime import InferenceSession, OrtValue
 from onnxruntime.capi.onnxruntime_pybind11_state import RuntimeException
 
 from contract.bundle.bundle import Bundle, read_bundle
@@ -20,9 +19,8 @@ from contract.errors import SubmodelError
 from lsp_server.decoding import decoder as decoder_module
 from lsp_server.decoding import engine as engine_module
 from lsp_server.decoding import kv_cache
-from lsp_server.decoding.decoder import LOGITS_TO_KEEP, Decoder
 from lsp_server.decoding.engine import Engine
-from lsp_server.decoding.kv_cache import PAST, KvCache
+from lsp_server.decoding.kv_cache import KvCache
 from lsp_server.decoding.providers import PROVIDERS, Provider, choose_provider
 from lsp_server.decoding.runtime import open_session
 from lsp_server.serve_errors import ServeError
@@ -40,7 +38,7 @@ EVERYTHING = frozenset(facts.name for facts in PROVIDERS.values())
         ("cpu", [CPU, CUDA], ["int8", "fp16"], "cpu", None, False, "it was asked for"),
         ("cuda", [CPU], ["int8", "fp16"], "cpu", None, True, "onnxruntime-gpu brings it"),
         ("cuda", [CPU, CUDA], ["int8"], "cpu", None, True, "--quantize fp16 --add"),
-        ("openvino", EVERYTHING, ["int8", "fp32"], "openvino", "fp32", False, "it was asked for"),
+        ("cuda", EVERYTHING, ["int8", "fp16"], "cuda", "fp16", False, "it was asked for"),
         ("auto", EVERYTHING, ["fp16"], "cuda", "fp16", False, "it is there"),
     ],
 )
@@ -152,23 +150,27 @@ class Accelerated:
 
 
 def accelerated_engine(
-    bundle: Bundle, monkeypatch: pytest.MonkeyPatch, wanted: Provider, failure: Exception | None = None
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch, failure: Exception | None = None, device: str | None = None
 ) -> Engine:
+    """An engine on what gives itself out as CUDA; the cache lies in the computer's own memory by default."""
+
     def open_accelerated(path: Path, threads: int | None, provider: Provider) -> InferenceSession | Accelerated:
         session = open_session(path, threads)
         return session if provider is Provider.CPU else Accelerated(session, provider, failure)
 
     monkeypatch.setattr(decoder_module, "open_session", open_accelerated)
     monkeypatch.setattr(engine_module, "offered_providers", lambda: EVERYTHING)
-    return Engine(bundle, threads=1, provider=wanted)
+    monkeypatch.setitem(PROVIDERS, Provider.CUDA, replace(PROVIDERS[Provider.CUDA], device=device))
+    monkeypatch.setattr("onnxruntime.preload_dlls", lambda: None)
+    return Engine(bundle, threads=1, provider=Provider.CUDA)
 
 
 def test_an_accelerator_that_computes_as_it_should_is_taken(
     tiny_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bundle = half_precision(tiny_bundle, tmp_path)
-    engine = accelerated_engine(bundle, monkeypatch, Provider.OPENVINO)
-    assert (engine.choice.provider, engine.choice.precision) == (Provider.OPENVINO, "fp16")
+    engine = accelerated_engine(bundle, monkeypatch)
+    assert (engine.choice.provider, engine.choice.precision) == (Provider.CUDA, "fp16")
     assert (len(engine.memory), engine.decoder.cache.tokens) == (1, [])
     alone = Engine(replace(bundle, model_path=bundle.graphs["fp16"]), threads=1)
     prompt = list(range(20, 60))
@@ -176,18 +178,18 @@ def test_an_accelerator_that_computes_as_it_should_is_taken(
 
 
 @pytest.mark.parametrize(
-    ("wanted", "failure", "words"),
+    ("device", "failure", "words"),
     [
-        (Provider.CUDA, None, "CUDA failure 2"),  # as the cache is allocated
-        (Provider.OPENVINO, RuntimeException("no kernel image for this device"), "no kernel image"),
-        (Provider.OPENVINO, RuntimeException("Failed to allocate memory"), "Failed to allocate memory"),
+        ("cuda", None, "CUDA failure 2"),  # as the cache is allocated
+        (None, RuntimeException("no kernel image for this device"), "no kernel image"),
+        (None, RuntimeException("Failed to allocate memory"), "Failed to allocate memory"),
     ],
 )
 def test_an_accelerator_that_fails_at_its_first_step_leaves_the_graph_to_the_processor(
     tiny_bundle: Bundle,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    wanted: Provider,
+    device: str | None,
     failure: Exception | None,
     words: str,
 ) -> None:
@@ -197,45 +199,12 @@ def test_an_accelerator_that_fails_at_its_first_step_leaves_the_graph_to_the_pro
 
     values = SimpleNamespace(ortvalue_from_numpy=OrtValue.ortvalue_from_numpy, ortvalue_from_shape_and_type=allocate)
     monkeypatch.setattr(kv_cache, "OrtValue", values)
-    engine = accelerated_engine(half_precision(tiny_bundle, tmp_path), monkeypatch, wanted, failure)
+    engine = accelerated_engine(half_precision(tiny_bundle, tmp_path), monkeypatch, failure, device)
     assert (engine.choice.provider, engine.choice.precision, engine.choice.is_fallback) == (Provider.CPU, None, True)
     assert words in engine.choice.why
     assert engine.generate([5, 6, 7], max_new_tokens=3).token_ids
     assert engine.decoder.cache.device is None
     assert engine.decoder.cache.number is np.float32
-
-
-def test_an_accelerator_that_does_not_see_its_last_step_leaves_the_graph_to_the_processor(
-    tiny_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As with memory of its own: binding copies the past to it, once."""
-    bind = KvCache.bind
-
-    def bind_copies(cache: KvCache, binding: IOBinding) -> None:
-        bind(cache, binding)
-        if cache.number is np.float16:
-            for name, buffer in zip(cache._names, cache._buffers, strict=True):
-                binding.bind_ortvalue_input(f"{PAST}{name}", OrtValue.ortvalue_from_numpy(buffer.copy()))
-
-    monkeypatch.setattr(KvCache, "bind", bind_copies)
-    engine = accelerated_engine(half_precision(tiny_bundle, tmp_path), monkeypatch, Provider.OPENVINO)
-    assert (engine.choice.provider, engine.choice.is_fallback) == (Provider.CPU, True)
-    assert "OpenVINOExecutionProvider failed (its logits differ between one step and several)" in engine.choice.why
-
-
-def test_an_accelerator_that_computes_no_numbers_leaves_the_graph_to_the_processor(
-    tiny_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    feed = Decoder.feed
-
-    def feed_half(decoder: Decoder, tokens: Sequence[int], *, keep: int = 1) -> np.ndarray:
-        logits = feed(decoder, tokens, keep=keep)
-        return logits * np.nan if decoder.cache.number is np.float16 else logits
-
-    monkeypatch.setattr(Decoder, "feed", feed_half)
-    engine = accelerated_engine(half_precision(tiny_bundle, tmp_path), monkeypatch, Provider.OPENVINO)
-    assert engine.choice.provider is Provider.CPU
-    assert "its logits are no finite numbers" in engine.choice.why
 
 
 def half_precision(bundle: Bundle, folder: Path) -> Bundle:
@@ -270,17 +239,6 @@ def test_a_graph_in_half_precision_keeps_a_cache_in_half_precision(tiny_bundle: 
     expected, found = whole.all_logits(prompt), half.all_logits(prompt)
     assert np.abs(found - expected).max() < 0.02 * np.abs(expected).max()
     assert half.generate(prompt, max_new_tokens=8).computed_tokens <= len(prompt)
-
-
-@pytest.mark.filterwarnings("ignore:Specified provider")  # where this ONNX Runtime has none of it
-def test_openvino_is_not_given_the_optional_input_that_it_takes_for_a_constant(tiny_bundle: Bundle) -> None:
-    shape, last = tiny_bundle.architecture, {}
-    for provider in (Provider.CPU, Provider.OPENVINO):
-        cache = KvCache(layers=shape.layers, kv_heads=shape.kv_heads, head_dim=shape.head_dim, max_positions=64)
-        decoder = Decoder(tiny_bundle.model_path, cache, shape.vocab_size, 1, provider)
-        last[provider] = decoder.feed([1, 2, 3]).copy()
-        assert (LOGITS_TO_KEEP in decoder._inputs) == (provider is Provider.CPU)
-    np.testing.assert_allclose(last[Provider.OPENVINO], last[Provider.CPU], rtol=1e-5, atol=1e-5)
 
 
 def test_a_cache_on_a_device_has_its_full_size_at_once() -> None:

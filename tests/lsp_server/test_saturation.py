@@ -1,7 +1,4 @@
-"""Int8 products on processors without VNNI, which add two of them in 16 bits and saturate.
-
-benchmarks/portability/avx2.py runs those kernels on an emulated processor.
-"""
+"""Int8 products on processors without VNNI, which add two of them in 16 bits and saturate."""
 
 from __future__ import annotations
 

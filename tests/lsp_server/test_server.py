@@ -3,15 +3,15 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import os
 import shutil
 import threading
+import time
 from collections.abc import Awaitable, Callable, Generator
-from concurrent.futures import Future
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import SimpleNamespace
 from typing import Any
 from unittest.mock import AsyncMock
 
@@ -19,21 +19,20 @@ import pytest
 from lsprotocol import types
 from pygls.exceptions import JsonRpcException
 
-from contract.bundle.manifest import build_of
+from contract.bundle.manifest import MANIFEST_FILE, build_of
 from contract.bundle.trusted_builds import UntrustedError, trust_build
 from contract.files import folders
 from contract.files.disk_calls import rename
-from lsp_server.allowance import BURST_S, PLACE_S, RATE
+from lsp_server.answer_cache import scope_of
 from lsp_server.battery import READ_EVERY_S, Power, PowerMeter
 from lsp_server.bundle_finder import RETRY_S
 from lsp_server.bundle_states import BundleState, BundleStatus
-from lsp_server.drift import Drift
-from lsp_server.known_answers import scope_of
+from lsp_server.notices import Notices
 from lsp_server.open_documents import Document
 from lsp_server.options import CareOptions, ServerOptions, TriggerOptions
 from lsp_server.positions import Encoding
+from lsp_server.read_ahead_budget import BURST_S, PLACE_S, RATE
 from lsp_server.request import Completion, CompletionRequest
-from lsp_server.service import QUIET_S
 from lsp_server.trace import Trace
 from lsp_server.transports import create_server
 from testbed.fuzzing.protocol import ProtocolReader
@@ -147,13 +146,8 @@ def test_the_battery_is_read_beside_the_event_loop() -> None:
         readers.clear()
         client.server.send_status()
         assert (readers, len(jobs)) == ([], 1)
-        asked = asyncio.create_task(client.ask("submodel/status", {}, 2))
-        while len(jobs) < 2:
-            await asyncio.sleep(0.001)
-        assert not asked.done()
-        jobs[1].start()
-        await asked
-        assert readers == [jobs[1]], "who asks gets a new reading, beside the event loop"
+        await client.ask("submodel/status", {}, 2)
+        assert readers and threading.main_thread() not in readers, "who asks gets a new reading, beside the event loop"
 
     follow_status(test)
 
@@ -184,7 +178,7 @@ def test_a_snooze_that_ended_while_the_machine_slept_is_over_in_the_status() -> 
     async def test(client: Client, notified: Callable[[], list[Any]]) -> None:
         client.server.session.snooze(5)
         client.server.send_status()
-        client.server.session.switches.snoozed_until = datetime.now(UTC)  # the timer has stood still
+        client.server.session.pauses.snoozed_until = datetime.now(UTC)  # the timer has stood still
         await client.complete("file:///a.py", 0, 0, 2)
         assert [one["state"] for one in notified()] == ["ready", "snoozed", "ready"]
         assert notified()[-1]["snoozedUntil"] is None
@@ -282,78 +276,6 @@ def test_a_bundle_is_kept_while_a_build_replaces_it_and_freed_once_it_is_gone(
     write(bundle)
     trust_build(build_of(bundle))
     monkeypatch.setattr(folders, "_exchange", lambda *_: False)
-    talk(test)
-
-
-@pytest.mark.parametrize("given_up", ["while the client is asked", "before anybody waits"])
-def test_the_progress_ends_if_the_worker_is_given_up_before_the_load_begins(
-    given_up: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    sent: list[str | None] = []
-    release = threading.Event()
-
-    async def test(client: Client) -> None:
-        service, load = client.server.service, client.server.service.load
-
-        async def create(token: str) -> None:
-            if given_up == "while the client is asked":
-                service._give_up_worker()
-
-        def load_and_give_up(bundle: Path, threads: int | None) -> Future[None]:
-            loading = load(bundle, threads)
-            if given_up == "before anybody waits":
-                service._give_up_worker()
-            return loading
-
-        def note(token: str, value: types.WorkDoneProgressBegin | types.WorkDoneProgressEnd) -> None:
-            sent.append(value.message)
-
-        progress = SimpleNamespace(create_async=create, begin=note, end=note)
-        monkeypatch.setattr(type(client.server), "work_done_progress", progress)
-        monkeypatch.setattr(service, "load", load_and_give_up)
-        service._worker.submit(release.wait)
-        try:
-            await client.server._load(Path("/bundle"), None)
-        finally:
-            release.set()
-        assert sent == [f"loading {Path('/bundle')}", "failed"]
-
-    talk(test, capabilities={"window": {"workDoneProgress": True}})
-
-
-def test_settings_that_change_nothing_read_no_repository_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def test(client: Client) -> None:
-        read: list[object] = []
-        monkeypatch.setattr(client.server, "read_repositories", lambda: read.append(None))
-        client.send("workspace/didChangeConfiguration", {"settings": {"pylsp": {}}})
-        await rest()
-        assert read == []
-
-    talk(test)
-
-
-def test_a_repository_waits_for_a_pause_in_which_nothing_is_asked_and_no_model_is_loaded(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    now = 0.0
-    monkeypatch.setattr("lsp_server.server.time", SimpleNamespace(monotonic=lambda: now))
-
-    async def test(client: Client) -> None:
-        nonlocal now
-        client.open("file:///a.py", "x = 1\n")
-        now = 100.0
-        assert client.server._quiet_in_s() <= 0
-        await client.complete("file:///a.py", 0, 5, 2)
-        assert client.server.repositories._quiet_in_s() == QUIET_S
-        now += QUIET_S - 1
-        assert client.server._quiet_in_s() == 1
-        client.send("submodel/cursor", cursor(0))
-        assert client.server._quiet_in_s() == QUIET_S
-        now += QUIET_S
-        assert client.server._quiet_in_s() == 0
-        client.server.service.states.set(Path("/bundle"), BundleStatus(state=BundleState.LOADING))
-        assert client.server._quiet_in_s() == QUIET_S
-
     talk(test)
 
 
@@ -484,13 +406,13 @@ def test_suggestions_that_are_off_keep_no_model_in_memory(monkeypatch: pytest.Mo
         await client.complete("file:///a.py", 0, 5, 2)
         assert len(used) == 1, "it was asked for"
         used.clear()
-        client.server.session.switches.is_paused = True
+        client.server.session.pauses.is_paused = True
         await client.complete("file:///a.py", 0, 5, 3)
         assert used == []
         monkeypatch.setattr(client.server.service, "free_when_idle", used.append)
         client.send("submodel/cursor", cursor(0))
         assert used == [], "whoever only reads would keep it for ever"
-        client.server.session.switches.resume()
+        client.server.session.pauses.resume()
         client.send("submodel/cursor", cursor(0))
         assert used == [client.server.options.care.idle_unload_minutes]
         client.server.session.meter = PowerMeter(lambda: 0.0, lambda: Power(on_battery=True, battery_percent=5))
@@ -513,16 +435,18 @@ def test_a_server_whose_folder_is_removed_goes_on(tmp_path: Path, monkeypatch: p
     talk(test)
 
 
-def test_a_repository_that_goes_on_and_on_is_reported_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    server = create_server(ServerOptions(), "1")
-    reported: list[Any] = []
-    monkeypatch.setattr(server.notices, "warn", reported.append)
-    for changed in (20, 21, 22):
-        server._on_drift(Path("/repo"), Drift(files=100, changed=changed, added=0, removed=0))
-    server._on_drift(Path("/other"), Drift(files=100, changed=30, added=0, removed=0))
-    server.close()
-    assert len(reported) == 2
-    assert reported[0] == "20 of 100 files in /repo have changed; run `submodel build /repo`."
+@pytest.mark.parametrize(("days", "reported"), [(30.5, []), (31.5, [31])])
+def test_an_old_bundle_is_reported_once_in_a_line(
+    days: float, reported: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / MANIFEST_FILE).touch()
+    built_s = time.time() - days * 86_400
+    os.utime(tmp_path / MANIFEST_FILE, (built_s, built_s))
+    notices, said = Notices(create_server(ServerOptions(), "1")), []
+    monkeypatch.setattr(notices, "warn", said.append)
+    for bundle in (tmp_path, tmp_path, tmp_path / "gone"):
+        notices.warn_of_age(bundle)
+    assert said == [f"This sub-model is {old} days old. Run `submodel build` again." for old in reported]
 
 
 def test_each_build_that_is_not_trusted_is_reported_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -561,15 +485,6 @@ def test_edits_of_another_document_are_none_of_the_one_that_is_completed(monkeyp
         assert freed == [Path("/bundle")]
 
     talk(test)
-
-
-def test_a_message_about_the_own_folder_fits_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    server = create_server(ServerOptions(), "1")
-    reported: list[Any] = []
-    monkeypatch.setattr(server.notices, "warn", reported.append)
-    server._on_drift(Path.cwd(), Drift(files=12_345, changed=2_500, added=0, removed=0, can_update=True))
-    server.close()
-    assert reported == ["2500 of 12345 files have changed; run `submodel update`."]
 
 
 def test_a_project_without_a_bundle_gets_no_window(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -629,12 +544,9 @@ def test_the_bundle_of_an_opened_file_is_not_freed_as_another_folder_comes(
 
 def test_switched_off_nothing_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     server = create_server(ServerOptions(enabled=False), "1")
-    kept: list[Any] = []
-    monkeypatch.setattr(server.repositories, "keep", kept.append)
     monkeypatch.setattr(server.finder, "for_file", lambda *_: pytest.fail("it looks for bundles"))
     asyncio.run(server.load_bundles())
     server.close()
-    assert kept == [()]
 
 
 def test_nothing_of_a_message_stays_once_it_is_answered(tmp_path: Path) -> None:
@@ -894,11 +806,11 @@ def test_a_cursor_that_rests_before_its_bundle_is_loaded_is_read_then(monkeypatc
     with_reader(monkeypatch, test)
 
 
-def test_a_cursor_that_rests_while_the_allowance_is_used_up_is_read_later(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cursor_that_rests_while_the_budget_is_used_up_is_read_later(monkeypatch: pytest.MonkeyPatch) -> None:
     async def test(client: Client, reader: Reader) -> None:
         monkeypatch.setattr("lsp_server.server.RETRY_S", 0.001)
         reader.is_ready = False
-        client.server.session.allowance.spend(BURST_S - PLACE_S + RATE / 10)  # 0.1 s until it is enough
+        client.server.session.read_ahead_budget.spend(BURST_S - PLACE_S + RATE / 10)  # 0.1 s until it is enough
         client.send("submodel/cursor", cursor(1))
         while not reader.requests:
             await asyncio.sleep(0.001)

@@ -15,14 +15,13 @@ import pytest
 
 from contract.bundle.bundle import Bundle
 from contract.bundle.manifest import MANIFEST_FILE
-from lsp_server.allowance import BURST_S, PLACE_S, RATE
 from lsp_server.battery import Power, PowerMeter
 from lsp_server.bundle_finder import BundleFinder
 from lsp_server.bundle_states import BundleState, BundleStatus
 from lsp_server.open_documents import Edit
 from lsp_server.options import CareOptions, ServerOptions, TriggerOptions
 from lsp_server.policy import Policy
-from lsp_server.repositories import Repositories
+from lsp_server.read_ahead_budget import BURST_S, PLACE_S, RATE
 from lsp_server.request import ClientCursor, Completion, CompletionRequest
 from lsp_server.serve_errors import ServeError
 from lsp_server.service import Reading
@@ -239,7 +238,7 @@ def test_why_nothing(prepare: Callable[[Session], None], asked: CompletionReques
     assert last(session).rule == rule
     assert last(session).reason.endswith(".")
     assert session.tracker.statistics.nothing == {rule: 1}
-    session.switches.resume()
+    session.pauses.resume()
     assert ask(session, at("x = ‸\n")) == ["foo(bar)"]
 
 
@@ -413,7 +412,7 @@ def test_low_battery_answers_only_what_is_asked_by_hand() -> None:
 def test_the_status_says_that_the_battery_is_low(tiny_bundle: Bundle) -> None:
     session, service = make(options=ServerOptions(), power=Power(on_battery=True, battery_percent=5))
     service.bundles = {tiny_bundle.folder: BundleStatus(state=BundleState.READY)}
-    status = describe_status(session, BundleFinder(), Repositories(), version="1", is_started=True)
+    status = describe_status(session, BundleFinder(), version="1", is_started=True)
     assert (status["state"], status["power"]["policy"]) == ("ready", "off")
     assert "battery is at 5 %" in status["message"]
 
@@ -423,7 +422,7 @@ def test_the_status_bears_a_time_that_no_calendar_has(tiny_bundle: Bundle, tmp_p
     folder = Path(shutil.copytree(tiny_bundle.folder, tmp_path / "bundle"))
     os.utime(folder / MANIFEST_FILE, (-86_400, -86_400))  # few disks keep the times that fail
     service.bundles = {folder: BundleStatus(state=BundleState.READY)}
-    status = describe_status(session, BundleFinder(), Repositories(), version="1", is_started=True)
+    status = describe_status(session, BundleFinder(), version="1", is_started=True)
     assert [bundle["builtAt"] for bundle in status["bundles"]] == ["1970-01-01T00:00:00+00:00"]
 
 
@@ -433,7 +432,7 @@ def test_the_status_says_how_many_cores_the_model_uses(
 ) -> None:
     monkeypatch.setattr("lsp_server.battery.default_threads", lambda: 8)
     session, _ = make(options=ServerOptions(threads=threads), power=Power(on_battery=on_battery))
-    status = describe_status(session, BundleFinder(), Repositories(), version="1", is_started=True)
+    status = describe_status(session, BundleFinder(), version="1", is_started=True)
     assert status["threads"] == said
 
 
@@ -746,9 +745,9 @@ def test_line_after_what_was_asked_for_has_a_threshold() -> None:
 def test_longest_snooze_is_a_week() -> None:
     session, _ = make()
     session.snooze(1e300)
-    assert session.switches.snooze_end is not None
-    assert session.switches.snoozed_until is not None
-    assert session.switches.snoozed_until - datetime.now(UTC) <= timedelta(days=7)
+    assert session.pauses.snooze_end is not None
+    assert session.pauses.snoozed_until is not None
+    assert session.pauses.snoozed_until - datetime.now(UTC) <= timedelta(days=7)
 
 
 def test_one_character_is_shown_by_hand_or_while_a_suggestion_is_typed() -> None:
@@ -763,13 +762,13 @@ def test_one_character_is_shown_by_hand_or_while_a_suggestion_is_typed() -> None
 @pytest.mark.skipif(not hasattr(time, "tzset"), reason="Windows takes no time zone from the environment")
 def test_the_end_of_a_snooze_is_shown_in_local_time(monkeypatch: pytest.MonkeyPatch) -> None:
     session, _ = make()
-    session.switches.snoozed_until = datetime(2100, 1, 1, 8, 0, tzinfo=UTC)
+    session.pauses.snoozed_until = datetime(2100, 1, 1, 8, 0, tzinfo=UTC)
     try:
         with monkeypatch.context() as patch:
             patch.setenv("TZ", "IST-5:30")
             time.tzset()
             assert ask(session, at("x = ‸\n")) == [None]
-            status = describe_status(session, BundleFinder(), Repositories(), version="1", is_started=True)
+            status = describe_status(session, BundleFinder(), version="1", is_started=True)
     finally:
         time.tzset()
     assert session.traces.newest()[0].reason == "Submodel is snoozed until 13:30."
@@ -796,7 +795,7 @@ def test_the_state_of_several_bundles_is_the_first_that_the_protocol_lists(
 ) -> None:
     session, service = make()
     service.bundles = {Path(f"/{state}"): BundleStatus(state=state) for state in states[::turn]}
-    status = describe_status(session, BundleFinder(), Repositories(), version="1", is_started=is_started)
+    status = describe_status(session, BundleFinder(), version="1", is_started=is_started)
     assert status["state"] == expected
 
 
@@ -1002,7 +1001,7 @@ def test_browsing_takes_what_it_may_and_typing_gives_it_back() -> None:
     assert read_ahead(session, there, there, there) == [True, True, False], "two requests of 4 s fill 6 s"
     assert [most for _, most in service.read] == [BURST_S, BURST_S - 4.0]
     assert service.short_enough == [False, True], "below half of it a short prompt is read alone"
-    now = (1.9 + PLACE_S) / RATE  # 2 s over the allowance flow off until then, and half a second comes, but for a tenth
+    now = (1.9 + PLACE_S) / RATE  # 2 s over the budget flow off until then, and half a second comes, but for a tenth
     assert read_ahead(session, there) == [False]
     now = (2.1 + PLACE_S) / RATE
     assert read_ahead(session, there) == [True]
@@ -1021,7 +1020,7 @@ def test_after_an_answer_from_a_short_prompt_the_whole_one_is_read_then_the_line
     asyncio.run(test())
     assert [request.text[: request.offset] for request in service.requests] == ["x = ", "x = foo(bar)\n"] * 2
     assert [request.offset for request, _ in service.read] == [4, 4], "it is not cached"
-    assert session.allowance.left_s == BURST_S, "it is no browsing"
+    assert session.read_ahead_budget.left_s == BURST_S, "it is no browsing"
 
 
 def test_a_key_or_a_cursor_elsewhere_ends_what_follows_an_answer_from_a_short_prompt() -> None:

@@ -1,4 +1,4 @@
-"""The machine stays awake during a build, and during an update that a person began."""
+"""The machine stays awake during a build."""
 
 from __future__ import annotations
 
@@ -59,12 +59,7 @@ def test_without_caffeinate_the_command_runs_all_the_same(monkeypatch: pytest.Mo
 
 
 @pytest.mark.slow  # it imports what builds
-@pytest.mark.parametrize(
-    ("command", "is_kept"), [(["build"], True), (["update"], True), (["update", "--paced"], False)]
-)
-def test_an_update_that_an_editor_began_lets_the_machine_sleep(
-    states: list[int], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command: list[str], is_kept: bool
-) -> None:
+def test_a_build_keeps_the_machine_awake(states: list[int], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     during: list[list[int]] = []
 
     def run(*_: object) -> None:
@@ -72,8 +67,6 @@ def test_an_update_that_an_editor_began_lets_the_machine_sleep(
         raise BuildError("Stopped.")
 
     monkeypatch.setattr("submodel.build.pipeline.run_build", run)
-    monkeypatch.setattr("submodel.build.update_run.run_update", run)
-    monkeypatch.setattr("submodel.pace.Pace.__init__", lambda *_: None)
-    CliRunner().invoke(app, [*command, str(tmp_path)])
-    assert during == ([[ASKED]] if is_kept else [[]])
-    assert states == ([ASKED, TAKEN_BACK] if is_kept else [])
+    CliRunner().invoke(app, ["build", str(tmp_path)])
+    assert during == [[ASKED]]
+    assert states == [ASKED, TAKEN_BACK]

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
-from contextlib import suppress
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import pytest
 
 from builder.corpus.corpus import read_corpus
 from contract.console import StageDisplay
-from contract.errors import NotNowError
 from contract.repository import listing
 from contract.repository.git import GitError, advice_on
-from submodel.build.checkout import check_listed_as_before, check_settled, read_checkout, say_large
+from submodel.build.checkout import read_checkout, say_large
 from testbed.git import git
 from testbed.python_files import write_python
 
@@ -104,89 +101,3 @@ def test_of_much_code_a_build_says_that_it_reads_a_part(tmp_path: Path, monkeypa
     said = say_large(corpus)
     assert said is not None
     assert "`submodel build PATH`" in said
-
-
-@pytest.fixture
-def repository(tmp_path: Path) -> Path:
-    """On `main`, with another branch, `other`, whose two commits can't be merged or picked without a conflict."""
-    root = tmp_path / "repository"
-    root.mkdir()
-    git(root, "init", "--initial-branch", "main")
-    for name, branch, value in (("first", None, 0), ("second", "other", 1), ("third", "other", 2), ("mine", "main", 3)):
-        if branch is not None:
-            git(root, "checkout", *([] if branch == "main" or value == 2 else ["-b"]), branch)
-        (root / "a.py").write_text(f"x = {value}\n")
-        git(root, "add", "--all")
-        git(root, "commit", "-m", name)
-    return root
-
-
-@pytest.mark.parametrize(
-    ("command", "what"),
-    [
-        ("checkout --detach", "No branch is checked out"),
-        ("merge other", "A merge is not finished"),
-        ("rebase --merge other", "A rebase is not finished"),
-        ("rebase --apply other", "A rebase is not finished"),
-        ("cherry-pick other", "A cherry-pick is not finished"),
-        ("revert --no-edit HEAD~1", "A revert is not finished"),
-        ("bisect start", "A bisection is not finished"),
-    ],
-)
-@pytest.mark.parametrize("is_linked", [False, True], ids=["main", "linked"])
-def test_what_git_has_checked_out_for_a_while_is_not_settled(
-    repository: Path, command: str, what: str, is_linked: bool
-) -> None:
-    elsewhere = repository
-    if is_linked:
-        git(repository, "worktree", "add", "-b", "linked", "../linked")
-        repository = repository.parent / "linked"
-    inner = repository / "inner"
-    inner.mkdir()
-    check_settled(inner)
-    with suppress(subprocess.CalledProcessError):  # the conflict
-        git(repository, *command.split())
-    with pytest.raises(NotNowError, match=what):
-        check_settled(inner)
-    if is_linked:
-        check_settled(elsewhere)
-
-
-def test_between_two_picks_nothing_is_settled(repository: Path) -> None:
-    with suppress(subprocess.CalledProcessError):  # the conflict
-        git(repository, "cherry-pick", "other~1", "other")
-    (repository / "a.py").write_text("x = 4\n")
-    git(repository, "commit", "--all", "--message", "picked")
-    with pytest.raises(NotNowError, match="A cherry-pick or a revert is not finished"):
-        check_settled(repository)
-
-
-def test_patches_that_are_being_applied_are_not_settled(repository: Path) -> None:
-    patch = git(repository, "format-patch", "--stdout", "-1", "other")
-    with suppress(subprocess.CalledProcessError):  # the conflict
-        git(repository, "am", text=patch + "\n")
-    with pytest.raises(NotNowError, match="A series of patches is not finished"):
-        check_settled(repository)
-
-
-@pytest.mark.parametrize(("listed_by", "is_refused"), [("git", True), ("walk", False), (None, False)])
-def test_no_update_learns_what_git_ignores_where_git_has_failed_since(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, listed_by: str | None, is_refused: bool
-) -> None:
-    repository = write_python(tmp_path / "repository", range(24))
-    git(repository, "init")
-    manifest = {} if listed_by is None else {"corpus": {"listed_by": listed_by}}
-    check_listed_as_before(read_corpus(repository), manifest)
-    monkeypatch.setenv("PATH", "")
-    corpus = read_corpus(repository)
-    if is_refused:
-        with pytest.raises(NotNowError, match=r"git listed the files of the last version.*git is not installed"):
-            check_listed_as_before(corpus, manifest)
-    else:
-        check_listed_as_before(corpus, manifest)
-
-
-def test_a_branch_without_a_commit_and_a_folder_without_git_are_settled(tmp_path: Path) -> None:
-    check_settled(tmp_path)
-    git(tmp_path, "init")
-    check_settled(tmp_path)

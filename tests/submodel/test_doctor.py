@@ -21,7 +21,6 @@ from contract.bundle.pulled_builds import PulledFrom
 from contract.children import python_module
 from contract.repository.git import GitError
 from contract.repository.texts import ReadingSettings, read_repository, weigh_repository
-from contract.versions import PROGRAM
 from submodel import __version__
 from submodel import health_checks as doctor
 from submodel.commands.doctor import doctor as command
@@ -103,20 +102,6 @@ def test_a_bundle_that_a_server_would_load(workspace):
     check = doctor.check_bundle(workspace / "src")
     assert looked(check) == "ok"
     assert str(workspace) in check.found
-
-
-@pytest.mark.parametrize(("program", "is_said"), [(PROGRAM, False), ("1.1", True)])
-def test_a_bundle_that_no_update_can_start_from(workspace, program, is_said, monkeypatch):
-    """It was built by another version, or was unpacked."""
-    monkeypatch.setattr(doctor, "pulled_from", lambda build: None)
-    made = read_manifest(workspace / ".submodel" / "bundle")
-    for file, document in (("stages/history.json", {"program": program}), ("model/manifest.json", made)):
-        path = workspace / ".submodel" / file
-        path.parent.mkdir()
-        path.write_text(json.dumps(document))
-    check = doctor.check_bundle(workspace)
-    assert looked(check) == "ok"
-    assert ("`submodel build` makes a new one" in check.found) is is_said
 
 
 def test_what_a_build_would_read_is_told(tmp_path):

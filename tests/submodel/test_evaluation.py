@@ -2,10 +2,8 @@
 
 import json
 import shutil
-from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from unittest.mock import Mock
 
 import pytest
@@ -20,7 +18,6 @@ from contract.bundle.manifest import build_of
 from contract.bundle.trusted_builds import trust_build
 from contract.console import StageDisplay
 from contract.errors import BaseModelError, BuildError, SubmodelError
-from laboratory.programs.functional import FunctionalSettings
 from submodel.app import app
 from submodel.evaluation import evaluation_run, predictors
 from submodel.evaluation.bundle_predictor import BundlePredictor
@@ -88,7 +85,7 @@ def test_files_that_a_build_may_have_read_are_not_scored():
     files = [source_file("calibration", "a"), source_file("held-out", "b"), source_file("held-out", "c")]
     assert still_held_out(files, None) == (tuple(files), 0)
     assert still_held_out(files, frozenset("b")) == ((files[0], files[1]), 1)
-    updated = (source_file("held-out", "a"), files[1])  # it has changed, and an update has held it out still
+    updated = (source_file("held-out", "a"), files[1])  # it has changed, and its hash says otherwise now
     assert still_held_out(files, frozenset("ab")) == (updated, 1)
     with pytest.raises(BuildError, match="submodel build"):
         still_held_out(files, frozenset("d"))
@@ -163,64 +160,6 @@ def test_a_base_of_other_weights_than_the_sub_model_was_made_from_is_named(tmp_p
     with pytest.raises(BaseModelError, match="unread"):
         open_predictor(candidates[1], "smollm2-135m", torch.float32, said.append, candidates)
     assert ["was made from other weights than those of smollm2-135m" in one for one in said] == [True] * is_said
-
-
-@pytest.mark.parametrize(
-    ("words", "sentence"),
-    [
-        (["--python", "python3"], "--python and --test-command belong to --functional; give it too."),
-        (["--humaneval", "--test-command", "make"], "--python and --test-command belong to --functional; give it too."),
-        (
-            ["--functional", "--test-command", "make a'"],
-            "--test-command \"make a'\" can't be read (No closing quotation); close its quotes.",
-        ),
-        (
-            ["--functional", "--python", "python3", "--test-command", "make"],
-            "--python runs pytest, and --test-command is another command; leave one of them out.",
-        ),
-        (["--unsafe-programs"], "--unsafe-programs belongs to --functional and --humaneval; give one of them too."),
-    ],
-)
-def test_options_that_make_no_sense_are_refused_before_anything_heavy(words, sentence):
-    done = CliRunner().invoke(app, ["eval", *words])
-    assert done.exit_code == 1
-    assert str(done.exception) == sentence
-
-
-def test_functions_that_were_not_scored_are_a_failure(monkeypatch):
-    document = {"models": [], "baselines": [], "against": "base", "against_base": {}, "failed": ["No sandbox."]}
-    monkeypatch.setattr("submodel.evaluation.evaluation_run.run_evaluation", lambda *_: document)
-    monkeypatch.setattr("submodel.scores_table.print_scores", lambda document: None)
-    done = CliRunner().invoke(app, ["eval", "--functional", "--json"])
-    assert done.exit_code == 1
-    assert json.loads(done.stdout)["failed"] == ["No sandbox."], "and what was scored is printed"
-
-
-@dataclass(frozen=True)
-class Files:
-    files: tuple[SourceFile, ...] = ()
-
-
-@pytest.mark.parametrize("error", [MemoryError(), OSError(28, "No space left on device"), BuildError("It is gone.")])
-def test_what_was_scored_is_kept_before_the_repository_s_tests_run(tmp_path, monkeypatch, error):
-    """On 40147da0 a held-out file for which `ast` raises MemoryError ended the command, after hours of scoring."""
-    kept = []
-    for name in ("keep_to_machine", "make_held_out"):
-        monkeypatch.setattr(evaluation_run, name, Mock())
-    monkeypatch.setattr(evaluation_run, "run_python", lambda *_: Mock(is_passed=True))
-    monkeypatch.setattr(evaluation_run, "copied_repository", lambda *_: nullcontext())
-    monkeypatch.setattr(evaluation_run, "score_baselines", lambda *_: [])
-    monkeypatch.setattr(_Evaluation, "_read_corpus", lambda *_: Files())
-    monkeypatch.setattr(_Evaluation, "_open", Mock())
-    monkeypatch.setattr(_Evaluation, "_score", lambda *_: SimpleNamespace(name="base", to_json=dict))
-    monkeypatch.setattr(_Evaluation, "_keep", lambda self, document: kept.append(dict(document)))
-    monkeypatch.setattr(_Evaluation, "_score_functional", Mock(side_effect=error))
-    settings = EvalSettings(repository=tmp_path, models=("base",), functional=FunctionalSettings())
-    document = _Evaluation(settings, Listener([])).run()
-    assert [sorted(one) for one in kept] == [sorted(set(document) - {"failed"}), sorted(document)]
-    assert document["models"] == [{}]
-    (sentence,) = document["failed"]
-    assert sentence.startswith("The functions were not scored: ") and sentence.endswith(".")
 
 
 def test_a_base_that_nothing_would_read_is_refused(tmp_path):

@@ -12,8 +12,8 @@ import pytest
 from typer.testing import CliRunner
 
 from contract.errors import SubmodelError
+from fleet.app import app
 from submodel import extras
-from submodel.app import app
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the lines are quoted for cmd there")
 
@@ -107,7 +107,7 @@ def test_publishing_without_cryptography_ends_in_the_line_that_adds_it(origin, m
     monkeypatch.setattr(extras, "missing_modules", lambda: missing)
     done = CliRunner().invoke(app, ["publish", str(tmp_path), "--to", str(tmp_path), "--key", "key.pem"])
     assert isinstance(done.exception, SubmodelError)
-    assert "`submodel publish` needs cryptography to sign. Add it with: " in str(done.exception)
+    assert "`submodel-fleet publish` needs cryptography to sign. Add it with: " in str(done.exception)
     assert f".[{extra}]" in str(done.exception)
 
 

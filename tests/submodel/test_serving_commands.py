@@ -109,12 +109,9 @@ def test_address_that_is_none(address: str) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"stdio": True, "tcp": "localhost:80"}, "exclude each other"),
         ({"stdio": True, "http": "localhost:80"}, "exclude each other"),
-        ({"tcp": "localhost:80", "http": "localhost:81"}, "exclude each other"),
-        ({"tcp_any_address": True}, "give --tcp HOST:PORT too"),
         ({"http_any_address": True}, "give --http HOST:PORT too"),
-        ({"tcp": "localhost:80", "http_no_token": True}, "give --http HOST:PORT too"),
+        ({"http_no_token": True}, "give --http HOST:PORT too"),
         ({"http": "80"}, "HOST:PORT"),
     ],
 )

@@ -44,7 +44,7 @@ def test_the_known_bases_by_name_and_licence():
     app.command()(bases)
     result = CliRunner().invoke(app, [], env={"COLUMNS": "80"}, catch_exceptions=False)
     assert words_of(0, result.stdout) == list(CATALOGUE)
-    assert words_of(2, result.stdout) == [entry.licence for entry in CATALOGUE.values()]
+    assert words_of(3, result.stdout) == [entry.licence for entry in CATALOGUE.values()]
 
 
 @pytest.mark.parametrize("lead", [INTERVAL, {"value": 0.123}])
@@ -101,11 +101,13 @@ def test_scores(capsys):
         "fim_multi_line_exact_match": 0.1,
         "fim_multi_line_edit_similarity": 0.5,
     }
-    names = ["base", "sub-model", "dense base, fine-tuned", "similar line"]
+    names = ["base", "sub-model", "similar line", "n-gram"]
     print_scores({"models": [{"name": name, **figures} for name in names]})
     text = capsys.readouterr().err
-    assert words_of(0, text) == words(names)
-    assert {"similarity", "parameters"} <= set(text.split())
+    rows = rows_of(text)
+    assert [row[0] for row in rows] == names
+    assert rows[0][1:] == ["494 M", "988 MB", "0.464", "23.5%", "18%–29%", "0.55", "10.0%"]
+    assert "200 lines of held-out files" in text
 
 
 def test_a_model_s_folder_is_text(capsys):
