@@ -487,7 +487,9 @@ def test_the_drafts_of_a_large_repository_are_of_all_folders(monkeypatch):
     monkeypatch.setattr(model_stages, "read_artifact", lambda folder: model)
 
     def folders_of(count):
-        stages: Any = SimpleNamespace(_corpus=SimpleNamespace(learned=files[:count]))
+        stages: Any = SimpleNamespace(
+            _corpus=SimpleNamespace(learned=files[:count]), _paths=SimpleNamespace(model=None)
+        )
         return "".join(chr(ids[0]) for ids in ModelStages._drafts(stages))
 
     assert folders_of(10) == ascii_lowercase[:10]
