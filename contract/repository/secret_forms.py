@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from contract.repository.secret_values import (
     PLAIN_PASSWORDS,
+    entropy_bits,
     is_placeholder,
     is_random,
     is_seed_phrase,
@@ -184,6 +185,23 @@ PLACES: tuple[SecretPlace, ...] = (
     ),
     # PGPASSWORD=password psql; docker run -e MYSQL_PASSWORD=password
     _place("pass pwd", rf"(?<![\w${{-])[A-Z0-9_]{{0,60}}(?:PASSWORD|PASSWD|PASS|PWD)={_WORD}"),
+    # Ansible's inventory; helm --set db.password=password; kubectl --from-literal=password=password
+    _place(
+        "password= pass=",
+        rf"(?i)(?:\bansible_\w{{0,40}}|--(?:set|set-string|from-literal)[ =][\w.-]{{0,60}})pass(?:word)?={_WORD}",
+    ),
+    # SQL; PowerShell
+    _place(
+        "identified", rf"(?i)\bidentified\s{{1,4}}(?:with\s{{1,4}}\S{{1,60}}\s{{1,4}})?by\s{{1,4}}(?:password\s)?{_WORD}"
+    ),
+    _place("securestring", rf"(?i)securestring\s{{1,4}}(?:-\w{{1,20}}\s{{1,4}})?{_WORD}"),
+    # WordPress: define('AUTH_KEY', '…');
+    _place(
+        "_key _salt",
+        r"(?i)(?:_KEY|_SALT)[\"']\s{0,4},\s{0,20}'([^'\n]{40,100})'",
+        kind="secret value",
+        is_secret=lambda value: entropy_bits(value) > 4.7,
+    ),
     # echo user:password | chpasswd
     _place("chpasswd", r"\becho\s{1,8}[\"']?[\w.-]{1,60}:([^\s\"'`]{6,200})[\"']?\s{0,8}\|"),
     # /etc/network/interfaces: wpa-psk password
