@@ -18,6 +18,7 @@ from contract.repository.secret_values import (
     is_placeholder,
     is_random,
     is_seed_phrase,
+    is_strong_password,
     is_used_password,
 )
 
@@ -120,6 +121,25 @@ TOKEN_FORMS: tuple[TokenForm, ...] = (
     _form("ReadMe key", "rdme_", r"rdme_[a-z0-9]{70}\b"),
     _form("Harness key", "pat. sat.", r"[ps]at\.[\w-]{22}\.[A-Za-z0-9]{24}\.[A-Za-z0-9]{20}\b"),
     _form("Sourcegraph token", "sgp_", r"sgp_(?:[0-9a-f]{16}_|local_)?[0-9a-f]{40}\b"),
+    _form("HubSpot key", "pat-", r"pat-(?:na|eu|ap)\d-[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}"),
+    _form("Facebook token", "EAA", r"EAA[A-Za-z0-9]{100,300}\b"),
+    _form("Google key", "1// :AAAA AAAA", r"(?:1//0[\w-]{40,120}|AAAA[\w-]{7}:[\w-]{140})"),
+    _form("Mailchimp key", "-us", r"[0-9a-f]{32}-us\d{1,2}\b"),
+    _form("Mapbox token", "sk.eyJ", r"sk\.eyJ[\w-]{40,200}\.[\w-]{20,40}"),
+    _form("cloud key", "LTAI AKID", r"(?:LTAI[A-Za-z0-9]{20}|AKID[A-Za-z0-9]{32})\b"),  # Alibaba's, Tencent's
+    _form("Yandex key", "AQVN", r"AQVN[\w-]{35,40}(?![\w-])"),
+    _form("NuGet key", "oy2", r"oy2[a-z0-9]{43}\b"),
+    _form("Octopus Deploy key", "API-", r"API-[A-Z0-9]{25,27}\b"),
+    _form("Azure key", "JQQJ99", r"[A-Za-z0-9]{52}JQQJ99[A-Za-z0-9]{2,40}"),
+    _form("service token", "re_", r"re_[A-Za-z0-9]{8}_[A-Za-z0-9]{24}\b"),
+    _form(
+        "service token",  # hosts whose tokens are a short prefix and a drawn rest
+        "vcp_ vck_ nfp_ rnd_ tvly- pcsk_ fw_ tgp_ sk_ sk-lf- sqp_ squ_ sqa_ tfp_ FLWSECK fio-u- ico- napi_ mdb_sa_ glrtr-"
+        " tk-us- rzp_ pdl_ polar_ duffel_",
+        r"(?:(?:vc[pk]_|nfp_|rnd_|tvly-|pcsk_|fw_|tgp_v1_|sk_(?=[0-9a-f]{48}\b)|sk-lf-|sq[pua]_|tfp_|FLWSECK(?:_TEST)?-"
+        r"|fio-u-|ico-|napi_|mdb_sa_sk_|glrtr-|tk-us-|duffel_(?:live|test)_|polar_[a-z]{2,4}_)(?=[\w-]{0,60}\d)[\w-]{24,200}"
+        r"|(?:rzp_(?:live|test)_|pdl_(?:live|sdbx)_apikey_)[\w-]{14,200})",
+    ),
     # A private key of PEM in base64, as Kubernetes takes it: "-----BEGIN", and "PRIVATE KEY" at one of three offsets
     _form(
         "private key",
@@ -192,7 +212,8 @@ PLACES: tuple[SecretPlace, ...] = (
     ),
     # SQL; PowerShell
     _place(
-        "identified", rf"(?i)\bidentified\s{{1,4}}(?:with\s{{1,4}}\S{{1,60}}\s{{1,4}})?by\s{{1,4}}(?:password\s)?{_WORD}"
+        "identified",
+        rf"(?i)\bidentified\s{{1,4}}(?:with\s{{1,4}}\S{{1,60}}\s{{1,4}})?by\s{{1,4}}(?:password\s)?{_WORD}",
     ),
     _place("securestring", rf"(?i)securestring\s{{1,4}}(?:-\w{{1,20}}\s{{1,4}})?{_WORD}"),
     # WordPress: define('AUTH_KEY', '…');
@@ -294,6 +315,14 @@ PLACES: tuple[SecretPlace, ...] = (
     ),
     # XML of .NET: <add key="SmtpPassword" value="password" />
     _place("password", r"(?i)password[\"']\s{1,8}value\s{0,4}=\s{0,4}[\"']([^\"']{6,200})[\"']"),
+    # {"value": "…", "name": "API_TOKEN"}
+    _place(
+        "token secret passw key",
+        r"(?i)value[\"']?\s{0,4}[:=]\s{0,4}[\"']([^\"']{8,1000})[\"'][\s,]{1,8}[\"']?(?:name|key|id)[\"']?\s{0,4}[:=]"
+        r"\s{0,4}[\"'][\w.-]{0,60}?(?:token|secret|passw|key)",
+        kind="secret value",
+        is_secret=is_strong_password,
+    ),
     # Docker's config.json: user and password in base64
     _place(
         "auth",

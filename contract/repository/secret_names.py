@@ -45,12 +45,13 @@ _JOIN = (
     r"[\w-]{0,40}+[\"'\]`)\\]{0,3}+(?:\[\w{0,8}+\])?+(?:(?<![\"'])(?=[\s:?]):?[\w\[\]|.&<>?*: ']{1,60}+(?==))?+"
     r"\s{0,20}+(?:::?=|=>|\|\|=|[?]{1,2}=|=|:|,|\(|>|\{|<-|(?<=\s)(?=@?L?[\"']))\s{0,20}+"
 )
-_CALL = r"(?:[\w.]{1,40}+\(\s{0,4}+)?+[bBrRuUL@]{0,2}+"  # around a literal, and its prefix
+_CALL = r"(?:[\w.:]{1,40}+\(\s{0,4}+)?+[bBrRuUL@]{0,2}+"  # around a literal, and its prefix
 # Its second field, or an argument behind it: `name: KEY, value: …`, `"--key", default=…`
 _FIELD = r"(?:value|default)\w{0,5}[\"']?\s{0,4}(?:=>|[=:(>])\s{0,4}"
 # A value of more than 1,000 characters is judged by those: its end is not asked for.
 _QUOTED_VALUE = re.compile(
-    rf"(?:{_JOIN}|[^\n;]{{0,120}}?(?i:{_FIELD})){_CALL}" + r"(?:(?:\"{3}|'{3})([^\"'\\]{8,1000}+)(?:[\"']|$|(?P<cut>(?=[^\\])))"
+    rf"(?:{_JOIN}|[^\n;]{{0,120}}?(?i:{_FIELD})){_CALL}"
+    + r"(?:(?:\"{3}|'{3})([^\"'\\]{8,1000}+)(?:[\"']|$|(?P<cut>(?=[^\\])))"
     r"|([\"'`])((?:(?!\3)[^\\]|\\[^\s]){8,1000}+)(?:\3|(?P<cut2>(?=[^\\]|\\[^\s]))))"
 )
 _BARE = r"([^\s\"'`()\[\]{},;<>]{8,1000}+)"
@@ -63,8 +64,11 @@ _BARE_MEMBER = re.compile(
     rf"[\w-]{{0,40}}+[\"']?+(?:\s{{0,8}}+:\s{{1,8}}+{_BARE}\s{{0,8}}+[,}}]|>\s{{0,8}}+{_BARE}\s{{0,8}}+</)"
 )
 # Whatever stands between: a run of characters of tokens, drawn at random
-_NET_VALUE = re.compile(r"[A-Za-z0-9+/=_.~!@#%^&*-]{12,1000}+")
+_NET_VALUE = re.compile(r"[A-Za-z0-9+/=_.~!@#%^&*:-]{12,1000}+")
 _NET_CHARS = 200  # from the name's end to the value
+_NO_VALUE = re.compile(
+    r"(?i)[\w-]{0,20}?(?:name|path|file|url|uri|type|class|ref|image|endpoint|(?<![a-z])id)(?![a-z])"
+)
 # Behind these stands what is encrypted, a checksum, or what other rules judge.
 _NO_NET = re.compile(r"(?i)(?:secure:|basic|sha\d{1,4}|md5|href)\W{0,4}$")
 # `${DB_PASSWORD:-…}`, `${db.password:…}`, behind the name within or the one before; `${NAME:?…}` holds a message
@@ -142,7 +146,7 @@ def _find_net(line: str, names: list[re.Match[str]]) -> str | None:
         end, word = ends[0]
         run = value.group()
         start = 1 + max(run.rfind("=", 0, -2), run.rfind(":", 0, -2))
-        if run.startswith(("/", "#/")) or (start == 0 and value.start() == end) or "..." in run:
+        if run.startswith("/") or "#/" in run or "://" in run or (start == 0 and value.start() == end) or "..." in run:
             continue  # a path, the rest of the name, what is left out
         drawn = run[start:].strip("=.:&*#@!-_")
         is_long = len(drawn) >= (12 if word in _PASSWORD_WORDS else MIN_TOKEN_CHARS)
@@ -155,7 +159,8 @@ def _find_net(line: str, names: list[re.Match[str]]) -> str | None:
 def _is_caught(line: str, name: re.Match[str]) -> bool:
     """Whether the net takes what stands behind a name: it is a whole name of a secret, and no word of the code."""
     word = name.group().lower()
-    is_name = word not in ("key", *_SHORT_PASSWORD_WORDS) and not is_drawn_word(_whole_name(line, name))
+    is_name = word not in ("key", *_SHORT_PASSWORD_WORDS) and not _NO_VALUE.match(line, name.end())
+    is_name = is_name and not is_drawn_word(_whole_name(line, name))
     return is_name and not _is_no_secret(line, name)
 
 

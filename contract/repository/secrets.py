@@ -26,7 +26,7 @@ from contract.repository.secret_names import (
     names_in,
     names_of_open_values,
 )
-from contract.repository.secret_values import PLAIN_PASSWORDS, entropy_bits, is_placeholder, is_random, is_strong_password
+from contract.repository.secret_values import PLAIN_PASSWORDS, entropy_bits, is_placeholder, is_random
 
 # What no reader sees within a name or a token: what Unicode lets editors leave out (default-ignorable), line ends that
 # are none in a file, and letters that look like a blank.
@@ -72,7 +72,9 @@ _KEY_MARKS = ("PRIVATE KEY", "PuTTY-User-Key-File", "Private-MAC:")  # where a k
 _ELSE_LINE = re.compile(r"\n[ \t]{0,80}+(?:\|\||\?\?|\?:|or\b)")  # it goes on with an alternative
 _ELSE_STARTS = ("||", "??", "?:", "or ")
 # The second field of a pair: `value: …` below `name: KEY`, or above it; and how many lines from the name it may stand.
-_VALUE_FIELD = re.compile(r"(?im)^[ \t,{<\"'-]{0,80}+\w{0,20}?(?:value|default|string)[\"']?[ \t]{0,8}(?:=>|[:=>])(.*)$")
+_VALUE_FIELD = re.compile(
+    r"(?im)^[ \t,{<\"'-]{0,80}+\w{0,20}?(?:value|default|string)[\"']?[ \t]{0,8}(?:=>|[:=>])(.*)$"
+)
 _NAME_FIELD = re.compile(r"(?i)^[ \t,{<\"'-]{0,80}+\w{0,20}?(?:name|key|id)[\"']?[ \t]{0,8}(?:=>|[:=>])")
 _MAX_PAIR_LINES = 4
 
@@ -217,7 +219,7 @@ def _find_in_line(line: str, leads: _Leads) -> str | None:
     if leads.has_key_body and _KEY_BODY_START.search(line):
         return _PRIVATE_KEY
     if leads.has_url and "://" in line:
-        odd = (match for match in _ODD_URL_PASSWORD.finditer(line) if is_strong_password(match[2]))
+        odd = (match for match in _ODD_URL_PASSWORD.finditer(line) if not match[2].islower())
         if any(map(_is_url_password, chain(_URL_PASSWORD.finditer(line), odd))):
             return "password in a URL"
     kind = _find_by_surroundings(line, leads)
@@ -304,7 +306,9 @@ def _find_pair(lines: list[str], position: int) -> tuple[str | None, int]:
 
 def _kind_of_pair(line: str, value: re.Match[str]) -> str | None:
     names = deque(names_in(line), maxlen=_MAX_OPEN_NAMES)
-    return next(filter(None, (kind_of_secret(f"{name} = {value[1].strip()[:_MAX_BELOW_CHARS]}") for name in names)), None)
+    return next(
+        filter(None, (kind_of_secret(f"{name} = {value[1].strip()[:_MAX_BELOW_CHARS]}") for name in names)), None
+    )
 
 
 def _find_split(lines: list[str], position: int, leads: _Leads) -> tuple[str | None, int]:
