@@ -134,8 +134,8 @@ TOKEN_FORMS: tuple[TokenForm, ...] = (
     _form("service token", "re_", r"re_[A-Za-z0-9]{8}_[A-Za-z0-9]{24}\b"),
     _form(
         "service token",  # hosts whose tokens are a short prefix and a drawn rest
-        "vcp_ vck_ nfp_ rnd_ tvly- pcsk_ fw_ tgp_ sk_ sk-lf- sqp_ squ_ sqa_ tfp_ FLWSECK fio-u- ico- napi_ mdb_sa_ glrtr-"
-        " tk-us- rzp_ pdl_ polar_ duffel_",
+        "vcp_ vck_ nfp_ rnd_ tvly- pcsk_ fw_ tgp_ sk_ sk-lf- sqp_ squ_ sqa_ tfp_ FLWSECK fio-u- ico- napi_ mdb_sa_"
+        " glrtr- tk-us- rzp_ pdl_ polar_ duffel_",
         r"(?:(?:vc[pk]_|nfp_|rnd_|tvly-|pcsk_|fw_|tgp_v1_|sk_(?=[0-9a-f]{48}\b)|sk-lf-|sq[pua]_|tfp_|FLWSECK(?:_TEST)?-"
         r"|fio-u-|ico-|napi_|mdb_sa_sk_|glrtr-|tk-us-|duffel_(?:live|test)_|polar_[a-z]{2,4}_)(?=[\w-]{0,60}\d)[\w-]{24,200}"
         r"|(?:rzp_(?:live|test)_|pdl_(?:live|sdbx)_apikey_)[\w-]{14,200})",

@@ -1,8 +1,8 @@
 """Values that a name beside them gives away: `api_key = "…"`, `password: …`, and names whose value stands below.
 
-So does the literal that a look-up falls back on: `env.API_KEY || "…"`, `${DB_PASSWORD:-…}`. The last net takes any drawn
-value behind a secret's name on its line. The names are words of several languages. Every pattern takes linear time
-(`tests/attacks/test_slow_patterns.py`).
+So does the literal that a look-up falls back on: `env.API_KEY || "…"`, `${DB_PASSWORD:-…}`. The last net takes any
+drawn value behind a secret's name on its line. The names are words of several languages. Every pattern takes linear
+time (`tests/attacks/test_slow_patterns.py`).
 """
 
 from __future__ import annotations
@@ -150,9 +150,9 @@ def _find_net(line: str, names: list[re.Match[str]]) -> str | None:
             continue  # a path, the rest of the name, what is left out
         drawn = run[start:].strip("=.:&*#@!-_")
         is_long = len(drawn) >= (12 if word in _PASSWORD_WORDS else MIN_TOKEN_CHARS)
-        if is_long and value.start() - end <= _NET_CHARS and is_random(drawn) and is_drawn_word(drawn):
-            if not _NO_NET.search(line, end, value.start() + start):
-                return "value of a secret's name"
+        is_near = value.start() - end <= _NET_CHARS and not _NO_NET.search(line, end, value.start() + start)
+        if is_long and is_near and is_random(drawn) and is_drawn_word(drawn):
+            return "value of a secret's name"
     return None
 
 
@@ -193,8 +193,7 @@ def _values_of(
     ):
         yield bare[1], is_random if bare["cut"] is not None else is_bare_password
     elif name.group().lower() != "key" and (member := _BARE_MEMBER.match(line, end)):
-        if member[2] or is_drawn_word(member[1]):
-            yield member[1] or member[2], is_bare_password
+        yield from ((one, is_bare_password) for one in (member[2] or member[1],) if member[2] or is_drawn_word(one))
     if has_default and (default := _DEFAULT_VALUE.match(line, end)):
         before = line[max(0, name.start() - _MAX_REFERENCE_CHARS) : name.start()]
         if "${" in line[end : default.start(1)] or _REFERENCE_START.search(before):

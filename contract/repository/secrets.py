@@ -85,6 +85,7 @@ _URL_PASSWORD = re.compile(
 _ODD_URL_PASSWORD = re.compile(
     r"[a-z][a-z0-9+.-]{1,20}://([^\s:/?#@\"'<>]{0,100}):(?!\d{1,5}(?:[/?#]|$))([^\s\"'<>]{6,200})@([\w.-]+|\[[\da-f:]+\])"
 )
+_NAME_PART = re.compile(r"[-_.=]([A-Za-z0-9]{12,200}+)(?![A-Za-z0-9_-])")
 _AUTH_HEADER = re.compile(r"(?i)\b(basic|bearer|token)\s+([A-Za-z0-9+/=_.~-]{8,2000})")
 
 
@@ -100,6 +101,11 @@ def kind_of_secret(line: str) -> str | None:
     """The kind of secret that a line seems to hold, or None. The time is linear in the line's length."""
     line = _undisguise(line)
     return _find_in_line(line, _leads_in(line))
+
+
+def is_secret_path(path: str) -> bool:
+    """Whether a folder's or a file's name holds a secret: `ghp_….txt`, `api_key-….json`."""
+    return kind_of_secret(_NAME_PART.sub(r" = \1 ", path.replace("/", " "))) is not None
 
 
 def blank_secrets(text: str) -> str:
@@ -348,7 +354,7 @@ def _key_body_length(lines: list[str], start: int) -> int:
     body = _KEY_LINE.fullmatch(lines[end - 1])
     if body and end < len(lines) and len(lines[end]) < len(lines[end - 1]) and lines[end].startswith(body[1]):
         rest = _KEY_REST.match(lines[end], len(body[1]))
-        is_rest = rest and (rest[0].endswith("=") or any(map(str.isdigit, rest[0])))
+        is_rest = rest is not None and (rest[0].endswith("=") or any(map(str.isdigit, rest[0])))
         end += bool(is_rest and lines[end][rest.end() :].strip(_KEY_WRAP) == body[3].strip(_KEY_WRAP))
     if end < len(lines) and _KEY_BLOCK_END.search(lines[end]):
         end += 1
