@@ -49,11 +49,13 @@ _CALL = r"(?:[\w.:]{1,40}+\(\s{0,4}+)?+[bBrRuUL@]{0,2}+"  # around a literal, an
 # Its second field, or an argument behind it: `name: KEY, value: …`, `"--key", default=…`
 _FIELD = r"(?:value|default)\w{0,5}[\"']?\s{0,4}(?:=>|[=:(>])\s{0,4}"
 # A value of more than 1,000 characters is judged by those: its end is not asked for.
-_QUOTED_VALUE = re.compile(
-    rf"(?:{_JOIN}|[^\n;]{{0,120}}?(?i:{_FIELD})){_CALL}"
-    + r"(?:(?:\"{3}|'{3})([^\"'\\]{8,1000}+)(?:[\"']|$|(?P<cut>(?=[^\\])))"
+_LITERAL = (
+    _CALL + r"(?:(?:\"{3}|'{3})([^\"'\\]{8,1000}+)(?:[\"']|$|(?P<cut>(?=[^\\])))"
     r"|([\"'`])((?:(?!\3)[^\\]|\\[^\s]){8,1000}+)(?:\3|(?P<cut2>(?=[^\\]|\\[^\s]))))"
 )
+_QUOTED_VALUE = re.compile(_JOIN + _LITERAL)
+_FIELD_VALUE = re.compile(rf"[^\n;]{{0,120}}?(?i:{_FIELD}){_LITERAL}")
+_HAS_FIELD = re.compile(f"(?i){_FIELD}")
 _BARE = r"([^\s\"'`()\[\]{},;<>]{8,1000}+)"
 _BARE_VALUE = re.compile(
     rf"[\w.-]{{0,40}}+\s{{0,8}}+[=:>]\s{{0,8}}+{_BARE}"
@@ -118,6 +120,7 @@ def find_assigned(line: str) -> str | None:
     """The kind of a literal that is assigned to a name which says what it is, or None."""
     names = list(_NAME.finditer(line))
     has_default, has_else = "${" in line, bool(names) and _HAS_ELSE.search(line) is not None
+    has_field = bool(names) and _HAS_FIELD.search(line) is not None
     for name in names:
         word = name.group().lower()
         is_of_password = word in _PASSWORD_WORDS or word in _SHORT_PASSWORD_WORDS
@@ -125,7 +128,8 @@ def find_assigned(line: str) -> str | None:
             continue
         ends_name = _ENDS_NAME.match(line, name.end()) is not None
         # Only of a name that ends so: `passwordClass` and `TOKEN_IMAGE` fall back on no secret.
-        found = _values_of(line, name, has_default=ends_name and has_default, has_else=ends_name and has_else)
+        has = {"has_default": ends_name and has_default, "has_else": ends_name and has_else, "has_field": has_field}
+        found = _values_of(line, name, **has)
         for value, is_password in found:
             if is_of_password:
                 if is_password(value) or (ends_name and is_chosen_password(value)):
@@ -179,11 +183,11 @@ def _is_no_secret(line: str, name: re.Match[str]) -> bool:
 
 
 def _values_of(
-    line: str, name: re.Match[str], *, has_default: bool, has_else: bool
+    line: str, name: re.Match[str], *, has_default: bool, has_else: bool, has_field: bool
 ) -> Iterator[tuple[str, Callable[[str], bool]]]:
     """Yield what may be a name's value, each with what says whether it is a password."""
     end = name.end()
-    if quoted := _QUOTED_VALUE.match(line, end):
+    if quoted := _QUOTED_VALUE.match(line, end) or (_FIELD_VALUE.match(line, end) if has_field else None):
         is_cut = quoted["cut"] is not None or quoted["cut2"] is not None
         yield quoted[1] or quoted[4], is_random if is_cut else is_strong_password
     elif (
