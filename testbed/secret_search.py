@@ -14,6 +14,8 @@ from tokenizers import Tokenizer
 from contract.bundle.drafts import SEPARATOR
 from testbed.secret_kinds import KINDS, plant
 
+_MOST_TEXT = 20_000_000  # bytes; larger files are weights, and are searched as they are
+
 
 def plant_repository(root: Path, count: int, seed: int = 0) -> dict[str, tuple[str, ...]]:
     """Write code with one value each of `count` kinds, and two files named by one; the parts of each, by its name.
@@ -54,6 +56,8 @@ def find_planted(folder: Path, planted: dict[str, tuple[str, ...]], tokenizer: P
 def texts_of(path: Path, tokenizer: Tokenizer) -> list[str]:
     """Every reading of a file in which a secret might be seen."""
     content = path.read_bytes()
+    if len(content) > _MOST_TEXT:
+        return [content.decode("latin-1")]
     texts = [content.decode("latin-1"), content.decode("utf-16-le", "replace"), content.decode("utf-8", "replace")]
     texts.append(html.unescape(texts[0]))
     if path.name == "tokens.npy":
