@@ -49,8 +49,8 @@ TOKEN_FORMS: tuple[TokenForm, ...] = (
     _form("GitHub token", "github_pat_", r"github_pat_\w{22,255}"),
     _form(
         "GitLab token",
-        "glpat- gldt- glrt- glcbt- glptt- gloas- glft- glsoat- glimt- glffct- glagent- GR1348941",
-        r"(?:gl(?:pat|dt|rt|cbt|ptt|oas|ft|soat|imt|ffct|agent)-|GR1348941)[\w.-]{20,300}",
+        "gl GR1348941",
+        r"(?:gl(?:pat|[dr]t|cbt|ptt|oas|ft|soat|imt|ffct|agent)-|GR1348941)[\w.-]{20,300}",
     ),
     _form("Slack token", "xox xapp-", r"(?:xox[abeoprs](?:\.xox[bp])?|xapp)-[A-Za-z0-9-]{10,250}"),
     _form("Slack webhook", "hooks.slack.com", r"hooks\.slack\.com/(?:services|workflows|triggers)/[\w/+-]{20,100}"),
@@ -76,11 +76,6 @@ TOKEN_FORMS: tuple[TokenForm, ...] = (
     _form("Square token", "sq0 EAAA", r"(?:sq0(?:atp|csp)-[\w-]{22,43}|EAAA[\w-]{60}(?![\w/+-]))"),
     _form("Airtable token", "pat", r"pat[A-Za-z0-9]{14}\.[0-9a-f]{64}\b"),
     _form("Dynatrace token", "dt0", r"dt0[cs]\d\d\.[A-Z0-9]{24}\.[A-Z0-9]{64}"),
-    _form(
-        "Plaid token",
-        "access-",
-        r"access-(?:sandbox|development|production)-[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}",
-    ),
     _form("OpenShift token", "sha256~", r"sha256~[\w-]{43}(?![\w-])"),
     _form("1Password key", "A3- ops_eyJ", r"(?:A3-[A-Z0-9]{6}-[A-Z0-9-]{20,30}\b|ops_eyJ[A-Za-z0-9+/]{200})"),
     _form("Harness key", "pat. sat.", r"[ps]at\.[\w-]{22}\.[A-Za-z0-9]{24}\.[A-Za-z0-9]{20}\b"),
@@ -102,7 +97,7 @@ TOKEN_FORMS: tuple[TokenForm, ...] = (
         "hvs. hvb. glsa_ glc_ figd_ sb_secret_ dckr_pat_ dckr_oat_ PMAK- NRAK- NRJS- NRII- sntrys_ sntryu_ ATATT3 "
         "ATCTT3 ABSK bedrock-api-key- xkeysib- nvapi- lsv2_pt_ lsv2_sk_ pscale_ fm1a_ fm1r_ fm2_ fo1_ HRKU-AA tskey- "
         "CFPAT- sgp_ AQVN v1.0- dp.pt. dp.st. dp.ct. dp.sa. dp.scim. dp.audit. tgp_v1_ sk-lf- tfp_ FLWSECK fio-u- "
-        "mdb_sa_sk_ glrtr- tk-us- duffel_live_ polar_pat_ polar_oat_ pdl_live_",
+        "mdb_sa_sk_ glrtr- tk-us- duffel_live_ polar_pat_ polar_oat_ pdl_live_ access-production- access-sandbox-",
         r"(?=[\w.=+/-]{0,60}\d)[\w.=+/-]{19,4000}",
     ),
     _form(

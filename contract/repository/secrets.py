@@ -355,8 +355,8 @@ def _key_body_length(lines: list[str], start: int) -> int:
     body = _KEY_LINE.fullmatch(lines[end - 1])
     if body and end < len(lines) and len(lines[end]) < len(lines[end - 1]) and lines[end].startswith(body[1]):
         rest = _KEY_REST.match(lines[end], len(body[1]))
-        is_rest = rest is not None and (rest[0].endswith("=") or any(map(str.isdigit, rest[0])))
-        end += bool(is_rest and lines[end][rest.end() :].strip(_KEY_WRAP) == body[3].strip(_KEY_WRAP))
+        if rest is not None and (rest[0].endswith("=") or any(map(str.isdigit, rest[0]))):
+            end += lines[end][rest.end() :].strip(_KEY_WRAP) == body[3].strip(_KEY_WRAP)
     if end < len(lines) and _KEY_BLOCK_END.search(lines[end]):
         end += 1
     return end - start
