@@ -181,6 +181,13 @@ PLACES: tuple[SecretPlace, ...] = (
         rf"(?i)\bidentified\s{{1,4}}(?:with\s{{1,4}}\S{{1,60}}\s{{1,4}})?by\s{{1,4}}(?:password\s)?{_WORD}",
     ),
     _place("securestring", rf"(?i)securestring\s{{1,4}}(?:-\w{{1,20}}\s{{1,4}})?{_WORD}"),
+    # jwt.encode(payload, "…"), hmac.new(b"…", message)
+    _place(
+        "jwt hmac",
+        r"(?:jwt\w{0,10}\.(?:encode|sign|decode|verify)|hmac\.new|[hH]mac)\([^\"'\n]{0,80}?[\"']([^\"'\s]{20,200})[\"']",
+        kind="secret value",
+        is_secret=is_random,
+    ),
     # WordPress: define('AUTH_KEY', '…');
     _place(
         "_key _salt",

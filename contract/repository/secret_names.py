@@ -95,8 +95,10 @@ _BARE_NAME_START = re.compile(r"^\s*+(?:[#;/*-]++\s*+|export\s++|set\s++|ENV\s++
 _MAX_NAME_START_CHARS = 200
 # The value begins on the next line: behind an operator; or in a block, where it has no quotes of its own.
 BLOCK_ENDS = ("|", "|-", "|+", ">", ">-", ">+", '"""', "'''", "`", '"""\\', "'''\\")
-OPEN_ENDS = ('",', "',", "=", "(", "\\", ":", "||", "??", " or", *BLOCK_ENDS)
-_OPEN_VALUE = re.compile(_JOIN + r"(?:[\w.]{1,40}+\()?+\s*+(?:[(\\]|[|>][+-]?+|[bBrRuU]?+(?:\"{3}|'{3}|`)\\?+)?+\s*+$")
+OPEN_ENDS = ('",', "',", "=", "(", "[", "\\", ":", "||", "??", " or", *BLOCK_ENDS)
+_OPEN_VALUE = re.compile(
+    _JOIN + r"(?:[\w.]{1,40}+\()?+\s*+(?:[(\[\\]|[|>][+-]?+|[bBrRuU]?+(?:\"{3}|'{3}|`)\\?+)?+\s*+$"
+)
 _OPEN_ELSE = re.compile(rf"{_UP_TO_ELSE}(?:{_ELSE})\s*+$")
 
 _ENDS_NAME = re.compile(r"[\d_]{0,4}(?![\w-])")

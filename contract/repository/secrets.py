@@ -229,7 +229,7 @@ def _find_in_line(line: str, leads: _Leads) -> str | None:
         odd = (match for match in _ODD_URL_PASSWORD.finditer(line) if not match[2].islower())
         if any(map(_is_url_password, chain(_URL_PASSWORD.finditer(line), odd))):
             return "password in a URL"
-    kind = _find_by_surroundings(line, leads)
+    kind = _find_by_surroundings(line, leads) or (_find_by_surroundings(joined, leads) if joined != line else None)
     if kind is None and "\\" in line:
         unescaped = _ESCAPED_QUOTE.sub(r"\1", line)
         kind = _find_by_surroundings(unescaped, leads) if unescaped != line else None
