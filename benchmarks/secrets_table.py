@@ -85,7 +85,7 @@ def build_planted(base: str) -> dict[str, Any]:
 
 def measure(repositories: Sequence[Path], seed: int) -> dict[str, Any]:
     """What is found of each kind, and the false alarms."""
-    kinds = {
+    kinds: dict[str, dict[str, Any]] = {
         kind.name: {"group": kind.group, "planted": PLANTED, "found": count_found(kind, seed=seed)} for kind in KINDS
     }
     groups = {group: [one for one in kinds.values() if one["group"] == group] for group in SHARE_NEEDED}
@@ -138,8 +138,8 @@ def main() -> None:
     kinds, alarms = document["kinds"], document["repositories"]
     short = [name for name, one in kinds.items() if one["found"] < SHARE_NEEDED[one["group"]] * PLANTED]
     for name, one in kinds.items():
-        before = f" (before {one['found_before']})" if "found_before" in one else ""
-        print(f"{one['found']:4} / {PLANTED}  {name}{before}{'  < needed' if name in short else ''}")
+        earlier = f" (before {one['found_before']})" if "found_before" in one else ""
+        print(f"{one['found']:4} / {PLANTED}  {name}{earlier}{'  < needed' if name in short else ''}")
     for name, one in alarms.items():
         count = f"{one['alarms']:4} alarms ({one['of_test_keys']} of test keys)"
         print(f"{count} in {one['lines']:,} lines of {name}: {one['alarms_per_1000_lines']} a thousand")

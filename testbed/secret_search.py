@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 import random
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from tokenizers import Tokenizer
 from contract.bundle.drafts import SEPARATOR
 from testbed.secret_kinds import KINDS, plant
 
-_MOST_TEXT = 20_000_000  # bytes; larger files are weights, and are searched as they are
+_MOST_TEXT = 20_000_000  # bytes; larger files are weights: their printable runs are searched
 
 
 def plant_repository(root: Path, count: int, seed: int = 0) -> dict[str, tuple[str, ...]]:
@@ -57,7 +58,7 @@ def texts_of(path: Path, tokenizer: Tokenizer) -> list[str]:
     """Every reading of a file in which a secret might be seen."""
     content = path.read_bytes()
     if len(content) > _MOST_TEXT:
-        return [content.decode("latin-1")]
+        return ["\n".join(run.decode() for run in re.findall(rb"[ -~]{8,}", content))]
     texts = [content.decode("latin-1"), content.decode("utf-16-le", "replace"), content.decode("utf-8", "replace")]
     texts.append(html.unescape(texts[0]))
     if path.name == "tokens.npy":
