@@ -26,7 +26,7 @@ from contract.repository.secret_names import (
     names_in,
     names_of_open_values,
 )
-from contract.repository.secret_values import PLAIN_PASSWORDS, entropy_bits, is_placeholder, is_random
+from contract.repository.secret_values import PLAIN_PASSWORDS, entropy_bits, is_doubtful, is_placeholder, is_random
 
 # What no reader sees within a name or a token: what Unicode lets editors leave out (default-ignorable), line ends that
 # are none in a file, and letters that look like a blank.
@@ -86,6 +86,7 @@ _ODD_URL_PASSWORD = re.compile(
     r"[a-z][a-z0-9+.-]{1,20}://([^\s:/?#@\"'<>]{0,100}):(?!\d{1,5}(?:[/?#]|$))([^\s\"'<>]{6,200})@([\w.-]+|\[[\da-f:]+\])"
 )
 _NAME_PART = re.compile(r"[-_.=]([A-Za-z0-9]{12,200}+)(?![A-Za-z0-9_-])")
+_RUN = re.compile(r"[A-Za-z0-9+/]{8,1000}+")
 _AUTH_HEADER = re.compile(r"(?i)\b(basic|bearer|token)\s+([A-Za-z0-9+/=_.~-]{8,2000})")
 
 
@@ -158,6 +159,19 @@ def remove_secrets(text: str) -> CleanText:
     if gone:
         text = "\n".join(line for number, line in enumerate(text.split("\n")) if number not in gone)
     return CleanText(text=text, removed_lines=dict(removed))
+
+
+def remove_doubtful(text: str) -> CleanText:
+    """As `remove_secrets`, and every line with a value that may be drawn at or close below a secret's name."""
+    clean = remove_secrets(text)
+    removed, kept, since_name = Counter(clean.removed_lines), [], _MAX_PAIR_LINES
+    for line in clean.text.split("\n"):
+        since_name = 0 if any(names_in(line)) else since_name + 1
+        if since_name < _MAX_PAIR_LINES and any(map(is_doubtful, _RUN.findall(line))):
+            removed["doubtful value"] += 1
+        else:
+            kept.append(line)
+    return CleanText(text="\n".join(kept), removed_lines=dict(removed))
 
 
 def _find_all(text: str) -> Iterator[tuple[str, range]]:

@@ -36,7 +36,7 @@ from contract.files.state_folder import StateFolderError
 from contract.files.untrusted_json import read_json
 from contract.progress import OnProgress
 from contract.prompt import PromptEncoder, PromptFormat
-from contract.repository.secrets import remove_secrets
+from contract.repository.secrets import remove_doubtful
 from contract.repository.texts import cut_order
 from contract.versions import EXPORT_VERSION, PIPELINE_VERSION
 from exporters.adapter_export import SharedModel
@@ -366,7 +366,7 @@ class ModelStages:
 
     def _without_secrets(self, ids: list[int], artifact: SubModel, tokenizer: Tokenizer) -> list[int]:
         """The last net: what the bundle is to hold is read once more as text. Lines that look like secrets go."""
-        clean = remove_secrets(tokenizer.decode(ids, skip_special_tokens=False))
+        clean = remove_doubtful(tokenizer.decode(ids, skip_special_tokens=False))
         self._left_out.update(clean.removed_lines)
         return next(artifact.token_ids([clean.text])) if clean.removed_lines else ids
 
