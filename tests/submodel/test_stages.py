@@ -483,12 +483,16 @@ def test_the_drafts_of_a_large_repository_are_of_all_folders(monkeypatch):
         SourceFile(path=f"services/{one}/a.py", language="Python", text=one * 9, sha256="", split="calibration")
         for one in ascii_lowercase
     ]
-    model: Any = SimpleNamespace(token_ids=lambda texts: (list(map(ord, text)) for text in texts))
+    model: Any = SimpleNamespace(
+        token_ids=lambda texts: (list(map(ord, text)) for text in texts), tokenizer=lambda: None
+    )
     monkeypatch.setattr(model_stages, "read_artifact", lambda folder: model)
 
     def folders_of(count):
         stages: Any = SimpleNamespace(
-            _corpus=SimpleNamespace(learned=files[:count]), _paths=SimpleNamespace(model=None)
+            _corpus=SimpleNamespace(learned=files[:count]),
+            _paths=SimpleNamespace(model=None),
+            _without_secrets=lambda ids, *_: ids,
         )
         return "".join(chr(ids[0]) for ids in ModelStages._drafts(stages))
 
