@@ -1,6 +1,6 @@
-"""SIGKILL at random moments of build, export, pack and unpack: what is left is whole, and the next run ends.
+"""SIGKILL at random moments of build and export: what is left is whole, and the next run ends.
 
-    python -m benchmarks.kills [--count 50] [--only pack]
+    python -m benchmarks.kills [--count 50] [--only export]
 
 The build is a small one (`tiny_build`). Each round takes one scenario, in turn, and kills it up to six times, each run
 going on from what the last one left: each time at a random moment behind a random line of what it says, so that all
@@ -13,7 +13,6 @@ Writes benchmarks/results/kills.json, or kills-ONLY.json; exits with 1 where a s
 from __future__ import annotations
 
 import argparse
-import hashlib
 import itertools
 import json
 import random
@@ -35,7 +34,6 @@ from benchmarks.tiny_build import check_state, command, hashes, make_inputs
 from contract.bundle.bundle import read_bundle
 from contract.children import python_module
 from contract.errors import BundleError
-from exporters.packed_bundle import unpack_bundle
 
 MAX_KILLS_A_ROUND = 6
 START = "its start"
@@ -83,17 +81,15 @@ def main() -> None:
 def make_scenarios(room: Path) -> list[Scenario]:
     """All of them; first makes, undisturbed, what they begin from."""
     repository, base = make_inputs(room)
-    whole, exported, packed = room / "whole", room / "whole-export", room / "whole.submodel"
+    whole, exported = room / "whole", room / "whole-export"
     _finish(command(repository, base, whole))
     _finish(_submodel("export", whole / "model", "-o", exported, "--quantize", "fp32"))
-    _finish(_submodel("pack", exported, "-o", packed))
     target = room / "target"
     build: dict[str, Any] = {
         "words": command(repository, base, target / "build"),
         "target": target / "build",
         "digests": hashes,
     }
-    archive = target / "bundle.submodel"
     target.mkdir()
     bundle: dict[str, Any] = {"check": _check_bundle, "digests": _bundle_digests}
     return [
@@ -103,21 +99,6 @@ def make_scenarios(room: Path) -> list[Scenario]:
             name="export",
             words=_submodel("export", whole / "model", "-o", target / "exported", "--quantize", "fp32"),
             target=target / "exported",
-            older=exported,
-            **bundle,
-        ),
-        Scenario(
-            name="pack",
-            words=_submodel("pack", exported, "-o", archive),
-            target=archive,
-            older=packed,
-            check=_check_archive,
-            digests=_archive_digests,
-        ),
-        Scenario(
-            name="unpack",
-            words=_submodel("unpack", packed, "-o", target / "unpacked"),
-            target=target / "unpacked",
             older=exported,
             **bundle,
         ),
@@ -228,22 +209,9 @@ def _check_bundle(folder: Path) -> str | None:
     return None
 
 
-def _check_archive(archive: Path) -> str | None:
-    with tempfile.TemporaryDirectory() as room:
-        try:
-            unpack_bundle(archive, Path(room) / "bundle")
-        except BundleError as error:
-            return str(error)
-    return None
-
-
 def _bundle_digests(folder: Path) -> dict[str, str]:
     """As its manifest has them, but for those of files that tell of times."""
     return {name: facts["sha256"] for name, facts in read_bundle(folder).manifest["files"].items()}
-
-
-def _archive_digests(archive: Path) -> dict[str, str]:
-    return {archive.name: hashlib.sha256(archive.read_bytes()).hexdigest()}
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.builds import RESULTS, write_result
+from benchmarks.generic_folder import write_generic_folder
 from benchmarks.machine import describe_machine, describe_versions
 from benchmarks.measured_repositories import CACHE
 from builder.datasets import open_dataset
@@ -121,7 +122,7 @@ def _texts_of(dataset: str) -> str:
 
 
 def languages(base: str, folder: Path, spread: Sequence[str]) -> dict[str, Any]:
-    """A language sub-model of each language by one command, and each scored on each language's held-out files."""
+    """A sub-model of each language's packages, and each scored on each language's held-out files."""
     builds = {name: _build_language(name, base, folder / name) for name in LANGUAGES}
     facts = ("plan", "finetuning", "stages", "peak_rss_bytes")
     return {
@@ -131,15 +132,22 @@ def languages(base: str, folder: Path, spread: Sequence[str]) -> dict[str, Any]:
 
 
 def _build_language(name: str, base: str, folder: Path) -> dict[str, Any]:
-    return _submodel("build", "--language", name, "-o", folder, "--base", base, "--positions", "0")
+    """A build of the language's packages in `folder`, which are written if it is new."""
+    if not folder.is_dir():
+        write_generic_folder(name, folder)
+    return _submodel("build", folder, "--base", base, "--positions", "0")
+
+
+def _model_in(folder: Path) -> Path:
+    return folder / ".submodel" / "model"
 
 
 def _score_on(language: str, base: str, folder: Path) -> dict[str, Any]:
     """The figures of the base and of each language's model, and how each stands to that of `language`, paired."""
-    places = {language: str(folder / language / "model"), "base": "base"}
-    places |= {name: str(folder / name / "model") for name in LANGUAGES if name != language}
+    places = {language: str(_model_in(folder / language)), "base": "base"}
+    places |= {name: str(_model_in(folder / name)) for name in LANGUAGES if name != language}
     models = [word for place in places.values() for word in ("--model", place)]
-    document = _submodel("eval", "--language", language, "--base", base, *models, "--positions", "100", "--blocks", "0")
+    document = _submodel("eval", folder / language, "--base", base, *models, "--positions", "100", "--blocks", "0")
     own, *others = places
     return {
         "models": dict(zip(places, document["models"], strict=True)),

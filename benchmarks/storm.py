@@ -30,20 +30,7 @@ from laboratory.replay.server_session import until_ready
 
 IDLE_SAMPLES = 200
 LOST_S = 30.0  # without an answer
-WORDS = [
-    "self",
-    "value",
-    "return",
-    "request",
-    "response",
-    "open",
-    "close",
-    "name",
-    "path",
-    "index",
-    "compute",
-    "update",
-]
+WORDS = ["self", "value", "return", "request", "response", "close", "name", "path", "compute", "update"]
 
 
 class Storm:

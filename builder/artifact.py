@@ -35,13 +35,6 @@ class SubModel:
             raise BuildError(f"{self.folder} has no {MANIFEST} that says how it is asked; run `submodel build` on it.")
         return PromptFormat.from_json(self.manifest["prompt"])
 
-    @property
-    def characters_per_token(self) -> float:
-        """Of the code that it was made of; 0 if its manifest does not say."""
-        plan = (self.manifest or {}).get("plan")
-        value = plan.get("characters_per_token") if isinstance(plan, Mapping) else None
-        return float(value) if isinstance(value, int | float) else 0.0
-
     def tokenizer(self) -> Tokenizer:
         """Read the folder's tokenizer as it is. Raises BuildError if it can't be read."""
         path = self.folder / "tokenizer.json"

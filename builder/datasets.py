@@ -10,18 +10,16 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from builder.bases.catalogue import cache_folder
 from builder.corpus.corpus import Corpus, SourceFile, read_corpus
-from builder.corpus.split import SPLITS, Split, SplitCandidate, split_by_hash, split_by_origin
+from builder.corpus.split import Split, SplitCandidate, split_by_hash, split_by_origin
 from builder.sources.distribution import Distribution, is_distribution, parse_distribution
 from builder.sources.fetch import fetch
 from builder.sources.language_sets import TEXT_SET, LanguageSet, find_language_set
-from contract.errors import CorpusError
 from contract.files.disk_calls import rename, sync, sync_tree
 from contract.files.folders import copy_folder
 from contract.files.lock_file import hold_lock
@@ -59,7 +57,7 @@ def open_dataset(spec: str, *, cache_dir: Path | None = None, on_event: OnEvent 
     if spec == TEXT:
         return _open_set(TEXT_SET, TEXT, sources, on_event)
     if spec.startswith(LANGUAGE_PREFIX):
-        return _open_language(spec.removeprefix(LANGUAGE_PREFIX), (), sources, on_event)
+        return _open_language(spec.removeprefix(LANGUAGE_PREFIX), sources, on_event)
     if is_distribution(spec) and not Path(spec).exists():
         named = parse_distribution(spec)
         folder = fetch(named, sources, on_event=on_event)
@@ -68,15 +66,13 @@ def open_dataset(spec: str, *, cache_dir: Path | None = None, on_event: OnEvent 
     return Dataset(name=folder.resolve().name, corpus=read_corpus(folder))
 
 
-def open_language(
-    name: str, distributions: Sequence[str] = (), *, cache_dir: Path | None = None, on_event: OnEvent = no_event
-) -> Dataset:
-    """The code of one language from the listed packages, or from those that are named (`pypi:NAME==VERSION`, …).
+def open_language(name: str, *, cache_dir: Path | None = None, on_event: OnEvent = no_event) -> Dataset:
+    """The code of one language from the listed packages.
 
     Its files have the paths that a repository gives them, since prompts begin with them. Raises CorpusError if the
-    packages are unavailable, or hold too little of the language.
+    packages are unavailable.
     """
-    dataset = _open_language(name, distributions, (cache_dir or cache_folder()) / "sources", on_event)
+    dataset = _open_language(name, (cache_dir or cache_folder()) / "sources", on_event)
     return replace(dataset, corpus=_without_origins(dataset.corpus))
 
 
@@ -88,19 +84,9 @@ def _without_origins(corpus: Corpus) -> Corpus:
     return replace(corpus, files=tuple(replace(file, path=path) if counts[path] == 1 else file for file, path in named))
 
 
-def _open_language(name: str, distributions: Sequence[str], sources: Path, on_event: OnEvent) -> Dataset:
+def _open_language(name: str, sources: Path, on_event: OnEvent) -> Dataset:
     chosen = find_language_set(name)
-    if distributions:
-        named = tuple(dict.fromkeys(map(parse_distribution, distributions)))
-        chosen = replace(chosen, distributions=named, held_out="")
-    dataset = _open_set(chosen, LANGUAGE_PREFIX + chosen.name, sources, on_event)
-    for split in SPLITS:
-        if not dataset.select(split):
-            packages = ", ".join(map(str, chosen.distributions))
-            raise CorpusError(
-                f"The {split} part of {packages} has no {chosen.name}; name packages that hold more of it."
-            )
-    return dataset
+    return _open_set(chosen, LANGUAGE_PREFIX + chosen.name, sources, on_event)
 
 
 def _open_set(chosen: LanguageSet, name: str, sources: Path, on_event: OnEvent) -> Dataset:

@@ -45,7 +45,6 @@ class PlanFacts(TypedDict):
     vocabulary: BaseAndKept
     feed_forward_width: BaseAndKept
     layers: int
-    characters_per_token: NotRequired[float]  # of the code that it was made of
     layer_ridge: NotRequired[list[float]]
     layer_output_error: NotRequired[list[float]]
 
@@ -148,13 +147,6 @@ class VariantFacts(TypedDict):
     parity: ParityFacts
 
 
-class AdapterFacts(TypedDict):
-    """A file of the bundle that makes its graph from the graph of a shared model (`exporters.adapter_file`)."""
-
-    file: str
-    shared: FileFacts  # the graph's file in the shared model's bundle
-
-
 class ListingFacts(TypedDict):
     """How the files that a build read were found, and how many were left out, by reason."""
 
@@ -180,7 +172,6 @@ class Manifest(TypedDict):
     parity: NotRequired[ParityFacts]
     corpus: NotRequired[ListingFacts]
     drafts: NotRequired[DraftFacts]
-    adapter: NotRequired[AdapterFacts]
     variants: NotRequired[dict[str, VariantFacts]]
     held_out_sha256: NotRequired[list[str]]
     learned_sha256: NotRequired[list[str]]
@@ -304,8 +295,6 @@ class BuildReport(TypedDict):
     baselines: NotRequired[list[ModelRow]]
     answers: NotRequired[list[AnsweredPosition]]
     is_worse: NotRequired[bool]
-    size_search: NotRequired[dict[str, Any]]
-    dense_baseline: NotRequired[dict[str, Any]]
     evaluation: NotRequired[dict[str, Any]]
 
 

@@ -8,18 +8,16 @@ What it does not cover: a pattern that takes for ever over some text. Those of t
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
 
 from tokenizers import Tokenizer
 
 from contract.errors import first_line
 from contract.files.untrusted_json import parse_json, read_bytes
 
-T = TypeVar("T")
 MAX_TOKEN_ID = 1 << 24  # tables are made by the highest id
 MAX_ADDED_CHARS = 512  # of one added token: what looks for them is built in the square of it, 5,000 take seconds
+MAX_ALL_ADDED_CHARS = 1 << 17  # of all of them: each takes 150 bytes of memory; room for 10,000 of 13
 
 
 class TokenizerError(ValueError):
@@ -37,13 +35,8 @@ def read_tokenizer_file(path: Path) -> Tokenizer:
         raise TokenizerError(error.strerror or str(error)) from error
     except ValueError as error:
         raise TokenizerError(str(error)) from error
-    return guarded(lambda: _read(text))
-
-
-def guarded(work: Callable[[], T]) -> T:
-    """What `work` gives; raises TokenizerError in the place of whatever the tokenizers library raises in it."""
     try:
-        return work()
+        return _read(text)
     except TokenizerError:
         raise
     except Exception as error:  # the library raises nothing narrower
@@ -57,10 +50,12 @@ def guarded(work: Callable[[], T]) -> T:
 def _read(text: str) -> Tokenizer:
     document = parse_json(text)
     added = document.get("added_tokens") if isinstance(document, dict) else None
-    for token in added if isinstance(added, list) else ():
-        content = token.get("content") if isinstance(token, dict) else None
-        if isinstance(content, str) and len(content) > MAX_ADDED_CHARS:
-            raise TokenizerError(f"it has an added token of {len(content):,} characters")
+    tokens = [token.get("content") for token in added if isinstance(token, dict)] if isinstance(added, list) else []
+    lengths = [len(content) for content in tokens if isinstance(content, str)]
+    if max(lengths, default=0) > MAX_ADDED_CHARS:
+        raise TokenizerError(f"it has an added token of {max(lengths):,} characters")
+    if sum(lengths) > MAX_ALL_ADDED_CHARS:
+        raise TokenizerError(f"it has added tokens of {sum(lengths):,} characters")
     tokenizer = Tokenizer.from_str(text)
     tokenizer.no_truncation()
     tokenizer.no_padding()

@@ -42,7 +42,6 @@ from contract.errors import BundleError, ExportError, ParityError
 from contract.progress import OnEvent, OnProgress, no_event, no_progress, part_of
 from contract.prompt import PromptEncoder
 from contract.versions import installed_versions
-from exporters.adapter_export import SharedModel
 from exporters.checkpoint_reader import Checkpoint, DecoderShape, read_config
 from exporters.configuration_files import describe_graphs, write_configs
 from exporters.export_settings import ExportSettings
@@ -96,7 +95,6 @@ def export_bundle(
     settings: ExportSettings,
     *,
     drafts: Iterable[Sequence[int]] = (),
-    shared: SharedModel | None = None,
     variants: Sequence[Precision] = (),
     on_event: OnEvent = no_event,
     on_progress: OnProgress = no_progress,
@@ -104,8 +102,6 @@ def export_bundle(
     """Export a sub-model, or any Llama- or Qwen2-shaped checkpoint, and check it; return the bundle as read back.
 
     drafts: the repository's files as token ids, a sequence each, for speculative decoding (`contract.bundle.drafts`).
-    shared: what the model was fine-tuned from. Where it can, an adapter then makes the int8 graph from the shared one,
-    and the bundle holds the adapter as well.
     variants: precisions to write beside onnx/model.onnx, as `add_precision` does. One that fails its check is left out.
     A bundle of the same sub-model that lies in `bundle_folder` gives its drafts if there are no others, and
     is no earlier version to go back to.
@@ -138,8 +134,7 @@ def export_bundle(
         on_float32(1, 1)
         share = 1 / (1 + len(variants))
         on_quantized, on_variants = part_of(on_quantized, 0, share), part_of(on_quantized, share, 1)
-        precision, report, making = _write_served(fresh, writer, float32, shared, on_quantized)
-        facts |= making
+        precision, report = _write_served(fresh, writer, float32, on_quantized)
         if written := _write_variants(fresh, variants, precision, writer, float32, on_variants):
             facts["variants"] = written
         write_configs(fresh, checkpoint, end_ids)
@@ -211,25 +206,15 @@ def _load(source: SubModel) -> LoadedBase:
 
 
 def _write_served(
-    fresh: Path,
-    writer: GraphWriter,
-    float32: ParityReport,
-    shared: SharedModel | None,
-    on_progress: OnProgress,
-) -> tuple[Precision, ParityReport, dict[str, Any]]:
-    """Write onnx/model.onnx in the writer's precision.
+    fresh: Path, writer: GraphWriter, float32: ParityReport, on_progress: OnProgress
+) -> tuple[Precision, ParityReport]:
+    """Write onnx/model.onnx in the writer's precision; return the graph's precision and its check.
 
-    float32: the check of the float32 graph that lies there. Returns the graph's precision, its check, and what the
-    manifest says of its making.
+    float32: the check of the float32 graph that lies there.
     """
-    precision, path = writer.settings.precision, fresh / MODEL_FILE
-    if adapted := writer.write_adapted(path, shared, float32, on_progress):
-        adapter, report = adapted
-        return precision, report, {"adapter": adapter}
-    if precision is Precision.FP32:
-        return precision, float32, {}
-    precision, report = writer.write_quantized(path, float32, on_progress)
-    return precision, report, {}
+    if writer.settings.precision is Precision.FP32:
+        return Precision.FP32, float32
+    return writer.write_quantized(fresh / MODEL_FILE, float32, on_progress)
 
 
 def _write_drafts(fresh: Path, drafts: Iterable[Sequence[int]], same: Bundle | None) -> dict[str, Any]:

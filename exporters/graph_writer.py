@@ -6,12 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from contract.bundle.manifest import MODEL_FILE
-from contract.documents import AdapterFacts
 from contract.errors import ExportError, ParityError
 from contract.files.disk_calls import remove_folder
 from contract.progress import OnEvent, OnProgress, counted, part_of
-from exporters.adapter_export import SharedModel, has_room, write_adapted
-from exporters.adapter_file import ADAPTER_FILE
 from exporters.checkpoint_reader import Checkpoint
 from exporters.export_settings import ExportSettings
 from exporters.graph import build_graph, save_graph
@@ -70,30 +67,6 @@ class GraphWriter:
                     raise
                 self.on_event(f"{error.finding}; trying a finer one")
         raise AssertionError("the last candidate returns or raises")
-
-    def write_adapted(
-        self, path: Path, shared: SharedModel | None, report: ParityReport, on_progress: OnProgress
-    ) -> tuple[AdapterFacts, ParityReport] | None:
-        """Write the int8 graph by an adapter; None if that is not wanted or not good enough."""
-        if shared is None or self.settings.precision is not Precision.INT8:
-            return None
-        adapter = path.parents[1] / ADAPTER_FILE
-        self.on_event("Writing the int8 graph by an adapter of the shared model")
-        facts = write_adapted(path, adapter, shared, self.checkpoint, part_of(on_progress, 0, WRITING))
-        if facts is None:
-            why = "No adapter can be made of the shared model's bundle"
-            if not has_room(shared):
-                why = "After so many updates no adapter can hold what was learned; the next `submodel build` makes one"
-            self.on_event(f"{why}; writing the graph without one")
-            return None
-        self.on_event(f"Comparing the int8 graph with the checkpoint on {len(self.references)} prompts")
-        try:
-            report = self._check(self._open(path), report, part_of(on_progress, WRITING, 1))
-        except ParityError as error:
-            self.on_event(f"{error.finding}; writing it without an adapter")
-            adapter.unlink()
-            return None
-        return facts, report
 
     def _write(self, path: Path, precision: Precision, on_progress: OnProgress) -> None:
         self.on_event(f"Writing the {precision} graph")

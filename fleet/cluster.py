@@ -11,11 +11,15 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, Final
 
+import msgspec
+
+from contract.children import child_environment
 from contract.errors import SubmodelError, first_line
 from contract.files.state_folder import state_folder
 from contract.progress import OnEvent
@@ -32,6 +36,7 @@ HEAD_MISSES: Final = 3  # connections refused one after the other, a tick apart,
 HEAD_WAIT_S: Final = 600.0
 HEAD_RETRY_S: Final = 10.0
 JOIN_WAIT_S: Final = 60.0  # for the machines of a head that has started or come back
+MAX_OUTCOME_BYTES: Final = 64 << 10
 HEAD_LOSSES: Final = 10  # of a head that comes back, without a build that ends in between
 LOCAL_STARTS: Final = 3  # Ray gives its own start up after 30 seconds, which a busy machine may need
 _LOCAL_STORE_BYTES: Final = 128 << 20  # of Ray's shared memory: a task's document and outcome are all that is passed
@@ -101,6 +106,7 @@ def _cluster(address: str) -> Iterator[Any]:
     try:
         # Ray's workers import from the folder that the driver stands in, which may be a stranger's repository.
         with contextlib.chdir(state_folder()):
+            # Ray itself refuses a cluster of another version, and 2.60 starts a local one with a token.
             ray.init(address=address, log_to_driver=False, include_dashboard=False, logging_level="warning", **store)
     except Exception as error:  # Ray raises a plain Exception if a cluster does not start
         raise SubmodelError(
@@ -108,9 +114,22 @@ def _cluster(address: str) -> Iterator[Any]:
             "a token: set RAY_AUTH_MODE=token."
         ) from error
     try:
+        if address != LOCAL and os.environ.get("RAY_AUTH_MODE", "").lower() != "disabled":
+            _check_token(ray.get_runtime_context().gcs_address)
         yield ray
     finally:
         ray.shutdown()
+
+
+def _check_token(head: str) -> None:
+    """Raise SubmodelError if the head of a cluster answers somebody who has no token."""
+    command = [sys.executable, "-P", "-m", "ray.scripts.scripts", "health-check", "--address", head]
+    environment = child_environment() | {"RAY_AUTH_MODE": "disabled"}
+    if subprocess.run(command, env=environment, capture_output=True, check=False).returncode == 0:
+        raise SubmodelError(
+            f"The Ray cluster at {head} asks nobody for a token, so whoever reaches it can run programs on it. Start "
+            "it with RAY_AUTH_MODE=token, or set RAY_AUTH_MODE=disabled here if its network is closed."
+        )
 
 
 def _run(
@@ -142,7 +161,7 @@ def _run(
             raise _HeadLost
         for reference in ready:
             try:
-                outcome: Outcome = ray.get(reference)
+                outcome = _read_outcome(ray.get(reference))
             except ray.exceptions.RayError as error:
                 if not _answers(head):
                     raise _HeadLost from error
@@ -162,6 +181,15 @@ def _run(
                 yield name, {"reason": refusal}
 
 
+def _read_outcome(answer: Any) -> Outcome:
+    """Return the outcome that a machine has sent as JSON; one with a reason if it has sent something else."""
+    with contextlib.suppress(TypeError, msgspec.DecodeError):
+        outcome = msgspec.json.decode(answer[:MAX_OUTCOME_BYTES], type=Outcome)
+        if "reason" in outcome or outcome.keys() >= {"fingerprint", "machine", "seconds"}:
+            return outcome
+    return {"reason": "Its machine sent no outcome; install one version of submodel on all machines."}
+
+
 def _machines(ray: Any) -> list[Mapping[str, float]]:
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]
 
@@ -170,17 +198,13 @@ def _wait_for_machines(ray: Any, parts: Collection[TaskPart], on_event: OnEvent)
     """Wait until each task fits a machine: they join a head one after the other. Some may never come."""
     until_s = time.monotonic() + JOIN_WAIT_S
     is_said = False
-    while _is_one_refused(parts, _machines(ray)) and time.monotonic() < until_s:
+    while any(_refuse(part, _machines(ray)) for part in parts) and time.monotonic() < until_s:
         if not is_said:
             on_event(
                 f"Some builds fit no machine of the Ray cluster; waiting {JOIN_WAIT_S:.0f} s for others to join it."
             )
             is_said = True
         time.sleep(TICK_S)
-
-
-def _is_one_refused(parts: Collection[TaskPart], machines: Sequence[Mapping[str, float]]) -> bool:
-    return any(_refuse(part, machines) for part in parts)
 
 
 def _resources(part: TaskPart) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, Final, Literal, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
 
@@ -52,7 +52,7 @@ class BuildPart(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """How a repository is built: as the options of `submodel build`, with the same defaults."""
 
     base: str = AUTO
-    size: float | Literal["auto"] | None = None  # None: 0.6, or all of a base that is a sub-model
+    size: float = SizeSettings.size
     minutes: float = FinetuneSettings.minutes
     steps: Annotated[int, msgspec.Meta(ge=1)] | None = None  # not a command's: a fleet's models can be made again
     quantize: str = BuildSettings.quantize
@@ -61,13 +61,11 @@ class BuildPart(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     def settings(self, repository: Path, output: Path) -> BuildSettings:
         """The settings of one build; raises SubmodelError if one of them is not possible."""
-        default = SizeSettings.size if self.size is None else self.size
         return BuildSettings(
             repository=repository,
             output=output,
             base=self.base,
-            size=None if isinstance(default, str) else default,
-            keeps_sub_model=self.size is None,
+            size=self.size,
             minutes=self.minutes,
             steps=self.steps,
             quantize=self.quantize,

@@ -17,8 +17,6 @@ import msgspec
 
 from builder.bases.resolve import AUTO, SECOND_CHOICE, ResolvedBase, resolve_base
 from builder.number_format import fastest_dtype
-from contract.bundle.manifest import build_of
-from contract.bundle.trusted_builds import check_trusted
 from contract.console import StageDisplay
 from contract.errors import BaseModelError, SubmodelError
 from contract.files.folders import make_folder
@@ -35,7 +33,7 @@ from fleet.page import render_fleet
 from fleet.results import SCHEMA, STATES, Row, is_foreign, publish, read_result, renew_remote
 from fleet.task import Task
 from submodel.build.lock import LockedError, build_lock
-from submodel.build.paths import BuildPaths, prepare_output
+from submodel.build.paths import prepare_output
 
 WORK: Final = ".work"
 LOOKERS: Final = 8  # threads that read folders and ask servers for commits
@@ -74,7 +72,6 @@ class Fleet:
         self._seal = seal_key()
         self._started_s = time.monotonic()
         self._rows: dict[str, Row] = {}
-        self._shared: dict[str, str] = {}  # by base: the build of a shared start's bundle, of which adapters are made
         self._not_found: dict[str, str] = {}  # why, by the name of a base that can't be found
 
     def run(self) -> dict[str, Any]:
@@ -111,23 +108,7 @@ class Fleet:
                     self._display.say(f"The repositories with the base {spec} fail: {error}")
                     continue
                 found[spec] = base
-                if base.is_sub_model:
-                    shared = BuildPaths(root=base.path.parent).bundle
-                    try:
-                        build = build_of(shared)
-                        check_trusted(shared, build)
-                    except SubmodelError as error:
-                        self._display.say(f"The results with the base {spec} get a whole graph each: {error}")
-                    else:
-                        self._shared[spec] = build
         return found
-
-    def _key(self, repository: Repository, fingerprint: str, bases: Mapping[str, ResolvedBase]) -> str:
-        spec = repository.build.base
-        identity = bases[spec].identity
-        if spec in self._shared:
-            identity["shared_bundle"] = self._shared[spec]
-        return key_of(repository, fingerprint, identity)
 
     def _look(self, bases: Mapping[str, ResolvedBase]) -> Iterator[_Known]:
         """What each repository is now; one that can't be read, or has no base, becomes a row that failed."""
@@ -150,7 +131,7 @@ class Fleet:
                     self._fail(row, self._not_found[repository.build.base])
                     continue
                 fingerprint, remote = found
-                key = self._key(repository, fingerprint, bases)
+                key = key_of(repository, fingerprint, bases[repository.build.base].identity)
                 yield _Known(repository=repository, key=key, fingerprint=fingerprint, remote=remote)
         if foreign:
             self._display.say(
@@ -221,7 +202,7 @@ class Fleet:
             return
         fingerprint, key = outcome["fingerprint"], known.key
         if fingerprint != known.fingerprint:  # it changed before its task began
-            key = self._key(repository, fingerprint, bases)
+            key = key_of(repository, fingerprint, bases[repository.build.base].identity)
         facts = {
             "key": key,
             "fingerprint": fingerprint,

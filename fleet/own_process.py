@@ -6,6 +6,7 @@ worker of Ray imports this module, so it imports none of them.
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import sys
@@ -28,8 +29,8 @@ _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 
-def build_in_own_process(document: Mapping[str, Any]) -> Outcome:
-    """Run `fleet.task.build_repository`; this process ends if that one ends without an outcome.
+def build_in_own_process(document: Mapping[str, Any]) -> bytes:
+    """Return the outcome of `fleet.task.build_repository` as JSON; this process ends if that one has none.
 
     That one is killed at the time limit, from here: what runs in it may hold the interpreter's lock.
     """
@@ -37,7 +38,7 @@ def build_in_own_process(document: Mapping[str, Any]) -> Outcome:
     mark = Path(document["work"], document["name"], OVER_TIME)
     try:
         with _time_limit(document["time_limit_s"], mark, document["run"]):
-            return call_in_own_process(_build, document)
+            return json.dumps(call_in_own_process(_build, document)).encode()
     except BrokenProcessPool:
         os._exit(1)  # Ray starts the task again, as after any process that was killed
 

@@ -66,10 +66,6 @@ class Quality(TypedDict):
     is_worse: bool
 
 
-# Not `__required_keys__`, which takes a NotRequired for required where annotations are texts.
-_REQUIRED: Final = Quality.__annotations__.keys() - {"bits_per_byte_ratio", "files"}
-
-
 class Result(TypedDict):
     """A repository's record."""
 
@@ -95,16 +91,11 @@ class Row(TypedDict):
 
 
 def read_result(output: Path, name: str, seal: bytes) -> Result | None:
-    """The record of a repository whose bundle still lies there; None if there is none of this user's.
-
-    It has no quality if an older version wrote it with other keys.
-    """
+    """The record of a repository whose bundle still lies there; None if there is none of this user's."""
     try:
         record = open_sealed(seal, _PURPOSE, name, read_bytes(output / name / RECORD))
         if record is None or read_bundle(output / name / BUNDLE, verify=False).build != record["bundle"]["build"]:
             return None
-        if not record.get("quality", {}).keys() >= _REQUIRED:
-            record.pop("quality", None)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, SubmodelError):
         return None
     return cast(Result, record)  # sealed by `publish`

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from lsprotocol import types
 
+from contract.bundle.bundle import WORKSPACE_BUNDLE
 from contract.bundle.manifest import MANIFEST_FILE
 from lsp_server.items import inline_item, list_item
 from lsp_server.list_client import ListClient, find_list_client, is_intellij
@@ -14,6 +15,7 @@ from lsp_server.server import CompletionServer
 NO_ITEMS = types.InlineCompletionList(items=())
 # Characters after which an editor without inline completions asks. Within words it asks by itself.
 TRIGGER_CHARACTERS = (".", "(", "[", "{", "=", ",", ":", " ", "\n")
+BUNDLE_FILES = (f"/{MANIFEST_FILE}", f"/{WORKSPACE_BUNDLE.as_posix()}")  # the folder comes or goes as one
 # Clients that count any CR which is not a file's line end as a character of its line.
 ONE_LINE_END = frozenset({"Neovim", "Eglot", "helix"})
 
@@ -65,13 +67,19 @@ def register_handlers(server: CompletionServer) -> None:
         await ls.load_bundles()
 
     @server.feature(types.WORKSPACE_DID_CHANGE_WATCHED_FILES)
-    def workspace_did_change_watched_files(ls: CompletionServer, params: types.DidChangeWatchedFilesParams) -> None:
-        if any(change.uri.endswith(f"/{MANIFEST_FILE}") for change in params.changes):
+    async def workspace_did_change_watched_files(
+        ls: CompletionServer, params: types.DidChangeWatchedFilesParams
+    ) -> None:
+        if any(change.uri.endswith(BUNDLE_FILES) for change in params.changes):
             ls.follow_builds()
+            ls.finder.forget()
+            await ls.load_bundles()
 
     @server.feature(types.TEXT_DOCUMENT_DID_OPEN)
     def text_document_did_open(ls: CompletionServer, params: types.DidOpenTextDocumentParams) -> None:
-        ls.open_document(Document(params.text_document, ls.encoding, has_one_line_end=ls.has_one_line_end))
+        document = Document(params.text_document, ls.encoding, has_one_line_end=ls.has_one_line_end)
+        ls.open_document(document)
+        ls.note_bundle(document)
 
     @server.feature(types.TEXT_DOCUMENT_DID_CHANGE)
     def text_document_did_change(ls: CompletionServer, params: types.DidChangeTextDocumentParams) -> None:

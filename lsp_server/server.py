@@ -129,6 +129,17 @@ class CompletionServer(LanguageServer):
         """Keep a document, in the place of pygls' own."""
         self.documents.put(document)
 
+    def note_bundle(self, document: Document) -> None:
+        """Give the bundle of a document its place in the status; not while those of the workspace are loaded."""
+        if self.is_started and self.options.enabled and not self._changing_bundles.locked():
+            self._note_bundle_of(document)
+            self._tell_refused()
+
+    def _note_bundle_of(self, document: Document) -> None:
+        bundle = self.finder.for_file(_file_of(document), self.folders)
+        if bundle is not None:
+            self.service.note_unloaded(bundle)  # the first request loads it
+
     def note_edits(self, document: Document, edits: Sequence[Edit]) -> None:
         """Note how the user has changed a document."""
         if self._cursor is not None and self.document(self._cursor[0]) is document:
@@ -225,8 +236,9 @@ class CompletionServer(LanguageServer):
 
     def follow_builds(self) -> None:
         """Load the builds that have replaced bundles on disk; those that answer once nobody asks."""
-        for bundle in list(self.service.bundles):
-            self._keep_current(bundle)
+        for bundle, status in list(self.service.bundles.items()):
+            if status.state is not BundleState.UNLOADED or status.build is not None:  # else nobody has asked it yet
+                self._keep_current(bundle)
 
     def _keep_current(self, bundle: Path) -> None:
         def free_later() -> None:  # nobody need have asked
@@ -269,6 +281,8 @@ class CompletionServer(LanguageServer):
             self.service.note_unloaded(bundle)
         for bundle in found:
             self.notices.warn_of_age(bundle)
+        for document in self.documents:
+            self._note_bundle_of(document)
         self.note_use()
         self.send_status()
 
@@ -294,7 +308,7 @@ class CompletionServer(LanguageServer):
 
     def send_status(self) -> None:
         """Warn the user of bundles that have failed. Notify a client that wants the status if it reads otherwise."""
-        for bundle, status in self.service.bundles.items():
+        for bundle, status in list(self.service.bundles.items()):
             if status.state is BundleState.FAILED and status.error:
                 self.notices.warn_of_failure(bundle, status.error)
             elif status.state is BundleState.UNTRUSTED and status.error:

@@ -24,8 +24,6 @@ T = TypeVar("T")
 class TolerantProtocol(LanguageServerProtocol):
     """pygls' protocol, but it answers each request, ignores changes of unknown documents, and drops ended futures."""
 
-    is_cut_off = False  # by a client's `exit` without a `shutdown`
-
     def structure_message(self, data: dict[str, Any]) -> Any:
         """Return a message from its JSON. One that can't be read is refused by its id, if it has one."""
         try:
@@ -63,12 +61,6 @@ class TolerantProtocol(LanguageServerProtocol):
             if number != self.msg_id:
                 future.cancel()
         yield from super().lsp_shutdown(*args)
-
-    @lsp_method(types.EXIT)
-    def lsp_exit(self, *args: Any) -> Generator[Any, Any, None]:
-        """End the server, and note whether the client has asked for that before, as the protocol demands."""
-        self.is_cut_off = not self._shutdown
-        yield from super().lsp_exit(*args)
 
     @lsp_method(types.TEXT_DOCUMENT_DID_CHANGE)
     def lsp_text_document__did_change(self, params: types.DidChangeTextDocumentParams) -> Generator[Any, Any, None]:

@@ -17,7 +17,6 @@ from lsp_server.options import ServerOptions
 from lsp_server.own_methods import register_own_methods
 from lsp_server.server import CompletionServer
 from lsp_server.server_log import log_to_stderr
-from lsp_server.tolerant_protocol import TolerantProtocol
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +32,7 @@ def create_server(options: ServerOptions, version: str) -> CompletionServer:
 
 
 def serve_stdio(options: ServerOptions, version: str) -> None:
-    """Serve the client at stdin and stdout until it leaves. Raises SystemExit(1) if it leaves without a shutdown."""
+    """Serve the client at stdin and stdout until it leaves."""
     log_to_stderr()
     # Whatever else writes to stdout, a library's print or native code, must not get between the messages.
     protocol_output = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
@@ -45,6 +44,3 @@ def serve_stdio(options: ServerOptions, version: str) -> None:
     finally:
         server.close()
         server.service.end_process_if_busy(END_WITHIN_S)
-    if cast(TolerantProtocol, server.protocol).is_cut_off:  # pygls drops the SystemExit of its own
-        log.warning("The client left without a shutdown.")
-        raise SystemExit(1)

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import ParamSpec, TypeVar
+
+from contract.errors import first_line
+from lsp_server.serve_errors import ServeError
+
+log = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -40,5 +46,10 @@ class Worker:
         self.is_idle = False
         try:
             return job(*args, **kwargs)
+        except Exception:
+            raise
+        except BaseException as error:  # a panic of the tokenizers library: nobody else would answer the request
+            reported = f"The model's library failed ({first_line(error, 200)}); build the bundle again."
+            raise ServeError(reported) from error
         finally:
             self.is_idle = True

@@ -18,7 +18,6 @@ from contract.control_groups import memory_limits
 from contract.errors import BaseModelError
 from contract.files.disk_calls import check_writable
 from contract.files.home import expand_home
-from submodel.build.size_search import MOST_TRIED, SIZES
 from submodel.check_result import CheckResult
 
 # A base of half a billion parameters in float32 (docs/faq.md); which number format a build takes is measured later.
@@ -29,7 +28,6 @@ BUILD_DISK_BYTES: Final = 3_000_000_000  # what the default base and smaller one
 # Bytes a parameter of what a build writes.
 CHECKPOINTS: Final = 4  # the pruned and the tuned model, both in bfloat16
 FLOAT32_GRAPH: Final = 4  # an export checks it, and removes it before it writes another precision
-INT8_GRAPH: Final = 1
 HUB_DISK_BYTES: Final = 1_000_000_000  # the hub's file of the first base
 INDEX_DISK_BYTES: Final = 500_000_000  # the package index's file of it
 
@@ -61,16 +59,9 @@ def _memory() -> tuple[int, int]:
     return min(available for available, _ in limits), min(total for _, total in limits)
 
 
-def build_disk_bytes(parameters: int, size: float | None, *, has_dense_baseline: bool) -> int:
-    """The most that lies on the disk at one time; parameters: those of the base; size: None if it is searched."""
-    share = max(SIZES) if size is None else size
-    exported = CHECKPOINTS + FLOAT32_GRAPH
-    moments = [
-        exported * share,
-        CHECKPOINTS * MOST_TRIED if size is None else 0,  # the search keeps the models of all sizes that it tries
-        (CHECKPOINTS + INT8_GRAPH) * share + exported if has_dense_baseline else 0,
-    ]
-    return max(BUILD_DISK_BYTES, int(parameters * max(moments)))
+def build_disk_bytes(parameters: int, size: float) -> int:
+    """The most that lies on the disk at one time; parameters: those of the base."""
+    return max(BUILD_DISK_BYTES, int(parameters * (CHECKPOINTS + FLOAT32_GRAPH) * size))
 
 
 def check_disk(name: str, folder: Path, needed: int) -> CheckResult:

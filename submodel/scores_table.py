@@ -21,8 +21,8 @@ def print_build(document: Mapping[str, Any]) -> None:
     print_scores(document)
     if document.get("is_worse"):
         console.print(
-            "This sub-model is significantly worse than its base. It is served all the same. A larger --size, more "
-            "--minutes or --size auto may make a better one.",
+            "This sub-model is significantly worse than its base. It is served all the same. A larger --size or more "
+            "--minutes may make a better one.",
             style="yellow",
         )
     base, why = document["base"], str(document["base"].get("why", ""))

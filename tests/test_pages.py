@@ -30,8 +30,6 @@ _MADE_BY_A_BUILD = {
     "previous/",
     "stages/",
     "next/",
-    "trials/",
-    "dense-baseline/",
 }
 _NAME = re.compile(r"([A-Za-z_]\w*(?:\.\w+)?)\(\)|([A-Z]\w+)")  # a call, a constant, a class
 _NO_NAME = re.compile(r"SUBMODEL_\w+|PIP_\w+|Makefile")

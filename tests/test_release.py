@@ -97,26 +97,44 @@ def test_the_feature_reads_each_of_its_options():
 
 @needs_all_files
 @pytest.mark.skipif(os.name == "nt", reason="the feature's script runs in a container of Linux")
-@pytest.mark.parametrize("version", [None, "", "latest"])
-def test_the_feature_installs_nothing_of_an_index_that_has_no_release(version, tmp_path):
-    options = {} if version is None else {"VERSION": version}
-    script = ROOT / "devcontainer" / "submodel" / "install.sh"
-    done = subprocess.run(
-        ["/bin/sh", script], cwd=tmp_path, env={"PATH": str(tmp_path), **options}, capture_output=True, text=True
-    )
-    if "no release on the package index yet" in script.read_text("utf-8"):  # the first release takes it out
-        assert done.returncode == 1
-        assert "no release on the package index yet" in done.stderr
+@pytest.mark.parametrize(
+    ("source", "asked"),
+    [
+        (None, None),
+        ("", None),
+        ("latest", None),
+        ("0.1.0", None),
+        ("clone", "./clone[build]"),
+        ("submodel-0.1.0-py3-none-any.whl", "./submodel-0.1.0-py3-none-any.whl[build]"),
+        ("https://example.org/submodel.whl", "submodel[build] @ https://example.org/submodel.whl"),
+    ],
+)
+def test_the_feature_installs_nothing_by_name(source, asked, tmp_path):
+    """On 2e053804 it asked the package index for submodel==0.1.0, a name that nobody owned."""
+    (tmp_path / "clone").mkdir()
+    (tmp_path / "submodel-0.1.0-py3-none-any.whl").touch()
+    python = tmp_path / "python3"  # which installs nothing
+    python.write_text(f'#!/bin/sh\n[ "$2" = venv ] && exit 9\necho "$@" >>{tmp_path}/asked\n')
+    python.chmod(0o755)
+    script = (ROOT / "devcontainer" / "submodel" / "install.sh").read_text("utf-8")
+    script = script.replace('"$python" -m venv "$folder"', "true").replace('"$folder/bin/python"', str(python))
+    script = script.partition("\nln ")[0]
+    options = {"BUILD": "true"} if source is None else {"BUILD": "true", "SOURCE": source}
+    command = ["/bin/sh", "-c", script]
+    done = subprocess.run(command, cwd=tmp_path, env={"PATH": str(tmp_path), **options}, capture_output=True, text=True)
+    if asked is None:
+        assert (done.returncode, done.stderr[:27]) == (1, "submodel was not installed:")
+        assert not (tmp_path / "asked").exists()
+    else:
+        assert (tmp_path / "asked").read_text().splitlines()[-1].endswith(f" {asked}")
 
 
 @needs_all_files
 def test_a_release_stops_at_each_place_that_says_there_is_none():
     pattern = re.compile(re.search(r"pattern='(.+)'", RELEASE.read_text("utf-8"))[1], re.IGNORECASE)
     step = (ROOT / "CONTRIBUTING.md").read_text("utf-8").partition("3. Before the first")[2].partition("4. ")[0]
-    folder = ROOT / "devcontainer" / "submodel"
-    places = [path for name in re.findall(r"`([^`]+\.\w+)`", step) for path in (ROOT / name, folder / name)]
-    places = [path for path in places if path.exists()]
-    assert len(places) == 8 or not places
+    places = [path for name in re.findall(r"`([^`]+\.\w+)`", step) if (path := ROOT / name).exists()]
+    assert len(places) == 6 or not places
     found = [path for path in places if pattern.search(path.read_text("utf-8"))]
     assert found in ([], places), "all of them, or after the release none"
 

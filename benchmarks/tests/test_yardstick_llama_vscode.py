@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from pathlib import Path
 
-from benchmarks.yardstick.llama_vscode import RING_CHUNKS, Snippet, alike, request_of, ring_of, snippets_of
+import pytest
+
+from benchmarks.yardstick.llama_vscode import RING_CHUNKS, LlamaServer, Snippet, alike, request_of, ring_of, snippets_of
 from laboratory.bench.workload import Keystroke
 from testbed.git import git
 
@@ -94,3 +98,51 @@ def test_a_later_line_gets_its_own_file_as_it_was_before_its_commit(tmp_path: Pa
     ring = ring_of(a_stroke("", path="one.py", commit=commit), tmp_path, since)
     assert [snippet.path for snippet in ring] == ["one.py", "two.py", "three.py"]
     assert "truth = 1" not in ring[0].lines
+
+
+FAKE_SERVER = """#!{python}
+import json, sys
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+class Fake(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.reply({{}})
+    def do_POST(self):
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        with open({log!r}, "a") as log:
+            log.write(json.dumps(asked) + "\\n")
+        self.reply({{"content": "    x = 1\\nmore"}})
+    def reply(self, document):
+        body = json.dumps(document).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+    def log_message(self, *_):
+        pass
+
+HTTPServer(("127.0.0.1", int(sys.argv[sys.argv.index("--port") + 1])), Fake).serve_forever()
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the fake server is a script with a first line")
+def test_the_server_reads_the_snippets_before_it_is_asked(tmp_path: Path) -> None:
+    (tmp_path / "clone").mkdir()
+    since = commit_files(tmp_path / "clone", one=code("name", 30))
+    program, log = tmp_path / "llama-server", tmp_path / "log"
+    program.write_text(FAKE_SERVER.format(python=sys.executable, log=str(log)))
+    program.chmod(0o700)
+    server = LlamaServer(program=program, gguf=Path("g"), sha256="", clone=tmp_path / "clone", since=since)
+    with server:
+        place = a_stroke("if a:\n    ", path="other.py")
+        server.prepare(place)
+        assert server.complete(place) == "x = 1"
+    read, asked = map(json.loads, log.read_text().splitlines())
+    assert (read["n_predict"], asked["n_predict"], asked["n_indent"]) == (0, 128, 4)
+    assert read["input_extra"] == asked["input_extra"] and len(read["input_extra"]) == 1
+    assert asked["samplers"] == ["top_k", "top_p", "infill"]
+
+
+def test_a_server_that_does_not_start_is_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="did not start"), LlamaServer(program=Path("false"), gguf=tmp_path, sha256=""):
+        pass

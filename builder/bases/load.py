@@ -42,7 +42,6 @@ class LoadedBase:
     model: PreTrainedModel  # on the CPU, in evaluation mode
     tokenizer: Tokenizer
     prompt: PromptFormat
-    is_sub_model: bool  # pruned already, and asked as its manifest says
     provenance: BaseFacts  # name, source, sha256, licence, why, parameters; revision where it has one
 
 
@@ -89,7 +88,6 @@ def load_resolved(
         model=model,
         tokenizer=tokenizer,
         prompt=_prompt_format(base, tokenizer, found, getattr(model.config, "max_position_embeddings", None)),
-        is_sub_model=base.is_sub_model,
         provenance={**base.to_json(), "licence": licence, "parameters": model.num_parameters()},
     )
 

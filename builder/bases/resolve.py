@@ -32,14 +32,8 @@ UNKNOWN_LICENCE: Final = "unknown"
 ADAPTER: Final = "adapter_config.json"  # peft's
 LICENCE_NAME: Final = re.compile(r"[\w.+ -]{1,100}")  # it is shown in terminals and reports
 MAX_HEADER_CHARS: Final = 1 << 16  # of a model card: YAML is read by slow code
-# Beside the weights, what a folder's model is, how it is asked and, of a sub-model, what it has learned.
-BESIDE_WEIGHTS: Final = (
-    "config.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    MANIFEST,
-)
+# Beside the weights, what a folder's model is and how it is asked.
+BESIDE_WEIGHTS: Final = ("config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,6 +107,8 @@ def resolve_base(
         found = _from_hub_id(spec.rstrip("/"), check, on_event, on_progress)
     else:
         found = find_on_disk(expand_home(Path(spec)))
+    if found.is_sub_model:
+        raise BaseModelError(f"{found.path} is a sub-model, and no build starts from one; give a base model's folder.")
     return _identified(found)
 
 
@@ -208,16 +204,14 @@ def find_on_disk(path: Path) -> ResolvedBase:
     """Find the base in a folder or a GGUF file. Nothing is hashed. Raises BaseModelError if there is none."""
     if path.is_dir():
         _check_model_folder(path)
-        is_sub_model = _is_sub_model(path)
-        own = ("model", ".submodel") if is_sub_model else ()  # where a build puts it: the folder above has the name
-        name = next((part for part in reversed(path.resolve().parts) if part not in own), "")
+        name = path.resolve().name
         return ResolvedBase(
             name=name,
             path=path,
             source=f"folder {name}",
             why="it was asked for",
             licence=licence_of(path),
-            is_sub_model=is_sub_model,
+            is_sub_model=_is_sub_model(path),
         )
     if not path.is_file():
         raise BaseModelError(f"{path} is neither a folder nor a file; give a model's folder or GGUF file.")

@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from builder.corpus.corpus import SourceFile
-from builder.corpus.split import Split
 from builder.fim_examples import FimExample, draw_block_examples, draw_lasting_examples
 from contract.errors import CorpusError
 
@@ -57,15 +56,12 @@ class HeldOut:
         return digest.hexdigest()
 
 
-def make_held_out(files: Sequence[SourceFile], settings: ScoringSettings, *, split: Split = "held-out") -> HeldOut:
-    """FIM examples and excerpts from the code files of a split; raises CorpusError where they hold no line of code.
-
-    Validation files are for choices that a build makes; what is reported is held-out.
-    """
-    held_out = [file for file in files if file.split == split and file.is_code]
+def make_held_out(files: Sequence[SourceFile], settings: ScoringSettings) -> HeldOut:
+    """FIM examples and excerpts from the held-out code; raises CorpusError where it holds no line of code."""
+    held_out = [file for file in files if file.split == "held-out" and file.is_code]
     fim_examples = draw_lasting_examples(held_out, settings.positions, settings.seed)
     if not fim_examples:
-        raise CorpusError(f"The {split} part of the repository has no line of code to score on; add code files.")
+        raise CorpusError("The held-out part of the repository has no line of code to score on; add code files.")
     blocks = draw_block_examples(held_out, settings.blocks, settings.seed)
     return HeldOut(fim_examples=fim_examples, blocks=blocks, excerpts=draw_excerpts(held_out, settings))
 

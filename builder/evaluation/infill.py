@@ -10,18 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tokenizers import Tokenizer
-
 from contract.prompt import ContextSnippet, PromptEncoder, PromptFormat, Window
 
 PREFIX_LINES = 256
 SUFFIX_LINES = 64
 BATCH_TOKENS = 1024
-
-
-def base_encoder(tokenizer: Tokenizer, prompt_format: PromptFormat, *, is_sub_model: bool) -> PromptEncoder:
-    """The encoder of a base as its users ask it; one that is a sub-model is asked as our server asks it."""
-    return (PromptEncoder if is_sub_model else InfillEncoder)(tokenizer, prompt_format)
 
 
 class InfillEncoder(PromptEncoder):

@@ -30,17 +30,6 @@ class SizeSettings:
             raise BuildError(f"--size {self.size:g} is out of range; give a share of the base's parameters, 0.05 to 1.")
 
 
-def parse_size(text: str) -> float | None:
-    """A share of the base's parameters, or None for "auto"; raises BuildError for anything else."""
-    if text == "auto":
-        return None
-    try:
-        size = float(text)
-    except ValueError as error:
-        raise BuildError(f"--size {text} is neither auto nor a number; give a share such as 0.6.") from error
-    return SizeSettings(size=size).size
-
-
 @dataclass(frozen=True, kw_only=True)
 class PrunePlan:
     """What is kept. `channels` is empty until the layers have been measured, then one ascending tuple a layer."""
@@ -100,11 +89,6 @@ def _costs_of(model: PreTrainedModel, settings: SizeSettings) -> _Costs:
         column=column,
         least_width=-(-int(config.intermediate_size * settings.min_width_share) // WIDTH_STEP) * WIDTH_STEP,
     )
-
-
-def least_size(model: PreTrainedModel, settings: SizeSettings, order: TokenOrder) -> float:
-    """The smallest share of the base's parameters that `plan_size` can reach."""
-    return _costs_of(model, settings).least(order.used)
 
 
 def plan_size(model: PreTrainedModel, settings: SizeSettings, order: TokenOrder) -> PrunePlan:

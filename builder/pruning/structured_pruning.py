@@ -16,7 +16,7 @@ from builder.calibration import CalibrationSet, CalibrationSettings, make_calibr
 from builder.corpus.corpus import Corpus
 from builder.pruning.code_pieces import expected_tokens
 from builder.pruning.layers import WidthSettings, narrow_layers
-from builder.pruning.plan import PrunePlan, SizeSettings, least_size, plan_size
+from builder.pruning.plan import PrunePlan, SizeSettings, plan_size
 from builder.pruning.vocabulary import (
     TokenOrder,
     differing_texts,
@@ -90,7 +90,6 @@ def prune(
     enough = settings.calibration.at_least_for(base_config.intermediate_size)
     calibration = make_calibration_set(corpus.files, PromptEncoder(trimmed, prompt), enough)
     summary = plan.summary(base_config)
-    summary["characters_per_token"] = round(_characters_per_token(corpus, learned), 3)
     if plan.width < base_config.intermediate_size:
         choices = narrow_layers(
             model,
@@ -112,20 +111,6 @@ def prune(
 def _encode_learned(tokenizer: Tokenizer, corpus: Corpus) -> list[NDArray[np.uint32]]:
     """The token ids of each file of `corpus.learned`, in 4 bytes each: a large repository has some twenty million."""
     return [np.array(ids, np.uint32) for ids in encode_texts(tokenizer, (file.text for file in corpus.learned))]
-
-
-def _characters_per_token(corpus: Corpus, learned: Sequence[NDArray[np.uint32]]) -> float:
-    """Of the code that is learned from, by its token ids; 0 if there is none."""
-    code = [(len(file.text), len(ids)) for file, ids in zip(corpus.learned, learned, strict=True) if file.is_code]
-    tokens = sum(count for _, count in code)
-    return sum(characters for characters, _ in code) / tokens if tokens else 0.0
-
-
-def least_size_for(model: PreTrainedModel, tokenizer: Tokenizer, corpus: Corpus, settings: PruneSettings) -> float:
-    """The smallest share of the base's parameters that `prune` can reach for this corpus."""
-    tokenizer.encode_special_tokens = True
-    learned = _encode_learned(tokenizer, corpus)
-    return least_size(model, settings.size, _order_tokens(tokenizer, corpus, settings, learned))
 
 
 def _order_tokens(

@@ -158,7 +158,7 @@ def _run(command: list[str], folder: Path, distribution: Distribution) -> None:
         last = ([line.strip() for line in output.splitlines() if line.strip()] or ["it gave no reason"])[-1]
         words = last_words(output) if client == "pip" else last
         is_listed = distribution.index == "debian" and distribution.sha256
-        advice = "; the listed packages are Debian 13's, name others with --source" if is_listed else ""
+        advice = "; the listed packages are Debian 13's" if is_listed else ""
         raise CorpusError(f"{client} can't fetch {distribution}: {words[:300].rstrip('.')}{advice}")
 
 

@@ -108,7 +108,6 @@ def check_manifest(document: Any, where: Path) -> None:
         "held_out_sha256": are_hashes,
         "learned_sha256": are_hashes,
         "seen_sha256": are_hashes,
-        "adapter": lambda value: _is_adapter(value, files),
         "variants": lambda value: _are_variants(value, files),
     }
     for key, is_right in forms.items():
@@ -131,12 +130,6 @@ def are_facts(value: object) -> bool:
 
 def _are_variants(value: object, files: Mapping[str, Any]) -> bool:
     return isinstance(value, dict) and all(_names_one_of(files, one) for one in value.values())
-
-
-def _is_adapter(value: object, files: Mapping[str, Any]) -> bool:
-    if not isinstance(value, dict) or not _names_one_of(files, value):
-        return False
-    return are_facts(value.get("shared"))
 
 
 def _names_one_of(files: Mapping[str, Any], value: object) -> bool:

@@ -147,8 +147,8 @@ def _is_ours(marker: Path) -> bool:
 
 
 def _is_in_output(folder: Path) -> bool:
-    """Whether a folder lies at most three levels below one that a build has made (`.submodel/trials/0.5/model`)."""
-    for parent in folder.absolute().parents[:3]:
+    """Whether a folder lies in one that a build has made, or at most two levels below that of a fleet."""
+    for parent in folder.absolute().parents[:2]:
         with suppress(OSError, ValueError):
             if read_bytes(parent / ".gitignore") == IGNORED.encode():
                 return True

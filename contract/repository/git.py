@@ -34,7 +34,6 @@ _SETTINGS = {
     "core.fsmonitor": "false",
     "core.hooksPath": os.devnull,
     "core.quotePath": "false",  # a path in a diff is read as it is
-    "core.attributesFile": os.devnull,
     "core.askPass": "",
     "core.sshCommand": "false",
     "diff.external": "",

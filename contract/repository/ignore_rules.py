@@ -11,7 +11,6 @@ from __future__ import annotations
 from codecs import BOM_UTF8
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
 
 from pathspec.patterns.gitignore import GitIgnorePatternError
 from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
@@ -19,16 +18,17 @@ from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
 MAX_BYTES = 128 << 10  # of a file
 _MAX_LINES = 2000  # each is tried on each path below it
 _MAX_RULES = 2000  # from the root down to one folder
-_MAX_LINE_CHARS = 1000
-_MAX_STARS = 2  # in one path segment
-# Matching backtracks: over a path of n characters in a time that grows with n to the power of these.
-_MAX_CHOICES = 2
+_COST_OF_STARS = 20  # of a rule with several, among _MAX_RULES: it may take milliseconds on a path
+# Matching backtracks: over a path of n characters in a time that grows with a power of n. So both are bounded.
+_MAX_WILDCARDS = 4  # of a line: each star, and each "**" between slashes
+_MAX_PATH_CHARS = 500  # a longer path counts as ignored, below any rule
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Rule:
     pattern: GitIgnoreSpecPattern
     is_for_folders: bool  # "name/" leaves files of that name alone
+    cost: int  # of _MAX_RULES
 
     def fits(self, path: str) -> bool:
         result = self.pattern.match_file(path)
@@ -54,15 +54,25 @@ class IgnoreRules:
         What is unusable is passed over. is_strict: it raises UnusableRuleError.
         """
         extended = IgnoreRules()
-        room = _MAX_RULES - sum(len(rules) for _, rules in self._levels)
-        rules = tuple(islice(_parse_rules(content, is_strict=is_strict), room + is_strict))
-        if len(rules) > room:
-            raise UnusableRuleError(f"This file and those above it have more than {_MAX_RULES:,} rules.")
-        extended._levels = (*self._levels, (folder, rules))
+        room = _MAX_RULES - sum(rule.cost for _, rules in self._levels for rule in rules)
+        kept: list[_Rule] = []
+        for rule in _parse_rules(content, is_strict=is_strict):
+            room -= rule.cost
+            if room < 0 and is_strict:
+                raise UnusableRuleError(
+                    f"This file and those above it have more than {_MAX_RULES:,} rules, where one of several stars "
+                    f"counts as {_COST_OF_STARS}."
+                )
+            if room < 0:
+                break
+            kept.append(rule)
+        extended._levels = (*self._levels, (folder, tuple(kept)))
         return extended
 
     def is_ignored(self, path: str, *, is_folder: bool) -> bool:
         """Whether git leaves this relative posix path out. That no parent is ignored is the caller's matter."""
+        if self._levels and len(path) > _MAX_PATH_CHARS:
+            return True
         for folder, rules in reversed(self._levels):
             inner = path.removeprefix(folder)
             for rule in reversed(rules):
@@ -76,13 +86,6 @@ def decode_rules(content: bytes) -> str:
     return content.removeprefix(BOM_UTF8).decode("utf-8", errors="surrogateescape")
 
 
-def _is_costly(line: str) -> bool:
-    """Whether a line leaves a hostile path too many ways to fit: what a "**" spans, and a second star in a segment."""
-    segments = line.split("/")
-    choices = sum(segment == "**" or max(0, segment.count("*") - 1) for segment in segments)
-    return choices > _MAX_CHOICES or any(segment.count("*") > _MAX_STARS for segment in segments)
-
-
 def _parse_rules(content: str, *, is_strict: bool) -> Iterator[_Rule]:
     """The usable lines of a `.gitignore`; like git, pass over what is no pattern. is_strict: raise instead."""
     lines = content.split("\n")
@@ -92,7 +95,8 @@ def _parse_rules(content: str, *, is_strict: bool) -> Iterator[_Rule]:
         text = line.removesuffix("\r")
         if not text.endswith("\\ "):
             text = text.rstrip(" ")
-        problem = "is too long" if len(text) > _MAX_LINE_CHARS else "has too many stars" if _is_costly(text) else None
+        wildcards = sum(1 if segment == "**" else segment.count("*") for segment in text.split("/"))
+        problem = f"has more than {_MAX_WILDCARDS} stars" if wildcards > _MAX_WILDCARDS else None
         if problem is None:
             try:
                 pattern = GitIgnoreSpecPattern(text.removesuffix("/"))
@@ -100,6 +104,7 @@ def _parse_rules(content: str, *, is_strict: bool) -> Iterator[_Rule]:
                 problem = "is no pattern of git"
         if problem is None:
             if pattern.include is not None:  # not a comment, not blank
-                yield _Rule(pattern=pattern, is_for_folders=text.endswith("/"))
+                cost = _COST_OF_STARS if wildcards > 1 else 1
+                yield _Rule(pattern=pattern, is_for_folders=text.endswith("/"), cost=cost)
         elif is_strict and not text.startswith("#"):
             raise UnusableRuleError(f"Line {number} {problem}.")

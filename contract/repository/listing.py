@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 import os
-import re
 import sys
 import time
 from collections.abc import Collection, Iterable
@@ -32,8 +31,8 @@ OWN_FOLDERS: frozenset[str] = frozenset({".git", ".submodel"})
 MAX_ENTRIES = 5_000_000  # some hundred bytes each; far more than a repository has
 UNTRACKED: Final = b"?"  # git's tag
 SKIPPED: Final = b"S"  # git's tag of what a sparse checkout leaves out
-# In the names of filters that encrypt: git-crypt, git-crypt-KEY, crypt (transcrypt), git-agecrypt, strongbox, …
-_ENCRYPTING = re.compile(rb"crypt|strongbox|vault|secret", re.IGNORECASE)
+# Values of the attribute "filter" that hide nothing. Any other may encrypt, as git-crypt does: names are free.
+_HARMLESS: Final = frozenset({b"", b"unspecified", b"unset", b"set", b"lfs", b"nbstripout"})
 _MAX_DEPTH = 100  # of folders in a walk: the time of ignore rules grows with it, and no source lies deeper
 
 
@@ -135,23 +134,17 @@ def _list_with_git(root: Path, limits: ListingLimits) -> dict[str, bytes]:
     return {decode_name(line[2:]).removesuffix("/"): line[:1] for line in answer.split(b"\0") if line}
 
 
-def encrypted_files(root: Path, paths: Collection[str]) -> frozenset[str]:
-    """Return those of the paths, which git has listed, that git encrypts by a filter. Raises GitError where git fails.
+def filtered_files(root: Path, paths: Collection[str]) -> frozenset[str]:
+    """Return those of the paths that git keeps otherwise than they lie here, by a filter. Raises GitError.
 
-    They may lie here in plain text. Their owner keeps them from those who have the repository. No filter is run.
+    Their owner may encrypt them in the repository, and they may lie here in plain text. No filter is run.
     """
     asked = b"".join(path.encode(sys.getfilesystemencoding(), "surrogateescape") + b"\0" for path in paths)
     answer = run_git(root, "check-attr", "-z", "--stdin", "filter", asked=asked) if asked else b""
     parts = answer.split(b"\0")  # a name, the attribute, its value, and so on
     return frozenset(
-        decode_name(name) for name, value in zip(parts[::3], parts[2::3], strict=False) if _ENCRYPTING.search(value)
+        decode_name(name) for name, value in zip(parts[::3], parts[2::3], strict=False) if value not in _HARMLESS
     )
-
-
-def names_encryption(attributes: bytes) -> bool:
-    """Whether the text of a `.gitattributes` file names a filter that encrypts."""
-    lines = (line.split() for line in attributes.splitlines() if not line.lstrip().startswith(b"#"))
-    return any(word.startswith(b"filter=") and _ENCRYPTING.search(word) for line in lines for word in line)
 
 
 def _walk(top: Path, root: Path, limits: ListingLimits) -> Listing:

@@ -1,13 +1,13 @@
 """`.submodelignore` files: what a repository's owner keeps out of every model, in the syntax of `.gitignore`.
 
-They hold for tracked files, too. One lies in any folder of the repository, and holds for what is below it. A line that
-can't be used is an error, not passed over as in a `.gitignore`: what it names would be learned.
+They hold for tracked files, too. One lies in any folder of the repository, and holds for what is below it, even if git
+ignores it. A line that can't be used is an error, not passed over as in a `.gitignore`: what it names would be learned.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Final
 
 from contract.errors import CorpusError
@@ -23,20 +23,14 @@ def left_out_files(
 ) -> frozenset[str]:
     """Return those of the paths (posix, relative to `root`) that a `.submodelignore` file names.
 
-    top: the repository that `root` lies in, else `root`; both are real paths. The files of the folders from `top` to
-    `root` hold, and those among the paths. on_path is called before each path. Raises CorpusError if such a file can't
-    be read or used.
+    top: the repository that `root` lies in, else `root`; both are real paths. The files of all folders from `top` down
+    to a path hold, listed or not. on_path is called before each path. Raises CorpusError if such a file can't be read
+    or used.
     """
     begin = "" if top == root else f"{root.relative_to(top).as_posix()}/"
-    parts = PurePosixPath(begin).parts
-    folders = {"".join(f"{part}/" for part in parts[:depth]) for depth in range(len(parts) + 1)}
-    folders |= {begin + path.removesuffix(NAME) for path in paths if path.rpartition("/")[2] == NAME}
     reader = SourceReader(top, max_bytes=MAX_BYTES)
-    contents = {folder: content for folder in folders if (content := _read(top, reader, folder)) is not None}
-    if not contents:
-        return frozenset()
     # By folder: the rules that hold in it, or None if it is left out.
-    known: dict[str, IgnoreRules | None] = {"": _add(IgnoreRules(), top, "", contents)}
+    known: dict[str, IgnoreRules | None] = {"": _add(IgnoreRules(), top, reader, "")}
     left_out = set()
     for path in paths:
         on_path()
@@ -46,7 +40,7 @@ def left_out_files(
             if inner not in known:
                 above = known[folder]
                 is_out = above is None or above.is_ignored(inner.removesuffix("/"), is_folder=True)
-                known[inner] = None if above is None or is_out else _add(above, top, inner, contents)
+                known[inner] = None if above is None or is_out else _add(above, top, reader, inner)
             folder = inner
         rules = known[folder]
         if rules is None or rules.is_ignored(begin + path, is_folder=False):
@@ -54,21 +48,15 @@ def left_out_files(
     return frozenset(left_out)
 
 
-def _read(top: Path, reader: SourceReader, folder: str) -> str | None:
-    """Return the text of the folder's file; None if there is none."""
+def _add(rules: IgnoreRules, top: Path, reader: SourceReader, folder: str) -> IgnoreRules:
+    """Return these rules and those of the folder's file, if there is one."""
+    if folder and not reader.is_folder(folder):
+        return rules  # behind a link no file is read
     try:
-        content = reader.read(folder + NAME)
+        return rules.with_file(folder, decode_rules(reader.read(folder + NAME)), is_strict=True)
     except Unreadable as problem:
         if str(problem) == DELETED:
-            return None
+            return rules
         raise CorpusError(f"{top / folder / NAME} can't be read ({problem}). {_UNTIL_MENDED}") from problem
-    return decode_rules(content)
-
-
-def _add(rules: IgnoreRules, top: Path, folder: str, contents: dict[str, str]) -> IgnoreRules:
-    if folder not in contents:
-        return rules
-    try:
-        return rules.with_file(folder, contents[folder], is_strict=True)
     except UnusableRuleError as problem:
         raise CorpusError(f"{top / folder / NAME}: {problem} {_UNTIL_MENDED}") from problem

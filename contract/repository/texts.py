@@ -10,10 +10,11 @@ import codecs
 import hashlib
 import math
 import os
+import re
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final
@@ -28,9 +29,8 @@ from contract.repository.listing import (
     MAX_ENTRIES,
     Listing,
     ListingLimits,
-    encrypted_files,
+    filtered_files,
     list_files,
-    names_encryption,
     repository_of,
 )
 from contract.repository.reading import DELETED, SourceReader, Unreadable
@@ -42,6 +42,7 @@ REPORT_EVERY_S: Final = 0.02  # between two reports: the server rests there whil
 # Why the files behind a limit are left out. Which ones these are depends on how much else there is.
 OVER_TOTAL: Final = "over the total limit"
 OVER_FILES: Final = "over the limit of files"
+_FILTER: Final = re.compile(rb"\sfilter=(?!(?:lfs|nbstripout|unset)(?:\s|$))")  # in attributes: one that may encrypt
 CUT_REASONS: Final = (OVER_TOTAL, OVER_FILES)
 
 
@@ -141,7 +142,7 @@ def weigh_repository(root: Path, settings: ReadingSettings = _DEFAULT_SETTINGS) 
 class _RootListing:
     root: Path  # without links
     files: Listing
-    encrypted: frozenset[str]  # in git
+    filtered: frozenset[str]  # by git, which may encrypt them
     ignored: frozenset[str]  # by `.submodelignore` files
     limits: ListingLimits
 
@@ -155,33 +156,39 @@ def _list(root: Path, settings: ReadingSettings) -> _RootListing:
     real = real_folder(root)
     with _readable(root):
         files = list_files(real, limits)
-    top = repository_of(real) or real
-    ignored = left_out_files(top, real, files.paths, on_path=lambda: limits.check_time(real))
-    return _RootListing(root=real, files=files, encrypted=_encrypted(real, files), ignored=ignored, limits=limits)
+    top = repository_of(real)
+    ignored = left_out_files(top or real, real, files.paths, on_path=lambda: limits.check_time(real))
+    return _RootListing(root=real, files=files, filtered=_filtered(real, top, files), ignored=ignored, limits=limits)
 
 
-def _encrypted(root: Path, files: Listing) -> frozenset[str]:
-    """Return what git encrypts of the files that would be read.
+def _filtered(root: Path, top: Path | None, files: Listing) -> frozenset[str]:
+    """Return those of the files that would be read which git keeps under a filter: it may encrypt them.
 
-    Raises CorpusError if that is not known: if git fails, or has not listed the files and one of them says that it
-    encrypts some.
+    top: the repository that `root` lies in. Raises CorpusError if that is not known: if git fails, or can't be asked
+    and attributes name a filter.
     """
-    if files.source != "git":
-        _check_attributes(root, files)
+    if top is None or files.git_problem:
+        _check_attributes(top or root, root, files)
         return frozenset()
     try:
-        return encrypted_files(root, [path for path in files.paths if find_language(path) is not None])
+        return filtered_files(root, [path for path in files.paths if find_language(path) is not None])
     except GitError as error:
         raise CorpusError(f"git can't tell which files of {root} it encrypts ({error}), so none is read.") from error
 
 
-def _check_attributes(root: Path, files: Listing) -> None:
-    reader = SourceReader(root, max_bytes=_DEFAULT_SETTINGS.max_file_bytes)
-    for path in (path for path in files.paths if path.rpartition("/")[2] == ".gitattributes"):
-        with suppress(Unreadable):
-            if names_encryption(reader.read(path)):
+def _check_attributes(top: Path, root: Path, files: Listing) -> None:
+    """Raise CorpusError if attributes of a folder from `top` down to a file name a filter, or can't be read."""
+    reader = SourceReader(top, max_bytes=_DEFAULT_SETTINGS.max_file_bytes)
+    inner = root.relative_to(top)
+    for folder in {above for path in files.paths for above in PurePosixPath(inner.as_posix(), path).parents}:
+        for place in (folder / ".gitattributes", folder / ".git/info/attributes"):
+            try:
+                is_named = _FILTER.search(reader.read(str(place))) is not None
+            except Unreadable as problem:
+                is_named = str(problem) not in (DELETED, "unreadable")  # the latter where .git is a file
+            if is_named:
                 raise CorpusError(
-                    f"{root / path} names files that git encrypts. git does not list the files of {root} "
+                    f"{top / place} names files that git may encrypt. git does not list the files of {root} "
                     f"({files.git_problem or 'it is no repository'}), so which ones they are is not known, and none is "
                     "read. Mend that, or take the line out."
                 )
@@ -297,8 +304,8 @@ def _reason_by_name(path: str, listing: _RootListing, reader: SourceReader) -> s
         path.encode()
     except UnicodeEncodeError:  # a name that is not UTF-8 fits into no manifest
         return "name not UTF-8"
-    if path in listing.encrypted:
-        return "encrypted in git"
+    if path in listing.filtered:
+        return "under a filter of git"
     if path in listing.ignored:
         return f"named in {NAME}"
     reason = reason_by_path(path, is_tracked=path in listing.files.tracked)

@@ -4,7 +4,7 @@
 set -eu
 
 folder=/opt/submodel
-version=${VERSION:-}
+source=${SOURCE:-}
 extra=
 index=
 if [ "${BUILD:-false}" = true ]; then
@@ -12,9 +12,15 @@ if [ "${BUILD:-false}" = true ]; then
   index=${TORCHINDEX-https://download.pytorch.org/whl/cpu}
 fi
 
-# No release is on the package index yet. Whatever stands there under this name is not ours.
-if [ -z "$version" ] || [ "$version" = latest ]; then
-  echo "submodel has no release on the package index yet; put a wheel into the feature's folder and name it in the option version." >&2
+# Never by name: whatever the package index has under it may be anybody's. A path is below the feature's folder, where
+# this script runs.
+requirement=
+case $source in
+  *://*) requirement="submodel$extra @ $source" ;;
+  ?*) if [ -e "./$source" ]; then requirement="./$source$extra"; fi ;;
+esac
+if [ -z "$requirement" ]; then
+  echo "submodel was not installed: put a clone or a wheel of it into the feature's folder, and name it in the option source." >&2
   exit 1
 fi
 
@@ -29,22 +35,10 @@ for candidate in /usr/local/python/current/bin/python3 python3 python3.14 python
     break
   fi
 done
-if [ -z "$python" ] && command -v apt-get >/dev/null; then
-  apt-get update
-  apt-get install --yes --no-install-recommends python3-venv
-  rm -rf /var/lib/apt/lists/*
-  if is_supported python3; then python=python3; fi
-fi
 if [ -z "$python" ]; then
   echo "submodel needs Python 3.11 to 3.14 with venv, which this image lacks; add the feature ghcr.io/devcontainers/features/python." >&2
   exit 1
 fi
-
-case $version in
-  *://*) requirement="submodel$extra @ $version" ;;
-  *.whl) requirement="submodel$extra @ file://$(realpath "$version")" ;; # relative to this script's folder, where it runs
-  *) requirement="submodel$extra==$version" ;;
-esac
 
 "$python" -m venv "$folder"
 "$folder/bin/python" -m pip install --no-cache-dir ${index:+--extra-index-url "$index"} "$requirement"

@@ -4,9 +4,6 @@ Files are written first, under their SHA-256, then the documents that name them,
 folder meanwhile, or after a kill, finds the old index with all that it names. A bundle that can't be published is a row
 with its sentence; the others are published.
 
-A bundle with an adapter is published without its graph if the registry has the graph of the shared model: publish the
-shared model's bundle first.
-
 What it does not cover: removing files that no index names any more, and registries that are no folder. A bucket is a
 copy of the folder.
 """
@@ -30,7 +27,7 @@ from securesystemslib.signer import CryptoSigner
 from tuf.api.metadata import TargetFile
 
 from contract.bundle.bundle import read_bundle
-from contract.bundle.manifest import MANIFEST_FILE, MODEL_FILE, build_of, with_checksum
+from contract.bundle.manifest import MANIFEST_FILE, build_of, with_checksum
 from contract.bundle.trusted_builds import check_trusted
 from contract.documents import FileFacts, Manifest
 from contract.errors import RegistryError, SubmodelError, first_line
@@ -47,10 +44,8 @@ from submodel.registry.index import (
     FILES,
     METADATA,
     SCHEMA,
-    SHARED,
-    ArtifactFacts,
     RepositoryDocument,
-    find_artifact,
+    find_bundle,
     read_document,
     target_path,
 )
@@ -112,7 +107,6 @@ def run_publish(
     settings.registry.mkdir(parents=True, exist_ok=True)
     rows: list[PublishedRow] = []
     names: dict[str, Path] = {}  # whose bundle has each name
-    shared: set[str] = set()  # hashes of the shared graphs that were found here: each is read once a run
     with hold_lock(settings.registry / ".lock", on_event):
         # Again: another publisher may have begun it meanwhile.
         _check_registry(settings.registry, is_new=settings.is_new)
@@ -139,7 +133,7 @@ def run_publish(
                 build = build_of(bundle)
                 if not is_named:  # a clone may have brought it along
                     check_trusted(bundle, build)
-                row = _publish(bundle, build, name, settings, index, store, shared)
+                row = _publish(bundle, build, name, settings, index, store)
             except SubmodelError as error:
                 why = mended_by_fleet(bundle, str(error))
                 row = PublishedRow(bundle=bundle, state="failed", repository=name, error=why)
@@ -219,13 +213,7 @@ def _open_key(path: Path, registry: Path, *, is_new: bool) -> CryptoSigner:
 
 
 def _publish(
-    bundle: Path,
-    build: str,
-    name: str,
-    settings: PublishSettings,
-    index: SignedIndex,
-    store: FileStore,
-    shared: set[str],
+    bundle: Path, build: str, name: str, settings: PublishSettings, index: SignedIndex, store: FileStore
 ) -> PublishedRow:
     checked, content = read_bundle(bundle), read_bytes(bundle / MANIFEST_FILE)
     if {checked.build, hashlib.sha256(content).hexdigest()} != {build}:
@@ -235,13 +223,7 @@ def _publish(
         manifest = without_drafts(manifest)
         content = with_checksum(manifest).encode()
     facts = FileFacts(bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
-    artifacts: list[ArtifactFacts] = [{"kind": BUNDLE, "file": facts}]
-    adapter = manifest.get("adapter")
-    by_adapter = adapter is not None and (adapter["shared"]["sha256"] in shared or store.has(adapter["shared"]))
-    if adapter is not None and by_adapter:
-        shared.add(adapter["shared"]["sha256"])
-        artifacts.append({"kind": SHARED, "file": adapter["shared"]})
-    document = RepositoryDocument(schema=SCHEMA, repository=name, artifacts=artifacts)
+    document = RepositoryDocument(schema=SCHEMA, repository=name, artifacts=[{"kind": BUNDLE, "file": facts}])
     encoded = f"{json.dumps(document, indent=2)}\n".encode()
     path = target_path(name)
     known = index.find(path)
@@ -250,7 +232,7 @@ def _publish(
     is_known = _has_document(index, known, encoded)
     sizes: list[int] = []
     for relative, file in manifest["files"].items():
-        if not (by_adapter and relative == MODEL_FILE) and not store.has(file):
+        if not store.has(file):
             store.add(file, _chunks(bundle / relative), str(bundle / relative), sizes.append)
     if not store.has(facts):
         store.add(facts, iter([content]), str(bundle / MANIFEST_FILE), sizes.append)
@@ -309,7 +291,7 @@ def _check_successor(bundle: Path, name: str, manifest: Manifest, index: SignedI
 
 def _published(document: RepositoryDocument, store: FileStore) -> Mapping[str, Any]:
     """The bundle.json that a document names; raises OSError or ValueError unless the registry has it."""
-    file = find_artifact(document, BUNDLE)
+    file = find_bundle(document)
     if file is None:
         raise ValueError("it names no bundle")
     content = read_bytes(store.place_of(file["sha256"]))

@@ -37,8 +37,7 @@ from laboratory.replay.figures import estimate
 from laboratory.replay.passages import check_later
 
 PEER_WORKER = Path(__file__).with_name("llama_cpp_worker.py")
-FIRST_ANSWER = "submodel, first answer"
-OWN_NAMES = ("submodel", "submodel, no drafts", FIRST_ANSWER)
+OWN_NAMES = ("submodel", "submodel, no drafts")
 CHARACTERS_A_TOKEN = 16  # more than any code has on average
 VERSIONED = ("submodel", "onnxruntime", "tokenizers", "numpy")
 
@@ -61,7 +60,6 @@ class BenchSettings:
     decode_tokens: int = 64
     rounds: int = 5
     with_plain: bool = True  # the bundle without drafts as well
-    with_first_answer: bool = False  # the bundle as well as the server asks it at a cold place, from the text nearby
 
     def __post_init__(self) -> None:
         names = [*OWN_NAMES, *(name for name, _ in self.peers)]
@@ -258,9 +256,6 @@ def _open_workers(settings: BenchSettings, stack: ExitStack) -> Iterator[_Worker
     yield stack.enter_context(_opened("submodel", [*module, json.dumps({**own, "has_drafts": True})]))
     if settings.with_plain:
         yield stack.enter_context(_opened("submodel, no drafts", [*module, json.dumps({**own, "has_drafts": False})]))
-    if settings.with_first_answer:
-        first = json.dumps({**own, "has_drafts": True, "is_first_answer": True})
-        yield stack.enter_context(_opened(FIRST_ANSWER, [*module, first]))
     for name, file in settings.peers:
         if file.is_dir():
             rival = json.dumps({**own, "bundle": str(file), "has_drafts": True})

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 import time
-from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -16,23 +15,20 @@ from lsp_server.completion import Completer
 from lsp_server.decoding.engine import Engine
 from lsp_server.decoding.greedy import GreedyTokens
 from lsp_server.decoding.huge_pages import use_huge_pages
-from lsp_server.options import PATIENT, TriggerOptions
+from lsp_server.options import PATIENT
 from lsp_server.request import CompletionRequest
 
 
 class BundleWorker:
     """The product's engine, with its drafts or without.
 
-    It reads the whole window, however long that takes. With `is_first_answer` it answers a cold place as the server
-    does: from the text near the cursor, where reading all would take longer than the default of `trigger.coldMs`.
+    It reads the whole window, however long that takes.
     """
 
-    def __init__(self, bundle: str, threads: int, has_drafts: bool, is_first_answer: bool = False) -> None:
+    def __init__(self, bundle: str, threads: int, has_drafts: bool) -> None:
         started = time.perf_counter()
         self.engine = Engine(read_bundle(Path(bundle), verify=False), threads=threads)
         self.completer = Completer(self.engine)
-        cold_ms = TriggerOptions().cold_ms if is_first_answer else PATIENT.trigger.cold_ms
-        self.options = replace(PATIENT, trigger=replace(PATIENT.trigger, cold_ms=cold_ms))
         use_huge_pages()  # as the server does in another thread once a model is loaded
         self.load_s = time.perf_counter() - started
         self.reads_suffix = self.engine.encoder.prompt_format.is_fim
@@ -43,7 +39,7 @@ class BundleWorker:
         """Return the rest of the line, with all that the product does for it; the path tells the language."""
         started = time.perf_counter()
         completion = self.completer.complete(
-            CompletionRequest(text=before + behind, offset=len(before), path=path, options=self.options)
+            CompletionRequest(text=before + behind, offset=len(before), path=path, options=PATIENT)
         )
         milliseconds = (time.perf_counter() - started) * 1000
         return {"text": completion.text, "tokens": completion.tokens, "milliseconds": milliseconds}

@@ -131,11 +131,6 @@ def _blobs_at(root: Path, since: str) -> frozenset[str]:
     return frozenset(line.split(maxsplit=3)[2] for line in listed.split("\0") if line)
 
 
-def removed_by(root: Path, commit: str) -> dict[str, list[str]]:
-    """Return the lines that a commit has removed, by the path that their file has since. Empty if git can't say."""
-    return {path: re.findall(r"(?m)^-(?!-- )(.*)$", part) for path, part in _diff_of(root, commit)}
-
-
 def _show(root: Path, commit: str) -> str:
     """Return the diff of a commit, "" if it is too large. Raises SubmodelError if git can't show it."""
     try:

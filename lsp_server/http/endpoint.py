@@ -227,11 +227,9 @@ class Endpoint:
 
     def _note_policy(self, policy: Policy, reason: str) -> None:
         """Log once why answers are empty from now on; clients just show nothing."""
-        was_held_back, self._is_held_back = self._is_held_back, policy is Policy.OFF
-        if self._is_held_back and not was_held_back:
+        if policy is Policy.OFF and not self._is_held_back:
             log.warning("%s Until that changes, answers are empty (option care.onBattery).", reason)
-        elif was_held_back and not self._is_held_back:
-            log.info("The machine's battery no longer keeps answers back.")
+        self._is_held_back = policy is Policy.OFF
 
     def _note_use(self) -> None:
         """Restart the time after which an unused model is freed."""

@@ -11,21 +11,17 @@ import time
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any, Final
 
 from contract.prompt import ContextSnippet
 
-MAX_TEXT_CHARS: Final = 2_000_000  # as the language server keeps of a document
 MAX_NAME_CHARS: Final = 400
-MAX_SNIPPETS: Final = 64  # of a request, the newest: a body has room for millions of empty ones
 # (before the prefix, before the suffix, before the middle, before a file's name) of Qwen and of StarCoder.
 _FIM_TOKENS: Final = (
     ("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>", "<|file_sep|>"),
     ("<fim_prefix>", "<fim_suffix>", "<fim_middle>", "<file_sep>"),
 )
-_KINDS: Final = {400: "invalid_request_error", 401: "authentication_error", 404: "not_found_error"}
-_KINDS_BY_CLASS: Final = {4: "invalid_request_error", 5: "server_error"}
+_KINDS: Final = {401: "authentication_error", 404: "not_found_error"}
 
 
 class Refusal(Exception):
@@ -64,7 +60,7 @@ class Wanted:
     offset: int
     path: str = ""
     language: str | None = None
-    context: tuple[ContextSnippet, ...] = ()  # in the client's order, its oldest first; at most MAX_SNIPPETS
+    context: tuple[ContextSnippet, ...] = ()  # in the client's order, its oldest first
     max_tokens: int | None = None  # 0: the prompt is read, and nothing is answered
     stop: tuple[str, ...] = ()
     stream: bool = False
@@ -93,7 +89,7 @@ def read_infill(body: bytes) -> Wanted:
     document = _parse(body)
     before = _text(document, "input_prefix") + _text(document, "prompt")
     return Wanted(
-        text=_bounded(before + _text(document, "input_suffix")),
+        text=before + _text(document, "input_suffix"),
         offset=len(before),
         context=_snippets(document.get("input_extra")),
         max_tokens=_count(document, "n_predict"),
@@ -117,7 +113,7 @@ def read_completion(body: bytes) -> Wanted:
         before, after, context, path = _take_apart(before)
         common["path"] = common["path"] or path
     return Wanted(
-        text=_bounded(before + after),
+        text=before + after,
         offset=len(before),
         context=context,
         max_tokens=_count(document, "max_tokens"),
@@ -184,7 +180,7 @@ def json_reply(document: object, status: int = 200, headers: tuple[tuple[str, st
 
 def refusal_reply(status: int, sentence: str, headers: tuple[tuple[str, str], ...] = ()) -> Reply:
     """Return an error as OpenAI and llama.cpp write it."""
-    kind = _KINDS.get(status, _KINDS_BY_CLASS[status // 100])
+    kind = _KINDS.get(status, "invalid_request_error" if status < 500 else "server_error")
     return json_reply({"error": {"code": status, "message": sentence, "type": kind}}, status, headers)
 
 
@@ -210,12 +206,6 @@ def _text(document: Mapping[str, Any], name: str) -> str:
     if not isinstance(value, str):
         raise Refusal(400, f"{name} must be text.")
     return value
-
-
-def _bounded(text: str) -> str:
-    if len(text) > MAX_TEXT_CHARS:
-        raise Refusal(413, f"The text has more than {MAX_TEXT_CHARS:,} characters; send less of it.")
-    return text
 
 
 def _count(document: Mapping[str, Any], name: str) -> int | None:
@@ -247,8 +237,7 @@ def _snippets(value: object) -> tuple[ContextSnippet, ...]:
         return ()
     if not isinstance(value, list) or not all(isinstance(one, dict) for one in value):
         raise Refusal(400, "input_extra must be a list of objects with text and filename.")
-    newest = islice((one for one in reversed(value) if one.get("text") not in (None, "")), MAX_SNIPPETS)
-    return tuple(_snippet(_text(one, "filename"), _text(one, "text")) for one in newest)[::-1]
+    return tuple(_snippet(_text(one, "filename"), _text(one, "text")) for one in value if one.get("text"))
 
 
 def _snippet(name: str, text: str) -> ContextSnippet:
@@ -280,8 +269,7 @@ def _take_apart(prompt: str) -> tuple[str, str, tuple[ContextSnippet, ...], str]
             continue
         files = [one.partition("\n") for one in head.split(file_token)[1:]]
         path = files.pop()[0] if files and not files[-1][2].strip() else ""
-        newest = [one for one in files if one[2]][-MAX_SNIPPETS:]
-        return before, after, tuple(_snippet(name, text) for name, _, text in newest), _name(path)
+        return before, after, tuple(_snippet(name, text) for name, _, text in files if text), _name(path)
     return prompt, "", (), ""
 
 

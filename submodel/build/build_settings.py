@@ -10,9 +10,6 @@ from builder.evaluation.held_out import ScoringSettings
 from builder.finetuning.finetune_settings import FinetuneSettings, wanted_device
 from builder.pruning.plan import SizeSettings
 from builder.pruning.structured_pruning import PruneSettings
-from builder.sources.distribution import parse_distribution
-from builder.sources.language_sets import find_language_set
-from contract.errors import BuildError
 from contract.plain_text import plain
 from exporters.precision import parse_precision
 
@@ -23,37 +20,20 @@ class BuildSettings:
 
     repository: Path
     output: Path  # the folder .submodel of the repository, by default
-    language: str | None = None  # in place of a repository: listed packages of that language
-    sources: tuple[str, ...] = ()  # in place of the listed ones: source distributions
     base: str = "auto"
-    size: float | None = SizeSettings.size  # None: the smallest that is as good as the base on validation files
-    keeps_sub_model: bool = False  # a base that is a sub-model is not pruned again, whatever `size` says
+    size: float = SizeSettings.size  # share of the base's parameters
     minutes: float = FinetuneSettings.minutes  # of fine-tuning; 0 leaves it out
     steps: int | None = None  # of fine-tuning, in place of what the minutes allow
     quantize: str = "int8"
     seed: int = 0
     positions: int = ScoringSettings.positions  # held-out lines to complete; 0 leaves the evaluation out
-    search_positions: int = 100  # validation lines that each size of the search is judged on
-    dense_baseline: bool = False  # fine-tune the dense base as well, to compare with
     dtype: str | None = None  # to compute in: "float32" or "bfloat16"; None measures which is faster here
     force: bool = False
 
     def __post_init__(self) -> None:
         parse_precision(self.quantize)  # a typing error must not wait for the export to be found
-        self.prune_to(1.0 if self.size is None else self.size)  # likewise
+        SizeSettings(size=self.size)  # likewise
         wanted_device()  # likewise
-        if self.language is not None:
-            find_language_set(self.language)
-            if self.repository != Path():
-                raise BuildError(
-                    f"--language builds of listed packages in place of {self.repository}; leave out one of the two."
-                )
-        for source in self.sources:
-            parse_distribution(source)
-        if self.sources and self.language is None:
-            raise BuildError("--source names packages of a language; say which with --language.")
-        if self.dense_baseline and self.positions == 0:
-            raise BuildError("--dense-baseline is a comparison on held-out lines; give --positions above 0.")
 
     @property
     def finetuning(self) -> FinetuneSettings:
@@ -68,13 +48,14 @@ class BuildSettings:
     @property
     def title(self) -> str:
         """What the model is of, for its report."""
-        return self.language or plain(self.repository.resolve().name)  # its name may not be UTF-8
+        return plain(self.repository.resolve().name)  # its name may not be UTF-8
 
-    def prune_to(self, size: float) -> PruneSettings:
-        """How the base is pruned to a share of its parameters."""
+    @property
+    def pruning(self) -> PruneSettings:
+        """How the base is pruned."""
         # Fine-tuning makes up for what a short calibration loses, in less time than a long one takes (dev/LOG.md).
         per_channel = CalibrationSettings.tokens_per_channel if self.minutes == 0 else 0
         return PruneSettings(
-            size=SizeSettings(size=size),
+            size=SizeSettings(size=self.size),
             calibration=CalibrationSettings(tokens_per_channel=per_channel, seed=self.seed),
         )

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -22,20 +22,15 @@ from builder.int8 import is_int8_faster, multiplies_rightly
 from builder.memory import keep_to_machine, peak_rss_bytes
 from builder.number_format import DTYPES, fastest_dtype
 from builder.pruning.structured_pruning import prune
-from contract.bundle.bundle import read_bundle
 from contract.bundle.drafts import within_limit
-from contract.bundle.manifest import MANIFEST_FILE, build_of
-from contract.bundle.trusted_builds import check_trusted
+from contract.bundle.manifest import MANIFEST_FILE
 from contract.console import StageDisplay
-from contract.documents import FineTuningFacts, PlanFacts
-from contract.errors import BundleError
-from contract.files.state_folder import StateFolderError
+from contract.documents import FineTuningFacts
 from contract.files.untrusted_json import read_json
 from contract.progress import OnProgress
 from contract.prompt import PromptEncoder
 from contract.repository.texts import cut_order
 from contract.versions import EXPORT_VERSION, PIPELINE_VERSION
-from exporters.adapter_export import SharedModel
 from exporters.bundle_export import export_bundle
 from exporters.export_settings import ExportSettings
 from exporters.precision import VARIANT_FILES, Precision, parse_precision
@@ -44,21 +39,6 @@ from submodel.build.paths import BuildPaths
 from submodel.build.score_stages import ScoreStages
 from submodel.build.stages import StageRecord, Stages, hash_of, made_at
 from submodel.evaluation.predictors import open_checkpoint
-
-VOCABULARY_FITS = 1.1  # at most so many times as many tokens as for the code that it was trimmed for
-
-
-@dataclass(frozen=True, kw_only=True)
-class SharedStart:
-    """The sub-model that a model began with.
-
-    made: the SHA-256 of its manifest as it was then; None if that is read now, or is not known. trainings: how many
-    fine-tunings there were since, with this one.
-    """
-
-    folder: Path
-    made: str | None = None
-    trainings: int = 1
 
 
 class ModelStages:
@@ -72,14 +52,12 @@ class ModelStages:
         settings: BuildSettings,
         display: StageDisplay,
         corpus: Corpus,
-        sources: Mapping[str, Any],
         base: ResolvedBase,
     ) -> None:
         keep_to_machine()
         self._settings = settings
         self._display = display
         self._corpus = corpus
-        self._sources = sources  # of a language: its name and packages
         self._base = base
         self._loaded: LoadedBase | None = None
         self._paths = BuildPaths(root=settings.output)
@@ -110,48 +88,38 @@ class ModelStages:
         """What every stage depends on, for its stage hash."""
         return {"version": PIPELINE_VERSION, "corpus": self._corpus.fingerprint, "base": self._base.identity}
 
-    def _model_at(self, size: float, paths: BuildPaths, suffix: str = "") -> tuple[StageRecord, StageRecord, str]:
-        """The stages that make the sub-model of one size in `paths`: pruned, fine-tuned, and the result's stage hash.
+    def _make_model(self) -> tuple[StageRecord, StageRecord, str]:
+        """The stages that make the sub-model: pruned, fine-tuned, and the result's stage hash.
 
         A fine-tuned model learns to be asked otherwise than the base (`PromptFormat.as_taught`).
         """
-        pruned_hash, stage_hash = self._hashes_at(size)
-        make = partial(self._prune, size, paths)
-        pruned = self._stages.run(f"prune{suffix}", pruned_hash, make, [paths.pruned])
-
-        tune = partial(self._finetune, stage_hash, paths)
-        finetuned = self._stages.run(f"finetune{suffix}", stage_hash, tune, [paths.model])
-        if finetuned.is_fresh:  # its state is removed once its record is written, and only its own
-            self._state_of(stage_hash, paths).remove()
-        return pruned, finetuned, stage_hash
-
-    def _hashes_at(self, size: float) -> tuple[str, str]:
-        """The stage hashes of the pruned and of the fine-tuned model of one size."""
-        prune = self._settings.prune_to(size).to_json()
         # "keeps_order" is of earlier versions: without it their models would be made again.
         taught = {"is_taught": self._settings.minutes > 0, "keeps_order": False}
-        pruned_hash = hash_of(**self._inputs, prune=prune, **taught)
-        return pruned_hash, hash_of(pruned=pruned_hash, finetuning=self._settings.finetuning.to_json())
+        pruned_hash = hash_of(**self._inputs, prune=self._settings.pruning.to_json(), **taught)
+        pruned = self._stages.run("prune", pruned_hash, self._prune, [self._paths.pruned])
+        stage_hash = hash_of(pruned=pruned_hash, finetuning=self._settings.finetuning.to_json())
+        finetuned = self._stages.run("finetune", stage_hash, partial(self._finetune, stage_hash), [self._paths.model])
+        if finetuned.is_fresh:  # its state is removed once its record is written, and only its own
+            self._state_of(stage_hash).remove()
+        return pruned, finetuned, stage_hash
 
-    def _prune(self, size: float, paths: BuildPaths, advance: OnProgress) -> dict[str, Any]:
-        base, settings = self._load_base(), self._settings.prune_to(size)
+    def _prune(self, advance: OnProgress) -> dict[str, Any]:
+        base, settings = self._load_base(), self._settings.pruning
         started = time.perf_counter()
         prompt = base.prompt
         to_be = prompt.as_taught() if self._settings.minutes > 0 else prompt
         is_int8 = self._settings.dtype is None and self._is_int8  # a fleet's builds are to prune alike on all machines
         pruned = prune(base.model, base.tokenizer, to_be, self._corpus, settings, is_int8=is_int8, on_layer=advance)
         pruned = replace(pruned, prompt=prompt)  # nothing has taught it the other prompt format yet
-        self._compare_vocabulary(pruned.plan_summary)
         self._loaded = None  # changed in place: it is no longer the base
         earlier = [{"name": record.name, "seconds": record.seconds} for record in self._stages.records]
         save_checkpoint(
-            paths.pruned,
+            self._paths.pruned,
             pruned,
             self._parity_examples,
             {
                 "base": base.provenance,
                 "licence": base.provenance["licence"],
-                **self._sources,
                 **self._corpus.provenance(),
                 "seeds": {"calibration": settings.calibration.seed, "scoring": self._settings.scoring.seed},
                 "settings": settings.to_json(),
@@ -163,25 +131,15 @@ class ModelStages:
         )
         return {"plan": pruned.plan_summary, "calibration": pruned.calibration.summary()}
 
-    def _compare_vocabulary(self, plan: PlanFacts) -> None:
-        """Say so if a sub-model as the base has a vocabulary that was trimmed for other code than this."""
-        earlier = read_artifact(self._base.path).characters_per_token if self._base.is_sub_model else 0.0
-        if earlier > VOCABULARY_FITS * plan["characters_per_token"]:
-            self._display.say(
-                f"The vocabulary of {self._base.name} writes this repository in "
-                f"{plan['characters_per_token']:.2f} characters a token, and the code that it was made of in "
-                f"{earlier:.2f}: completions take longer. A build from the dense base trims a vocabulary for this one."
-            )
-
     @cached_property
     def _parity_examples(self) -> tuple[FimExample, ...]:
         return parity_examples(self._corpus.files, self._settings.seed)
 
-    def _finetune(self, stage_hash: str, paths: BuildPaths, advance: OnProgress) -> FineTuningFacts:
+    def _finetune(self, stage_hash: str, advance: OnProgress) -> FineTuningFacts:
         """Fine-tune the pruned model and save it."""
-        settings, source = self._settings.finetuning, read_artifact(paths.pruned)
+        settings, source = self._settings.finetuning, read_artifact(self._paths.pruned)
         self._loaded = None  # the base of a kept stage: it would stay in memory beside the model
-        state = self._state_of(stage_hash, paths)
+        state = self._state_of(stage_hash)
         dtype, is_int8 = self._format_of(state)
         predictor = open_checkpoint("pruned", source, dtype)
         model, before = predictor.model, predictor.encoder
@@ -212,8 +170,8 @@ class ModelStages:
             "peak_rss_bytes": max(filter(None, peaks), default=None),
             **self._corpus.provenance(),
         }
-        has_learned = summary.get("kept_step", 0) > 0
-        save_reweighted(paths.model, source, model, encoder if has_learned else before, self._parity_examples, facts)
+        encoder = encoder if summary.get("kept_step", 0) > 0 else before  # else it has learned nothing
+        save_reweighted(self._paths.model, source, model, encoder, self._parity_examples, facts)
         return summary
 
     def _format_of(self, state: StateFile) -> tuple[torch.dtype, bool]:
@@ -236,74 +194,39 @@ class ModelStages:
                 return DTYPES[progress.dtype], progress.is_int8
         return self._dtype if settings.dtype is not None else training_dtype(self._dtype), self._is_int8
 
-    def _state_of(self, stage_hash: str, paths: BuildPaths) -> StateFile:
+    def _state_of(self, stage_hash: str) -> StateFile:
         """Also of the manifest of the model that is trained: pruned again, it may have other channels."""
-        made = made_at(paths.pruned)
+        made = made_at(self._paths.pruned)
         return StateFile(path=self._paths.finetuning_state, stage_hash=hash_of(stage=stage_hash, made=made))
 
-    def _bundle_hash(self, model_hash: str, paths: BuildPaths) -> str:
-        """Also of the model's manifest: the same training run twice gives other weights."""
-        shared = {} if self._shared is None else {"shared": self._shared.bundle.build}
-        made = made_at(paths.model)
-        quantize = self._settings.quantize
-        return hash_of(version=EXPORT_VERSION, model=model_hash, made=made, quantize=quantize, **shared)
+    def _run_export(self, model_hash: str) -> StageRecord:
+        return self._stages.run("export", self._bundle_hash(model_hash), self._export, [self._paths.bundle])
 
-    def _export(self, paths: BuildPaths, advance: OnProgress) -> dict[str, Any]:
+    def _bundle_hash(self, model_hash: str) -> str:
+        """Also of the model's manifest: the same training run twice gives other weights."""
+        made = made_at(self._paths.model)
+        return hash_of(version=EXPORT_VERSION, model=model_hash, made=made, quantize=self._settings.quantize)
+
+    def _export(self, advance: OnProgress) -> dict[str, Any]:
         bundle = export_bundle(
-            paths.model,
-            paths.bundle,
-            self._export_settings,
-            drafts=self._drafts(paths),
-            shared=self._shared,
-            variants=variants_of(paths.bundle),  # as the new one is to have them
+            self._paths.model,
+            self._paths.bundle,
+            ExportSettings(precision=parse_precision(self._settings.quantize)),
+            drafts=self._drafts(),
+            variants=variants_of(self._paths.bundle),  # as the new one is to have them
             on_event=self._display.say,
             on_progress=advance,
         )
         return {"parity": bundle.manifest["parity"]}
 
-    @property
-    def _shared_start(self) -> SharedStart | None:
-        """The sub-model that this one began with."""
-        return SharedStart(folder=self._base.path.resolve()) if self._base.is_sub_model else None
-
-    @cached_property
-    def _shared(self) -> SharedModel | None:
-        """That sub-model, if its bundle in int8 lies beside it, as builds leave both; else says why not."""
-        start = self._shared_start
-        if start is None:
-            return None
-        folder = start.folder
-        whole = "so the bundle holds a whole graph, not an adapter"
-        if not folder.is_dir():
-            self._display.say(f"The shared start {folder} is gone, {whole}.")
-            return None
-        if start.made is not None and made_at(folder) != start.made:
-            self._display.say(f"The shared start {folder} is another one since this repository's build, {whole}.")
-            return None
-        beside = BuildPaths(root=folder.parent).bundle
-        try:
-            check_trusted(beside, build_of(beside))
-            bundle = read_bundle(beside)
-        except (BundleError, StateFolderError) as error:
-            self._display.say(f"No bundle of the shared start can be used, {whole}: {error}")
-            return None
-        if bundle.manifest.get("quantization") != Precision.INT8:
-            self._display.say(f"The bundle {beside} is not in int8, {whole}.")
-            return None
-        return SharedModel(folder=folder, bundle=bundle, rank=self._settings.finetuning.rank * start.trainings)
-
-    @property
-    def _export_settings(self) -> ExportSettings:
-        return ExportSettings(precision=parse_precision(self._settings.quantize))
-
-    def _drafts(self, paths: BuildPaths) -> Iterator[Sequence[int]]:
+    def _drafts(self) -> Iterator[Sequence[int]]:
         """The token ids of each code file but the held-out ones: a bundle is measured on those.
 
         Of more than an index takes, files of all folders are left out, not those of the last ones.
         """
         code = [file for file in self._corpus.learned if file.is_code]
         order = sorted(range(len(code)), key=lambda index: cut_order(code[index].path))
-        encoded = within_limit(read_artifact(paths.model).token_ids(code[index].text for index in order))
+        encoded = within_limit(read_artifact(self._paths.model).token_ids(code[index].text for index in order))
         taken = dict(zip(order, encoded, strict=False))
         return (taken[index].tolist() for index in sorted(taken))
 

@@ -71,20 +71,6 @@ class BuildPaths:
         """The state of a fine-tuning that has not ended."""
         return self.stages / "finetuning.safetensors"
 
-    @property
-    def dense_baseline(self) -> BuildPaths:
-        """Where the dense base that is tuned for comparison has its folders."""
-        return BuildPaths(root=self.root / "dense-baseline")
-
-    @property
-    def trials(self) -> Path:
-        """The folders of the sizes that `--size auto` tries."""
-        return self.root / "trials"
-
-    def trial(self, size: float) -> BuildPaths:
-        """Where a size that is tried has its folders."""
-        return BuildPaths(root=self.trials / f"{size:g}")
-
 
 def prepare_output(folder: Path) -> None:
     """Make `.submodel` and keep git from seeing it.

@@ -34,19 +34,10 @@ class ScoreStages:
                 record[KEPT_ANSWERS] = predictor.found
             return record | ({"milliseconds": predictor.milliseconds} if isinstance(predictor, BundlePredictor) else {})
 
-        return self._stages.run(name, score_hash(model_hash, held_out), make)
+        stage_hash = hash_of(version=SCORING_VERSION, model=model_hash, positions=held_out.fingerprint)
+        return self._stages.run(name, stage_hash, make)
 
     def score_bundle(self, name: str, model_hash: str, bundle: Path, held_out: HeldOut) -> StageRecord:
         """Kept as long as the served graph stays the same: which precision is the fastest may change."""
         bundle_hash = hash_of(bundle=model_hash, graph=graph_of(bundle))
-        return self.score(name, bundle_hash, open_bundle(bundle), held_out)
-
-
-def score_hash(model_hash: str, held_out: HeldOut) -> str:
-    """The stage hash of a model's scores on these lines."""
-    return hash_of(version=SCORING_VERSION, model=model_hash, positions=held_out.fingerprint)
-
-
-def open_bundle(bundle: Path) -> Callable[[], BundlePredictor]:
-    """What loads a bundle when a stage first needs it."""
-    return lambda: BundlePredictor(read_bundle(bundle))
+        return self.score(name, bundle_hash, lambda: BundlePredictor(read_bundle(bundle)), held_out)

@@ -24,18 +24,17 @@ from contract.forecast import FIXED
 from submodel.build.build_settings import BuildSettings
 from submodel.build.stages import StageRecord
 
-ANSWER: Final = "answer"  # the kind of stages that score a bundle, which is faster than a checkpoint
+ANSWER: Final = "answer"  # the kind of the stage that scores a bundle, which is faster than a checkpoint
+WHOLE: Final = "prune nothing"
 # Seconds for a unit of work, as `make demo` took on two cores of a server without AMX.
-# The dense baseline's are kinds of their own: nothing is pruned there, and what is exported is the whole base.
+# At --size 1 nothing is pruned, which is a kind of its own.
 SECONDS: Final = {
     "score": 0.55,
     ANSWER: 0.3,
     "prune": 0.3,
-    "prune (dense baseline)": 0.02,
+    WHOLE: 0.02,
     "finetune": 0.05,
     "export": 0.2,
-    "export (dense baseline)": 0.3,
-    "time": 0.1,
 }
 REMEMBERED: Final = 3  # builds of a base
 LOCK_TIMEOUT_S: Final = 10.0  # another build holds the lock for milliseconds, unless it is stopped or its disk is gone
@@ -45,22 +44,9 @@ EXCERPT_POSITIONS: Final = 7  # held-out positions that take as long to complete
 
 
 def expected_stages(settings: BuildSettings, base: ResolvedBase) -> dict[str, float]:
-    """The seconds that each stage of a build of one size is expected to take, by the stage's name."""
+    """The seconds that each stage of a build is expected to take, by the stage's name."""
     scored = settings.positions > 0
-    names = [
-        *("prune", "finetune", "export"),
-        *(["score the base", "score the sub-model"] * scored),
-        *(
-            [
-                "prune (dense baseline)",
-                "finetune (dense baseline)",
-                "export (dense baseline)",
-                "score the dense baseline",
-                "time the bundles",
-            ]
-            * settings.dense_baseline
-        ),
-    ]
+    names = ["prune", "finetune", "export", *(["score the base", "score the sub-model"] * scored)]
     known = _read_paces().get(base.name, {})
     fixed_s = settings.minutes * 60
     return {
@@ -96,13 +82,11 @@ def _remember(settings: BuildSettings, base: ResolvedBase, records: Sequence[Sta
     write_json(_path(), bases, mode=PRIVATE)
 
 
-def _kind(stage: str, size: float | None) -> str:
+def _kind(stage: str, size: float) -> str:
     """Stages of a kind take as long for a unit of work. size: of the sub-model; at 1 nothing is pruned."""
     if stage == "prune" and size == 1.0:
-        return "prune (dense baseline)"
-    if stage in ("score the sub-model", "score the dense baseline"):
-        return ANSWER
-    return stage if stage in SECONDS else stage.split()[0]
+        return WHOLE
+    return ANSWER if stage == "score the sub-model" else stage.split()[0]
 
 
 def _units(stage: str, settings: BuildSettings, base: ResolvedBase) -> float:

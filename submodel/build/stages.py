@@ -24,7 +24,7 @@ from contract.files.folders import copy_folder, replace_folder
 from contract.files.seals import open_sealed, seal_key, sealed_json
 from contract.files.untrusted_json import read_bytes
 from contract.files.whole_files import PRIVATE, write_text
-from contract.progress import OnEvent, OnProgress, no_event
+from contract.progress import OnEvent, OnProgress
 from submodel.build.outputs import OutputHashes
 
 PURPOSE: Final = "stage record"
@@ -119,10 +119,6 @@ class Stages:
             record = StageRecord(name=name, seconds=seconds, result=result, is_fresh=True)
         self.records.append(record)
         return record
-
-    def has(self, name: str, stage_hash: str) -> bool:
-        """Whether a run of a stage without outputs would be kept."""
-        return self._read(name, stage_hash, (), no_event) is not None
 
     def holds(self, name: str, other: str, output: Path) -> bool:
         """Whether `name` has the record of `other` already, and its only output is still as that says."""

@@ -24,52 +24,22 @@ def build(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="DIR", help="Default: .submodel in the repository.")
     ] = None,
-    language: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="Build for a language instead of a repository: python, java, c++, javascript, typescript, go, "
-            "rust or c, from listed packages that pip, npm and apt-get fetch. -o is then submodel-NAME by default.",
-        ),
-    ] = None,
-    source: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="INDEX:PACKAGE",
-            help="With --language: these packages in place of the listed ones, as pypi:NAME==VERSION, wheel:…, "
-            "npm:NAME@VERSION or debian:NAME=VERSION; repeat it for several. A fifth of their files is held out.",
-        ),
-    ] = None,
     base: Annotated[
         str,
         typer.Option(
             metavar="auto|NAME|HUB_ID|FOLDER|FILE.gguf",
-            help="The base model; `submodel bases` lists the known names. A FOLDER may be the model/ of another build: "
-            "a shared start.",
+            help="The base model; `submodel bases` lists the known names.",
         ),
     ] = "auto",
     size: Annotated[
-        str | None,
-        typer.Option(
-            metavar="SHARE|auto",
-            help="Share of the base's parameters to keep. auto finds the smallest model that is as good as the base. "
-            "Default: 0.6, or 1 if the base is a sub-model.",
-        ),
-    ] = None,
+        float, typer.Option(metavar="SHARE", help="Share of the base's parameters to keep; 1 prunes nothing.")
+    ] = 0.6,
     minutes: Annotated[float, typer.Option(help="Minutes of fine-tuning on the repository; 0 only prunes.")] = 4.5,
     quantize: Annotated[
         str,
         typer.Option(help="Precision of the bundle: int8, fp32, fp16 or int4."),
     ] = "int8",
     positions: Annotated[int, typer.Option(min=0, help="Held-out lines to score on; 0 scores nothing.")] = 50,
-    dense_baseline: Annotated[
-        bool,
-        typer.Option(
-            "--dense-baseline",
-            help="Also fine-tune the whole base for the same time, to show what pruning costs. A new build without "
-            "this option removes that model.",
-        ),
-    ] = False,
     seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Seed of all sampling.")] = 0,
     force: Annotated[
         bool,
@@ -87,15 +57,14 @@ def build(
 
     prepare_to_build("build")
     from builder.bases.resolve import check_spec
-    from builder.pruning.plan import SizeSettings, parse_size
+    from builder.pruning.plan import SizeSettings
     from contract.repository.texts import check_no_home, real_folder
 
     # What can be refused before torch is imported, which takes seconds.
-    share = SizeSettings.size if size is None else parse_size(size)
+    SizeSettings(size=size)
     check_spec(base)
-    if language is None:
-        real_folder(repository)
-        check_no_home(repository)
+    real_folder(repository)
+    check_no_home(repository)
 
     from contract.console import StageDisplay, console, print_json
     from submodel.awake import kept_awake
@@ -105,16 +74,12 @@ def build(
 
     settings = BuildSettings(
         repository=repository,
-        output=output or (repository / ".submodel" if language is None else Path(f"submodel-{language}")),
-        language=language,
-        sources=tuple(source or ()),
+        output=output or repository / ".submodel",
         base=base,
-        size=share,
-        keeps_sub_model=size is None,
+        size=size,
         minutes=minutes,
         quantize=quantize,
         positions=positions,
-        dense_baseline=dense_baseline,
         seed=seed,
         force=force,
     )

@@ -19,10 +19,6 @@ def evaluate(
             "Default: the first two.",
         ),
     ] = None,
-    language: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="Ask about a language's listed packages in place of the repository."),
-    ] = None,
     base: Annotated[
         str | None, typer.Option(metavar="NAME|HUB_ID|FOLDER|FILE.gguf", help="Default: that of the sub-model.")
     ] = None,
@@ -41,7 +37,6 @@ def evaluate(
 
     settings = EvalSettings(
         repository=repository,
-        language=language,
         models=tuple(models or ()),
         base=base,
         positions=positions,

@@ -11,7 +11,6 @@ from typing import Any
 import torch
 
 from builder.corpus.corpus import Corpus, SourceFile
-from builder.datasets import open_language
 from builder.evaluation.baselines import score_baselines
 from builder.evaluation.held_out import HeldOut, ScoringSettings, make_held_out
 from builder.evaluation.scores import Scores, compare
@@ -45,7 +44,6 @@ class EvalSettings:
     """What is compared, and on how much."""
 
     repository: Path
-    language: str | None = None  # its listed packages are asked in place of the repository
     models: tuple[str, ...] = ()  # "base", "sub-model" or folders; none: the first two
     base: str | None = None  # None: the one that the sub-model was made from
     positions: int = 200  # a 95 % interval of about ± 7 points
@@ -109,10 +107,7 @@ class _Evaluation:
         return document
 
     def _read_corpus(self, advance: OnProgress) -> Corpus:
-        settings = self._settings
-        if settings.language is None:
-            return read_checkout(settings.repository, self._display, advance)
-        return open_language(settings.language, on_event=self._display.say).corpus
+        return read_checkout(self._settings.repository, self._display, advance)
 
     def _scoring(self) -> ScoringSettings:
         settings = self._settings
@@ -132,7 +127,7 @@ class _Evaluation:
         self._stages.append({"name": name, "seconds": round(time.perf_counter() - began, 2)})
 
     def _keeps_figures(self) -> bool:
-        return self._settings.language is None and self._paths.figures.is_file()
+        return self._paths.figures.is_file()
 
     def _keep(self, document: dict[str, Any]) -> None:
         """Beside the build's report, where there is one, which then shows both. Says why if that can't be."""

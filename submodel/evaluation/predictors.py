@@ -15,7 +15,7 @@ from builder.bases.folder_model import read_folder_model
 from builder.bases.load import load_resolved
 from builder.bases.resolve import AUTO, ResolvedBase, find_on_disk, resolve_base
 from builder.corpus.corpus import SourceFile
-from builder.evaluation.infill import base_encoder
+from builder.evaluation.infill import InfillEncoder
 from builder.evaluation.scoring import Scorable
 from builder.evaluation.torch_predictor import TorchPredictor
 from contract.bundle.bundle import read_bundle
@@ -95,8 +95,7 @@ def open_predictor(
         found = resolve_base(base, on_event=say)
         _compare_base(found, beside, say)
         loaded = load_resolved(found, dtype=dtype, on_event=say)
-        encoder = base_encoder(loaded.tokenizer, loaded.prompt, is_sub_model=loaded.is_sub_model)
-        predictor = TorchPredictor(candidate.name, loaded.model, encoder)
+        predictor = TorchPredictor(candidate.name, loaded.model, InfillEncoder(loaded.tokenizer, loaded.prompt))
         predictor.bytes = found.weight_bytes
         return predictor
     if candidate.is_bundle:

@@ -40,7 +40,6 @@ from submodel.registry.fetcher import NOT_FOUND, RegistryFetcher
 
 SCHEMA: Final = 1
 BUNDLE: Final = "bundle"
-SHARED: Final = "shared"  # the graph of a shared model, from which the bundle's adapter makes the bundle's own
 METADATA, REPOSITORIES, FILES = "metadata", "repositories", "files"
 ROOT_FILE: Final = "1.root.json"
 BIN_BITS: Final = 8  # 256 bins: of 100,000 repositories a pull reads about 100 kB
@@ -58,10 +57,7 @@ _ADVICE: Final = {  # by the status of an answer
 
 
 class ArtifactFacts(TypedDict):
-    """One artifact of a repository. Of a bundle, `file` is its bundle.json, which lists the other files.
-
-    If there is a shared graph, the registry may lack the bundle's own, and has the adapter.
-    """
+    """One artifact of a repository. Of a bundle, `file` is its bundle.json, which lists the other files."""
 
     kind: str
     file: FileFacts
@@ -222,17 +218,15 @@ def read_document(content: bytes, name: str, where: str) -> RepositoryDocument:
     return RepositoryDocument(schema=SCHEMA, repository=name, artifacts=artifacts)
 
 
-def find_artifact(document: RepositoryDocument, kind: str) -> FileFacts | None:
-    """Return the file of the first artifact of a kind."""
-    return next((one["file"] for one in document["artifacts"] if one["kind"] == kind), None)
+def find_bundle(document: RepositoryDocument) -> FileFacts | None:
+    """Return the bundle.json that a document names; None if it names no bundle."""
+    return next((one["file"] for one in document["artifacts"] if one["kind"] == BUNDLE), None)
 
 
 def _is_artifact(value: object) -> bool:
     if not isinstance(value, dict) or not isinstance(value.get("kind"), str):
         return False
-    if value["kind"] not in (BUNDLE, SHARED):  # of a later version, with facts of its own
-        return True
-    return are_facts(value.get("file"))
+    return value["kind"] != BUNDLE or are_facts(value.get("file"))  # other kinds are of a later version
 
 
 def _seen_folder(key: str) -> Path:

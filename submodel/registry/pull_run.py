@@ -20,7 +20,7 @@ from tuf.api.exceptions import DownloadError
 
 from builder.bases.catalogue import CACHE_VARIABLE, cache_folder
 from contract.bundle.bundle import WORKSPACE_BUNDLE, graph_facts, graph_of, read_bundle, replace_bundle
-from contract.bundle.manifest import AGAIN, MANIFEST_FILE, MAX_MANIFEST_BYTES, MODEL_FILE, build_of, check_manifest
+from contract.bundle.manifest import AGAIN, MANIFEST_FILE, MAX_MANIFEST_BYTES, build_of, check_manifest
 from contract.bundle.pulled_builds import (
     REGISTRY_FILE,
     PulledFrom,
@@ -37,18 +37,9 @@ from contract.files.state_folder import state_folder
 from contract.files.untrusted_json import parse_json
 from contract.progress import OnEvent, OnProgress, no_event, no_progress
 from contract.repository.texts import real_folder
-from exporters.adapter_file import merged, read_adapter
 from submodel.build.lock import bundle_lock
 from submodel.registry.fetcher import RegistryFetcher, base_address
-from submodel.registry.index import (
-    BUNDLE,
-    SHARED,
-    RegistryIndex,
-    RepositoryDocument,
-    file_path,
-    find_artifact,
-    read_key,
-)
+from submodel.registry.index import RegistryIndex, RepositoryDocument, file_path, find_bundle, read_key
 from submodel.registry.names import given_name, names_of, repository_root
 from submodel.registry.store import FileStore
 
@@ -114,7 +105,7 @@ def run_pull(
         published_at = index.published_at(document["repository"])
         is_new = not _is_there(target, facts)
         if is_new:
-            files = _fetch(store, fetcher, address, facts, find_artifact(document, SHARED), on_bytes)
+            files = _fetch(store, fetcher, address, facts, on_bytes)
             keeps_previous = graph_of(target) != graph_facts(files)  # else there is nothing to go back to
             with bundle_lock(target), replace_bundle(target, keeps_previous=keeps_previous) as fresh:
                 for relative, file in {**files, MANIFEST_FILE: facts}.items():
@@ -179,7 +170,7 @@ def _find_bundle(
 ) -> tuple[RepositoryDocument, FileFacts]:
     for name in names:
         document = index.find(name)
-        facts = None if document is None else find_artifact(document, BUNDLE)
+        facts = None if document is None else find_bundle(document)
         if document is not None and facts is not None:
             return document, facts
     wanted = " or ".join(names)
@@ -203,17 +194,9 @@ def _is_there(target: Path, facts: FileFacts) -> bool:
 
 
 def _fetch(
-    store: FileStore,
-    fetcher: RegistryFetcher,
-    address: str,
-    facts: FileFacts,
-    shared: FileFacts | None,
-    on_bytes: OnProgress,
+    store: FileStore, fetcher: RegistryFetcher, address: str, facts: FileFacts, on_bytes: OnProgress
 ) -> Mapping[str, FileFacts]:
-    """Bring all files of a bundle into the store; return those that its bundle.json lists, by name.
-
-    shared: a graph from which the bundle's adapter makes the bundle's own, which the registry may then lack.
-    """
+    """Bring all files of a bundle into the store; return those that its bundle.json lists, by name."""
     if facts["bytes"] > MAX_MANIFEST_BYTES:
         raise RegistryError(f"{address} names a {MANIFEST_FILE} of {facts['bytes']:,} bytes; publish it again.")
     if not store.has(facts):
@@ -233,14 +216,8 @@ def _fetch(
     files: dict[str, FileFacts] = manifest["files"]
     wanted = {one["sha256"]: one for one in files.values()}
     missing = [file for file in wanted.values() if not store.has(file)]
-    graph, adapter = files[MODEL_FILE], manifest.get("adapter")
-    is_merged = shared is not None and adapter is not None and graph in missing
-    if shared is not None and is_merged:
-        missing += [] if store.has(shared) else [shared]
-    store.check_space(sum(file["bytes"] for file in missing))
-    if is_merged:
-        missing.remove(graph)
     total, done = sum(file["bytes"] for file in missing), 0
+    store.check_space(total)
 
     def count(size: int) -> None:
         nonlocal done
@@ -249,18 +226,7 @@ def _fetch(
 
     for file in missing:
         _add(store, fetcher, address, file, count)
-    if shared is not None and is_merged:
-        _merge(store, shared, files[adapter["file"]], graph, address)
     return files
-
-
-def _merge(store: FileStore, shared: FileFacts, adapter: FileFacts, graph: FileFacts, address: str) -> None:
-    """Make a bundle's graph from the shared one, both in the store; raises unless it is the graph that is named."""
-    changes = read_adapter(store.place_of(adapter["sha256"]), shared["bytes"])
-    source = store.place_of(shared["sha256"])
-    source.touch()  # it is in use
-    with source.open("rb") as file:
-        store.add(graph, merged(file, changes), f"What the adapter of {address} makes", lambda size: None)
 
 
 def _add(

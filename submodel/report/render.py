@@ -105,9 +105,7 @@ def _verdict(scored: Sequence[Mapping[str, Any]], against_base: Mapping[str, Any
     if difference["low"] > 0:
         reported = "more lines exactly than the base"
     elif difference["high"] < 0:
-        reported = (
-            "fewer lines exactly than the base; a larger --size, more --minutes or --size auto may make a better one"
-        )
+        reported = "fewer lines exactly than the base; a larger --size or more --minutes may make a better one"
     else:
         reported = "about as many lines exactly as the base: the difference is within what chance does on so few lines"
     return f"{sentence}, and it completes {reported}."

@@ -17,7 +17,7 @@ from contract.bundle.bundle import Bundle
 from contract.files.state_folder import StateFolderError, state_folder
 from lsp_server.http import http_transport as serve
 from lsp_server.http.guard import TOKEN_FILE, Guard, read_token
-from lsp_server.http.messages import MAX_SNIPPETS, Refusal, read_completion, read_infill
+from lsp_server.http.messages import Refusal
 from lsp_server.options import ServerOptions
 from lsp_server.serve_errors import ServeError
 from submodel.health_checks import check_state_folder
@@ -59,19 +59,6 @@ def test_health_reads_no_body(server: HttpServer, line: str) -> None:
     answer = server.say(head("GET", "/health", line, token=False))
     assert status_of(answer) == 413, "at once, though no body is sent"
     assert server.ask("POST", "/health", Authorization=None)[0] == 405
-
-
-def test_of_very_many_snippets_the_newest_are_read() -> None:
-    """On de82a37 time grew with the square of their number: 8 MB have room for millions of empty ones."""
-    texts = ["y"] * 1000 + ["z"] + [""] * 100_000
-    prompt = "".join(f"<|file_sep|>a.py\n{text}" for text in texts) + "<|fim_prefix|>x<|fim_suffix|><|fim_middle|>"
-    for wanted in (
-        read_infill(json.dumps({"input_extra": [{"text": text} for text in texts]}).encode()),
-        read_completion(json.dumps({"prompt": prompt}).encode()),
-    ):
-        assert len(wanted.context) == MAX_SNIPPETS
-        assert {one.text for one in wanted.context[:-1]} == {"y"}
-        assert wanted.context[-1].text == "z"
 
 
 @pytest.mark.parametrize(

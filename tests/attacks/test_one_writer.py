@@ -36,7 +36,7 @@ def start_build(folder: Path, display: StageDisplay) -> None:
     from submodel.build.build_settings import BuildSettings
     from submodel.build.pipeline import run_build
 
-    run_build(BuildSettings(repository=folder.parent, output=folder, positions=0), display)
+    run_build(BuildSettings(repository=folder.parent, output=folder, minutes=0, positions=0), display)
 
 
 def start_fleet(folder: Path, display: StageDisplay) -> None:
@@ -56,7 +56,7 @@ def start_fleet(folder: Path, display: StageDisplay) -> None:
 def test_a_command_refuses_a_folder_that_another_one_writes_to(
     workspace: Path, monkeypatch: pytest.MonkeyPatch, start: Callable[[Path, StageDisplay], None], held: str
 ) -> None:
-    monkeypatch.setattr("submodel.build.pipeline._read_corpus", lambda *_: (None, {}))
+    monkeypatch.setattr("submodel.build.pipeline.read_checkout", lambda *_: None)
     monkeypatch.setattr("submodel.build.pipeline.resolve_base", lambda *_, **__: pytest.fail("the build begins"))
     monkeypatch.setattr("fleet.fleet_run.Fleet", lambda *_: pytest.fail("the fleet begins"))
     folder = workspace.parent / held
@@ -106,7 +106,7 @@ def test_a_build_puts_back_what_a_killed_command_left_beside_its_name(
     workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (workspace / ".bundle.replaced").mkdir()
-    monkeypatch.setattr("submodel.build.pipeline._read_corpus", lambda *_: (None, {}))
+    monkeypatch.setattr("submodel.build.pipeline.read_checkout", lambda *_: None)
 
     def stop(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
@@ -124,7 +124,6 @@ def test_figures_of_an_evaluation_wait_for_a_build_and_are_not_written_beside_on
     said: list[str] = []
     evaluation = SimpleNamespace(
         _paths=BuildPaths(root=workspace),
-        _settings=SimpleNamespace(language=None),
         _display=SimpleNamespace(say=said.append),
         _graph=None,
     )

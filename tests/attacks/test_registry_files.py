@@ -25,13 +25,12 @@ import pytest
 from contract.bundle.bundle import Bundle
 from contract.bundle.manifest import MODEL_FILE, TOKENIZER_FILE, build_of, read_manifest
 from contract.errors import BundleError, SubmodelError
-from exporters.adapter_file import ADAPTER_FILE
 from submodel.registry import fetcher
 from submodel.registry.fetcher import RegistryFetcher, _file_path, base_address
-from submodel.registry.index import BUNDLE, FILES, MAX_DOCUMENT_BYTES, METADATA, SHARED, target_path
+from submodel.registry.index import BUNDLE, FILES, MAX_DOCUMENT_BYTES, METADATA, target_path
 from submodel.registry.pull_run import PullSettings, run_pull
 from submodel.registry.store import FileStore
-from testbed.registries import NAME, make_adapted_bundle, publish
+from testbed.registries import NAME
 from tests.attacks.registry_refusals import flip, refuse, signed_anew
 
 
@@ -39,12 +38,11 @@ def put_document(registry: Path, document: Any) -> None:
     signed_anew(registry, lambda index: index.put(target_path(NAME), json.dumps(document).encode()))
 
 
-def put_manifest(registry: Path, manifest: dict[str, Any], shared: Any = None) -> None:
+def put_manifest(registry: Path, manifest: dict[str, Any]) -> None:
     content = json.dumps(manifest).encode()
     facts: Any = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
     FileStore(registry / FILES).add(facts, iter([content]), "bundle.json", lambda size: None)
-    artifacts = [{"kind": BUNDLE, "file": facts}, *([] if shared is None else [{"kind": SHARED, "file": shared}])]
-    put_document(registry, {"schema": 1, "repository": NAME, "artifacts": artifacts})
+    put_document(registry, {"schema": 1, "repository": NAME, "artifacts": [{"kind": BUNDLE, "file": facts}]})
 
 
 def refuse_manifest(served: Path, registry: Path, words: str) -> None:
@@ -63,27 +61,6 @@ def test_names_that_lead_elsewhere(served: Path, registry: Path, newer: Path, na
     put_manifest(registry, manifest)
     refuse_manifest(served, registry, "has a bad entry for the file")
     assert not list(served.parent.rglob("evil"))
-
-
-def test_adapters_that_make_something_else(served: Path, registry: Path, tiny_bundle: Bundle, tmp_path: Path) -> None:
-    """Signed with the right key: what comes out is compared with the graph that the bundle names."""
-    adapted = make_adapted_bundle(tiny_bundle, tmp_path / "adapted")
-    publish(adapted.folder, registry)
-    manifest: dict[str, Any] = {**adapted.manifest}
-    graph, shared = manifest["files"][MODEL_FILE], manifest["adapter"]["shared"]
-
-    def put(files: dict[str, Any], shared: Any = shared) -> None:
-        changed = {**manifest, "files": manifest["files"] | files}
-        put_manifest(registry, changed, shared)
-
-    put({MODEL_FILE: {**graph, "sha256": "0" * 64}})
-    refuse(served, "What the adapter of .* makes is not the file that the index names")
-    put({MODEL_FILE: {**graph, "bytes": graph["bytes"] - 1}})
-    refuse(served, "What the adapter of .* makes is not the file that the index names")
-    put({MODEL_FILE: {**graph, "sha256": "1" * 64}, ADAPTER_FILE: manifest["files"][TOKENIZER_FILE]})
-    refuse(served, "is no adapter of this version", error=BundleError)
-    put({}, {**shared, "sha256": "2" * 64})
-    refuse(served, "is missing")
 
 
 def test_odd_manifests_and_documents(served: Path, registry: Path, newer: Path) -> None:

@@ -92,7 +92,7 @@ def test_a_record_that_is_not_believed_is_named_once(output: Path) -> None:
     (output / "stages" / "score.json").write_text("{}")
     display = Display()
     stages = Stages(output / "stages", display, force=False)  # type: ignore[arg-type]
-    assert not stages.has("score", "k")
+    assert not stages.holds("score", "other", output)
     stages.run("score", "k", lambda advance: {})
     assert len(display.said) == 1
 

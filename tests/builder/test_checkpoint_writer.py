@@ -56,7 +56,7 @@ def test_other_programs_end_at_what_a_middle_ends_with_too(tmp_path, save):
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no umask")
 @pytest.mark.parametrize("save", [save_pruned, save_finetuned])
 def test_weights_have_the_mode_of_other_files(tmp_path, save):
-    """Another account may read a shared start."""
+    """Another account may read it."""
     folder = save(tmp_path / "model")
     (tmp_path / "other").touch()
     assert (folder / "model.safetensors").stat().st_mode == (tmp_path / "other").stat().st_mode

@@ -36,8 +36,6 @@ def test_of_a_listed_language_one_whole_package_is_held_out(index, monkeypatch):
     script = open_dataset("language:js", cache_dir=index)
     origins = {split: {Path(file.path).parts[1] for file in script.select(split)} for split in SPLITS}
     assert origins == {"calibration": {"jack-1"}, "validation": {"jack-1"}, "held-out": {"pack-1"}}
-    named = open_language("js", ["npm:jack@1"], cache_dir=index)  # of those that a user names, files are
-    assert {Path(file.path).parts[0] for file in named.select("held-out")} == {"src"}
 
 
 def test_files_of_a_language_are_named_as_in_a_repository_where_that_is_one_file(index, tmp_path):
@@ -67,9 +65,3 @@ def test_folders_and_named_distributions(index, tmp_path):
     assert {file.language for file in named.corpus.files} == {"JavaScript"}
     with pytest.raises(CorpusError, match="no folder"):
         open_dataset("nowhere", cache_dir=index)
-
-
-def test_a_package_that_is_named_twice_counts_once(index):
-    once, twice = (open_language("js", ["npm:jack@1"] * count, cache_dir=index) for count in (1, 2))
-    assert once.corpus.fingerprint == twice.corpus.fingerprint
-    assert not list(index.glob("**/.*.partial"))

@@ -38,17 +38,6 @@ def test_text_that_is_held_out_keeps_no_token(tmp_path):
     assert kept("validation", TEXT) != plain
 
 
-@pytest.mark.slow
-def test_characters_per_token_are_those_of_the_trimmed_tokenizer(tmp_path):
-    write_code(tmp_path, ".py", "#")
-    corpus = read_corpus(tmp_path)
-    tokenizer = make_tokenizer()
-    pruned = prune(make_model(tokenizer.get_vocab_size()), tokenizer, FIM, corpus, SETTINGS)
-    code = [file.text for file in corpus.learned if file.is_code]
-    tokens = sum(len(pruned.tokenizer.encode(text, add_special_tokens=False).ids) for text in code)
-    assert pruned.plan_summary["characters_per_token"] == round(sum(map(len, code)) / tokens, 3)
-
-
 def test_a_trimmed_tokenizer_that_splits_a_file_otherwise_is_refused(tmp_path, monkeypatch):
     write_code(tmp_path, ".py", "#")
     monkeypatch.setattr(structured_pruning, "differing_texts", lambda *_: 1)

@@ -107,7 +107,6 @@ def test_names_a_truncated_file_without_hashing(bundle: Path) -> None:
         ({"prompt": {"prefix": 1}}, "prompt key .prefix., which this version does not know; upgrade submodel"),
         ({"prompt": []}, "lacks or misstates a key"),
         ({"variants": {"fp16": {"file": []}}}, "bad value for 'variants'"),
-        ({"adapter": {"file": {}}}, "bad value for 'adapter'"),
         ({"architecture": {"layers": 2}}, "kv_heads"),
         ({"architecture": {**ARCHITECTURE.to_json(), "layers": "many"}}, "many"),
     ],

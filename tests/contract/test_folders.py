@@ -107,7 +107,7 @@ def test_what_any_version_of_ours_has_written_is_replaced(tmp_path, marker, cont
 
 
 def test_a_damaged_marker_is_replaced_in_the_output_of_a_build_alone(tmp_path):
-    target = tmp_path / "out" / "trials" / "0.5" / "model"
+    target = tmp_path / "out" / "name" / "model"
     target.mkdir(parents=True)
     (target / "manifest.json").write_text("{")
     with pytest.raises(BuildError, match="has not written"):

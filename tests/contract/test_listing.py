@@ -25,7 +25,7 @@ from contract.repository import git, reading
 from contract.repository import listing as listing_module
 from contract.repository.git import GitError, git_environment
 from contract.repository.ignore_rules import IgnoreRules
-from contract.repository.listing import ListingLimits, encrypted_files, list_files
+from contract.repository.listing import ListingLimits, filtered_files, list_files
 from contract.repository.reading import SourceReader, Unreadable
 from contract.repository.texts import read_repository, weigh_repository
 from testbed.git import git as run_git
@@ -401,26 +401,71 @@ def test_what_the_user_s_own_configuration_ignores_is_not_listed(
     assert list_files(tmp_path / "repo").paths == ("main.py",)
 
 
-@pytest.mark.parametrize("name", ["git-crypt", "git-crypt-team", "crypt", "git-agecrypt", "strongbox"])
-def test_what_git_encrypts_is_not_read(tmp_path: Path, name: str) -> None:
+# How an owner names what git-crypt or another filter encrypts: attributes by place. Unlocked, it is plain text.
+SEALED = [
+    {".gitattributes": "*.bin filter=lfs\n*.py -filter\n*.yaml filter=git-crypt diff=git-crypt\n"},
+    {".gitattributes": "*.yaml filter=git-crypt-team\n"},
+    {".gitattributes": "*.yaml filter=ours\n"},  # whose program .git/config names
+    {".gitattributes": "[attr]sealed filter=crypt diff=crypt\n*.yaml sealed\n"},
+    {"sub/.gitattributes": "*.yaml filter=git-crypt\n"},
+    {".gitattributes": "*.yaml filter=git-crypt\n" + "# x\n" * (80 << 10)},
+    {".gitattributes": "*.yaml filter=git-crypt\n", ".gitignore": ".gitattributes\n"},
+    {".git/info/attributes": "*.yaml filter=git-crypt\n"},
+]
+
+
+@pytest.fixture(params=SEALED, ids=range(len(SEALED)))
+def sealed(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     names = ["main.py", "sub/keys.yaml", "sub/data.bin"]
-    write_files(tmp_path, {each: f"x = {each}\n" for each in names})
-    run_git(tmp_path, "init", "-q")
-    (tmp_path / ".gitattributes").write_text(f"*.bin filter=lfs\n*.py filter=unset\n*.yaml filter={name} diff={name}\n")
-    assert encrypted_files(tmp_path, names) == {"sub/keys.yaml"}
-    reading = read_repository(tmp_path)
+    write_files(tmp_path / "all" / "repo", {each: f"x = {each}\n" for each in names})
+    run_git(tmp_path, "init", "-q", "all/repo")
+    write_files(tmp_path / "all" / "repo", request.param)
+    return tmp_path / "all" / "repo"
+
+
+def test_what_git_encrypts_is_not_read(sealed: Path) -> None:
+    assert filtered_files(sealed, ["main.py", "sub/keys.yaml", "sub/data.bin"]) == {"sub/keys.yaml"}
+    reading = read_repository(sealed)
     assert list(reading.texts) == ["main.py"]
-    assert reading.skipped["encrypted in git"] == 1
-    assert weigh_repository(tmp_path).skipped["encrypted in git"] == 1
+    assert reading.skipped["under a filter of git"] == 1
+    assert weigh_repository(sealed).skipped["under a filter of git"] == 1
+    assert not read_repository(sealed / "sub").texts
 
 
-def test_without_git_a_folder_with_encrypted_files_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_files(tmp_path, {"main.py": "x = 1\n", "sub/.gitattributes": "# *.a filter=crypt\n*.bin filter=lfs\n"})
+def test_where_git_lists_nothing_a_folder_with_encrypted_files_is_not_read(
+    sealed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Read on 2e053804: without git, attributes above the folder, in .git/info, in a file that is ignored or large."""
+    with pytest.raises(CorpusError, match=r"attributes names files that git may encrypt"):
+        read_repository(sealed.parent)
+    monkeypatch.setenv("PATH", "")
+    for folder in (sealed, sealed / "sub"):
+        with pytest.raises(CorpusError, match=r"attributes names files that git may encrypt"):
+            read_repository(folder)
+
+
+def test_what_the_user_s_own_attributes_encrypt_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_files(tmp_path / "repo", {"main.py": "x = 1\n", "keys.yaml": "x: 1\n"})
+    run_git(tmp_path, "init", "-q", "repo")
+    (tmp_path / "attributes").write_text("*.yaml filter=git-crypt\n")
+    (tmp_path / "config").write_text(f"[core]\n\tattributesFile = {(tmp_path / 'attributes').as_posix()}\n")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "config"))
+    assert list(read_repository(tmp_path / "repo").texts) == ["main.py"]
+
+
+def test_an_ignored_folder_of_a_repository_is_asked_about(tmp_path: Path) -> None:
+    """git lists nothing there, but knows the attributes. On 2e053804 none of it was read."""
+    root, names = tmp_path / "repo", {"build/x/main.py": "x = 1\n", "build/x/keys.yaml": "x: 1\n"}
+    write_files(root, names | {".gitignore": "build/\n", "build/x/.gitattributes": "*.yaml filter=git-crypt\n"})
+    run_git(tmp_path, "init", "-q", "repo")
+    assert list(read_repository(root / "build" / "x").texts) == ["main.py"]
+
+
+def test_without_git_harmless_filters_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    attributes = "*.a -filter\n*.bin filter=lfs -text\n*.b filter=nbstripout"
+    write_files(tmp_path, {"main.py": "x = 1\n", "sub/.gitattributes": attributes, ".git": "gitdir: elsewhere\n"})
     monkeypatch.setenv("PATH", "")
     assert list(read_repository(tmp_path).texts) == ["main.py"]
-    (tmp_path / "sub" / ".gitattributes").write_text("a#b.yaml diff=a  filter=git-crypt\n")
-    with pytest.raises(CorpusError, match=r"sub.\.gitattributes names files that git encrypts"):
-        read_repository(tmp_path)
 
 
 def test_where_git_can_t_tell_what_it_encrypts_nothing_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -430,7 +475,7 @@ def test_where_git_can_t_tell_what_it_encrypts_nothing_is_read(tmp_path: Path, m
     def fail(*_: object) -> NoReturn:
         raise GitError("git check-attr failed")
 
-    monkeypatch.setattr("contract.repository.texts.encrypted_files", fail)
+    monkeypatch.setattr("contract.repository.texts.filtered_files", fail)
     with pytest.raises(CorpusError, match=r"which files of .* it encrypts"):
         read_repository(tmp_path)
 
@@ -542,7 +587,7 @@ def test_links_are_listed_and_never_entered(tmp_path: Path) -> None:
 def test_costly_and_broken_patterns_are_passed_over(tmp_path: Path) -> None:
     """A pattern that backtracks over a long name, or over several, would not end."""
     rules = "*" + "a*" * 40 + "b\n" + "a**" * 30 + "\n" + "*a*/" * 6 + "x\n[\n!\n\\\n/\n*.log\n"
-    deep = "/".join(["a" * 200] * 6) + "/y"
+    deep = "/".join(["a" * 70] * 6) + "/y"
     write_files(tmp_path / "repo", {".gitignore": rules, "b" * 200: "", deep: "", "x.log": "", "main.py": ""})
     assert list_files(tmp_path / "repo").paths == (".gitignore", deep, "b" * 200, "main.py")
 
@@ -654,7 +699,7 @@ def test_the_time_is_looked_at_though_no_file_is_read(tmp_path: Path, monkeypatc
     asked: list[Path] = []
     monkeypatch.setattr(ListingLimits, "check_time", lambda limits, root: asked.append(root))
     read_repository(tmp_path / "repo")
-    assert len(asked) == 1 + 2, "of the list, and twice of its names"
+    assert len(asked) == 1 + 70 + 2, "of the list, of `.submodelignore` at each name, and twice of its names"
 
 
 def test_a_walk_whose_ignore_rules_take_long_ends_amid_a_folder(

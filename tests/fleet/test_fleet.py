@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from builder.bases.resolve import SECOND_CHOICE, resolve_base
 from contract.bundle.bundle import Bundle, read_bundle
 from contract.files.folders import IGNORED
-from contract.files.seals import open_sealed, seal_key, sealed_json
+from contract.files.seals import seal_key
 from contract.files.state_folder import StateFolderError
 from fleet import fleet_run, identity
 from fleet.app import app
@@ -113,18 +113,6 @@ def test_other_rules_of_reading_and_another_scoring_build_again(
         assert set(states(run()).values()) == {"kept"}
         monkeypatch.setattr(identity, name, value)
         assert set(states(run()).values()) == {"built"}
-
-
-def test_a_result_of_an_older_version_has_no_quality(place: Path, builds: Builds) -> None:
-    run()
-    path = place / "out" / "good" / "result.json"
-    record = open_sealed(seal_key(), "fleet result", "good", path.read_bytes())
-    assert record is not None
-    del record["quality"]["is_worse"]
-    path.write_text(sealed_json(seal_key(), "fleet result", "good", record))
-    rows = {row["name"]: row["result"] for row in run()["repositories"]}
-    assert "quality" not in rows["good"]
-    assert "quality" in rows["third"]
 
 
 def test_each_is_built_once_and_again_only_if_it_changed(place: Path, builds: Builds) -> None:

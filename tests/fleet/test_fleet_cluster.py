@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import pickle
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,6 +24,13 @@ from tests.fleet.fleet_tasks import make_task
 
 def task_of(name: str) -> Task:
     return make_task(Path(), name=name, cores=1)
+
+
+DONE = {"fingerprint": "f", "seconds": 1.0}
+
+
+def outcome_of(name: str) -> bytes:
+    return json.dumps(DONE | {"machine": name}).encode()
 
 
 class RayError(Exception):
@@ -44,6 +54,7 @@ class Played:
     """Ray as far as it is used; a task's name says how it ends."""
 
     def __init__(self) -> None:
+        self.answers: dict[str, Any] = {}
         self.calls: list[tuple[str, Any]] = []
         self.most_pending = 0
         self.exceptions = SimpleNamespace(
@@ -93,7 +104,7 @@ class Played:
         }
         if name in ends:
             raise ends[name]
-        return {"machine": name}
+        return self.answers.get(name, outcome_of(name))
 
 
 @pytest.fixture
@@ -101,6 +112,7 @@ def ray(monkeypatch: pytest.MonkeyPatch) -> Iterator[Played]:
     played = Played()
     monkeypatch.setitem(sys.modules, "ray", played)
     monkeypatch.setattr(cluster, "_answers", lambda address: True)
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: SimpleNamespace(returncode=1))  # asks for a token
     monkeypatch.setattr(cluster, "time", SimpleNamespace(monotonic=lambda: played.clock_s, sleep=played.sleep))
     yield played
     starts_and_ends = [name for name, _ in played.calls if name in ("init", "shutdown")]
@@ -117,7 +129,7 @@ def build(names: list[str], part: TaskPart | None = None, address: str = "auto")
 
 def test_a_crash_is_an_outcome_and_the_others_go_on(ray: Played) -> None:
     outcomes, _ = build(["a", "crash", "memory", "odd", "b"])
-    assert (outcomes["a"], outcomes["b"]) == ({"machine": "a"}, {"machine": "b"})
+    assert (outcomes["a"], outcomes["b"]) == (DONE | {"machine": "a"}, DONE | {"machine": "b"})
     assert "killed, or native code crashed" in outcomes["crash"]["reason"]
     assert "raise memory_gb" in outcomes["memory"]["reason"]
     assert "Ray says so" in outcomes["odd"]["reason"]
@@ -143,7 +155,7 @@ def test_what_fits_no_machine_is_refused_and_not_waited_for(ray: Played) -> None
         (TaskPart(gpus=1), "1 GPUs"),
     ):
         assert words in build(["a"], part)[0]["a"]["reason"]
-    assert build(["a"], TaskPart(cores=2, memory_gb=8))[0]["a"] == {"machine": "a"}
+    assert build(["a"], TaskPart(cores=2, memory_gb=8))[0]["a"] == DONE | {"machine": "a"}
     assert ("options", {"num_cpus": 2, "num_gpus": 0, "memory": 8_000_000_000, "name": "a"}) in ray.calls
 
 
@@ -199,7 +211,7 @@ def test_machines_that_join_a_head_later_are_waited_for(ray: Played, monkeypatch
     ray.on_wait = lose
     monkeypatch.setattr(ray, "nodes", join)
     outcomes, _ = build(["a", "b", "c"])
-    assert outcomes == {name: {"machine": name} for name in "abc"}
+    assert outcomes == {name: DONE | {"machine": name} for name in "abc"}
     assert looks[0] > 5
 
 
@@ -209,7 +221,7 @@ def test_machines_that_join_a_new_head_are_waited_for_before_a_build_is_refused(
     nodes = ray.nodes
     monkeypatch.setattr(ray, "nodes", lambda: nodes() if ray.clock_s >= 20 else [])
     outcomes, said = build(["a", "b"])
-    assert outcomes == {name: {"machine": name} for name in "ab"}
+    assert outcomes == {name: DONE | {"machine": name} for name in "ab"}
     assert said == ["Some builds fit no machine of the Ray cluster; waiting 60 s for others to join it."]
 
 
@@ -236,7 +248,7 @@ def test_a_machine_that_leaves_is_waited_for_and_not_forever(
     monkeypatch.setattr(ray, "cancel", cancelled.append, raising=False)
     outcomes, _ = build(["a", "b"])
     if away_s < cluster.HEAD_WAIT_S:
-        assert outcomes == {name: {"machine": name} for name in "ab"} and not cancelled
+        assert outcomes == {name: DONE | {"machine": name} for name in "ab"} and not cancelled
     else:
         assert all("No machine of the Ray cluster" in outcomes[name]["reason"] for name in "ab")
         assert len(cancelled) == 2 and ray.clock_s < 2 * cluster.HEAD_WAIT_S
@@ -268,8 +280,49 @@ def test_a_busy_machine_starts_its_own_ray_at_another_try(ray: Played) -> None:
 
     ray.on_init = init
     busy = 2
-    assert build(["a"], address="local")[0] == {"a": {"machine": "a"}}
+    assert build(["a"], address="local")[0] == {"a": DONE | {"machine": "a"}}
     tries[0], busy = 0, 3
     with pytest.raises(SubmodelError, match="timed out during startup"):
         build(["a"], address="local")
     assert tries == [3]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        DONE | {"machine": "a"},  # what older versions sent, as a pickle
+        pickle.dumps(DONE | {"machine": "a"}),
+        b'{"machine": "a"}',
+        b'{"fingerprint": 1, "machine": "a", "seconds": 1.0}',
+        b"[" * 100_000,
+        json.dumps(DONE | {"machine": "a" * (64 << 10)}).encode(),
+        None,
+    ],
+)
+def test_an_outcome_is_taken_as_json_alone(ray: Played, answer: object) -> None:
+    """On 2e053804 whatever Ray had unpickled counted."""
+    ray.answers["a"] = answer
+    assert build(["a", "b"])[0] == {
+        "a": {"reason": "Its machine sent no outcome; install one version of submodel on all machines."},
+        "b": DONE | {"machine": "b"},
+    }
+
+
+def test_a_cluster_that_asks_nobody_for_a_token_gets_no_work(ray: Played, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On 2e053804 it got all of it."""
+    asked: list[tuple[list[str], str]] = []
+
+    def run(command: list[str], *, env: dict[str, str], **_: object) -> SimpleNamespace:
+        asked.append((command[-3:], env["RAY_AUTH_MODE"]))
+        return SimpleNamespace(returncode=0)
+
+    monkeypatch.setattr(subprocess, "run", run)
+    monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
+    with pytest.raises(SubmodelError, match=r"at 127\.0\.0\.1:1 asks nobody for a token"):
+        build(["a"], address="host:1")
+    assert asked == [(["health-check", "--address", "127.0.0.1:1"], "disabled")]
+    assert not any(name == "remote" for name, _ in ray.calls)
+    assert build(["a"], address="local")[0] == {"a": DONE | {"machine": "a"}}, "Ray starts it with a token"
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    assert build(["a"], address="host:1")[0] == {"a": DONE | {"machine": "a"}}, "the user knows"
+    assert len(asked) == 1

@@ -47,16 +47,15 @@ def test_a_repository_is_a_folder_or_an_address_and_has_settings_of_its_own(tmp_
     assert (own.build.base, own.build.minutes) == (str(tmp_path / "base"), 10)
     assert (own.task.cores, own.task.gpus, own.task.memory_gb) == (8, 1, 6)
     settings = billing.build.settings(Path("a"), Path("b"))
-    assert settings.keeps_sub_model and settings.size == 0.6
+    assert settings.size == 0.6
     assert own.build.settings(Path("a"), Path("b")).minutes == 10
 
 
 def test_sizes_are_those_of_the_command_line(tmp_path: Path) -> None:
-    path = write(tmp_path, 'repositories = ["a", {source = "b", build = {size = "auto"}}]\n[build]\nsize = 0.5')
-    half, searched = read_fleet_file(path)
+    path = write(tmp_path, 'repositories = ["a", {source = "b", build = {size = 1}}]\n[build]\nsize = 0.5')
+    half, whole = read_fleet_file(path)
     assert half.build.settings(Path("a"), Path("b")).size == 0.5
-    assert not half.build.settings(Path("a"), Path("b")).keeps_sub_model
-    assert searched.build.settings(Path("a"), Path("b")).size is None
+    assert whole.build.settings(Path("a"), Path("b")).size == 1
 
 
 @pytest.mark.parametrize(

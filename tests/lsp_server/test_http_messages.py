@@ -94,11 +94,6 @@ def test_wrong_kinds_are_named(document: dict[str, Any], name: str) -> None:
     assert caught.value.status == 400
 
 
-def test_a_text_that_is_too_long_is_refused() -> None:
-    with pytest.raises(Refusal, match="2,000,000"):
-        infill(input_prefix="x" * 1_500_000, input_suffix="y" * 600_000)
-
-
 FOUND = Found(text="x\ny", model="submodel", prompt_tokens=9, computed_tokens=3, tokens=2)
 
 

@@ -32,8 +32,6 @@ from lsp_server.serve_errors import EngineCrash, ServeError
 from lsp_server.server import CompletionServer
 from lsp_server.service import CompletionService
 from lsp_server.transports import create_server
-from tests.attacks.lsp_process import initialize, notice
-from tests.attacks.lsp_process import request as framed_request
 
 
 class Client:
@@ -339,16 +337,6 @@ def test_a_client_that_talks_nonsense_and_vanishes_ends_the_server(garbage: byte
     assert done.returncode == 0, done.stderr.decode()
     # pygls logs one for a message that can't be read. No other is allowed.
     assert done.stderr.count(b"Traceback") <= done.stderr.count(b"A message was passed over"), done.stderr.decode()
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("is_shut_down", "status"), [(True, 0), (False, 1)])
-def test_the_exit_status_says_whether_the_client_has_shut_the_server_down(is_shut_down: bool, status: int) -> None:
-    messages = initialize({}) + (framed_request(2, "shutdown", None) if is_shut_down else b"") + notice("exit", None)
-    command = [sys.executable, "-m", "submodel", "serve", "--stdio"]
-    done = subprocess.run(command, input=messages, capture_output=True, timeout=60, check=False)
-    assert done.returncode == status, done.stderr.decode()
-    assert b"Traceback" not in done.stderr
 
 
 def test_the_server_outlives_a_bundle_whose_graph_is_garbage(tiny_bundle: Bundle, tmp_path: Path) -> None:

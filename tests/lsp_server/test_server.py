@@ -326,10 +326,43 @@ def test_builds_that_a_client_has_seen_are_loaded_though_nobody_asks(
         monkeypatch.setattr(server.service, "follow_build", lambda bundle, threads: followed.append(bundle))
         for bundle in bundles:
             server.service.states.set(bundle, BundleStatus(state=BundleState.READY))
+        server.service.note_unloaded(tmp_path / "nobody has asked")
         for name in ("a.py", "bundle.json"):
             client.send("workspace/didChangeWatchedFiles", {"changes": [{"uri": f"file:///a/{name}", "type": 2}]})
             await asyncio.sleep(0.05)
             assert followed == ([] if name == "a.py" else bundles)
+
+    talk(test)
+
+
+def test_a_bundle_that_appears_is_loaded_and_that_of_an_opened_file_is_in_the_status(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    loaded: list[Path] = []
+
+    async def load(bundle: Path, threads: int | None) -> None:
+        loaded.append(bundle)
+
+    async def test(client: Client) -> None:
+        server = client.server
+        monkeypatch.setattr("lsp_server.bundle_finder._refusal", lambda bundle: None)
+        monkeypatch.setattr(type(server), "folders", [tmp_path])
+        monkeypatch.setattr(server, "_load", load)
+        await server.load_bundles()
+        status = server.describe()
+        assert (status["state"], status["bundles"], loaded) == ("failed", [], []), "so there is none"
+        for repository in (tmp_path, tmp_path / "package"):
+            (repository / ".submodel" / "bundle").mkdir(parents=True)
+        changes = [{"uri": (tmp_path / ".submodel" / "bundle").as_uri(), "type": 1}]
+        client.send("workspace/didChangeWatchedFiles", {"changes": changes})
+        while not loaded:
+            await asyncio.sleep(0.001)
+        client.open((tmp_path / "package" / "a.py").as_uri(), "x = 1\n")
+        below = tmp_path / "package" / ".submodel" / "bundle"
+        while below not in server.service.bundles:
+            await asyncio.sleep(0.001)
+        assert server.service.bundles[below].state is BundleState.UNLOADED
+        assert loaded == [tmp_path / ".submodel" / "bundle"]
 
     talk(test)
 

@@ -60,7 +60,7 @@ def test_a_build_holds_its_output_while_it_reads(tmp_path, monkeypatch):
             pass
         raise BuildError("enough")
 
-    monkeypatch.setattr(pipeline, "_read_corpus", read)
+    monkeypatch.setattr(pipeline, "read_checkout", read)
     settings = BuildSettings(repository=tmp_path, output=tmp_path / "out")
     with StageDisplay() as display, pytest.raises(BuildError, match="enough"):
         pipeline.run_build(settings, display)
@@ -116,7 +116,7 @@ def test_nothing_waits_for_a_folder_that_cannot_be_locked(tmp_path, monkeypatch)
 
 
 def test_a_second_build_is_refused_before_it_reads_the_repository(tmp_path, holder, monkeypatch):
-    monkeypatch.setattr(pipeline, "_read_corpus", lambda *_: pytest.fail("it reads"))
+    monkeypatch.setattr(pipeline, "read_checkout", lambda *_: pytest.fail("it reads"))
     (tmp_path / ".gitignore").write_text(IGNORED)
     settings = BuildSettings(repository=tmp_path, output=tmp_path)
     with StageDisplay() as display, pytest.raises(HeldError, match=f"process {holder.pid}"):
@@ -127,7 +127,7 @@ def test_a_second_build_is_refused_before_it_reads_the_repository(tmp_path, hold
     ("name", "reason"), [("", "holds files that no build has made"), ("notes.txt/new", "can't be written")]
 )
 def test_an_output_that_cannot_be_used_is_refused_before_the_repository_is_read(tmp_path, monkeypatch, name, reason):
-    monkeypatch.setattr(pipeline, "_read_corpus", lambda *_: pytest.fail("it reads"))
+    monkeypatch.setattr(pipeline, "read_checkout", lambda *_: pytest.fail("it reads"))
     (tmp_path / "notes.txt").touch()
     settings = BuildSettings(repository=tmp_path, output=tmp_path / name)
     with StageDisplay() as display, pytest.raises(BuildError, match=reason):

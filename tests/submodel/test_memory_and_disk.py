@@ -76,19 +76,15 @@ def test_disks(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("parameters", "size", "has_dense_baseline", "gigabytes"),
+    ("parameters", "size", "gigabytes"),
     [
-        (494_000_000, 0.6, False, 3.0),  # 2.4, below what is always asked for
-        (1_544_000_000, 0.6, False, 7.4),
-        (494_000_000, 0.6, True, 5.4),
-        (1_544_000_000, None, False, 12.7),
-        (1_544_000_000, None, True, 18.5),
-        (135_000_000, 1.0, True, 3.0),
+        (494_000_000, 0.6, 3.0),  # 2.4, below what is always asked for
+        (1_544_000_000, 0.6, 7.4),
+        (494_000_000, 1.0, 4.0),
     ],
 )
-def test_a_build_is_to_have_disk_by_what_it_writes(parameters, size, has_dense_baseline, gigabytes):
-    needed = memory_and_disk.build_disk_bytes(parameters, size, has_dense_baseline=has_dense_baseline)
-    assert round(needed / 1e9, 1) == gigabytes
+def test_a_build_is_to_have_disk_by_what_it_writes(parameters, size, gigabytes):
+    assert round(memory_and_disk.build_disk_bytes(parameters, size) / 1e9, 1) == gigabytes
 
 
 @pytest.mark.parametrize(

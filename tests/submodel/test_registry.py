@@ -44,12 +44,11 @@ from fleet.publishing import publish_run
 from submodel.app import app
 from submodel.registry import pull_run
 from submodel.registry.fetcher import RegistryFetcher, _Patience
-from submodel.registry.index import FILES
 from submodel.registry.names import given_name, names_of, repository_name, repository_root
 from submodel.registry.pull_run import PullSettings, run_pull
 from submodel.registry.store import FileStore
 from testbed.git import git
-from testbed.registries import NAME, make_adapted_bundle, make_repository, publish
+from testbed.registries import NAME, make_repository, publish
 
 SAME = [
     "https://github.com/Acme/App.git",
@@ -177,56 +176,6 @@ def test_of_a_graph_with_other_weights_beside_it_the_older_one_is_kept(
     publish(newer, registry)
     second = run_pull(settings)
     assert [build_of(folder) for folder in previous_bundles(second.bundle)] == [first.build]
-
-
-def test_of_an_adapted_bundle_the_adapter_is_fetched_and_the_shared_graph_once(
-    registry: Path, published: tuple[Path, str], repository: Path, tiny_bundle: Bundle, tmp_path: Path
-) -> None:
-    """The registry lacks the graph itself; what is merged is the bundle that was published, byte for byte."""
-    adapted = make_adapted_bundle(tiny_bundle, tmp_path / "adapted")
-    publish(adapted.folder, registry, name="example.com/acme/other")
-    graph = adapted.manifest["files"][MODEL_FILE]
-    assert not FileStore(registry / FILES).has(graph)
-    other = make_repository(tmp_path / "other", "https://example.com/acme/other")
-    alone = run_pull(PullSettings(folder=other, address=str(registry), key=published[1]))
-    assert read_bundle(alone.bundle).build == adapted.build
-    assert graph["bytes"] < alone.fetched_bytes < graph["bytes"] * 1.5
-
-    run_pull(PullSettings(folder=repository, address=str(registry), key=published[1]))  # the shared bundle itself
-    shutil.rmtree(other / ".submodel")
-    FileStore(tmp_path / "cache" / "registry").place_of(graph["sha256"]).unlink()
-    beside = run_pull(PullSettings(folder=other, address=str(registry), key=published[1]))
-    assert (beside.state, beside.build) == ("pulled", adapted.build)
-    assert beside.fetched_bytes < graph["bytes"] / 10
-
-    publish(adapted.folder, registry)
-    changed = run_pull(PullSettings(folder=repository))
-    assert (changed.state, changed.build) == ("pulled", adapted.build)
-    assert [build_of(folder) for folder in previous_bundles(changed.bundle)] == [tiny_bundle.build]
-
-
-def test_the_shared_graph_that_adapters_change_is_not_forgotten(
-    registry: Path, published: tuple[Path, str], repository: Path, tiny_bundle: Bundle, tmp_path: Path
-) -> None:
-    adapted = make_adapted_bundle(tiny_bundle, tmp_path / "adapted")
-    publish(adapted.folder, registry, name="example.com/acme/other")
-    settings = PullSettings(folder=repository, address=str(registry), key=published[1], name="example.com/acme/other")
-    run_pull(settings)
-    store, shared = FileStore(tmp_path / "cache" / "registry"), adapted.manifest["adapter"]["shared"]
-    os.utime(store.place_of(shared["sha256"]), (0, 0))
-    shutil.rmtree(repository / ".submodel")
-    store.place_of(adapted.manifest["files"][MODEL_FILE]["sha256"]).unlink()
-    run_pull(settings)
-    assert store.has(shared)
-
-
-def test_an_adapted_bundle_is_published_whole_where_the_shared_one_is_not(
-    repository: Path, tiny_bundle: Bundle, tmp_path: Path
-) -> None:
-    adapted = make_adapted_bundle(tiny_bundle, tmp_path / "adapted")
-    key = publish(adapted.folder, tmp_path / "alone")
-    assert FileStore(tmp_path / "alone" / FILES).has(adapted.manifest["files"][MODEL_FILE])
-    assert run_pull(PullSettings(folder=repository, address=str(tmp_path / "alone"), key=key)).build == adapted.build
 
 
 def test_a_bundle_that_was_damaged_or_is_not_trusted_any_more_is_put_right(

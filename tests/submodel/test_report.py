@@ -62,15 +62,6 @@ def test_what_was_not_measured_is_left_out():
     assert "side by side" not in page
 
 
-@pytest.mark.parametrize("finetuning", [{}, {"finetuning": {"minutes": 0.0}}], ids=["fine-tuned", "not fine-tuned"])
-def test_a_size_that_was_searched_is_said_with_what_each_trial_came_to(finetuning):
-    trial = {"size": 0.8, "is_as_good": False, **against_base(-0.1, -0.18, -0.02)}
-    page = render_report(document(size_search={"size": 0.9, "trials": [trial]}, **finetuning), title="r")
-    assert "The size was searched on validation files: 80.0% not chosen" in " ".join(page.split())
-    assert "None" not in page
-    assert ("<h2>Fine-tuning</h2>" in page) == (not finetuning)
-
-
 def test_a_kept_evaluation_stays_in_the_report_and_says_whose_it_is(tmp_path):
     paths = BuildPaths(root=tmp_path)
     figures = {"models": [], "baselines": [], "against": "base", "against_base": {}, "graph": {"sha256": "a"}}

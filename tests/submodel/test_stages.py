@@ -17,7 +17,7 @@ from builder.finetuning import finetune
 from builder.finetuning.training_state import StateFile, TrainingProgress
 from contract.bundle import drafts
 from contract.console import StageDisplay
-from contract.errors import BaseModelError, BuildError
+from contract.errors import BaseModelError
 from exporters.precision import Precision
 from submodel import memory_and_disk
 from submodel.build import model_stages, pipeline, score_stages
@@ -30,7 +30,6 @@ from submodel.check_result import CheckResult
 from testbed.gguf_files import make_parts, write_gguf
 from testbed.models import save_base
 from testbed.python_files import write_python
-from testbed.reports import against_base
 from testbed.tokenizer import FIM
 
 NONE = cast(Any, None)  # of a corpus and a base that nothing looks at
@@ -183,19 +182,27 @@ def test_a_model_and_its_bundle_are_made_again_if_anything_that_they_depend_on_c
     (paths.model / "manifest.json").write_text("made")
     asked = BuildSettings(repository=tmp_path, output=tmp_path, base="b", size=0.8, minutes=1, dtype="float32")
 
-    def hashes(settings=asked, *, size=0.8, corpus="c", base="b"):
+    def hashes(settings=asked, *, corpus="c", base="b"):
         """Those of the pruned model, the fine-tuned one and the bundle, each by itself."""
-        known: Any = SimpleNamespace(fingerprint=corpus), SimpleNamespace(identity={"name": base}, is_sub_model=False)
+        known: Any = SimpleNamespace(fingerprint=corpus), SimpleNamespace(identity={"name": base})
+        ran: dict[str, str] = {}
+
+        def run(name, stage_hash, *_):
+            ran[name] = stage_hash
+            return SimpleNamespace(is_fresh=False)
+
         with StageDisplay() as display:
-            stages = ModelStages(settings, display, known[0], {}, known[1])
-        pruned, tuned = stages._hashes_at(size)
-        return pruned, tuned, stages._bundle_hash("m", paths), stages._bundle_hash(tuned, paths)
+            stages = ModelStages(settings, display, *known)
+        stages._stages = cast(Any, SimpleNamespace(run=run))
+        _, _, tuned = stages._make_model()
+        return ran["prune"], tuned, stages._bundle_hash("m"), stages._bundle_hash(tuned)
 
     def changed(**others):
         return [one != other for one, other in zip(hashes(), hashes(**others), strict=True)]
 
     assert changed() == [False, False, False, False]
-    for others in ({"size": 0.7}, {"corpus": "d"}, {"base": "d"}, {"settings": replace(asked, seed=1)}):
+    settings: list[dict[str, Any]] = [{"settings": replace(asked, size=0.7)}, {"settings": replace(asked, seed=1)}]
+    for others in ({"corpus": "d"}, {"base": "d"}, *settings):
         assert changed(**others) == [True, True, False, True], others
     for longer in (replace(asked, minutes=2), replace(asked, steps=3)):
         assert changed(settings=longer) == [False, True, False, True], longer
@@ -213,16 +220,19 @@ def test_a_model_and_its_bundle_are_made_again_if_anything_that_they_depend_on_c
 
 def test_scores_are_of_one_model_its_graph_and_the_lines_that_were_asked(tmp_path, monkeypatch):
     graphs = iter(("onnx/model.onnx", "onnx/model_fp16.onnx"))
-    asked: list[tuple[str, str]] = []
+    asked: list[str] = []
     monkeypatch.setattr(score_stages, "graph_of", lambda bundle: next(graphs))
-    stages: Any = SimpleNamespace(run=lambda name, stage_hash, make: asked.append((name, stage_hash)))
+    stages: Any = SimpleNamespace(run=lambda name, stage_hash, make: asked.append(stage_hash))
     lines: Any = [SimpleNamespace(fingerprint=one) for one in ("a", "b")]
+    scores, unread = score_stages.ScoreStages(stages), cast(Any, None)
     for _ in range(2):
-        score_stages.ScoreStages(stages).score_bundle("score", "m", tmp_path, lines[0])
-    hashes = {stage_hash for _, stage_hash in asked}
-    hashes |= {score_stages.score_hash(model, one) for model in ("m", "n") for one in lines}
+        scores.score_bundle("score", "m", tmp_path, lines[0])
+    for model in ("m", "n"):
+        for one in lines:
+            scores.score("score", model, unread, one)
     monkeypatch.setattr(score_stages, "SCORING_VERSION", "another")
-    assert len(hashes | {score_stages.score_hash("m", lines[0])}) == 7
+    scores.score("score", "m", unread, lines[0])
+    assert len(set(asked)) == 7
 
 
 @pytest.mark.slow
@@ -231,7 +241,7 @@ def test_the_base_is_scored_again_only_if_files_that_it_is_asked_about_change(tm
     base = save_base(tmp_path / "base", kind="qwen2")
 
     # Nothing but the base's scores, which come last in a build.
-    monkeypatch.setattr(pipeline.Build, "run", lambda self, held_out, started: self._score_base("score", held_out))
+    monkeypatch.setattr(pipeline.Build, "run", lambda self, held_out, started: self._score_base(held_out))
 
     def is_scored():
         settings = BuildSettings(repository=repository, output=tmp_path / "out", base=str(base), positions=4)
@@ -258,21 +268,6 @@ def test_the_base_is_scored_again_only_if_files_that_it_is_asked_about_change(tm
     assert not is_scored()
     change("held-out")
     assert is_scored()
-
-
-@pytest.mark.slow
-def test_a_stage_that_is_kept_leaves_the_state_of_another_fine_tuning(tmp_path):
-    """As after a kill in the dense baseline's, or in a trial's: the state is one file for all of them."""
-    settings = whole_base(tmp_path, minutes=0.01, positions=0)
-    state = BuildPaths(root=settings.output).finetuning_state
-    with StageDisplay() as display:
-        run_build(settings, display)
-        assert not state.exists()
-        state.write_bytes(b"of another stage")
-        assert not any(
-            stage["is_fresh"] for stage in run_build(settings, display)["stages"] if stage["name"] == "finetune"
-        )
-    assert state.exists()
 
 
 @pytest.mark.slow
@@ -320,9 +315,9 @@ def test_pruning_in_8_bits_is_for_builds_that_need_not_be_made_again_elsewhere(
     monkeypatch.setattr(model_stages, "prune", prune)
     monkeypatch.setattr(model_stages, "is_int8_faster", lambda dtype: True)
     with StageDisplay() as display, pytest.raises(Pruned):
-        stages = ModelStages(settings, display, NONE, {}, NONE)
+        stages = ModelStages(settings, display, NONE, NONE)
         stages._loaded = cast(Any, SimpleNamespace(model=None, tokenizer=None, prompt=FIM))
-        stages._prune(0.8, BuildPaths(root=tmp_path), lambda done, total: None)
+        stages._prune(lambda done, total: None)
     assert asked == [expected]
 
 
@@ -331,7 +326,7 @@ def test_a_build_keeps_to_the_processors_of_its_container(tmp_path, monkeypatch,
     monkeypatch.setattr(memory, "processor_quota", lambda: quota)
     torch.set_num_threads(3)
     with StageDisplay() as display:
-        ModelStages(BuildSettings(repository=tmp_path, output=tmp_path), display, NONE, {}, NONE)
+        ModelStages(BuildSettings(repository=tmp_path, output=tmp_path), display, NONE, NONE)
     assert torch.get_num_threads() == expected
 
 
@@ -342,10 +337,10 @@ def test_a_state_is_of_the_pruned_model_that_it_adapts(tmp_path):
     settings = BuildSettings(repository=tmp_path, output=tmp_path, base="b", size=1.0, minutes=1, quantize="fp32")
     hashes = []
     with StageDisplay() as display:
-        stages = ModelStages(settings, display, NONE, {}, NONE)
+        stages = ModelStages(settings, display, NONE, NONE)
         for manifest in ("one", "another", "one"):
             (paths.pruned / "manifest.json").write_text(manifest)
-            hashes.append(stages._state_of("k", paths).stage_hash)
+            hashes.append(stages._state_of("k").stage_hash)
     assert hashes[0] == hashes[2] != hashes[1]
 
 
@@ -358,7 +353,7 @@ def test_a_killed_fine_tuning_goes_on_in_the_number_format_that_it_had(tmp_path,
     settings = BuildSettings(repository=tmp_path, output=tmp_path, base="b", size=1.0, minutes=1)
     with StageDisplay() as display:
         stages, asked = (
-            ModelStages(replace(settings, dtype=dtype), display, NONE, {}, NONE) for dtype in (None, "float32")
+            ModelStages(replace(settings, dtype=dtype), display, NONE, NONE) for dtype in (None, "float32")
         )
         assert stages._format_of(state) == (torch.float32, False), "measured"
         state.save(TrainingProgress(dtype="bfloat16", is_int8=True), {"w": torch.ones(2)}, {}, {})
@@ -388,7 +383,7 @@ def test_a_gpu_that_computes_in_bfloat16_trains_in_it(tmp_path, monkeypatch, dev
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: supported)
     settings = BuildSettings(repository=tmp_path, output=tmp_path, base="b", size=1.0, minutes=1, dtype=asked)
     with StageDisplay() as display:
-        stages = ModelStages(settings, display, NONE, {}, NONE)
+        stages = ModelStages(settings, display, NONE, NONE)
         assert stages._format_of(StateFile(path=tmp_path / "state", stage_hash="k"))[0] == expected
 
 
@@ -447,7 +442,7 @@ def test_a_build_says_so_where_there_is_too_little_memory_or_disk_for_its_base(t
 
 
 def test_force_does_not_repeat_what_this_run_made_under_another_name(tmp_path):
-    """A search for the size makes the model that the build then takes."""
+    """An update makes the model that the build then takes."""
     make = Counter()
     with StageDisplay() as display:
         stages = Stages(tmp_path, display, force=True)
@@ -482,58 +477,6 @@ def test_a_model_that_was_adopted_before_is_not_copied_again(tmp_path):
     assert (model / "manifest.json").is_file(), "what somebody has removed is copied again"
 
 
-def test_a_search_for_the_size_leaves_the_chosen_model_alone_and_makes_no_other_again(tmp_path, monkeypatch):
-    """The models are played: those of half the base's size and more are as good as the base."""
-
-    class Search(pipeline.Build):
-        def _load_base(self):
-            return cast(Any, SimpleNamespace(model=None, tokenizer=None))
-
-        def _score_base(self, name, held_out):
-            return cast(Any, None)
-
-        def _model_at(self, size, paths, suffix=""):
-            asked.append(size)
-            for name, folder in ((f"prune{suffix}", paths.pruned), (f"finetune{suffix}", paths.model)):
-                self._stages.run(name, "k", partial(write_model, folder), [folder])
-            return cast(Any, None)
-
-    def write_model(folder, advance):
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "manifest.json").write_text(json.dumps({"schema": 1, "prompt": {}}))
-
-    asked: list[float] = []
-    played: dict[str, Any] = {
-        "make_held_out": lambda *_, **__: SimpleNamespace(fingerprint="f"),
-        "least_size_for": lambda *_: 0.4,
-        "open_checkpoint": lambda *_: None,
-        "read_artifact": lambda folder: None,
-        "scores_of": lambda record: record,
-        "compare": lambda ours, base: {**against_base(0.0, -0.1, 0.1), "size": float(ours.name.split()[-1])},
-        "is_as_good": lambda figures: figures["size"] >= 0.5,
-    }
-    for name, function in played.items():
-        monkeypatch.setattr(pipeline, name, function)
-    monkeypatch.setattr(score_stages, "score", lambda *_, **__: SimpleNamespace(to_record=dict))
-    settings = BuildSettings(repository=tmp_path, output=tmp_path, base="b", size=None, dtype="float32")
-    corpus, base = cast(Any, SimpleNamespace(files=(), fingerprint="c")), cast(Any, SimpleNamespace(identity="b"))
-    runs = []
-    with StageDisplay() as display:
-        for force in (False, False, True):
-            asked.clear()
-            assert Search(replace(settings, force=force), display, corpus, {}, base)._choose_size()["size"] == 0.5
-            runs.append(list(asked))
-            assert [folder.name for folder in (tmp_path / "trials").iterdir()] == ["0.5"]
-            assert (tmp_path / "model" / "manifest.json").is_file()
-        monkeypatch.setattr(pipeline, "is_as_good", lambda figures: False)
-        with pytest.raises(BuildError, match="No size"):
-            Search(replace(settings, force=True), display, corpus, {}, base)._choose_size()
-        assert not (tmp_path / "trials").exists(), "models that nothing would ever use"
-    assert runs[1] == [0.5], "where nothing is to be made"
-    assert len(runs[0]) == len(set(runs[0])) > 2
-    assert runs[2] == runs[0]
-
-
 def test_the_drafts_of_a_large_repository_are_of_all_folders(monkeypatch):
     monkeypatch.setattr(drafts, "MAX_TOKENS", 100)
     files = [
@@ -545,7 +488,7 @@ def test_the_drafts_of_a_large_repository_are_of_all_folders(monkeypatch):
 
     def folders_of(count):
         stages: Any = SimpleNamespace(_corpus=SimpleNamespace(learned=files[:count]))
-        return "".join(chr(ids[0]) for ids in ModelStages._drafts(stages, cast(Any, SimpleNamespace(model=None))))
+        return "".join(chr(ids[0]) for ids in ModelStages._drafts(stages))
 
     assert folders_of(10) == ascii_lowercase[:10]
     some = folders_of(26)

@@ -6,8 +6,7 @@ import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { CodeServer } from './setup/codeServer.mjs';
 import { Editor } from './setup/editor.mjs';
 import { note } from './setup/figures.mjs';
-import { OUT, REPOSITORY } from './setup/places.mjs';
-import { findProcess, leaderOf, processorSeconds } from './setup/processes.mjs';
+import { findProcess } from './setup/processes.mjs';
 import { BUILD_SETTINGS, CODE, keepBundle, makeRepository, makeWorkspace, TYPED } from './setup/workspaces.mjs';
 
 const BUILDING_MS = 800_000; // minutes, where other work goes on beside
@@ -17,7 +16,7 @@ let server: CodeServer;
 let editor: Editor;
 
 beforeAll(async () => {
-  server = await CodeServer.start('build', { ...BUILD_SETTINGS, 'submodel.update.automatic': true });
+  server = await CodeServer.start('build', BUILD_SETTINGS);
 });
 afterAll(() => server.stop());
 afterEach(() => editor.close());
@@ -47,58 +46,6 @@ test('a build from the palette shows its stages, and then its bundle is served',
   await editor.goToEnd();
   await editor.type(TYPED);
   await editor.untilGhost();
-});
-
-test('an update from the palette says which model is served, and why', async () => {
-  const repository = path.join(OUT, 'workspaces', 'repository'); // that the test before has built of
-  fs.writeFileSync(path.join(repository, 'points.py'), CODE); // the editor may have saved what was typed
-  editor = await Editor.open(server, repository);
-  await editor.untilStatus(/ready/);
-  await editor.run('submodel: Update the Sub-model of This Workspace');
-  await editor.untilNotification(/^Nothing is new since .*the model stays as it is/, BUILDING_MS);
-  await editor.untilStatus(/ready/);
-});
-
-test('an update begins by itself when nobody types, and stands still while somebody does', async () => {
-  const repository = path.join(OUT, 'workspaces', 'repository');
-  for (const part of ['benchmarks', 'laboratory']) {
-    fs.cpSync(path.join(REPOSITORY, part), path.join(repository, part), {
-      recursive: true,
-      filter: (file) => !/__pycache__|results/.test(file),
-    });
-  }
-  const since = Date.now();
-  editor = await Editor.open(server, repository);
-  await editor.untilStatus(/ready/);
-  await editor.openFile(path.join(repository, 'points.py'));
-  await editor.goToEnd();
-  await editor.untilStatus(/updating: /, BUILDING_MS);
-  expect(await editor.notifications()).toEqual([]);
-  const leader = (): Promise<number> =>
-    Promise.resolve(leaderOf(findProcess(server.pid, since, 'update', '--progress') ?? 0) ?? 0);
-  const pid = await editor.until(leader, (found) => found > 0, 'process of the update');
-  const work = async (): Promise<number | undefined> => {
-    const before = processorSeconds(pid);
-    await new Promise((resolve) => setTimeout(resolve, 3_000));
-    const after = processorSeconds(pid);
-    return before === undefined || after === undefined ? undefined : after - before;
-  };
-  const workBesideTyping = async (): Promise<number | undefined> => {
-    await editor.type('x');
-    return work();
-  };
-  for (let pause = 0; pause < 2; pause++) {
-    await editor.type('x');
-    await editor.untilStatus(/updating: waiting/);
-    const isStill = (seconds: number | undefined): boolean => seconds !== undefined && seconds < 0.3;
-    await editor.until(workBesideTyping, isStill, 'update that stands still', 60_000);
-    await editor.untilStatus(/updating: (?!waiting)/, BUILDING_MS);
-    const before = processorSeconds(pid) ?? 0;
-    const workSince = (): Promise<number> => Promise.resolve((processorSeconds(pid) ?? 0) - before);
-    await editor.until(workSince, (seconds) => seconds > 0.5, 'update that goes on', BUILDING_MS);
-  }
-  await editor.run('submodel: Update the Sub-model of This Workspace');
-  await editor.untilNotification(/no longer waits while you type/);
 });
 
 test('a build gives way to the server, can be stopped, and says that it goes on another time', async () => {

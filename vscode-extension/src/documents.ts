@@ -14,7 +14,6 @@ export interface Documents {
  * bundle.json: where a bundle came from, how it is asked, and the SHA-256 of each of its files.
  */
 export interface Manifest {
-  adapter?: AdapterFacts;
   architecture?: ArchitectureFacts;
   base?: BaseFacts;
   calibration?: CalibrationFacts;
@@ -42,20 +41,6 @@ export interface Manifest {
   versions?: {
     [k: string]: string;
   };
-}
-/**
- * A file of the bundle that makes its graph from the graph of a shared model (`exporters.adapter_file`).
- */
-export interface AdapterFacts {
-  file: string;
-  shared: FileFacts;
-}
-/**
- * A file of a bundle.
- */
-export interface FileFacts {
-  bytes: number;
-  sha256: string;
 }
 /**
  * The numbers that an engine needs before it opens the graph.
@@ -107,6 +92,13 @@ export interface DraftFacts {
   tokens: number;
 }
 /**
+ * A file of a bundle.
+ */
+export interface FileFacts {
+  bytes: number;
+  sha256: string;
+}
+/**
  * How the model was fine-tuned; `minutes` alone if it was not.
  */
 export interface FineTuningFacts {
@@ -156,7 +148,6 @@ export interface ParityFacts {
  * What pruning removed. Lists have one entry for each layer.
  */
 export interface PlanFacts {
-  characters_per_token?: number;
   feed_forward_width: BaseAndKept;
   layer_output_error?: number[];
   layer_ridge?: number[];
@@ -208,7 +199,6 @@ export interface BuildReport {
   baselines?: ModelRow[];
   calibration: CalibrationFacts;
   corpus: CorpusFacts;
-  dense_baseline?: {};
   evaluation?: {};
   finetuning: FineTuningFacts;
   history?: {}[];
@@ -220,7 +210,6 @@ export interface BuildReport {
   plan: PlanFacts;
   schema: 2;
   seconds: number;
-  size_search?: {};
   stages: StageRow[];
 }
 /**

@@ -2,12 +2,9 @@
 
 import * as vscode from 'vscode';
 
-import { AutomaticUpdates } from './build/automatic';
 import { BuildCommand } from './build/command';
-import { FailedUpdates } from './build/due';
 import { registerTaskProvider } from './build/task';
-import { Bundles } from './bundle/choice';
-import { watchBundles } from './bundle/watch';
+import { chooseBundle } from './bundle/choice';
 import { suggestHere } from './completion/ask';
 import { followCursor } from './completion/cursor';
 import { Snooze } from './completion/snooze';
@@ -36,16 +33,14 @@ let running: ServerController | undefined;
 export function activate(context: vscode.ExtensionContext): void {
   const log = createLogger();
   const status = new StatusModel();
-  const bundles = new Bundles(context.workspaceState);
   const suggestions = new Suggestions(status, log);
-  const failures = new FailedUpdates(context.workspaceState);
-  const controller = new ServerController(bundles, status, suggestions.middleware, context.workspaceState, log);
-  const messages = new ServerMessages(controller, status, failures, context.workspaceState, log);
+  const controller = new ServerController(status, suggestions.middleware, context.workspaceState, log);
+  const messages = new ServerMessages(controller, status, log);
   const offers = new Offers(context.workspaceState, context.globalState);
   const snooze = new Snooze(controller);
   const pages = new Pages();
   const missing = (problem: string): void => void offers.tellOfMissingExecutable(problem, true);
-  const builds = new BuildCommand(bundles, controller, status, failures, missing, log);
+  const builds = new BuildCommand(controller, status, missing, log);
   const restart = (reason: string) => (): void => void controller.restart(reason);
   const on = (name: string, run: (...args: unknown[]) => unknown): vscode.Disposable =>
     vscode.commands.registerCommand(`${SECTION}.${name}`, run);
@@ -54,13 +49,11 @@ export function activate(context: vscode.ExtensionContext): void {
   context.subscriptions.push(
     log,
     status,
-    bundles,
     controller,
-    new AutomaticUpdates(builds, controller, failures, log),
     pages,
     createStatusItems(status),
     followCursor(controller, status),
-    registerTaskProvider(log),
+    registerTaskProvider(status, log),
     status.onDidChange(followState),
     followWalkthrough(),
     suggestions.onFirstShown(() => {
@@ -75,14 +68,9 @@ export function activate(context: vscode.ExtensionContext): void {
     ),
     controller.onGaveUp(() => void offers.tellOfCrashes()),
     controller.onMessage((message) => void messages.show(message)),
-    watchBundles(bundles, () => void controller.restartForNewBundle('the bundle on disk has changed')),
-    vscode.workspace.onDidOpenTextDocument((document) => void bundles.lookFrom(document)),
-    bundles.onDidFindBelow(() => void controller.noteOpened()),
     vscode.window.onDidChangeWindowState(({ focused }) => {
-      const { phase } = status.snapshot;
-      if (focused && (phase === 'no-bundle' || phase === 'failed')) {
-        void controller.restartForNewBundle('a bundle has appeared'); // no watcher sees every folder above
-      } else if (focused && phase === 'no-executable') {
+      const { phase, executable } = status.snapshot;
+      if (focused && (phase === 'no-executable' || (phase === 'no-bundle' && executable === undefined))) {
         void controller.restartForOtherExecutable('the window has the focus again'); // it may be installed by now
       }
     }),
@@ -93,24 +81,16 @@ export function activate(context: vscode.ExtensionContext): void {
         void controller.restart('the settings have changed');
       } else if (RUNNING_OPTIONS.some(hasChanged)) {
         void controller.followOptions();
-      } else if (hasChanged('update.automatic')) {
-        void messages.showWithheld();
       }
     }),
-    vscode.workspace.onDidChangeWorkspaceFolders(({ removed }) => {
-      void (removed.length > 0
-        ? controller.restart('a folder was removed from the workspace')
-        : controller.noteAddedFolders());
-    }),
+    vscode.workspace.onDidChangeWorkspaceFolders(() => void controller.followFolders()),
     vscode.workspace.onDidGrantWorkspaceTrust(restart('the workspace is trusted')),
 
-    on('build', (repository) => builds.run('build', repository)),
-    on('update', (repository) => builds.run('update', repository)),
-    on('stopBuild', () => builds.stop()),
-    on('chooseBundle', async () => {
-      const hasChanged = await bundles.choose(() => controller.olderBundles());
-      return hasChanged && controller.restart('another bundle was picked');
+    on('build', () => builds.run()),
+    on('stopBuild', () => {
+      builds.stop();
     }),
+    on('chooseBundle', () => chooseBundle(status.snapshot.served)),
     on('toggle', toggleEnabled),
     on('toggleLanguage', toggleLanguage),
     on('snoozeSuggestions', (minutes) => snooze.begin(minutes)),

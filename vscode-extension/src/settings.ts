@@ -15,7 +15,6 @@ export interface BuildSettings {
 export interface Settings {
   readonly path: string;
   readonly bundle: string;
-  readonly updateAutomatically: boolean;
 }
 
 export function readSettings(): Settings {
@@ -23,7 +22,6 @@ export function readSettings(): Settings {
   return {
     path: asText(section.get('path')) ?? '',
     bundle: asText(section.get('bundle')) ?? '',
-    updateAutomatically: asFlag(section.get('update.automatic')) ?? false,
   };
 }
 

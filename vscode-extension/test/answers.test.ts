@@ -59,15 +59,14 @@ test('of a server that stands still there is a message, with a button that helps
   expect(around.executed).toEqual(['submodel.restart']);
 });
 
-test('of a server that does not know the question there is a message, and of one that has no answer yet there is none', async () => {
-  const unknown = Object.assign(new Error('unknown'), { code: -32601 });
+test('of a server that fails there is a message, and of one that has no answer yet there is none', async () => {
   await explainLast(
-    answering(() => Promise.reject(unknown)),
+    answering(() => Promise.reject(new Error('closed'))),
     new StatusModel(),
     undefined,
     {} as never,
   );
-  expect(around.shown).toEqual([['This version of submodel does not support explain. Update submodel.']]);
+  expect(around.shown).toEqual([['submodel: closed']]);
   const pages: string[] = [];
   const show = (_title: string, text: string): void => void pages.push(text);
   await explainLast(

@@ -1,4 +1,3 @@
-import * as path from 'node:path';
 import { beforeEach, expect, test, vi } from 'vitest';
 
 import { ServerController } from '../src/server/controller';
@@ -9,9 +8,9 @@ import { makeMemory, SILENT } from './doubles';
 
 interface Around {
   isTrusted: boolean;
+  hasOurs: boolean; // a folder .submodel
   settings: Record<string, unknown>;
   found: object;
-  probe: object;
   launched: unknown[];
   mayActivate: unknown[];
   status: object;
@@ -26,9 +25,9 @@ interface Around {
 
 const around = vi.hoisted((): Around => ({
   isTrusted: true,
+  hasOurs: true,
   settings: {},
   found: {},
-  probe: {},
   launched: [],
   mayActivate: [],
   status: {},
@@ -63,7 +62,10 @@ vi.mock('../src/executable/find', () => ({
     return Promise.resolve(around.found);
   },
 }));
-vi.mock('../src/executable/probe', () => ({ probeVersion: () => Promise.resolve(around.probe) }));
+vi.mock('../src/bundle/choice', () => ({
+  chosenBundle: () => around.settings['bundle'],
+  holds: () => Promise.resolve(around.hasOurs),
+}));
 vi.mock('../src/server/launch.js', () => ({
   RunningServer: class {
     readonly isRunning = !around.isHanging;
@@ -75,7 +77,6 @@ vi.mock('../src/server/launch.js', () => ({
       onNotification: (_method: string, listener: Around['tell']) => {
         around.tell = listener;
       },
-      initializeResult: { capabilities: { executeCommandProvider: { commands: ['submodel.snooze'] } } },
       sendRequest: (_method: string, { command }: { command?: string }) => {
         if (command !== undefined) {
           around.asked.push(command);
@@ -108,9 +109,7 @@ vi.mock('../src/server/launch.js', () => ({
 }));
 
 const EXECUTABLE = { command: '/bin/submodel', version: '0.1.0', source: 'PATH' };
-let served: object[];
-let picked: string | undefined;
-let readServed: () => object[]; // as the bundles are read
+const NONE: ServerStatus = { state: 'failed', message: 'No bundle.', bundles: [] };
 let memory: ReturnType<typeof makeMemory>;
 let status: StatusModel;
 let controller: ServerController;
@@ -119,9 +118,9 @@ beforeEach(() => {
   memory = makeMemory();
   Object.assign(around, {
     isTrusted: true,
+    hasOurs: true,
     settings: {},
     found: { executable: EXECUTABLE },
-    probe: { version: EXECUTABLE.version },
     launched: [],
     mayActivate: [],
     status: {},
@@ -131,39 +130,16 @@ beforeEach(() => {
     notified: [],
     asked: [],
   });
-  served = [{ folder: '/a/.submodel/bundle', builtAt: new Date(0) }];
-  picked = undefined;
-  readServed = () => served;
   openWindow();
 });
 
 /** A window of the same workspace, with a controller of its own. */
 function openWindow(): void {
-  const bundles = {
-    served: () => Promise.resolve().then(readServed),
-    picked: () => picked,
-    repositoriesBelow: () => Promise.resolve(['/a/packages/api']),
-    olderOnDisk: () => Promise.resolve(['/a/.submodel/previous/0']),
-  } as never;
   status = new StatusModel();
-  controller = new ServerController(bundles, status, undefined as never, memory as never, SILENT);
+  controller = new ServerController(status, undefined as never, memory as never, SILENT);
 }
 
-test('who looks for the program without a bundle hears what was found', async () => {
-  served = [];
-  const heard: unknown[] = [];
-  controller.onFoundExecutable((found) => heard.push(found));
-  controller.onNoExecutable((missing) => heard.push(missing));
-  await controller.restart('the settings have changed');
-  expect(heard).toEqual([]);
-  await controller.restartAsAsked();
-  around.found = { problem: 'It is nowhere.' };
-  await controller.restartAsAsked();
-  expect(heard).toEqual([EXECUTABLE, { problem: 'It is nowhere.', isAsked: true }]);
-});
-
 test('who looks for the program in an untrusted workspace hears that nothing is looked for there', async () => {
-  served = [];
   around.isTrusted = false;
   let heard = 0;
   controller.onUntrusted(() => (heard += 1));
@@ -171,14 +147,6 @@ test('who looks for the program in an untrusted workspace hears that nothing is 
   expect(heard).toBe(0);
   await controller.restartAsAsked();
   expect([heard, around.mayActivate, status.snapshot.phase]).toEqual([1, [], 'untrusted']);
-});
-
-test('the Python extension may be activated if there is something to serve, or somebody asks', async () => {
-  await controller.restart('a');
-  served = [];
-  await controller.restart('b');
-  await controller.restartAsAsked();
-  expect(around.mayActivate).toEqual([true, false, true]);
 });
 
 test('what a server has sent before it died changes nothing', async () => {
@@ -213,7 +181,7 @@ test('a snooze holds after the window was reloaded, until it is over or ended', 
   await memory.update('snoozedUntil', Date.now() - 1);
   openWindow();
   await controller.restart('the window has opened');
-  expect([status.snapshot.snoozedUntil, around.asked]).toEqual([undefined, ['submodel.snooze']]);
+  expect([status.snapshot.snoozedUntil, around.asked]).toEqual([undefined, ['submodel.snooze', 'submodel.resume']]);
 });
 
 test('what the server says to the user is passed on, and is no problem of the server', async () => {
@@ -224,22 +192,6 @@ test('what the server says to the user is passed on, and is no problem of the se
   onMessage('3 of 10 files have changed.', true);
   expect(heard).toEqual([{ text: '3 of 10 files have changed.', isProblem: true }]);
   expect(status.snapshot.problem).toBeUndefined();
-});
-
-test('a folder that is added restarts no server that runs', async () => {
-  await controller.restart('a');
-  served = [...served, { folder: '/b/.submodel/bundle', builtAt: new Date(0) }];
-  await controller.noteAddedFolders();
-  await controller.restartForNewBundle('the files have changed');
-  expect(around.launched).toHaveLength(1);
-});
-
-test('a file whose bundle is below is opened: a server that runs or starts is not started again for it', async () => {
-  const starting = controller.restart('a');
-  served = [...served, { folder: '/a/packages/p/.submodel/bundle', builtAt: new Date(0) }];
-  await Promise.all([starting, controller.noteOpened()]);
-  await controller.restartForNewBundle('the bundle on disk has changed');
-  expect(around.launched).toHaveLength(1);
 });
 
 test('a server that stands still holds up no restart', async () => {
@@ -306,11 +258,6 @@ test('a server that hangs at each start is given up', async () => {
   }
 });
 
-test('a folder that is added starts the server if none runs', async () => {
-  await controller.noteAddedFolders();
-  expect(around.launched).toHaveLength(1);
-});
-
 test('a server that died is started again, unless it was turned off meanwhile', async () => {
   vi.useFakeTimers();
   try {
@@ -329,116 +276,6 @@ test('a server that died is started again, unless it was turned off meanwhile', 
   } finally {
     vi.useRealTimers();
   }
-});
-
-test('a server that is started again serves what was opened meanwhile, and says why if it fails', async () => {
-  vi.useFakeTimers();
-  try {
-    await controller.restart('a');
-    around.end('SIGKILL');
-    served = [...served, { folder: '/a/packages/p/.submodel/bundle', builtAt: new Date(0) }];
-    await controller.noteOpened();
-    await vi.advanceTimersByTimeAsync(1);
-    expect([around.launched.length, status.snapshot.bundles]).toEqual([2, served]);
-    readServed = () => {
-      throw new Error('the disk is away');
-    };
-    around.end('SIGKILL');
-    await vi.advanceTimersByTimeAsync(60_000);
-    expect(status.snapshot).toMatchObject({ phase: 'failed', problem: 'the disk is away' });
-  } finally {
-    vi.useRealTimers();
-  }
-});
-
-test('a server whose picked bundle was deleted is restarted at the next look, with the own ones', async () => {
-  picked = '/picked';
-  await controller.restart('a');
-  expect(status.snapshot.isPicked).toBe(true);
-  readServed = () => {
-    picked = undefined; // it is forgotten
-    return served;
-  };
-  await controller.noteAddedFolders();
-  expect([around.launched.length, status.snapshot.isPicked]).toEqual([2, false]);
-  await controller.noteAddedFolders();
-  expect(around.launched).toHaveLength(2);
-});
-
-test('a build of which only the server tells is read', async () => {
-  await controller.restart('a');
-  const tell = (build: string | null): void => {
-    around.tell({ state: 'ready', bundles: [{ folder: REBUILT.folder, build }] });
-  };
-  tell(null); // it is loading
-  tell('b0');
-  await controller.followOptions(); // it comes after what waits
-  served = [REBUILT];
-  tell('b0');
-  tell(null); // it is loaded again
-  tell('b0');
-  await controller.followOptions();
-  expect(status.snapshot.bundles).not.toEqual([REBUILT]);
-  tell('b1');
-  await controller.followOptions();
-  expect([around.launched.length, status.snapshot.bundles]).toEqual([1, [REBUILT]]);
-});
-
-test('older bundles are those that the server trusts, or without a server those on disk', async () => {
-  expect(await controller.olderBundles()).toEqual(['/a/.submodel/previous/0']);
-  around.status = { bundles: [{ previous: ['/a/1', '/a/2'] }, { previous: ['/a/1'] }] };
-  await controller.restart('a');
-  expect(await controller.olderBundles()).toEqual(['/a/1', '/a/2']);
-});
-
-test('the server gets the repositories of opened files', async () => {
-  await controller.restart('a');
-  expect(around.launched).toMatchObject([{ repositoriesBelow: ['/a/packages/api'] }]);
-});
-
-const REBUILT = { folder: '/a/.submodel/bundle', builtAt: new Date(1) };
-
-test('a server that runs hears of a new build, and is not restarted for it', async () => {
-  await controller.restart('a');
-  served = [REBUILT];
-  await controller.restartForNewBundle('it was built');
-  await controller.restartForNewBundle('the files have changed');
-  expect(around.launched).toHaveLength(1);
-  const changes = [{ uri: path.join(REBUILT.folder, 'bundle.json'), type: 2 }];
-  expect(around.notified).toEqual([['workspace/didChangeWatchedFiles', { changes }]]);
-  expect(status.snapshot.bundles).toEqual([REBUILT]);
-});
-
-test("a new build of a workspace's second folder is seen, also one of which the server tells nothing", async () => {
-  const second = { folder: '/b/.submodel/bundle', builtAt: new Date(0) };
-  served = [...served, second];
-  await controller.restart('a');
-  served = [served[0]!, { ...second, builtAt: new Date(1) }];
-  await controller.restartForNewBundle('it was built');
-  expect(around.launched).toHaveLength(1);
-  expect(status.snapshot.bundles).toEqual(served);
-});
-
-test('whoever installs the program meanwhile gets a server at the next look, with the same bundle', async () => {
-  around.found = { problem: 'It is nowhere.' };
-  await controller.restart('a');
-  expect([around.launched.length, status.snapshot.bundles.length]).toEqual([0, 1]);
-  around.found = { executable: EXECUTABLE };
-  await controller.restartForNewBundle('the files have changed');
-  await controller.restartForNewBundle('the files have changed');
-  expect(around.launched).toHaveLength(1);
-});
-
-test('a server whose program was upgraded is restarted for a new build', async () => {
-  await controller.restart('a');
-  served = [REBUILT];
-  around.probe = { problem: 'it is being replaced', isMissing: false };
-  await controller.restartForNewBundle('it was built');
-  expect(around.launched).toHaveLength(1);
-  served = [{ ...REBUILT, builtAt: new Date(2) }];
-  around.probe = { version: '0.2.0' };
-  await controller.restartForNewBundle('it was built');
-  expect(around.launched).toHaveLength(2);
 });
 
 test('a server that runs takes the options that it takes, also those that are set no longer', async () => {
@@ -473,30 +310,61 @@ test('options that change while a server starts reach it once it runs, and witho
   expect(around.launched.at(-1)).toMatchObject({ initializationOptions: { eagerness: 'eager' } });
 });
 
-test('the server is restarted if a bundle comes or goes, or if it serves none', async () => {
-  await controller.restart('a');
-  served = [...served, { folder: '/b/.submodel/bundle', builtAt: new Date(0) }];
-  await controller.restartForNewBundle('a folder was built');
-  expect(around.launched).toHaveLength(2);
-  status.update({ phase: 'failed' });
-  served = [REBUILT];
-  await controller.restartForNewBundle('it was built');
-  expect(around.launched).toHaveLength(3);
-});
-
 test('a start that fails in an unforeseen way is told in the status, and can be tried again', async () => {
   around.found = Promise.reject(new Error('EACCES'));
   await controller.restart('a');
   expect(status.snapshot).toMatchObject({ phase: 'failed', problem: 'EACCES' });
   around.found = { executable: EXECUTABLE };
-  await controller.restartForNewBundle('the window has the focus again');
+  await controller.restartForOtherExecutable('the window has the focus again');
   expect(around.launched).toHaveLength(1);
 });
 
-test('nobody is asked to build before the program was looked for', async () => {
-  served = [];
+test('who looks for the program without a bundle hears what was found', async () => {
+  around.status = NONE;
   const heard: unknown[] = [];
+  controller.onFoundExecutable((found) => heard.push(found));
+  controller.onNoExecutable((missing) => heard.push(missing));
   controller.onNoBundle(() => heard.push(status.snapshot.executable));
+  await controller.restart('the settings have changed');
+  expect([status.snapshot.phase, ...heard]).toEqual(['no-bundle', EXECUTABLE.command]);
+  await controller.restartAsAsked();
+  around.found = { problem: 'It is nowhere.' };
+  await controller.restartAsAsked();
+  const { command, version } = EXECUTABLE;
+  expect(heard.slice(1)).toEqual([
+    { command, version },
+    { problem: 'It is nowhere.', isAsked: true },
+  ]);
+});
+
+test('a missing program is named where something of ours is, and elsewhere a build is offered', async () => {
+  around.found = { problem: 'It is nowhere.' };
+  const heard: unknown[] = [];
+  controller.onNoExecutable(({ problem }) => heard.push(problem));
+  controller.onNoBundle(() => heard.push('no bundle'));
   await controller.restart('a');
-  expect(heard).toEqual([EXECUTABLE.command]);
+  around.hasOurs = false;
+  await controller.restart('b');
+  around.settings = { bundle: '/elsewhere' };
+  await controller.restart('c');
+  expect(heard).toEqual(['It is nowhere.', 'no bundle', 'It is nowhere.']);
+  expect(around.mayActivate).toEqual([true, false, true]);
+});
+
+test('a chosen bundle is passed on, also in a workspace that is not trusted, and one that appears is shown', async () => {
+  Object.assign(around, { isTrusted: false, settings: { bundle: '/chosen' }, status: NONE });
+  await controller.restart('a');
+  expect(around.launched).toMatchObject([{ initializationOptions: { bundle: '/chosen' } }]);
+  expect(status.snapshot).toMatchObject({ phase: 'no-bundle', isChosen: true });
+  around.tell({ state: 'ready', bundles: [{ folder: '/chosen', state: 'ready' }] });
+  expect(status.snapshot).toMatchObject({ phase: 'ready', served: [{ folder: '/chosen' }] });
+});
+
+test('folders that come or go restart no server that runs, unless suggestions are off in all that stay', async () => {
+  await controller.followFolders();
+  await controller.followFolders();
+  expect(around.launched).toHaveLength(1);
+  around.settings = { enabled: false };
+  await controller.followFolders();
+  expect(status.snapshot.phase).toBe('disabled');
 });

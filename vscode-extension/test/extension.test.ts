@@ -22,7 +22,7 @@ const { around, idle } = vi.hoisted(() => {
 vi.mock('vscode', () => ({
   ...idle('commands', 'window'),
   workspace: {
-    ...idle('onDidOpenTextDocument', 'onDidChangeWorkspaceFolders', 'onDidGrantWorkspaceTrust'),
+    ...idle('onDidChangeWorkspaceFolders', 'onDidGrantWorkspaceTrust'),
     onDidChangeConfiguration: (listener: Change) => {
       around.tellOfChange = listener;
     },
@@ -40,12 +40,9 @@ vi.mock('../src/server/controller', () => ({
     readonly followOptions = (): void => void around.done.push('follow');
   },
 }));
-vi.mock('../src/build/automatic', () => idle('AutomaticUpdates'));
 vi.mock('../src/build/command', () => idle('BuildCommand'));
-vi.mock('../src/build/due', () => idle('FailedUpdates'));
 vi.mock('../src/build/task', () => idle('registerTaskProvider'));
-vi.mock('../src/bundle/choice', () => idle('Bundles'));
-vi.mock('../src/bundle/watch', () => idle('watchBundles'));
+vi.mock('../src/bundle/choice', () => idle('chooseBundle'));
 vi.mock('../src/completion/ask', () => idle('suggestHere'));
 vi.mock('../src/completion/cursor', () => idle('followCursor'));
 vi.mock('../src/completion/snooze', () => idle('Snooze'));

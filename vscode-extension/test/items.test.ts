@@ -1,7 +1,5 @@
-import * as path from 'node:path';
 import { expect, test, vi } from 'vitest';
 
-import { OWN_BUNDLE } from '../src/bundle/bundles';
 import { toSnapshot } from '../src/server/serverStatus';
 import { createStatusItems } from '../src/status/items';
 import { StatusModel } from '../src/status/model';
@@ -80,19 +78,14 @@ test('with several folders, the items are of the bundle whose repository holds t
   around.document = undefined;
   const status = new StatusModel();
   createStatusItems(status);
-  const read = (repository: string, parameters: number, builtAt = new Date(0)) => ({
-    ...{ folder: `${repository}/.submodel/bundle`, base: 'b', bytes: 1e6 },
-    ...{ parameters, builtAt },
-  });
-  const bundles = [read('/a', 80e6), read('/ab', 200e6), read('/a/b', 300e6)];
   const served = [
-    { folder: '/a/.submodel/bundle', workspaceFolder: '/a', state: 'ready' },
-    { folder: '/ab/.submodel/bundle/', workspaceFolder: '/ab', state: 'ready' },
+    { folder: '/a/.submodel/bundle', workspaceFolder: '/a', state: 'ready', parameters: 80e6 },
+    { folder: '/ab/.submodel/bundle/', workspaceFolder: '/ab', state: 'ready', parameters: 200e6 },
     { folder: '/a/b/.submodel/bundle', workspaceFolder: '/a/b', state: 'failed', error: 'Its model is gone.' },
     { folder: '/a/c/.submodel/bundle', workspaceFolder: '/a/c', state: 'failed', error: 'It is damaged.' },
     { folder: '/o/.submodel/bundle', workspaceFolder: '/o', state: 'ready', parameters: 90e6, builtAt: '2026-11-27' },
   ] as const;
-  status.update({ phase: 'ready', bundles, ...toSnapshot({ state: 'ready', bundles: served }) });
+  status.update(toSnapshot({ state: 'ready', bundles: served }));
   const open = (fsPath: string): void => {
     around.document = { uri: { scheme: 'file', fsPath }, languageId: 'python' };
     around.moved();
@@ -106,17 +99,14 @@ test('with several folders, the items are of the bundle whose repository holds t
   expect(around.language).toMatchObject({ text: 'submodel: off here', detail: 'Its model is gone.' });
   expect(around.bar.text).toBe('$(warning) submodel: off here');
   expect(around.bar.tooltip?.text).toMatch(/^Its model is gone\.\n/);
-  status.update({ building: 'waiting', isStill: true });
-  expect(around.bar.text).toBe('$(debug-pause) submodel: waiting');
+  status.update({ building: 'prune' });
+  expect(around.bar.text).toBe('$(loading~spin) submodel: prune');
   status.update({ building: undefined });
   open('/a/c/code.py');
   expect(around.bar.tooltip?.text).not.toMatch(/parameters/); // no bundle of another repository
-  open('/o/code.py'); // outside of the workspace, where the server alone reads a bundle
+  open('/o/code.py'); // outside of the workspace
   expect(around.bar.text).toBe('$(sparkle) submodel 90M');
-  open('/ab/code.py');
-  const builtAt = new Date(86_400_000); // of a build that the server finds to be the same
-  status.update({ bundles: [bundles[0]!, read('/ab', 200e6, builtAt), bundles[2]!] });
-  expect(around.bar.tooltip?.text).toContain(builtAt.toLocaleString());
+  expect(around.bar.tooltip?.text).toContain(new Date('2026-11-27').toLocaleString());
 });
 
 test('a file that no bundle serves gets nothing, unless one bundle serves all', () => {
@@ -124,9 +114,8 @@ test('a file that no bundle serves gets nothing, unless one bundle serves all', 
   const status = new StatusModel();
   createStatusItems(status);
   const folder = '/a/.submodel/bundle';
-  const bundles = [{ folder, base: 'b', parameters: 80e6, bytes: 1e6, builtAt: new Date(0) }];
-  const served = [{ folder, workspaceFolder: '/a', state: 'ready' }] as const;
-  status.update({ phase: 'ready', bundles, ...toSnapshot({ state: 'ready', bundles: served }) });
+  const served = [{ folder, workspaceFolder: '/a', state: 'ready', parameters: 80e6 }] as const;
+  status.update(toSnapshot({ state: 'ready', bundles: served }));
   const open = (fsPath: string, languageId = 'python'): void => {
     around.document = { uri: { scheme: 'file', fsPath }, languageId };
     around.moved();
@@ -138,10 +127,7 @@ test('a file that no bundle serves gets nothing, unless one bundle serves all', 
   expect(around.bar.tooltip?.text).not.toMatch(/parameters/);
   open('/b/text.log', 'log');
   expect(around.language.detail).toMatch(/off in log/);
-  open('/b/code.py');
-  status.update({ bundles: [...bundles, { ...bundles[0]!, folder: path.join('/b', OWN_BUNDLE), parameters: 90e6 }] });
-  expect(around.bar.text).toBe('$(sparkle) submodel 90M'); // the server has not been asked there yet
   open('/c/code.py');
-  status.update({ isPicked: true });
+  status.update({ isChosen: true });
   expect(around.bar.text).toBe('$(sparkle) submodel 80M');
 });

@@ -40,12 +40,9 @@ test.each([
   expect(all.filter((one) => one === command)).toHaveLength(1);
 });
 
-test('a build can be stopped and watched, and an update that is no task be stopped', async () => {
-  const building = { ...INITIAL, building: 'prune' };
+test('a build can be stopped and watched', async () => {
   const shown = ['submodel.stopBuild', 'workbench.action.tasks.showTasks'];
-  expect((await commands({ ...building, isTask: true })).slice(0, 2)).toEqual(shown);
-  expect((await commands({ ...building, isUpdate: true }))[0]).toBe(shown[0]);
-  expect(await commands({ ...building, isUpdate: true })).not.toContain(shown[1]);
+  expect((await commands({ ...INITIAL, building: 'prune' })).slice(0, 2)).toEqual(shown);
   expect(await commands(INITIAL)).not.toContain(shown[0]);
 });
 
@@ -64,15 +61,14 @@ test("the active editor's language has a switch", async () => {
 test('the menu is about the document at hand', async () => {
   const bundle = (repository: string) => ({ folder: `${repository}/.submodel/bundle`, workspaceFolder: repository });
   const served = [bundle('/a'), { ...bundle('/b'), state: 'failed', error: 'It is damaged.' }] as const;
-  const facts = { folder: bundle('/a').folder, base: 'b', bytes: 1, parameters: 1, builtAt: new Date(0) };
-  const snapshot: Snapshot = { ...INITIAL, phase: 'ready', bundles: [facts], served };
-  const open = async (fsPath: string): Promise<[unknown, boolean]> => {
+  const snapshot: Snapshot = { ...INITIAL, phase: 'ready', served };
+  const open = async (fsPath: string): Promise<unknown> => {
     const uri = { scheme: 'file', fsPath };
     window.activeTextEditor = { document: { languageId: 'python', scheme: 'file', uri } };
-    const canUpdate = (await commands(snapshot)).includes('submodel.update');
-    return [(showQuickPick.mock.lastCall?.[1] as { placeHolder: string }).placeHolder, canUpdate];
+    await showMenu(snapshot);
+    return (showQuickPick.mock.lastCall?.[1] as { placeHolder: string }).placeHolder;
   };
-  expect(await open('/a/code.py')).toEqual(['submodel: ready', true]);
-  expect(await open('/b/code.py')).toEqual(['submodel: It is damaged.', false]);
-  expect(await open('/c/code.py')).toEqual(["submodel: no sub-model of this file's repository", true]);
+  expect(await open('/a/code.py')).toBe('submodel: ready');
+  expect(await open('/b/code.py')).toBe('submodel: It is damaged.');
+  expect(await open('/c/code.py')).toBe("submodel: no sub-model of this file's repository");
 });

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 
-import { describeFailure, describeProgress, readFailure, readProgress, taskArguments } from '../src/build/progress';
+import { buildArguments, describeFailure, describeProgress, readFailure, readProgress } from '../src/build/progress';
 import type { BuildProgress } from '../src/documents';
 
 const RUNNING = { kind: 'stage', stage: 'prune', state: 'running', seconds: 12 } as const;
@@ -43,29 +43,21 @@ test('a usage error is the text of its box', () => {
 
 test('what the system has ended says so, and what to do', () => {
   const killed = { code: 137, signal: 'SIGKILL', tail: 'submodel: an old sentence.' };
-  expect(describeFailure('build', killed)).toMatch(/memory ran out\. .*submodel\.build\.base to smollm2-135m, and try/);
-  expect(describeFailure('update', killed)).toMatch(
-    /the update, probably because memory ran out\. Close other programs, and/,
-  );
-  expect(describeFailure('build', { ...killed, signal: 'SIGSEGV', tail: '' })).toBe(
-    'submodel build ended with SIGSEGV.',
-  );
-  expect(describeFailure('update', { code: 3, signal: undefined, tail: '' })).toBe(
-    'submodel update ended with exit code 3.',
-  );
+  expect(describeFailure(killed)).toMatch(/memory ran out\. .*submodel\.build\.base to smollm2-135m, and try/);
+  expect(describeFailure({ ...killed, signal: 'SIGSEGV', tail: '' })).toBe('submodel build ended with SIGSEGV.');
+  expect(describeFailure({ code: 3, signal: undefined, tail: '' })).toBe('submodel build ended with exit code 3.');
 });
 
 test('extra arguments come last', () => {
   const settings = { base: 'auto', minutes: 0, extraArguments: ['--size', '0.5'] };
   const expected = ['build', '/r', '--base', 'auto', '--minutes', '0', '--size', '0.5'];
-  expect(taskArguments('build', '/r', settings)).toEqual(expected);
+  expect(buildArguments('/r', settings)).toEqual(expected);
   const unset = { base: undefined, minutes: undefined, extraArguments: [] };
-  expect(taskArguments('build', '/r', unset)).toEqual(['build', '/r']);
+  expect(buildArguments('/r', unset)).toEqual(['build', '/r']);
 });
 
-test('the settings of a build are not those of an update, and a task has its own arguments', () => {
+test('a task has its own arguments', () => {
   const settings = { base: 'auto', minutes: 0, extraArguments: ['--size', '0.5'] };
-  expect(taskArguments('update', '/r', settings)).toEqual(['update', '/r']);
-  expect(taskArguments('update', '/r', settings, ['--minutes', '1'])).toEqual(['update', '/r', '--minutes', '1']);
-  expect(taskArguments('build', '/r', settings, [])).toEqual(['build', '/r']);
+  expect(buildArguments('/r', settings, [])).toEqual(['build', '/r']);
+  expect(buildArguments('/r', settings, ['--minutes', '1'])).toEqual(['build', '/r', '--minutes', '1']);
 });

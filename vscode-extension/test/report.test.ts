@@ -3,8 +3,7 @@ import * as os from 'node:os';
 import * as path from 'node:path';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 
-import { OWN_BUNDLE } from '../src/bundle/bundles';
-import { openReport } from '../src/views/report';
+import { isWorseThanBase, openReport } from '../src/views/report';
 
 const around = vi.hoisted(() => ({ folders: [] as object[], file: undefined as string | undefined, shown: '' }));
 vi.mock('vscode', () => ({
@@ -25,6 +24,8 @@ vi.mock('vscode', () => ({
     },
   },
   workspace: {
+    getWorkspaceFolder: ({ fsPath }: { fsPath: string }) =>
+      (around.folders as { uri: { fsPath: string } }[]).find(({ uri }) => fsPath.startsWith(uri.fsPath)),
     get workspaceFolders() {
       return around.folders;
     },
@@ -44,8 +45,7 @@ afterEach(() => {
 /** A repository with a bundle, and its report unless it has none. */
 function build(name: string, report = `of ${name}`): string {
   const repository = path.join(root, name);
-  fs.mkdirSync(path.join(repository, OWN_BUNDLE), { recursive: true });
-  fs.mkdirSync(path.join(repository, '.git'));
+  fs.mkdirSync(path.join(repository, '.submodel'), { recursive: true });
   if (report) {
     fs.writeFileSync(path.join(repository, '.submodel', 'report.html'), report);
   }
@@ -55,7 +55,7 @@ function build(name: string, report = `of ${name}`): string {
 
 test("the report is that of the named repository, else of the active editor's, else of the one that is served", async () => {
   const [served, second, unscored] = [build('served'), build('second'), build('unscored', '')];
-  const status = { snapshot: { bundles: [{ folder: path.join(served, OWN_BUNDLE) }] } } as never;
+  const status = { snapshot: { served: [{ workspaceFolder: served }] } } as never;
   await openReport(status);
   expect(around.shown).toMatch(/of served$/);
   around.file = path.join(second, 'src', 'a.py');
@@ -70,8 +70,8 @@ test("the report is that of the named repository, else of the active editor's, e
 test("a file's repository without a report gets no other one's, and a file of none that of a bundle that is served", async () => {
   const [unscored, scored] = [build('unscored', ''), build('scored')];
   around.folders = [];
-  const bundles = [unscored, scored].map((repository) => ({ folder: path.join(repository, OWN_BUNDLE) }));
-  const status = { snapshot: { bundles } } as never;
+  const served = [unscored, scored].map((workspaceFolder) => ({ workspaceFolder }));
+  const status = { snapshot: { served } } as never;
   around.file = path.join(unscored, 'a.py');
   await openReport(status);
   expect(around.shown).toMatch(/^There is no report yet/);
@@ -83,6 +83,16 @@ test("a file's repository without a report gets no other one's, and a file of no
 test('a folder that is not on disk has no report, whatever lies at its path here', async () => {
   const fsPath = build('a');
   around.folders = [{ uri: { scheme: 'vscode-vfs', fsPath } }];
-  await openReport({ snapshot: { bundles: [] } } as never);
+  await openReport({ snapshot: { served: [] } } as never);
   expect(around.shown).toMatch(/^There is no report yet/);
+});
+
+test.each([
+  ['{"is_worse": true}', true],
+  ['{"is_worse": false}', false],
+  ['{', false],
+])('whether a build is worse than its base is read: %s', async (text, isWorse) => {
+  const repository = build('a');
+  fs.writeFileSync(path.join(repository, '.submodel', 'report.json'), text);
+  expect(await isWorseThanBase(repository)).toBe(isWorse);
 });

@@ -17,7 +17,7 @@ beforeEach(() => {
 });
 
 const FOLDER = {} as never;
-const DEFAULTS = { path: '', bundle: '', updateAutomatically: false };
+const DEFAULTS = { path: '', bundle: '' };
 const BUILD_DEFAULTS = { base: undefined, minutes: undefined, extraArguments: [] };
 const SETTINGS = {
   path: 'a',
@@ -25,7 +25,6 @@ const SETTINGS = {
   'build.base': 'smollm2-135m',
   'build.minutes': 1,
   'build.extraArguments': ['--size', 0.5],
-  'update.automatic': true,
   enabled: false,
   languages: { python: false },
   proxy: 'http://proxy',
@@ -34,7 +33,7 @@ const SETTINGS = {
 
 test('settings are what settings.json says', () => {
   around.values = SETTINGS;
-  expect(readSettings()).toEqual({ path: 'a', bundle: 'b', updateAutomatically: true });
+  expect(readSettings()).toEqual({ path: 'a', bundle: 'b' });
   expect(readBuildSettings(FOLDER)).toEqual({
     base: 'smollm2-135m',
     minutes: 1,

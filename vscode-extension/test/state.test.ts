@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 
-import { driftedIn, isOnBattery, staleBundles, toPaletteWords, toSnapshot } from '../src/server/serverStatus';
+import { toPaletteWords, toSnapshot } from '../src/server/serverStatus';
 import { describe, INITIAL, snoozeEnd, type Snapshot } from '../src/status/state';
 
 const BUNDLE = {
@@ -8,9 +8,9 @@ const BUNDLE = {
   base: 'smollm2-135m',
   parameters: 80_708_544,
   bytes: 98_015_180,
-  builtAt: new Date(0),
+  builtAt: '2026-11-27T18:00:00+00:00',
 };
-const READY: Snapshot = { ...INITIAL, phase: 'ready', bundles: [BUNDLE], latencyMs: 44.6 };
+const READY: Snapshot = { ...INITIAL, phase: 'ready', served: [BUNDLE], latencyMs: 44.6 };
 
 test('ready: model and last latency', () => {
   expect(describe(READY)).toMatchObject({ text: 'submodel 81M · 45 ms', state: 'ready', severity: 'information' });
@@ -23,10 +23,6 @@ test('a build is shown over all else', () => {
     state: 'building: prune',
     isBusy: true,
   });
-  const update = describe({ ...READY, building: 'export', isUpdate: true });
-  expect(update).toMatchObject({ state: 'updating: export', icon: 'loading~spin', isBusy: true });
-  const still = describe({ ...READY, building: 'waiting', isUpdate: true, isStill: true });
-  expect(still).toMatchObject({ state: 'updating: waiting', icon: 'debug-pause', isBusy: false });
 });
 
 test('a snooze is shown while the server snoozes', () => {
@@ -46,7 +42,10 @@ test('a snooze is shown while the server snoozes', () => {
 test('a snooze whose end has passed is over, whatever was told last', () => {
   const reported = toSnapshot({ state: 'snoozed', snoozedUntil: '2026-11-27T18:00:00+00:00' });
   const end = Date.parse('2026-11-27T18:00:00Z');
-  expect(describe({ ...READY, ...reported }, end)).toMatchObject({ text: 'submodel 81M · 45 ms', state: 'ready' });
+  expect(describe({ ...READY, ...reported, served: [BUNDLE] }, end)).toMatchObject({
+    text: 'submodel 81M · 45 ms',
+    state: 'ready',
+  });
   const { snoozedUntil } = reported;
   expect(snoozeEnd({ snoozedUntil }, end - 1)).toEqual(new Date(end));
   expect(snoozeEnd({ snoozedUntil }, end)).toBeUndefined();
@@ -68,8 +67,9 @@ test('what the server tells of itself', () => {
   });
   expect(toSnapshot({ state: 'paused', message: 'On battery.' })).toMatchObject({ problem: 'On battery.' });
   expect(toSnapshot({})).not.toHaveProperty('phase');
+  expect(toSnapshot({ state: 'failed', bundles: [] }).phase).toBe('no-bundle');
+  expect(toSnapshot({ state: 'failed', bundles: [{ state: 'untrusted' }] }).phase).toBe('failed');
   expect(toSnapshot({ threads: 2, bundles: [{ state: 'ready', provider: 'cuda: it is there' }] }).device).toBe('CUDA');
-  expect(toSnapshot({ threads: null as never }).device).toBe('CPU'); // as older servers have it
 });
 
 test.each(['ready', 'unloaded'] as const)('%s, but held back by the battery: paused', (state) => {
@@ -97,35 +97,4 @@ test('an untrusted bundle is known for as long as the server reports it', () => 
   ];
   expect(toSnapshot({ bundles }).untrusted).toEqual({ folder: '/b', build: 'b0' });
   expect(toSnapshot({ bundles: bundles.slice(0, 1) })).toHaveProperty('untrusted', undefined);
-});
-
-test('a message about drift is told by the command that it suggests', () => {
-  const facts = { files: 10, changed: 3, added: 0, removed: 0, share: 0.3, isStale: true };
-  const drifted = (folder: string, command: string) => ({
-    workspaceFolder: folder,
-    drift: { ...facts, command: `submodel ${command} ${folder}` },
-  });
-  const bundles = [{ workspaceFolder: '/c', drift: null }, drifted('/a/b', 'update'), drifted('/a', 'build'), {}];
-  const message = (command: string): string => `submodel: 3 of 10 files in /a have changed; run \`${command}\`.`;
-  expect(driftedIn(message('submodel build /a'), bundles)).toEqual({ repository: '/a', task: 'build' });
-  expect(driftedIn(message('submodel update /a/b'), bundles)).toEqual({ repository: '/a/b', task: 'update' });
-  expect(driftedIn(message('submodel update /a'), bundles)).toBeUndefined();
-  const pulled = [drifted('https://models/ /p', 'pull')];
-  expect(driftedIn(message('submodel pull https://models/ /p'), pulled)).toHaveProperty('task', undefined);
-  expect(driftedIn('No bundle; run `submodel build` in the repository.', bundles)).toBeUndefined();
-});
-
-test('an update by itself is of a repository that one would bring up to date, on mains power', () => {
-  const facts = { files: 10, changed: 3, added: 0, removed: 0, share: 0.3 };
-  const bundle = (folder: string, command: string, isStale: boolean) => ({
-    workspaceFolder: folder,
-    drift: { ...facts, isStale, command: `submodel ${command} ${folder}` },
-  });
-  const others = [bundle('/a', 'build', true), bundle('/b', 'update', false), { drift: null }, {}];
-  expect(staleBundles(others)).toEqual([]);
-  const stale = { ...bundle('/c', 'update', true), build: 'b0' };
-  expect(staleBundles([...others, stale])).toEqual([{ repository: '/c', build: 'b0', figures: '10 3 0 0' }]);
-  expect(isOnBattery({ power: { onBattery: true } })).toBe(true);
-  expect(isOnBattery({ power: { onBattery: null } })).toBe(false); // a desktop
-  expect(isOnBattery(undefined)).toBe(false);
 });

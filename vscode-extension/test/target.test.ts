@@ -1,10 +1,6 @@
-import * as fs from 'node:fs';
-import * as os from 'node:os';
-import * as path from 'node:path';
-import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { beforeEach, expect, test, vi } from 'vitest';
 
 import { nameOf, pickTarget } from '../src/build/target';
-import { OWN_BUNDLE } from '../src/bundle/bundles';
 
 const around = vi.hoisted(() => ({ folders: [] as object[] }));
 const showQuickPick = vi.hoisted(() => vi.fn());
@@ -17,36 +13,29 @@ vi.mock('vscode', () => ({
   },
 }));
 
-let repository: string;
+const folder = (name: string, fsPath: string): object => ({ name, uri: { scheme: 'file', fsPath } });
+const SERVED = [{ folder: '/a/.submodel/bundle', workspaceFolder: '/a' }];
 
 beforeEach(() => {
-  repository = fs.mkdtempSync(path.join(os.tmpdir(), 'submodel-'));
-  fs.mkdirSync(path.join(repository, '.git'));
-  fs.mkdirSync(path.join(repository, OWN_BUNDLE), { recursive: true });
-  fs.writeFileSync(path.join(repository, OWN_BUNDLE, 'bundle.json'), JSON.stringify({ files: {} }));
-  around.folders = [{ name: 'first', uri: { scheme: 'file', fsPath: repository } }];
-  showQuickPick.mockClear();
-});
-afterEach(() => {
-  fs.rmSync(repository, { recursive: true });
+  showQuickPick.mockReset();
 });
 
-test('a repository that is written in two ways is one', async () => {
-  const written = repository + path.sep; // on Windows also in another case
-  const target = await pickTarget('update', undefined, [written]);
-  expect(target).toMatchObject({ repository, folder: { name: 'first' } });
-  expect(showQuickPick).not.toHaveBeenCalled();
-  expect(nameOf({ ...target!, repository: written })).toBe('first');
+test('the one folder is built of, and of several the one that is picked', async () => {
+  around.folders = [folder('first', '/a/')]; // the same as that of the bundle
+  const target = await pickTarget(SERVED);
+  expect(target).toMatchObject({ folder: { name: 'first' } });
+  expect([showQuickPick.mock.calls, nameOf(target!)]).toEqual([[], 'first']);
+  around.folders = [folder('first', '/b'), folder('second', '/c')];
+  showQuickPick.mockResolvedValueOnce({ folder: around.folders[1] });
+  expect(await pickTarget(SERVED)).toMatchObject({ repository: '/c', folder: { name: 'second' } });
+  expect(await pickTarget(SERVED)).toBeUndefined();
 });
 
-test('who updates in a window of several repositories picks one', async () => {
-  const below = path.join(repository, 'packages', 'api');
-  fs.cpSync(path.join(repository, '.submodel'), path.join(below, '.submodel'), { recursive: true });
-  showQuickPick.mockResolvedValueOnce(below);
-  expect(await pickTarget('update', undefined, [below])).toMatchObject({
-    repository: below,
-    folder: { name: 'first' },
-  });
-  expect(showQuickPick.mock.lastCall?.[0]).toEqual([repository, below]);
-  expect(await pickTarget('update', undefined, [below])).toBeUndefined();
+test('of a folder in a repository with a sub-model, either is built of', async () => {
+  around.folders = [folder('src', '/a/src')];
+  showQuickPick.mockImplementationOnce(([first]: object[]) => first);
+  const target = await pickTarget(SERVED);
+  expect([target?.repository, nameOf(target!)]).toEqual(['/a', 'a']);
+  showQuickPick.mockImplementationOnce(([, second]: object[]) => second);
+  expect(await pickTarget(SERVED)).toMatchObject({ repository: '/a/src' });
 });

@@ -1,9 +1,5 @@
-import * as fs from 'node:fs';
-import * as os from 'node:os';
-import * as path from 'node:path';
 import { beforeEach, expect, test, vi } from 'vitest';
 
-import { OWN_BUNDLE } from '../src/bundle/bundles';
 import { registerTaskProvider } from '../src/build/task';
 
 interface Pty {
@@ -18,6 +14,7 @@ interface Provider {
   }[];
 }
 
+const STATUS = { snapshot: { served: [] } };
 const registered = vi.hoisted((): { provider?: Provider } => ({}));
 const around = vi.hoisted(() => ({
   folder: '/a',
@@ -81,7 +78,7 @@ beforeEach(() => {
 });
 
 test('a task without the program says so and ends', async () => {
-  registerTaskProvider({} as never);
+  registerTaskProvider(STATUS as never, {} as never);
   const pty = await registered.provider?.provideTasks()[0]?.execution.open();
   const heard: unknown[] = [];
   pty?.onDidWrite((text) => heard.push(text));
@@ -91,38 +88,36 @@ test('a task without the program says so and ends', async () => {
 });
 
 test('a task builds the repository whose bundle is served, else the folder', async () => {
-  const root = fs.mkdtempSync(path.join(os.tmpdir(), 'submodel-'));
-  around.folder = path.join(root, 'packages', 'a');
-  fs.mkdirSync(around.folder, { recursive: true });
+  around.folder = '/r/packages/a';
   around.found = { executable: { command: 'submodel' } };
-  registerTaskProvider({} as never);
+  const status = { snapshot: { served: [] as object[] } };
+  registerTaskProvider(status as never, {} as never);
   const open = (): Promise<unknown> | undefined => registered.provider?.provideTasks()[0]?.execution.open();
   await open();
-  fs.mkdirSync(path.join(root, OWN_BUNDLE), { recursive: true });
+  status.snapshot.served = [{ folder: '/r/.submodel/bundle', workspaceFolder: '/r' }];
   await open();
   expect(around.terminals.map(([command, , cwd]) => [command, cwd])).toEqual([
     ['submodel', around.folder],
-    ['submodel', root],
+    ['submodel', '/r'],
   ]);
-  expect(around.terminals.map(([, args]) => (args as string[])[1])).toEqual([around.folder, root]);
-  fs.rmSync(root, { recursive: true });
+  expect(around.terminals.map(([, args]) => (args as string[])[1])).toEqual([around.folder, '/r']);
 });
 
 test('a folder of the workspace has its own base', async () => {
   Object.assign(around, { base: 'smollm2-135m', found: { executable: { command: 'submodel' } } });
-  registerTaskProvider({} as never);
+  registerTaskProvider(STATUS as never, {} as never);
   await registered.provider?.provideTasks()[0]?.execution.open();
   expect((around.terminals[0]?.[1] as string[]).slice(0, 4)).toEqual(['build', '/a', '--base', 'smollm2-135m']);
 });
 
 test('what runs ends with the window, whoever has started it', () => {
-  const tasks = registerTaskProvider({} as never);
+  const tasks = registerTaskProvider(STATUS as never, {} as never);
   expect(around.isOver).toBe(false);
   tasks.dispose();
   expect(around.isOver).toBe(true);
 });
 
 test('VS Code asks for no problem matcher', () => {
-  registerTaskProvider({} as never);
+  registerTaskProvider(STATUS as never, {} as never);
   expect(registered.provider?.provideTasks()[0]?.problemMatchers).toEqual([]);
 });

@@ -44,16 +44,6 @@ testOnPosix('all that run are stopped, and none that has ended', async () => {
   expect([ended, ...others].map(({ wasStopped }) => wasStopped)).toEqual([false, true, true]);
 });
 
-testOnPosix('on Windows a command that is paced ends its work by itself', async () => {
-  vi.spyOn(process, 'platform', 'get').mockReturnValue('win32');
-  const ends = "process.stdin.on('end', () => process.exit(3)).resume()";
-  const terminal = new BuildTerminal(process.execPath, ['-e', ends, '--'], '/', true);
-  terminal.open(undefined);
-  terminal.stop();
-  expect(await terminal.exitCode).toBe(3);
-  vi.restoreAllMocks();
-});
-
 testOnPosix('the tail is what the command has printed, not the command', async () => {
   const terminal = run('echo "its sentence" >&2; exit 2');
   expect(await terminal.exitCode).toBe(2);

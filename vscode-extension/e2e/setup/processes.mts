@@ -37,17 +37,6 @@ function isBelow(ancestor: number, pid: number): boolean {
   return parent === ancestor;
 }
 
-/** The process that leads the group of another one. */
-export function leaderOf(pid: number): number | undefined {
-  return numbersOf(pid)?.[2];
-}
-
-/** Seconds of processor time that a process has taken; undefined once it has ended. */
-export function processorSeconds(pid: number): number | undefined {
-  const numbers = numbersOf(pid);
-  return numbers && (numbers[11]! + numbers[12]!) / TICKS_A_SECOND;
-}
-
 /** /proc/<pid>/stat from the third field on, the state, which is no number; undefined once the process has ended. */
 function numbersOf(pid: number): number[] | undefined {
   try {

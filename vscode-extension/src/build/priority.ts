@@ -1,4 +1,4 @@
-// The priority of a build or an update. Free of VS Code.
+// The priority of a build. Free of VS Code.
 
 import { writeFileSync } from 'node:fs';
 import * as os from 'node:os';

@@ -1,26 +1,17 @@
-// The command line of a build or an update, and the lines that it writes to stderr, as text for people. Free of VS Code.
+// The command line of a build, and the lines that it writes to stderr, as text for people. Free of VS Code.
 
 import type { BuildProgress } from '../documents';
 import type { BuildSettings } from '../settings';
 
-export type TaskName = 'build' | 'update';
-
 /** `own` stand in the place of the arguments that the settings make. */
-export function taskArguments(
-  task: TaskName,
-  repository: string,
-  settings: BuildSettings,
-  own?: readonly string[],
-): string[] {
-  return [task, repository, ...(own ?? (task === 'build' ? buildArguments(settings) : []))];
-}
-
-function buildArguments(settings: BuildSettings): string[] {
-  return [
-    ...(settings.base === undefined ? [] : ['--base', settings.base]),
-    ...(settings.minutes === undefined ? [] : ['--minutes', String(settings.minutes)]),
-    ...settings.extraArguments, // last: they override the others
+export function buildArguments(repository: string, settings: BuildSettings, own?: readonly string[]): string[] {
+  const { base, minutes, extraArguments } = settings;
+  const made = [
+    ...(base === undefined ? [] : ['--base', base]),
+    ...(minutes === undefined ? [] : ['--minutes', String(minutes)]),
+    ...extraArguments, // last: they override the others
   ];
+  return ['build', repository, ...(own ?? made)];
 }
 
 /** The document in a line; undefined for any other line, such as a library's warning. */
@@ -61,13 +52,15 @@ export interface End {
   readonly tail: string; // of what was printed
 }
 
-/** Why a build or an update that nobody stopped has failed, for the user. */
-export function describeFailure(task: TaskName, { code, signal, tail }: End): string {
+/** Why a build that nobody stopped has failed, for the user. */
+export function describeFailure({ code, signal, tail }: End): string {
   if (signal === 'SIGKILL') {
-    const smaller = task === 'build' ? ' or set submodel.build.base to smollm2-135m,' : '';
-    return `The system ended the ${task}, probably because memory ran out. Close other programs,${smaller} and try again.`;
+    return (
+      'The system ended the build, probably because memory ran out. Close other programs, ' +
+      'or set submodel.build.base to smollm2-135m, and try again.'
+    );
   }
-  return readFailure(tail) ?? `submodel ${task} ended with ${signal ?? `exit code ${code}`}.`;
+  return readFailure(tail) ?? `submodel build ended with ${signal ?? `exit code ${code}`}.`;
 }
 
 /** The last sentence of what a failed command has printed; undefined if it has printed nothing. */

@@ -1,28 +1,27 @@
-// A build or an update as a task, for the palette's command and for `Tasks: Run Task`.
+// A build as a task, for the palette's command and for `Tasks: Run Task`.
 
 import * as vscode from 'vscode';
 
-import { findRepository } from '../bundle/bundles';
 import { findExecutable } from '../executable/find';
 import { type Logger, messageOf } from '../logger';
 import { printable } from '../plainText';
 import { asTexts, readBuildSettings, readSettings } from '../settings';
-import { taskArguments, type TaskName } from './progress';
-import type { Target } from './target';
+import type { StatusModel } from '../status/model';
+import { buildArguments } from './progress';
+import { type Target, targetIn } from './target';
 import { BuildTerminal, stopAll } from './terminal';
 
 const TYPE = 'submodel';
-const NAMES: readonly string[] = ['build', 'update'] satisfies TaskName[];
+export const BUILD: vscode.TaskDefinition = { type: TYPE, task: 'build' };
 
 export function createTask(
   folder: vscode.WorkspaceFolder,
   definition: vscode.TaskDefinition,
   open: () => Promise<vscode.Pseudoterminal>,
 ): vscode.Task {
-  const name = nameOf(definition);
   const execution = new vscode.CustomExecution(open);
-  const task = new vscode.Task(definition, folder, name, TYPE, execution, []); // else VS Code asks for a problem matcher
-  task.detail = `${name === 'build' ? 'Build a' : 'Update the'} sub-model of ${folder.name}`;
+  const task = new vscode.Task(definition, folder, 'build', TYPE, execution, []); // else VS Code asks for a problem matcher
+  task.detail = `Build a sub-model of ${folder.name}`;
   task.presentationOptions = {
     reveal: vscode.TaskRevealKind.Silent,
     panel: vscode.TaskPanelKind.Dedicated,
@@ -36,15 +35,14 @@ export async function openBuildTerminal(
   { repository, folder }: Target,
   definition: vscode.TaskDefinition,
   log: Logger,
-  isPaced = false,
 ): Promise<BuildTerminal> {
   const found = await findExecutable(readSettings(), log);
   if ('problem' in found) {
     throw new Error(found.problem);
   }
   const own = asTexts(definition['arguments']);
-  const args = taskArguments(nameOf(definition), repository, readBuildSettings(folder), own);
-  return new BuildTerminal(found.executable.command, args, repository, isPaced);
+  const args = buildArguments(repository, readBuildSettings(folder), own);
+  return new BuildTerminal(found.executable.command, args, repository);
 }
 
 /** As `openBuildTerminal`, but without the program a terminal that says so: a task that gets none would never end. */
@@ -60,20 +58,17 @@ export async function openTaskTerminal(
   }
 }
 
-/** The tasks, which end with the window, as does an update that runs by itself. */
-export function registerTaskProvider(log: Logger): vscode.Disposable {
+/** The tasks, which end with the window. */
+export function registerTaskProvider(status: StatusModel, log: Logger): vscode.Disposable {
   const make = (folder: vscode.WorkspaceFolder, definition: vscode.TaskDefinition): vscode.Task =>
-    createTask(folder, definition, async () => {
-      const repository = await findRepository(folder.uri.fsPath); // whose bundle is served
-      return openTaskTerminal({ repository: repository ?? folder.uri.fsPath, folder }, definition, log);
-    });
+    createTask(folder, definition, () => openTaskTerminal(targetIn(folder, status.snapshot.served), definition, log));
   const provider = vscode.tasks.registerTaskProvider(TYPE, {
     provideTasks: () =>
       (vscode.workspace.workspaceFolders ?? [])
         .filter((folder) => folder.uri.scheme === 'file')
-        .map((folder) => make(folder, taskDefinition('build'))),
+        .map((folder) => make(folder, BUILD)),
     resolveTask: (task) =>
-      typeof task.scope === 'object' && NAMES.includes(task.definition['task'] as string)
+      typeof task.scope === 'object' && task.definition['task'] === BUILD['task']
         ? make(task.scope, task.definition)
         : undefined,
   });
@@ -95,18 +90,10 @@ function refuse(problem: string): vscode.Pseudoterminal {
   };
 }
 
-export function taskDefinition(task: TaskName): vscode.TaskDefinition {
-  return { type: TYPE, task };
-}
-
-/** Whether a build or an update of the folder runs, whoever has started it: VS Code opens no second terminal then. */
+/** Whether a build of the folder runs, whoever has started it: VS Code opens no second terminal then. */
 export function isTaskRunning(folder: vscode.WorkspaceFolder): boolean {
   return vscode.tasks.taskExecutions.some(
     ({ task: { definition, scope } }) =>
       definition.type === TYPE && typeof scope === 'object' && scope.uri.toString() === folder.uri.toString(),
   );
-}
-
-function nameOf(definition: vscode.TaskDefinition): TaskName {
-  return definition['task'] as TaskName;
 }

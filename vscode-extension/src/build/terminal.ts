@@ -1,4 +1,4 @@
-// A terminal that runs `submodel build` or `submodel update` as a child process: it shows the progress, and can interrupt it.
+// A terminal that runs `submodel build` as a child process: it shows the progress, and can interrupt it.
 
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import * as os from 'node:os';
@@ -31,15 +31,12 @@ export class BuildTerminal implements vscode.Pseudoterminal {
   private child: ChildProcess | undefined;
   private endedBy: NodeJS.Signals | undefined;
   private isStopped = false;
-  private isStill = false;
   private kept = '';
-  private said: string | undefined;
 
   constructor(
     private readonly command: string,
     private readonly args: readonly string[],
     private readonly cwd: string,
-    private readonly isPaced = false, // the end of its stdin, as when the editor dies, ends it
   ) {
     this.exitCode = new Promise((resolve) => {
       this.settle = resolve;
@@ -56,11 +53,6 @@ export class BuildTerminal implements vscode.Pseudoterminal {
     return this.endedBy;
   }
 
-  /** The last message; an update ends with what came of it. */
-  get lastMessage(): string | undefined {
-    return this.said;
-  }
-
   get wasStopped(): boolean {
     return this.isStopped;
   }
@@ -70,14 +62,14 @@ export class BuildTerminal implements vscode.Pseudoterminal {
       this.closed.fire(130); // nobody listened yet when it was stopped
       return;
     }
-    const args = [...this.args, '--progress', 'json', ...(this.isPaced ? ['--paced'] : [])];
+    const args = [...this.args, '--progress', 'json'];
     this.written.fire(`${printable([this.command, ...args].join(' ').replaceAll('\n', ' '))}\r\n`);
     const { proxy, noProxy } = readProxy();
     const child = spawn(this.command, args, {
       cwd: this.cwd,
       detached: process.platform !== 'win32', // a separate process group, which an interrupt reaches as a whole
       windowsHide: true,
-      stdio: ['pipe', 'pipe', 'pipe'],
+      stdio: ['ignore', 'pipe', 'pipe'],
       env: {
         ...childEnvironment(process.env, process.platform),
         ...proxyEnvironment(process.env, proxy, noProxy),
@@ -89,12 +81,6 @@ export class BuildTerminal implements vscode.Pseudoterminal {
     running.add(this);
     if (child.pid) {
       giveWay(child.pid);
-    }
-    child.stdin.on('error', () => undefined); // it has just ended
-    if (this.isPaced) {
-      this.standStill(this.isStill);
-    } else {
-      child.stdin.end();
     }
     child.stdout.setEncoding('utf8').on('data', (text: string) => {
       this.write(text);
@@ -123,12 +109,6 @@ export class BuildTerminal implements vscode.Pseudoterminal {
     }
   }
 
-  /** Let a command that is paced stand still, or go on. */
-  standStill(isStill: boolean): void {
-    this.isStill = isStill;
-    this.child?.stdin?.write(isStill ? 'wait\n' : 'go\n');
-  }
-
   stop(): void {
     const { child } = this;
     if (this.isStopped || (child && (child.exitCode ?? child.signalCode) !== null)) {
@@ -140,15 +120,8 @@ export class BuildTerminal implements vscode.Pseudoterminal {
       return;
     }
     this.written.fire('\r\nStopping…\r\n');
-    if (this.isPaced) {
-      this.standStill(false); // what stands still may not notice an interrupt
-    }
     const { pid } = child;
-    if (this.isPaced && process.platform === 'win32') {
-      child.stdin?.end(); // there is no interrupt, but it ends its work if its stdin ends
-    } else {
-      signal(pid, 'SIGINT');
-    }
+    signal(pid, 'SIGINT');
     const timer = setTimeout(() => {
       signal(pid, 'SIGKILL');
     }, PATIENCE_MS);
@@ -165,9 +138,6 @@ export class BuildTerminal implements vscode.Pseudoterminal {
       return;
     }
     const text = printable(describeProgress(progress)); // JSON hides what a terminal obeys
-    if (progress.kind === 'message') {
-      this.said = text;
-    }
     this.written.fire(`${CLEAR_LINE}${text.replaceAll('\n', '\r\n')}${progress.state === 'running' ? '' : '\r\n'}`);
     this.progressed.fire(progress);
   }

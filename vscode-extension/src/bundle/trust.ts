@@ -10,7 +10,7 @@ const TIMEOUT_MS = 120_000; // every file is hashed, on a cold disk
 
 export interface UntrustedBundle {
   readonly folder: string;
-  readonly build: string | undefined; // undefined: this version of the server does not send it
+  readonly build: string | undefined; // undefined: its bundle.json can't be read
 }
 
 /** The untrusted bundle that the server's message is about; undefined for any other message. */

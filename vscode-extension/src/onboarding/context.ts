@@ -14,9 +14,9 @@ const REGISTERING_MS = 5_000; // after the tab is there
 const facts = new Map<string, boolean>();
 let isOpened = false;
 
-export function followState({ version, bundles }: Snapshot): void {
+export function followState({ version, served }: Snapshot): void {
   setContext('isInstalled', version !== undefined);
-  setContext('hasBundle', bundles.length > 0);
+  setContext('hasBundle', served.length > 0);
 }
 
 export function setContext(name: string, value: boolean): void {

@@ -2,8 +2,7 @@
 
 import * as vscode from 'vscode';
 
-import { findGitRoot } from '../bundle/bundles';
-import { workspaceFolders } from '../bundle/choice';
+import { holds } from '../bundle/choice';
 import type { Executable } from '../executable/find';
 import { plain } from '../plainText';
 
@@ -28,9 +27,7 @@ export class Offers {
 
   /** Offer a build in a git repository, and what it needs: once a workspace, and never again if the user says so. */
   async offerToBuild(isInstalled: boolean): Promise<void> {
-    const roots = await Promise.all(workspaceFolders().map((folder) => findGitRoot(folder)));
-    const isInGit = roots.some((root) => root !== undefined);
-    const mayAsk = isInGit && vscode.workspace.isTrusted && !this.userMemory.get<boolean>(NEVER, false);
+    const mayAsk = (await holds('.git')) && vscode.workspace.isTrusted && !this.userMemory.get<boolean>(NEVER, false);
     if (!mayAsk || this.workspaceMemory.get<boolean>(OFFERED, false)) {
       return;
     }
@@ -67,7 +64,7 @@ export class Offers {
   }
 
   /** The answer to a user who has looked for the program, if there is nothing to serve yet. */
-  async tellOfExecutable({ version, command }: Executable): Promise<void> {
+  async tellOfExecutable({ version, command }: Pick<Executable, 'command' | 'version'>): Promise<void> {
     const build = 'Build';
     const text = `submodel ${version} is installed: ${command}. There is no sub-model of this workspace yet.`;
     if ((await vscode.window.showInformationMessage(plain(text), build)) === build) {

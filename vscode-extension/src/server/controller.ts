@@ -1,14 +1,10 @@
 // Starts, stops and restarts the server, one request after the other, and keeps the state up to date.
 
-import * as path from 'node:path';
 import * as vscode from 'vscode';
 import type { LanguageClient, Middleware } from 'vscode-languageclient/node';
 
-import { MANIFEST } from '../bundle/bundles';
-import type { Bundles } from '../bundle/choice';
-import type { BundleFacts } from '../bundle/manifest';
+import { chosenBundle, holds } from '../bundle/choice';
 import { type Executable, findExecutable } from '../executable/find';
-import { probeVersion } from '../executable/probe';
 import { type Logger, messageOf } from '../logger';
 import { JobQueue } from '../queue';
 import { isEnabledSomewhere, readRunningOptions, readServerOptions, readSettings, SECTION } from '../settings';
@@ -19,17 +15,14 @@ import type { LaunchSettings, RunningServer } from './launch';
 import { toServerOptions } from './options';
 import {
   ANSWER_MS,
-  CHANGED_FILES_METHOD,
   CHANGED_OPTIONS_METHOD,
-  executeIfKnown,
-  FILE_CHANGED,
-  requestIfKnown,
+  execute,
   RESUME_COMMAND,
   type ServerStatus,
   SNOOZE_COMMAND,
   STATUS_METHOD,
 } from './protocol';
-import { noteBuilds, toSnapshot } from './serverStatus';
+import { toSnapshot } from './serverStatus';
 
 const [RESTART, STOP] = ['restart', 'stop']; // jobs
 const SNOOZED_UNTIL = 'snoozedUntil'; // in milliseconds
@@ -37,10 +30,9 @@ const SNOOZED_UNTIL = 'snoozedUntil'; // in milliseconds
 export class ServerController implements vscode.Disposable {
   private readonly queue = new JobQueue();
   private readonly crashes = new CrashPolicy();
-  private readonly builds = new Map<string, string>(); // by bundle: its last build, as a server names it
   private readonly noBundle = new vscode.EventEmitter<void>();
   private readonly noExecutable = new vscode.EventEmitter<{ readonly problem: string; readonly isAsked: boolean }>();
-  private readonly foundExecutable = new vscode.EventEmitter<Executable>();
+  private readonly foundExecutable = new vscode.EventEmitter<Pick<Executable, 'command' | 'version'>>();
   private readonly untrusted = new vscode.EventEmitter<void>();
   private readonly gaveUp = new vscode.EventEmitter<void>();
   private readonly message = new vscode.EventEmitter<{ readonly text: string; readonly isProblem: boolean }>();
@@ -54,11 +46,10 @@ export class ServerController implements vscode.Disposable {
   private timer: NodeJS.Timeout | undefined;
   private died: Executable | undefined; // what died, to be started again
   private sentOptions: ReadonlySet<string> = new Set(); // their names, to the server that runs
-  private isAsked = false; // the next start
+  private isAsked = false; // the next start, or the last one, until its server names its bundles
   private snoozedUntil: Date | undefined; // what the user wants, also while no server runs
 
   constructor(
-    private readonly bundles: Bundles,
     private readonly status: StatusModel,
     private readonly inlineCompletions: NonNullable<Middleware['provideInlineCompletionItems']>,
     private readonly memory: vscode.Memento, // of the workspace
@@ -76,7 +67,7 @@ export class ServerController implements vscode.Disposable {
     return this.current?.isRunning ? this.current.client : undefined;
   }
 
-  /** Stop the server that runs, if one does, and start one for the settings and bundles as they are now. */
+  /** Stop the server that runs, if one does, and start one for the settings as they are now. */
   restart(reason: string): Promise<void> {
     this.endUnstarted();
     return this.queue.pushOnce(RESTART, () => this.startAnew(reason));
@@ -88,40 +79,11 @@ export class ServerController implements vscode.Disposable {
     return this.restart('it was asked for');
   }
 
-  /**
-   * Restart the server if bundles on disk have come or gone. A server that runs loads a new build in the place of an
-   * old one by itself, in a pause of the typing. One whose program was upgraded since may not be able to read it.
-   */
-  restartForNewBundle(reason: string): Promise<void> {
-    return this.queue.pushOnce('new bundle', async () => {
-      const bundles = await this.bundles.served();
-      const { phase, untrusted, bundles: before } = this.status.snapshot;
-      if (phase !== 'no-executable' && stampOf(bundles) === stampOf(before)) {
-        return;
-      }
-      const { client } = this;
-      const isServing = phase !== 'failed' && !untrusted;
-      const isSame = foldersOf(bundles) === foldersOf(before);
-      if (!client || !isServing || !isSame || (await this.isUpgraded())) {
-        await this.startAnew(reason);
-        return;
-      }
-      this.log.info(`The server follows: ${reason}`);
-      this.status.update({ bundles });
-      const changes = bundles.map(({ folder }) => ({
-        uri: vscode.Uri.file(path.join(folder, MANIFEST)).toString(),
-        type: FILE_CHANGED,
-      }));
-      const sending = client.sendNotification(CHANGED_FILES_METHOD, { changes }).catch(() => undefined); // it is just ending
-      await within(sending, ANSWER_MS);
-    });
-  }
-
-  /** Whether the program has another version than when the server that runs was started from it. */
-  private async isUpgraded(): Promise<boolean> {
-    const { executable, version } = this.status.snapshot;
-    const probe = executable === undefined ? undefined : await probeVersion(executable);
-    return probe !== undefined && 'version' in probe && probe.version !== version;
+  /** Follow the workspace's folders. A server that runs is told by its client, and looks for their bundles. */
+  async followFolders(): Promise<void> {
+    if (!this.client || !isEnabledSomewhere()) {
+      await this.restart('the folders of the workspace have changed');
+    }
   }
 
   /** Let the server take options that have changed. One that starts later gets them at its start. */
@@ -150,18 +112,10 @@ export class ServerController implements vscode.Disposable {
     });
   }
 
-  /** The older bundles to go back to, newest first: those that the server trusts; without a server all on disk. */
-  async olderBundles(): Promise<string[]> {
-    const status = await this.readStatus();
-    return status?.bundles
-      ? [...new Set(status.bundles.flatMap(({ previous }) => previous ?? []))]
-      : this.bundles.olderOnDisk();
-  }
-
   /** The server's status as it is now; undefined without a server, and if it hangs. */
   async readStatus(): Promise<ServerStatus | undefined> {
     const { client } = this;
-    const asking = client && requestIfKnown<ServerStatus>(client, STATUS_METHOD, {}).catch(() => undefined);
+    const asking = client && client.sendRequest<ServerStatus>(STATUS_METHOD, {}).catch(() => undefined);
     return asking && within(asking, ANSWER_MS);
   }
 
@@ -178,14 +132,13 @@ export class ServerController implements vscode.Disposable {
       return;
     }
     const minutes = ((until?.getTime() ?? 0) - Date.now()) / 60_000;
-    const asking =
-      minutes > 0 ? executeIfKnown(client, SNOOZE_COMMAND, minutes) : executeIfKnown(client, RESUME_COMMAND);
+    const asking = minutes > 0 ? execute(client, SNOOZE_COMMAND, minutes) : execute(client, RESUME_COMMAND);
     const answer = asking.catch((error: unknown) => {
       this.log.warn(`The server did not answer about the snooze: ${messageOf(error)}`); // it is just ending
     });
     const status = await within(answer, ANSWER_MS);
     if (status !== undefined && client === this.client) {
-      this.status.update(toSnapshot(status as ServerStatus));
+      this.note(status as ServerStatus);
     }
   }
 
@@ -218,92 +171,71 @@ export class ServerController implements vscode.Disposable {
       await start();
     } catch (error) {
       this.log.error(`The server can't be started: ${messageOf(error)}`);
-      this.status.update({ phase: 'failed', problem: messageOf(error), bundles: [] });
+      this.status.update({ phase: 'failed', problem: messageOf(error) });
     }
   }
 
   private async startNow(): Promise<void> {
     const { isAsked } = this;
-    this.isAsked = false;
+    const chosen = chosenBundle();
     this.status.update({
       problem: undefined,
       latencyMs: undefined,
-      bundles: [],
       served: [],
       untrusted: undefined,
+      isChosen: chosen !== undefined,
     });
     if (!isEnabledSomewhere()) {
       this.status.update({ phase: 'disabled' });
       return;
     }
-    const bundles = await this.bundles.served();
-    const hasBundle = bundles.length > 0;
-    if (!hasBundle && (readSettings().bundle || this.bundles.picked() !== undefined)) {
-      this.status.update({ phase: 'failed', problem: this.bundles.problem() });
-      return;
-    }
-    if (!hasBundle && !vscode.workspace.isTrusted) {
-      this.status.update({ phase: 'untrusted' });
+    if (chosen === undefined && !vscode.workspace.isTrusted) {
+      this.isAsked = false;
+      this.status.update({ phase: 'untrusted' }); // a stranger's model is as good as a program of theirs
       if (isAsked) {
         this.untrusted.fire();
       }
       return;
     }
-    if (!hasBundle) {
-      this.status.update({ phase: 'no-bundle' });
-      // The walkthrough ticks its first step, with nothing to serve yet. No other extension is activated for that.
-      const found = await this.lookForExecutable(isAsked);
-      this.noBundle.fire();
-      if (!isAsked) {
-        return;
-      }
-      if ('problem' in found) {
-        this.noExecutable.fire({ problem: found.problem, isAsked });
-      } else {
-        this.foundExecutable.fire(found.executable);
-      }
+    this.status.update({ phase: 'starting' });
+    // Where nothing of ours is, nobody may want the program: no other extension is activated for it, and no warning shown.
+    const isExpected = isAsked || chosen !== undefined || (await holds('.submodel'));
+    const found = await this.lookForExecutable(isExpected);
+    if ('executable' in found) {
+      await this.spawn(found.executable);
       return;
     }
-    this.status.update({ phase: 'starting', bundles, isPicked: this.bundles.picked() !== undefined });
-    const found = await this.lookForExecutable();
-    if ('problem' in found) {
+    this.isAsked = false;
+    if (isExpected) {
       this.status.update({ phase: 'no-executable', problem: found.problem });
       this.noExecutable.fire({ problem: found.problem, isAsked });
+    } else {
+      this.status.update({ phase: 'no-bundle' });
+      this.noBundle.fire();
+    }
+  }
+
+  /** Note what a server tells of itself. */
+  private note(status: ServerStatus): void {
+    const { phase: before } = this.status.snapshot;
+    this.status.update(toSnapshot(status));
+    const { phase, executable, version } = this.status.snapshot;
+    if (phase === 'loading') {
       return;
     }
-    await this.spawn(found.executable);
-  }
-
-  /** Note folders that were added to the workspace. A server that runs loads their bundles by itself. */
-  noteAddedFolders(): Promise<void> {
-    return this.queue.pushOnce('added folders', () => this.noteOrStart('a folder was added to the workspace'));
-  }
-
-  /** Note that an opened file has a bundle. A server that runs finds it by itself. */
-  noteOpened(): Promise<void> {
-    return this.queue.pushOnce('opened', async () => {
-      if (this.client || this.status.snapshot.phase === 'no-bundle') {
-        await this.noteOrStart('an opened file has a bundle');
-      }
-    });
-  }
-
-  private async noteOrStart(reason: string): Promise<void> {
-    const picked = this.bundles.picked();
-    if (this.client) {
-      await this.noteServed();
+    const { isAsked } = this;
+    this.isAsked = false;
+    if (phase !== 'no-bundle' || before === 'no-bundle') {
+      return;
     }
-    if (!this.client || this.bundles.picked() !== picked) {
-      await this.startAnew(reason); // a server that runs keeps a pick that was forgotten as its bundle was deleted
+    if (isAsked && executable !== undefined && version !== undefined) {
+      this.foundExecutable.fire({ command: executable, version });
+    } else {
+      this.noBundle.fire();
     }
   }
 
-  private async noteServed(): Promise<void> {
-    const bundles = await this.bundles.served();
-    this.status.update({ bundles, isPicked: this.bundles.picked() !== undefined });
-  }
-
-  private async lookForExecutable(mayActivate = true): ReturnType<typeof findExecutable> {
+  private async lookForExecutable(mayActivate: boolean): ReturnType<typeof findExecutable> {
     const found = await findExecutable(readSettings(), this.log, mayActivate);
     if ('problem' in found) {
       this.log.warn(found.problem);
@@ -315,8 +247,8 @@ export class ServerController implements vscode.Disposable {
   }
 
   private async spawn(executable: Executable): Promise<void> {
-    const { RunningServer } = await import('./launch.js'); // large: not before there is something to serve
-    const settings = await this.serverSettings(executable);
+    const { RunningServer } = await import('./launch.js'); // large: not before there is a server to start
+    const settings = this.serverSettings(executable);
     if (this.queue.isWaiting(RESTART) || this.queue.isWaiting(STOP)) {
       return; // one that hangs would hold them up
     }
@@ -331,14 +263,9 @@ export class ServerController implements vscode.Disposable {
     };
     server.onDidEnd(noteDeath);
     server.client.onNotification(STATUS_METHOD, (status: ServerStatus) => {
-      if (!isCurrent()) {
-        return; // it was sent before the server died, and is read after that
-      }
-      const isNews = noteBuilds(status.bundles ?? [], this.builds);
-      this.status.update(toSnapshot(status));
-      if (isNews) {
-        void this.restartForNewBundle('the server has loaded another build'); // no watcher may have seen it
-      }
+      if (isCurrent()) {
+        this.note(status);
+      } // else it was sent before the server died, and is read after that
     });
     try {
       await server.start();
@@ -355,20 +282,17 @@ export class ServerController implements vscode.Disposable {
     }
     const status = await this.readStatus();
     if (status && isCurrent()) {
-      this.status.update(toSnapshot(status));
+      this.note(status);
     }
   }
 
-  private async serverSettings(executable: Executable): Promise<LaunchSettings> {
-    const picked = this.bundles.picked();
-    const isServingOwn = picked === undefined && vscode.workspace.isTrusted;
+  private serverSettings(executable: Executable): LaunchSettings {
     const options = readServerOptions();
     this.sentOptions = new Set(options.keys());
     return {
       executable,
-      initializationOptions: toServerOptions(options, picked),
+      initializationOptions: toServerOptions(options, chosenBundle()),
       middleware: { provideInlineCompletionItems: this.inlineCompletions },
-      repositoriesBelow: isServingOwn ? await this.bundles.repositoriesBelow() : [],
       onMessage: (text, isProblem) => {
         this.message.fire({ text, isProblem });
       },
@@ -393,10 +317,7 @@ export class ServerController implements vscode.Disposable {
         const { died } = this; // none if it was restarted or turned off meanwhile
         this.died = undefined;
         if (died) {
-          await this.tryToStart(async () => {
-            await this.noteServed(); // a file of another package may have been opened meanwhile
-            await this.spawn(died);
-          });
+          await this.tryToStart(() => this.spawn(died));
         }
       });
     }, delay);
@@ -417,13 +338,4 @@ export class ServerController implements vscode.Disposable {
     this.died = undefined;
     await server?.stop();
   }
-}
-
-/** An identity of these builds. */
-function stampOf(bundles: readonly BundleFacts[]): string {
-  return bundles.map(({ folder, builtAt }) => `${folder}\n${builtAt.getTime()}`).join('\n');
-}
-
-function foldersOf(bundles: readonly BundleFacts[]): string {
-  return bundles.map(({ folder }) => folder).join('\n');
 }

@@ -2,7 +2,6 @@
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import * as os from 'node:os';
-import * as path from 'node:path';
 import * as readline from 'node:readline';
 import * as vscode from 'vscode';
 import {
@@ -26,12 +25,12 @@ import { readServerLine } from './serverLog';
 
 const START_TIMEOUT_MS = 120_000; // Python on a cold disk; the model is loaded after this
 const STOP_TIMEOUT_MS = 3_000;
+const BUNDLES = '**/.submodel/{bundle,bundle/bundle.json}'; // one event tells of all that come or go at once
 
 export interface LaunchSettings {
   readonly executable: Executable;
   readonly initializationOptions: object;
   readonly middleware: Middleware;
-  readonly repositoriesBelow: readonly string[]; // of the workspace's folders, whose bundles are served too
   readonly onMessage: (text: string, isProblem: boolean) => void; // the server's messages to the user
 }
 
@@ -46,6 +45,7 @@ export class RunningServer {
   readonly client: LanguageClient;
   private readonly ended = new vscode.EventEmitter<string>();
   readonly onDidEnd = this.ended.event; // with the exit code or signal; fires after a requested stop too
+  private readonly watcher = vscode.workspace.createFileSystemWatcher(BUNDLES);
   private child: ChildProcess | undefined;
   private isKilled = false;
 
@@ -55,7 +55,7 @@ export class RunningServer {
   ) {
     this.client = new QuietClient('submodel', 'submodel', () => this.spawn(), this.clientOptions());
     this.client.registerFeature(announcesOurs);
-    this.client.registerFeature(setsFolders(settings.repositoriesBelow));
+    this.client.registerFeature(setsFolders);
     this.client.onNotification(ShowMessageNotification.type, ({ type, message }) => {
       settings.onMessage(message, type <= 2);
     });
@@ -99,6 +99,7 @@ export class RunningServer {
   /** End it at once, also if its process has yet to be made. */
   kill(): void {
     this.isKilled = true;
+    this.watcher.dispose();
     this.child?.kill('SIGKILL');
   }
 
@@ -117,6 +118,7 @@ export class RunningServer {
         resolve(child);
       });
       child.on('exit', (code, signal) => {
+        this.watcher.dispose();
         this.ended.fire(signal === null ? `exit code ${code ?? 0}` : signal);
       });
       child.stdin.on('error', () => undefined); // a broken pipe shows no more than the exit does
@@ -134,6 +136,7 @@ export class RunningServer {
             next({ added: added.filter((folder) => isEnabledFor(folder)), removed }),
         },
       },
+      synchronize: { fileEvents: this.watcher },
       outputChannel: this.log,
       stdioOptions: {
         stdout: () => undefined, // belongs to the protocol
@@ -154,22 +157,16 @@ export class RunningServer {
   }
 }
 
-/** The workspace's folders and others, whose bundles the server loads from the start; none where suggestions are off. */
-export function setsFolders(others: readonly string[]): StaticFeature {
-  const added = others.map((folder) => ({ uri: vscode.Uri.file(folder).toString(), name: path.basename(folder) }));
-  return {
-    fillInitializeParams(params) {
-      const all = [...(params.workspaceFolders ?? []), ...added];
-      if (all.length > 0) {
-        params.workspaceFolders = all.filter(({ uri }) => isEnabledFor(vscode.Uri.parse(uri)));
-      }
-    },
-    fillClientCapabilities: () => undefined,
-    initialize: () => undefined,
-    getState: () => ({ kind: 'static' }),
-    clear: () => undefined,
-  };
-}
+/** The workspace's folders but those where suggestions are off: the server looks for their bundles. */
+export const setsFolders: StaticFeature = {
+  fillInitializeParams(params) {
+    params.workspaceFolders &&= params.workspaceFolders.filter(({ uri }) => isEnabledFor(vscode.Uri.parse(uri)));
+  },
+  fillClientCapabilities: () => undefined,
+  initialize: () => undefined,
+  getState: () => ({ kind: 'static' }),
+  clear: () => undefined,
+};
 
 /**
  * Asks the server to send `submodel/status` as a notification, which the status bar shows; so no other progress.

@@ -2,27 +2,21 @@
 
 import * as vscode from 'vscode';
 
-import type { FailedUpdates } from '../build/due';
 import { trustBundle, type UntrustedBundle, untrustedIn } from '../bundle/trust';
 import { type Logger, messageOf } from '../logger';
 import { plain } from '../plainText';
-import { isEnabledFor, readSettings } from '../settings';
 import type { StatusModel } from '../status/model';
 import type { ServerController } from './controller';
-import { type Drifted, driftedIn, toPaletteWords } from './serverStatus';
+import { toPaletteWords } from './serverStatus';
 
-const BUTTONS = { build: 'Build', update: 'Update' } as const; // by task
-const SHOWN_DRIFTS = 'shownDrifts'; // the builds whose drift was shown, by repository
+const [TRUST, BUILD] = ['Trust This Bundle', 'Build'];
 
 export class ServerMessages {
   private readonly shown = new Set<string>();
-  private readonly withheld = new Set<string>(); // of drifts, while updates begin by themselves
 
   constructor(
     private readonly controller: Pick<ServerController, 'readStatus' | 'restart'>,
     private readonly status: Pick<StatusModel, 'snapshot'>,
-    private readonly failures: Pick<FailedUpdates, 'has'>,
-    private readonly memory: vscode.Memento, // of the workspace
     private readonly log: Logger,
   ) {}
 
@@ -37,68 +31,22 @@ export class ServerMessages {
     await (isProblem ? this.warn(text) : vscode.window.showInformationMessage(plain(text)));
   }
 
-  /** Show the drifts that were withheld and are still there, once updates no longer begin by themselves. */
-  async showWithheld(): Promise<void> {
-    if (readSettings().updateAutomatically || this.withheld.size === 0) {
-      return;
-    }
-    const texts = [...this.withheld];
-    this.withheld.clear();
-    const status = await this.controller.readStatus();
-    for (const text of texts) {
-      if (driftedIn(text, status?.bundles ?? [])) {
-        await this.show({ text, isProblem: true });
-      }
-    }
-  }
-
   /** From now on, show again what was shown. */
   forget(): void {
     this.shown.clear();
-    void this.memory.update(SHOWN_DRIFTS, undefined);
   }
 
-  /** If the message names `submodel trust`, or an update or a build against drift, a button runs that. */
+  /** If the message names `submodel trust` or `submodel build`, a button runs that. */
   private async warn(text: string): Promise<void> {
-    const status = text.includes('`submodel ') ? await this.controller.readStatus() : undefined;
+    const status = text.includes('`submodel trust ') ? await this.controller.readStatus() : undefined;
     const bundle = untrustedIn(text, status?.bundles ?? []);
-    const drifted = driftedIn(text, status?.bundles ?? []);
-    if (drifted && !(await this.isNews(drifted, text))) {
-      return;
-    }
-    const button = bundle ? 'Trust This Bundle' : drifted?.task && BUTTONS[drifted.task];
+    const button = bundle ? TRUST : /`submodel build[ `]/.test(text) ? BUILD : undefined;
     const answer = await vscode.window.showWarningMessage(plain(text), ...(button ? [button] : []));
-    if (answer === undefined) {
-      return;
-    }
-    if (bundle) {
+    if (answer === TRUST && bundle) {
       await this.trust(bundle);
-    } else if (drifted?.task) {
-      await vscode.commands.executeCommand(`submodel.${drifted.task}`, drifted.repository);
+    } else if (answer === BUILD) {
+      await vscode.commands.executeCommand('submodel.build');
     }
-  }
-
-  /** Whether a drift calls for an update or a build, and no window has shown it yet. */
-  private async isNews(drifted: Drifted, text: string): Promise<boolean> {
-    if (!isEnabledFor(vscode.Uri.file(drifted.repository))) {
-      return false;
-    }
-    if (drifted.task === 'update' && readSettings().updateAutomatically && !this.failures.has(drifted)) {
-      this.shown.delete(text); // nobody need do anything, until the update has failed
-      this.withheld.add(text);
-      return false;
-    }
-    return this.isFirstDrift(drifted);
-  }
-
-  /** Whether no window has shown the drift from this build yet; from now on one has. The number of files grows daily. */
-  private async isFirstDrift({ repository, build }: Drifted): Promise<boolean> {
-    const shown = this.memory.get<Readonly<Record<string, string>>>(SHOWN_DRIFTS) ?? {};
-    if (build === undefined || shown[repository] === build) {
-      return build === undefined;
-    }
-    await this.memory.update(SHOWN_DRIFTS, { ...shown, [repository]: build });
-    return true;
   }
 
   /** Trust the bundle that is served nowhere since another account has built it. */

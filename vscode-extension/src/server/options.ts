@@ -19,7 +19,7 @@ export const SERVER_OPTIONS: readonly string[] = [...STARTING_OPTIONS, ...RUNNIN
 /** Switches of the server for tests and studies. No setting declares them; only the user's own file may hold them. */
 export const EXPERIMENTAL = 'experimental';
 
-/** `{"trigger.comments": false}` as `{"trigger": {"comments": false}}`, with the bundle if one was picked. */
+/** `{"trigger.comments": false}` as `{"trigger": {"comments": false}}`, with the bundle if one was chosen. */
 export function toServerOptions(options: ReadonlyMap<string, unknown>, bundle?: string): Record<string, unknown> {
   const document: Record<string, unknown> = bundle === undefined ? {} : { bundle };
   for (const [name, value] of options) {

@@ -2,9 +2,10 @@
 
 import * as vscode from 'vscode';
 
+import { bundleOf } from '../bundle/facts';
 import { refusalFor } from '../completion/suggestions';
 import type { ServedBundle } from '../server/protocol';
-import { bundleOf, narrowTo, servesAll, toPaletteWords } from '../server/serverStatus';
+import { servesAll, toPaletteWords } from '../server/serverStatus';
 import { type Description, describe, type Phase, type Snapshot } from './state';
 
 const SERVING: readonly Phase[] = ['ready', 'unloaded'];
@@ -21,14 +22,14 @@ export interface Here {
 export function lookHere(snapshot: Snapshot): Here {
   const document = vscode.window.activeTextEditor?.document;
   const file = document?.uri.scheme === 'file' ? document.uri.fsPath : undefined;
-  const bundle = file === undefined ? undefined : bundleOf(file, snapshot);
-  const narrowed = bundle ? narrowTo(snapshot, bundle) : snapshot;
+  const bundle = file === undefined ? undefined : bundleOf(file, snapshot.served);
+  const narrowed = bundle ? { ...snapshot, served: [bundle] } : snapshot;
   if (!SERVING.includes(snapshot.phase)) {
     return { snapshot: narrowed, description: describe(narrowed), isUnserved: false, refusal: undefined };
   }
   const refusal = document && refusalFor(document, false);
   const isUnserved = file !== undefined && !bundle && refusal === undefined && !servesAll(snapshot);
-  const here = isUnserved ? { ...snapshot, bundles: [] } : narrowed;
+  const here = isUnserved ? { ...snapshot, served: [] } : narrowed;
   const problem = isUnserved ? UNSERVED : bundle && problemOf(bundle);
   const known = describe(here);
   // A library's file without a sub-model is nothing to warn of.

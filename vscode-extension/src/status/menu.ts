@@ -52,7 +52,7 @@ export function findRemedy({ phase, executable }: Snapshot): Entry | undefined {
 }
 
 function listEntries(snapshot: Snapshot): Entry[] {
-  const { phase, bundles, untrusted } = snapshot;
+  const { phase, served, untrusted } = snapshot;
   const entry = (icon: string, label: string, command: string): Entry => ({
     icon,
     label,
@@ -60,7 +60,7 @@ function listEntries(snapshot: Snapshot): Entry[] {
   });
   const remedy = findRemedy(snapshot);
   const others = [
-    ...(bundles.length > 0 ? [] : [BUILD]),
+    ...(served.length > 0 ? [] : [BUILD]),
     ...(untrusted ? [{ ...entry('shield', 'Trust This Bundle', 'trustBundle'), detail: untrusted.folder }] : []),
     phase === 'disabled' ? TURN_ON : TURN_OFF,
     ...ofLanguage(),
@@ -71,9 +71,7 @@ function listEntries(snapshot: Snapshot): Entry[] {
     entry('graph', 'Statistics', 'showStatistics'),
     entry('file-code', 'Report', 'openReport'),
     entry('history', 'Choose or Roll Back the Bundle', 'chooseBundle'),
-    ...(bundles.length > 0
-      ? [entry('sync', 'Update the Sub-model', 'update'), { ...BUILD, label: 'Build Again' }]
-      : []),
+    ...(served.length > 0 ? [{ ...BUILD, label: 'Build Again' }] : []),
     RESTART,
     entry('output', 'Logs', 'showLogs'),
     entry('gear', 'Settings', 'openSettings'),
@@ -82,18 +80,14 @@ function listEntries(snapshot: Snapshot): Entry[] {
   return [...first, ...others.filter(({ command }) => command !== remedy?.command)];
 }
 
-/** What can be done about the build or the update that runs, if one does. */
-function ofBuild({ building, isUpdate, isTask }: Snapshot): Entry[] {
-  if (building === undefined) {
-    return [];
-  }
-  const stop = {
-    icon: 'debug-stop',
-    label: `Stop the ${isUpdate ? 'Update' : 'Build'}`,
-    command: 'submodel.stopBuild',
-  };
-  const show = { icon: 'terminal', label: 'Show Its Output', command: 'workbench.action.tasks.showTasks' };
-  return isTask ? [stop, show] : [stop];
+/** What can be done about the build that runs, if one does. */
+function ofBuild({ building }: Snapshot): Entry[] {
+  return building === undefined
+    ? []
+    : [
+        { icon: 'debug-stop', label: 'Stop the Build', command: 'submodel.stopBuild' },
+        { icon: 'terminal', label: 'Show Its Output', command: 'workbench.action.tasks.showTasks' },
+      ];
 }
 
 /** The switch of the active editor's language. */

@@ -1,13 +1,13 @@
 // What is known of the server, and how people see it. Free of VS Code.
 
-import { type BundleFacts, describeBundle, shortCount } from '../bundle/manifest';
+import { describeBundle, shortCount } from '../bundle/facts';
 import type { UntrustedBundle } from '../bundle/trust';
 import type { ServedBundle } from '../server/protocol';
 
 export type Phase =
   | 'idle' // not started yet
   | 'disabled'
-  | 'untrusted' // the workspace is not trusted, and the user has picked no bundle outside of it
+  | 'untrusted' // the workspace is not trusted, and the user's settings name no bundle
   | 'no-bundle'
   | 'no-executable'
   | 'starting'
@@ -24,17 +24,13 @@ export interface Snapshot {
   readonly problem: string | undefined; // one sentence
   readonly version: string | undefined;
   readonly executable: string | undefined;
-  readonly bundles: readonly BundleFacts[]; // that are served, as they were read last: a workspace has several folders
-  readonly isPicked: boolean; // one bundle serves all files: the setting or the user names it
-  readonly served: readonly ServedBundle[]; // what the server tells of them
+  readonly served: readonly ServedBundle[]; // what the server tells of its bundles: a workspace has several folders
+  readonly isChosen: boolean; // one bundle serves all files: the setting names it
   readonly untrusted: UntrustedBundle | undefined; // the first bundle that another account has built
   readonly device: string;
   readonly latencyMs: number | undefined; // of the last answer
   readonly snoozedUntil: Date | undefined;
-  readonly building: string | undefined; // the stage of a build or an update
-  readonly isUpdate: boolean; // what runs, if anything does
-  readonly isStill: boolean; // it waits until nobody types
-  readonly isTask: boolean; // it runs as a task, whose terminal VS Code can show
+  readonly building: string | undefined; // the stage of a build
   readonly otherExtensions: readonly string[]; // other extensions that suggest inline
 }
 
@@ -43,17 +39,13 @@ export const INITIAL: Snapshot = {
   problem: undefined,
   version: undefined,
   executable: undefined,
-  bundles: [],
-  isPicked: false,
   served: [],
+  isChosen: false,
   untrusted: undefined,
   device: 'CPU',
   latencyMs: undefined,
   snoozedUntil: undefined,
   building: undefined,
-  isUpdate: false,
-  isStill: false,
-  isTask: false,
   otherExtensions: [],
 };
 
@@ -74,7 +66,7 @@ export interface Description {
 const STATES: Readonly<Record<Phase, readonly [icon: string, text: string, state: string]>> = {
   idle: ['sparkle', 'submodel', 'not started yet'],
   disabled: ['circle-slash', 'submodel: off', 'suggestions are off'],
-  untrusted: ['shield', 'submodel: restricted', 'off until you trust this workspace, or pick a bundle of your own'],
+  untrusted: ['shield', 'submodel: restricted', 'off until you trust this workspace'],
   'no-bundle': ['circle-outline', 'submodel: not built', 'no sub-model of this workspace yet'],
   'no-executable': ['warning', 'submodel: not installed', 'submodel was not found'],
   starting: ['loading~spin', 'submodel: starting', 'starting the server'],
@@ -96,11 +88,11 @@ export function describe(last: Snapshot, time = Date.now()): Description {
   if (now.building !== undefined) {
     return {
       ...common,
-      icon: now.isStill ? 'debug-pause' : 'loading~spin',
+      icon: 'loading~spin',
       text: `submodel: ${now.building}`,
-      state: `${now.isUpdate ? 'updating' : 'building'}: ${now.building}`,
+      state: `building: ${now.building}`,
       severity: 'information',
-      isBusy: !now.isStill,
+      isBusy: true,
     };
   }
   const isServing = now.phase === 'ready' || now.phase === 'unloaded';
@@ -118,16 +110,16 @@ function snoozedState({ snoozedUntil }: Snapshot): string {
   return `snoozed until ${snoozedUntil?.toLocaleTimeString([], { hour: '2-digit', minute: '2-digit' }) ?? 'later'}`;
 }
 
-function servingText({ bundles: [bundle], latencyMs }: Snapshot): string {
-  const model = bundle?.parameters === undefined ? 'submodel' : `submodel ${shortCount(bundle.parameters)}`;
+function servingText({ served: [bundle], latencyMs }: Snapshot): string {
+  const model = bundle?.parameters ? `submodel ${shortCount(bundle.parameters)}` : 'submodel';
   return latencyMs === undefined ? model : `${model} · ${Math.round(latencyMs)} ms`;
 }
 
 function listFacts(now: Snapshot): [string, string][] {
-  const [bundle] = now.bundles;
+  const [bundle] = now.served;
   const facts: [string, string | undefined][] = [
     ['Model', bundle && describeBundle(bundle)],
-    ['Built', bundle?.builtAt.toLocaleString()],
+    ['Built', bundle?.builtAt ? new Date(bundle.builtAt).toLocaleString() : undefined],
     ['Bundle', bundle?.folder],
     ['Device', now.device],
     ['Last answer', now.latencyMs === undefined ? undefined : `${Math.round(now.latencyMs)} ms`],

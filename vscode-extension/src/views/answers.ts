@@ -6,7 +6,7 @@ import { refusalFor, type Suggestions } from '../completion/suggestions';
 import { messageOf } from '../logger';
 import { plain } from '../plainText';
 import type { ServerController } from '../server/controller';
-import { ANSWER_MS, executeIfKnown, EXPLAIN_METHOD, requestIfKnown, STATISTICS_COMMAND } from '../server/protocol';
+import { ANSWER_MS, execute, EXPLAIN_METHOD, STATISTICS_COMMAND } from '../server/protocol';
 import { findRemedy } from '../status/menu';
 import type { StatusModel } from '../status/model';
 import { describe, type Snapshot } from '../status/state';
@@ -27,10 +27,10 @@ export async function explainLast(
     await pages.show('Explain', toMarkdown('Explain', arrangeDecision(refusal)));
     return;
   }
-  await show('Explain', 'explain', pages, controller, status, async (client) => {
+  await show('Explain', pages, controller, status, async (client) => {
     const params = last ? { textDocument: { uri: client.code2ProtocolConverter.asUri(last.uri) }, count: 1 } : {};
-    const answer = await requestIfKnown<{ readonly decisions?: readonly object[] }>(client, EXPLAIN_METHOD, params);
-    return answer && arrangeDecision(answer.decisions?.[0] ?? { reason: 'no suggestion was requested yet' });
+    const answer = await client.sendRequest<{ readonly decisions?: readonly object[] }>(EXPLAIN_METHOD, params);
+    return arrangeDecision(answer.decisions?.[0] ?? { reason: 'no suggestion was requested yet' });
   });
 }
 
@@ -48,15 +48,13 @@ function findOwnRefusal(last: Suggestions['last']): { readonly uri: string; read
 }
 
 export async function showStatistics(controller: ServerController, status: StatusModel, pages: Pages): Promise<void> {
-  await show('Statistics', 'statistics', pages, controller, status, async (client) => {
-    const answer = (await executeIfKnown(client, STATISTICS_COMMAND)) as object | undefined;
-    return answer && arrangeStatistics(answer);
-  });
+  await show('Statistics', pages, controller, status, async (client) =>
+    arrangeStatistics((await execute(client, STATISTICS_COMMAND)) as object),
+  );
 }
 
 async function show(
   title: string,
-  what: string,
   pages: Pages,
   { client }: ServerController,
   { snapshot }: StatusModel,
@@ -73,14 +71,7 @@ async function show(
       await tellStanding();
       return;
     }
-    const { answer } = answered;
-    if (answer === undefined) {
-      void vscode.window.showInformationMessage(
-        plain(`This version of submodel does not support ${what}. Update submodel.`),
-      );
-      return;
-    }
-    await pages.show(title, toMarkdown(title, answer));
+    await pages.show(title, toMarkdown(title, answered.answer));
   } catch (error) {
     void vscode.window.showWarningMessage(plain(`submodel: ${messageOf(error)}`));
   }

@@ -4,23 +4,25 @@ import * as fs from 'node:fs/promises';
 import * as path from 'node:path';
 import * as vscode from 'vscode';
 
-import { findRepository, OWN_BUNDLE, readBounded } from '../bundle/bundles';
 import { workspaceFolders } from '../bundle/choice';
+import { bundleOf } from '../bundle/facts';
+import type { BuildReport } from '../documents';
 import { plain } from '../plainText';
 import type { StatusModel } from '../status/model';
 import { withPolicy } from './policy';
 
 const REPORT = path.join('.submodel', 'report.html');
-const MAX_REPORT_BYTES = 64 * 1024 * 1024;
+const FIGURES = path.join('.submodel', 'report.json');
+const MAX_REPORT_BYTES = 64 * 1024 * 1024; // it holds every answer
 
 /** `named`: the repository; any other value takes that of the active editor, else the first that has a report. */
 export async function openReport(status: StatusModel, named?: unknown): Promise<void> {
-  const file = await findReport(typeof named === 'string' ? [named] : await listRepositories(status));
+  const file = await findReport(typeof named === 'string' ? [named] : listRepositories(status));
   if (!file) {
     void vscode.window.showInformationMessage('There is no report yet. A build that scores its model writes one.');
     return;
   }
-  const html = await readBounded(file, MAX_REPORT_BYTES).catch(() => undefined);
+  const html = await readReport(file).catch(() => undefined);
   if (html === undefined) {
     void vscode.window.showWarningMessage(plain(`${file} is too large or no file; build again to renew it.`));
     return;
@@ -33,14 +35,31 @@ export async function openReport(status: StatusModel, named?: unknown): Promise<
   panel.webview.html = withPolicy(html);
 }
 
-async function listRepositories(status: StatusModel): Promise<string[]> {
+/** Whether the report of the last build says that the sub-model is worse than its base; false if nothing was scored. */
+export async function isWorseThanBase(repository: string): Promise<boolean> {
+  try {
+    return (JSON.parse(await readReport(path.join(repository, FIGURES))) as Partial<BuildReport>).is_worse === true;
+  } catch {
+    return false;
+  }
+}
+
+async function readReport(file: string): Promise<string> {
+  const facts = await fs.stat(file);
+  if (!facts.isFile() || facts.size > MAX_REPORT_BYTES) {
+    throw new Error(`${file} is no file of at most ${MAX_REPORT_BYTES} bytes.`); // a pipe would wait
+  }
+  return fs.readFile(file, 'utf8');
+}
+
+function listRepositories({ snapshot: { served } }: StatusModel): string[] {
   const uri = vscode.window.activeTextEditor?.document.uri;
-  const own = uri?.scheme === 'file' ? await findRepository(path.dirname(uri.fsPath)) : undefined;
-  if (own !== undefined) {
+  const folder = uri && vscode.workspace.getWorkspaceFolder(uri)?.uri.fsPath;
+  const own = uri?.scheme === 'file' ? (bundleOf(uri.fsPath, served)?.workspaceFolder ?? folder) : undefined;
+  if (own) {
     return [own]; // another's would be taken for its report
   }
-  const served = status.snapshot.bundles.filter(({ folder }) => folder.endsWith(OWN_BUNDLE));
-  return [...served.map(({ folder }) => path.resolve(folder, '..', '..')), ...workspaceFolders()];
+  return [...served.flatMap(({ workspaceFolder }) => workspaceFolder ?? []), ...workspaceFolders()];
 }
 
 async function findReport(folders: readonly string[]): Promise<string | undefined> {
