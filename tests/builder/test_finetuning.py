@@ -16,7 +16,7 @@ from builder.corpus.split import Split
 from builder.finetuning import finetune as tuning
 from builder.finetuning import packed, training_run, training_state
 from builder.finetuning import training_data as material
-from builder.finetuning.finetune import TARGETS, finetune
+from builder.finetuning.finetune import finetune
 from builder.finetuning.finetune_settings import DEVICE_VARIABLE, FinetuneSettings
 from builder.finetuning.packed import BY_TORCH, choose_attention
 from builder.finetuning.schedule import learning_rate_at, steps_within, validation_steps
@@ -244,38 +244,6 @@ def test_the_minutes_are_kept_though_some_steps_take_longer(tmp_path, monkeypatc
 
     summary = run_by_clock(tmp_path, monkeypatch, seconds_of, copies=40, minutes=3, warmup_steps=4)
     assert summary["minutes"] == pytest.approx(3, rel=0.05)
-
-
-def test_a_run_may_stand_still_after_any_layer_and_no_minute_is_lost(tmp_path, monkeypatch):
-    """By a clock of its own: a pass takes ten seconds, and each report a minute."""
-    now, reports, real = [0.0], [], training_run.packed_nats  # type: ignore[attr-defined]
-    way, backward = ["forwards"], torch.Tensor.backward
-
-    def packed_nats(model, sequences, device):
-        now[0] += 10
-        return real(model, sequences, device)
-
-    def stand_still(done, total):
-        now[0] += 60
-        reports.append((done, way[0]))
-
-    def noted_backward(loss):
-        way[0] = "back"
-        backward(loss)
-        way[0] = "forwards"
-
-    monkeypatch.setattr(torch.Tensor, "backward", noted_backward)
-    monkeypatch.setattr(training_run, "PASS_TOKENS", 1)  # several passes a validation, as of whole windows
-    monkeypatch.setattr(training_run, "packed_nats", packed_nats)
-    monkeypatch.setattr(training_run, "time", SimpleNamespace(perf_counter=lambda: now[0]))
-    finetuned = run(tmp_path, settings=replace(SETTINGS, minutes=3, warmup_steps=4), on_progress=stand_still)
-    assert finetuned.summary["minutes"] == pytest.approx(3, rel=0.15)
-    ways = [way for _, way in reports]
-    assert ways.count("back") == 2 * finetuned.summary["steps"], "two layers, a pass a step"
-    assert ways.count("forwards") > ways.count("back"), "validations have no way back"
-    merging = itertools.takewhile(lambda report: report[0] == 0, reversed(reports))
-    assert len(list(merging)) == 2 * len(TARGETS), "it may stand still after each matrix that is merged, too"
-    assert not any(layer._forward_hooks for layer in finetuned.model.model.layers)
 
 
 def test_on_a_slow_machine_the_rate_rises_and_falls_within_few_steps(tmp_path, monkeypatch):

@@ -241,7 +241,7 @@ def test_the_base_is_scored_again_only_if_files_that_it_is_asked_about_change(tm
     base = save_base(tmp_path / "base", kind="qwen2")
 
     # Nothing but the base's scores, which come last in a build.
-    monkeypatch.setattr(pipeline.Build, "run", lambda self, held_out, commit, started: self._score_base(held_out))
+    monkeypatch.setattr(pipeline.Build, "run", lambda self, held_out, started: self._score_base(held_out))
 
     def is_scored():
         settings = BuildSettings(repository=repository, output=tmp_path / "out", base=str(base), positions=4)
