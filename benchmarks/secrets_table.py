@@ -65,11 +65,11 @@ def count_alarms(folder: Path) -> dict[str, Any]:
     }
 
 
-def build_planted(base: str) -> dict[str, Any]:
+def build_planted(base: str, seed: int) -> dict[str, Any]:
     """Build a repository with planted secrets, and list those that are left in a file of the build."""
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "repository"
-        planted = plant_repository(root, PLANTED_IN_BUILD)
+        planted = plant_repository(root, PLANTED_IN_BUILD, seed)
         options = ["--base", base, "--minutes", "0", "--positions", "10"]
         subprocess.run([*python_module("submodel"), "build", str(root), *options], check=True)
         output = root / ".submodel"
@@ -132,7 +132,7 @@ def main() -> None:
             one["alarms_before"] = before["repositories"][name]["alarms"]
         document["shares_before"] = before["shares"]
     if options.build:
-        document["build"] = build_planted(options.build)
+        document["build"] = build_planted(options.build, options.seed)
     write_result("secrets", document)
     kinds, alarms = document["kinds"], document["repositories"]
     short = [name for name, one in kinds.items() if one["found"] < SHARE_NEEDED[one["group"]] * PLANTED]
