@@ -12,26 +12,7 @@ from lsprotocol import types
 
 from lsp_server.request import Completion, CompletionRequest
 from lsp_server.suggestion.brackets import insertable
-from lsp_server.syntax.grammars import language_name
 
-# Further characters of symbols by Emacs 30.1, as the syntax tables of its modes have them.
-_LISP_SYMBOLS = "!$%&*+-./:<=>?@^~"
-_EMACS_SYMBOLS = {
-    "JavaScript": "$",
-    "TypeScript": "$",
-    "PHP": "$",
-    "C#": "$@",
-    "CSS": "#-.@",
-    "SCSS": "#$%-.@",
-    "HTML": "$%&*+-./:=|",
-    "Shell": "!%*+,-.:^~",
-    "Lisp": _LISP_SYMBOLS,
-    "Clojure": _LISP_SYMBOLS,
-    "Makefile": "%&*+-/<>|",
-    "CMake": "%&*+-/<=>|",
-    "Elixir": "!$%&=?~",
-    "Tcl": "!$%&*+-./:<=>@|~",
-}
 # What Neovim takes for a part of a word in some languages and not in others.
 _NEOVIM_SIGNS = frozenset("!#$%&*+-/:<>?@^|~")
 
@@ -43,14 +24,11 @@ class ListClient:
     takes_blocks: bool = True  # else an item is one line
     replaces_behind: bool = True  # else it only inserts, and replaces nothing right of the cursor
     takes_first_word: bool = False  # of a `textEdit`; then `insertText` is taken whole
-    has_emacs_symbols: bool = False  # it filters by the symbol before the cursor
     has_hyphens: bool = False  # it filters by words that hold hyphens, in every language
 
     def word_before(self, request: CompletionRequest) -> str:
         """Return the word in front of the cursor, by which the client filters its list."""
         further = "-" if self.has_hyphens else ""
-        if self.has_emacs_symbols:
-            further = _EMACS_SYMBOLS.get(language_name(request.path, request.language_id) or "", "")
         start, text = request.offset, request.text
         while start > 0 and (text[start - 1].isalnum() or text[start - 1] in "_" + further):
             start -= 1
@@ -83,8 +61,6 @@ def find_list_client(info: types.ClientInfo | None, capabilities: types.ClientCa
         return ListClient(replaces_behind=False)
     if info.name == "kakoune-lsp":  # it inserts a block as a snippet
         return ListClient(takes_blocks=False, replaces_behind=False)
-    if info.name == "Eglot":
-        return ListClient(has_emacs_symbols=True)
     if info.name != "Neovim":
         return ListClient()
     if _has_insert_text_modes(capabilities):  # nvim-cmp and blink.cmp announce them, Neovim's own list does not

@@ -5,7 +5,6 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import NoReturn
 
 import numpy as np
@@ -250,7 +249,7 @@ def test_logits_that_are_no_numbers_are_an_error_and_leave_nothing_in_the_cache(
     assert list(engine.generate(prompt_ids, max_new_tokens=3).token_ids) == naive_answer(session, prompt_ids, 3)
 
 
-@pytest.mark.parametrize("where", ["the keys and values", "an accelerator", "the logits"])
+@pytest.mark.parametrize("where", ["the keys and values", "the logits"])
 def test_a_lack_of_memory_for_buffers_is_a_crash(
     tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
@@ -259,16 +258,12 @@ def test_a_lack_of_memory_for_buffers_is_a_crash(
     def fail(*_: object) -> NoReturn:
         raise {
             "the keys and values": OSError(errno.ENOMEM, "Cannot allocate memory"),
-            "an accelerator": RuntimeException("CUDA failure 2: out of memory"),
             "the logits": MemoryError(),
         }[where]
 
     engine = Engine(tiny_bundle, threads=1)
     if where == "the logits":
         monkeypatch.setattr(engine.decoder, "_bind_logits", fail)
-    elif where == "an accelerator":
-        engine.decoder.cache.device = "cuda"
-        monkeypatch.setattr(kv_cache, "OrtValue", SimpleNamespace(ortvalue_from_shape_and_type=fail))
     else:
         monkeypatch.setattr(kv_cache, "_pages", fail)
     with pytest.raises(EngineCrash, match=r"memory|MemoryError"):
