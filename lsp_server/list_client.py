@@ -1,7 +1,4 @@
-"""What a client's completion list does with an item, by what the client says about itself in `initialize`.
-
-Of the clients with inline completions only IntelliJ needs any of this. Each case here was read in the client's source.
-"""
+"""What a client's completion list does with an item, by what the client says about itself in `initialize`."""
 
 from __future__ import annotations
 
@@ -46,11 +43,7 @@ class ListClient:
         return replace(completion, text=text, replaces=replaces)
 
     def needs_insert_text(self, word: str, request: CompletionRequest) -> bool:
-        """Return whether `insertText` has to stand in the place of `textEdit`.
-
-        The client replaces its own word then. That may be longer than `word` behind a sign that is part of words in
-        some languages. If it is, the client's filter drops the item, unless `word` is empty.
-        """
+        """Return whether `insertText` has to stand in the place of `textEdit`."""
         is_sure = word or request.line_before[-1:] not in _NEOVIM_SIGNS
         return self.takes_first_word and bool(is_sure)
 
@@ -71,11 +64,7 @@ def find_list_client(info: types.ClientInfo | None, capabilities: types.ClientCa
 
 
 def is_intellij(info: types.ClientInfo | None) -> bool:
-    """Whether a client is LSP4IJ, which writes the version of any IntelliJ product so.
-
-    It shows an inline item behind the text that the item replaces, and that text stays
-    (LSPInlineCompletionProvider.kt, at 0.20.1).
-    """
+    """Whether a client is LSP4IJ, which writes the version of any IntelliJ product so."""
     return info is not None and re.search(r"\(build [A-Z]+-\d", info.version or "") is not None
 
 

@@ -1,7 +1,4 @@
-"""The language server: one client's documents, options and bundles.
-
-`lsp_server.handlers` and `lsp_server.own_methods` answer its messages; `lsp_server.transports` starts it.
-"""
+"""The language server: one client's documents, options and bundles."""
 
 from __future__ import annotations
 
@@ -173,11 +170,7 @@ class CompletionServer(LanguageServer):
         is_invoked: bool = False,
         is_listed: bool = False,
     ) -> CompletionRequest:
-        """Return the request of a cursor in a document, as if the selected item of the editor's list were inserted.
-
-        is_listed: the answer becomes an item of that list. So it keeps the line's white space and leaves the cursor at
-        its own end, as an answer behind the selected item does.
-        """
+        """Return the request of a cursor in a document, as if the selected item of the editor's list were inserted."""
         text = document.source
         offset, within = document.clamp(position)
         if info is not None:
@@ -247,12 +240,7 @@ class CompletionServer(LanguageServer):
         self.service.keep_current(bundle, self.session.threads, free_later)
 
     async def load_bundles(self) -> None:
-        """Find the workspace's bundles, load those that are not loaded, with progress.
-
-        Those that serve neither a folder nor an opened file are forgotten.
-
-        Problems are reported to the user.
-        """
+        """Find the workspace's bundles, load those that are not loaded, with progress."""
         async with self._changing_bundles:
             await self._load_found()
 

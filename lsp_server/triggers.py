@@ -1,7 +1,4 @@
-"""Rules that refuse a completion while the user types: pure functions of the place.
-
-They don't apply to a request by hand.
-"""
+"""Rules that refuse a completion while the user types: pure functions of the place."""
 
 from __future__ import annotations
 

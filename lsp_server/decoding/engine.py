@@ -1,8 +1,4 @@
-"""Greedy decoding over a bundle, with the KV cache kept from one request to the next.
-
-The engine takes the prompt's token ids and returns the answer's, with their text. `contract.prompt` makes the prompt.
-`lsp_server.completion` decides what of the answer is shown.
-"""
+"""Greedy decoding over a bundle, with the KV cache kept from one request to the next."""
 
 from __future__ import annotations
 
@@ -183,21 +179,14 @@ class Engine:
         )
 
     def recall(self, prompt_ids: Sequence[int]) -> str:
-        """Return the rest of a line that followed the prompt's last tokens earlier in it, or in the repository.
-
-        "" if there is none. The model is not asked.
-        """
+        """Return the rest of a line that followed the prompt's last tokens earlier in it, or in the repository."""
         tokens = self.drafter.recall(prompt_ids, LINE_TOKENS).tokens if self.drafter is not None else ()
         known = list(itertools.takewhile(lambda token: token not in self._control_ids, tokens))
         line, newline, _ = Detokenizer(self.encoder.tokenizer, prompt_ids).text(known).partition("\n")
         return line if newline else ""  # the end of the line is not known
 
     def read(self, prompt_ids: Sequence[int], stop: Callable[[], bool] | None = None) -> int:
-        """Read a prompt that may be asked for soon, and return how many tokens were computed.
-
-        `stop` is asked before each chunk, which takes some AHEAD_S seconds; what was read until then is kept. Raises as
-        `generate` does.
-        """
+        """Read a prompt that may be asked for soon, and return how many tokens were computed."""
         self._check(prompt_ids)
         cache, sizes = self._use_memory(prompt_ids, LINE_TOKENS), self.decoder.chunk
         known = len(cache.tokens)
@@ -229,11 +218,7 @@ class Engine:
         return np.concatenate([self.decoder.feed(chunk, keep=len(chunk)).copy() for chunk in chunks])
 
     def logits_behind(self, prompt_ids: Sequence[int], token_ids: Sequence[int]) -> NDArray[np.float32]:
-        """Return the logits that predict each of `token_ids` behind a prompt, (tokens, vocabulary); for scoring.
-
-        Neither may be empty. What a cache holds of the prompt is not read again. Raises as `generate` does, and
-        ServeError if all tokens are more than the positions.
-        """
+        """Return the logits that predict each of `token_ids` behind a prompt, (tokens, vocabulary); for scoring."""
         self._check([*prompt_ids, *token_ids[1:]])
         self.read(prompt_ids)
         self._use_memory(prompt_ids, len(token_ids)).keep(len(prompt_ids) - 1)

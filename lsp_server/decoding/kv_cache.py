@@ -143,10 +143,7 @@ def _pages(size: int) -> mmap.mmap:
 
 
 class KvMemory:
-    """Caches of several places within `max_bytes`, so that going back to a place reads nothing again.
-
-    The least recently used caches make room. The one in use may be larger than `max_bytes`; then it is alone.
-    """
+    """Caches of several places within `max_bytes`, so that going back to a place reads nothing again."""
 
     def __init__(self, first: KvCache, max_bytes: int) -> None:
         self._caches = [first]  # the last used is last

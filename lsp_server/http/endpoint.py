@@ -1,8 +1,4 @@
-"""Answers requests over HTTP, with the engine, filters and confidence threshold of the language server.
-
-The client decides when to ask. The newest request of a client ends its older one; clients take turns. A client is
-recognized by `User-Agent` and the body's `user`: most plug-ins open a connection for each request.
-"""
+"""Answers requests over HTTP, with the engine, filters and confidence threshold of the language server."""
 
 from __future__ import annotations
 
