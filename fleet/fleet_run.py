@@ -28,7 +28,7 @@ from fleet.cluster import LOCAL, build_on_cluster
 from fleet.fleet_file import Repository, read_fleet_file
 from fleet.identity import key_of, look_at, remote_of, this_program
 from fleet.layout import INDEX, PAGE, Outcome
-from fleet.live_table import FleetPace, counts_line, make_table, row_line
+from fleet.pace import FleetPace, counts_line, row_line
 from fleet.page import render_fleet
 from fleet.results import SCHEMA, STATES, Row, is_foreign, publish, read_result, renew_remote
 from fleet.task import Task
@@ -151,16 +151,8 @@ class Fleet:
         run, pace = uuid.uuid4().hex, FleetPace(len(changed))
         due_s = time.monotonic() + INDEX_EVERY_S
         tasks = {name: (self._task(one, bases, run), one.repository.task) for name, one in changed.items()}
-        rows = list(self._rows.values())
-
-        def show(pending: Sequence[str]) -> None:
-            if self._display.has_bars:
-                self._display.show(make_table(rows, pace, self._work, pending))
-
         with self._display.stage("build") as advance:
-            for name, outcome in build_on_cluster(
-                tasks, address=self._settings.ray, on_tick=show, on_event=self._display.say
-            ):
+            for name, outcome in build_on_cluster(tasks, address=self._settings.ray, on_event=self._display.say):
                 self._end(changed[name], outcome, bases)
                 pace.done += 1
                 advance(pace.done, len(changed))

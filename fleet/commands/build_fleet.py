@@ -42,7 +42,7 @@ def build(
     from contract.console import StageDisplay, console, print_json
     from fleet.fleet_run import FleetSettings, is_complete, run_fleet
     from fleet.layout import PAGE
-    from fleet.live_table import counts_line
+    from fleet.pace import counts_line
     from fleet.results import worse_than_base
 
     with StageDisplay() as display:

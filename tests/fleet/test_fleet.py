@@ -39,10 +39,9 @@ class Builds:
         self.repositories: dict[str, Any] = {}  # that are looked at when their task begins
         self.before_each: Callable[[Any], object] = lambda task: None
 
-    def __call__(self, tasks: Any, *, address: str, on_tick: Any, on_event: Any) -> Iterator[tuple[str, Any]]:
+    def __call__(self, tasks: Any, *, address: str, on_event: Any) -> Iterator[tuple[str, Any]]:
         for name, (task, _) in tasks.items():
             self.before_each(task)
-            on_tick([name])
             self.done.append(name)
             if name in self.failing:
                 yield name, {"reason": self.failing[name], "seconds": 1.0}

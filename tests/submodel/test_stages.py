@@ -25,7 +25,7 @@ from submodel.build.build_settings import BuildSettings
 from submodel.build.model_stages import ModelStages, variants_of
 from submodel.build.paths import BuildPaths
 from submodel.build.pipeline import run_build
-from submodel.build.stages import Stages, adopt_model, hash_of, kept_record
+from submodel.build.stages import Stages, hash_of, kept_record
 from submodel.check_result import CheckResult
 from testbed.gguf_files import make_parts, write_gguf
 from testbed.models import save_base
@@ -439,42 +439,6 @@ def test_a_build_says_so_where_there_is_too_little_memory_or_disk_for_its_base(t
     said = capsys.readouterr().err
     assert "Memory: little. Close other programs." in said
     assert "Disk: full. Free space." in said
-
-
-def test_force_does_not_repeat_what_this_run_made_under_another_name(tmp_path):
-    """An update makes the model that the build then takes."""
-    make = Counter()
-    with StageDisplay() as display:
-        stages = Stages(tmp_path, display, force=True)
-        stages.run("trial", "a", make)
-        stages.adopt("stage", "trial")
-        assert not stages.run("stage", "a", make).is_fresh
-    assert make.calls == 1
-
-
-def test_a_model_that_was_adopted_before_is_not_copied_again(tmp_path):
-    trial, model, contents = tmp_path / "trial", tmp_path / "model", iter(("one", "another"))
-
-    def make(advance):
-        trial.mkdir(exist_ok=True)
-        (trial / "manifest.json").unlink(missing_ok=True)  # no stage writes into a file that is there
-        (trial / "manifest.json").write_text(json.dumps({"schema": 1, "prompt": {}, "made": next(contents)}))
-
-    places = []
-    with StageDisplay() as display:
-        for force in (False, False, True):
-            stages = Stages(tmp_path / "stages", display, force=force)
-            stages.run("trial", "a", make, [trial])
-            adopt_model(stages, trial, model, "stage", "trial")
-            places.append(model.stat().st_ino)
-            assert not stages.run("stage", "a", make, [model]).is_fresh
-    assert (model / "manifest.json").samefile(trial / "manifest.json"), "it takes no second place on the disk"
-    assert places[0] == places[1] != places[2]
-    assert json.loads((model / "manifest.json").read_text())["made"] == "another"
-    (model / "manifest.json").unlink()
-    with StageDisplay() as display:
-        adopt_model(Stages(tmp_path / "stages", display, force=False), trial, model, "stage", "trial")
-    assert (model / "manifest.json").is_file(), "what somebody has removed is copied again"
 
 
 def test_the_drafts_of_a_large_repository_are_of_all_folders(monkeypatch):
