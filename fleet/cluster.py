@@ -1,6 +1,6 @@
 """Tasks on a Ray cluster: Ray places them, starts them again if a machine or a process is lost, and counts resources.
 
-What Ray does not do is done here: a task that fits no machine is refused, since Ray would wait for one forever. Machines
+What Ray does not do is done here: a task that fits no machine is refused, since Ray would wait for one forever. Others
 may join in the first minute, and one that has left may come back within UNFIT_S. If the head of the cluster is lost,
 the run ends. No state of the fleet lies in Ray: what was built is on the disk, and the next run resumes what was not.
 """
@@ -59,8 +59,7 @@ def _cluster(address: str) -> Iterator[Any]:
         import ray
     except ImportError as error:
         raise SubmodelError(
-            f"`submodel-fleet build` needs the package ray; install it with: "
-            f"{install_advice(extra='build,fleet', program='submodel-fleet')}"
+            f"`submodel-fleet build` needs the package ray; install it with: {install_advice('build,fleet')}"
         ) from error
     store = {"object_store_memory": _LOCAL_STORE_BYTES} if address == LOCAL else {}
     for tries_left in reversed(range(LOCAL_STARTS if address == LOCAL else 1)):
