@@ -30,10 +30,9 @@ from submodel.build.build_settings import BuildSettings
 from submodel.build.checkout import read_checkout, say_large
 from submodel.build.document import base_facts, score_part, stage_rows, unscored
 from submodel.build.kept_answers import KeptAnswers
-from submodel.build.leftovers import remove_leftovers
 from submodel.build.lock import build_lock
 from submodel.build.model_stages import ModelStages
-from submodel.build.paths import BuildPaths, prepare_output
+from submodel.build.paths import BuildPaths, prepare_output, remove_leftovers
 from submodel.build.stage_times import expected_stages
 from submodel.build.stages import StageRecord, hash_of
 from submodel.memory_and_disk import build_disk_bytes, check_disk, check_memory

@@ -23,7 +23,6 @@ from fleet import fleet_run
 from fleet.fleet_run import FleetSettings, run_fleet
 from fleet.layout import FETCHED, LOG, OVER_TIME
 from fleet.task import build_repository, describe
-from submodel.build.lock import build_lock
 from testbed.models import save_base
 from testbed.python_files import write_python
 from tests.fleet.fleet_tasks import make_task
@@ -174,31 +173,3 @@ def test_a_task_of_another_version_is_refused_whatever_its_fields(tmp_path: Path
         document = {**describe(make_task(tmp_path / "work")), **program, **change}
         document = {name: value for name, value in document.items() if value is not None}
         assert "install one version on all machines." in build_repository(document)["reason"]
-
-
-def test_a_task_encodes_on_its_own_cores_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The tokenizers library has threads of its own, as many as the machine has cores unless it is told."""
-    told: list[str | None] = []
-
-    def resolve(*words: object, **options: object) -> SimpleNamespace:
-        told.append(os.environ.get("RAYON_NUM_THREADS"))
-        return SimpleNamespace(sha256="another")  # it ends here
-
-    monkeypatch.setenv("RAYON_NUM_THREADS", "64")  # and is as before after this test
-    monkeypatch.setattr("builder.bases.resolve.resolve_base", resolve)
-    task = make_task(tmp_path)
-    build_repository(describe(task))
-    assert told == [str(task.cores)]
-
-
-def test_what_an_earlier_try_still_reads_is_not_fetched_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A process that has lost its cluster lives on for a minute, and may be in the middle of the files."""
-    fetched: list[str] = []
-    monkeypatch.setattr("fleet.task.fetch", lambda source, commit, folder: fetched.append(commit))
-    monkeypatch.setattr("fleet.task.LOCK_WAIT_S", 0.0)
-    monkeypatch.setattr("builder.bases.resolve.resolve_base", lambda *words, **options: SimpleNamespace(sha256="b"))
-    task = make_task(tmp_path, source="https://example.com/acme/app", fingerprint=f"commit:{'0' * 40}")
-    (tmp_path / "one").mkdir()
-    with build_lock(tmp_path / "one"):
-        outcome = build_repository(describe(task))
-    assert "is writing to" in outcome["reason"] and not fetched

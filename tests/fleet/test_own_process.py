@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import multiprocessing
 import os
 import signal
 import subprocess
@@ -19,7 +18,7 @@ import psutil
 import pytest
 
 from builder.finetuning.finetune_settings import DEVICE_VARIABLE
-from contract.children import kill_tree, python_module
+from contract.children import python_module
 from fleet import own_process, task
 from fleet.layout import OVER_TIME
 from fleet.own_process import build_in_own_process, call_in_own_process
@@ -62,20 +61,6 @@ def test_it_sees_the_environment_of_its_caller(monkeypatch: pytest.MonkeyPatch) 
         assert call_in_own_process(os.getenv, "CUDA_VISIBLE_DEVICES") == gpu
 
 
-def test_on_macos_nothing_is_forked(monkeypatch: pytest.MonkeyPatch) -> None:
-    methods: list[str] = []
-
-    def note(method: str) -> Any:
-        methods.append(method)
-        return real(method)
-
-    real = multiprocessing.get_context
-    monkeypatch.setattr(sys, "platform", "darwin")
-    monkeypatch.setattr(multiprocessing, "get_context", note)
-    assert call_in_own_process(abs, -1) == 1
-    assert methods == ["spawn"]
-
-
 @pytest.mark.parametrize(("gpus", "given", "seen"), [(0.0, None, "cpu"), (0.0, "mps", "mps"), (0.5, None, None)])
 def test_a_task_without_a_gpu_fine_tunes_on_the_cpu(
     monkeypatch: pytest.MonkeyPatch, gpus: float, given: str | None, seen: str | None
@@ -86,11 +71,6 @@ def test_a_task_without_a_gpu_fine_tunes_on_the_cpu(
     monkeypatch.setattr(task, "build_repository", lambda document: os.environ.get(DEVICE_VARIABLE))
     device: object = own_process._build({"gpus": gpus})
     assert device == seen
-
-
-def test_an_error_is_raised_here() -> None:
-    with pytest.raises(FileNotFoundError):
-        call_in_own_process(os.listdir, "/nowhere")
 
 
 @posix
@@ -157,14 +137,4 @@ def test_it_ends_with_a_worker_that_is_killed() -> None:
     finally:
         worker.kill()
         worker.wait()
-    assert not still_alive(below)
-
-
-def test_what_a_build_has_started_ends_with_it_at_the_time_limit() -> None:
-    process = multiprocessing.get_context("spawn").Process(target=subprocess.run, args=(ASLEEP,))
-    process.start()
-    assert process.pid is not None
-    below = below_once_asleep(process.pid)
-    kill_tree(process)
-    process.join()
     assert not still_alive(below)

@@ -194,21 +194,6 @@ def test_a_point_that_cannot_be_is_reported_and_not_tried_again(place, tmp_path,
     assert is_complete(run(settings_of(place, tmp_path, methods=methods)))
 
 
-def test_what_a_row_tells_of_its_calibration(place, tmp_path, monkeypatch):
-    monkeypatch.setattr(sweep_run, "run_in_processes", in_this_process)
-    methods = make_methods(["wanda", "structured"], [0.2], [0], MethodSettings(tokens=1500, prompt_format="plain"))
-    both = ((str(place / "py"),), (str(place / "js"),))
-    rows = run(settings_of(place, tmp_path, methods=methods, calibrations=both))["points"]
-    assert [(row["method"], row.get("prompt_format"), row.get("tokens")) for row in rows] == [
-        ("dense", None, None),
-        *[("wanda", "plain", 1500)] * 2,
-        *[("structured", "prompt", 1500)] * 2,
-    ]
-    learned = [row["most_bytes"] for row in rows if row["method"] == "structured"]
-    assert learned[0] == learned[1]
-    assert not any("most_bytes" in row for row in rows if row["method"] != "structured")
-
-
 def test_a_sweep_that_lost_points_ends_with_1(place, tmp_path, monkeypatch):
     def unlucky(tasks, **options):
         for name, document in tasks.items():

@@ -5,11 +5,9 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from types import SimpleNamespace
 
-import psutil
 import pytest
 
 from laboratory.experiments import workers
@@ -57,38 +55,3 @@ def test_a_sweep_that_is_stopped_leaves_no_process(monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         list(run_in_processes({"a": {}, "b": {}}, jobs=2, threads=1))
     assert all(process.poll() is not None for process in started)
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(os.name != "posix", reason="the task of a worker that waits is a named pipe")
-def test_a_sweep_that_is_killed_takes_its_workers_along(tmp_path):
-    os.mkfifo(tmp_path / "never")
-    sweep = """if True:
-        import subprocess, sys
-        from laboratory.experiments import workers
-        real = subprocess.Popen
-
-        def popen(command, **options):
-            process = real([*command[:4], sys.argv[1], *command[5:]], **options)
-            print(process.pid, flush=True)
-            return process
-
-        workers.subprocess.Popen = popen
-        list(workers.run_in_processes({"a": {}}, jobs=1, threads=1))
-    """
-    command = [sys.executable, "-c", sweep, str(tmp_path / "never")]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        worker = psutil.Process(int(process.stdout.readline()))
-        assert _is_alive(worker)
-        process.kill()
-    deadline = time.monotonic() + 120
-    while _is_alive(worker) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert not _is_alive(worker)
-
-
-def _is_alive(process):
-    try:
-        return process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False

