@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import uuid
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
@@ -138,9 +137,9 @@ class Fleet:
         return True
 
     def _build(self, changed: Mapping[str, _Known], bases: Mapping[str, ResolvedBase]) -> None:
-        run, pace = uuid.uuid4().hex, FleetPace(len(changed))
+        pace = FleetPace(len(changed))
         due_s = time.monotonic() + INDEX_EVERY_S
-        tasks = {name: (self._task(one, bases, run), one.repository.task) for name, one in changed.items()}
+        tasks = {name: (self._task(one, bases), one.repository.task) for name, one in changed.items()}
         with self._display.stage("build") as advance:
             for name, outcome in build_on_cluster(tasks, address=self._settings.ray, on_event=self._display.say):
                 self._end(changed[name], outcome, bases)
@@ -151,7 +150,7 @@ class Fleet:
                     self._write()
                     due_s = time.monotonic() + INDEX_EVERY_S
 
-    def _task(self, known: _Known, bases: Mapping[str, ResolvedBase], run: str) -> Task:
+    def _task(self, known: _Known, bases: Mapping[str, ResolvedBase]) -> Task:
         repository = known.repository
         base = bases[repository.build.base]
         # "auto" may mean another base on another machine.
@@ -169,7 +168,6 @@ class Fleet:
             gpus=repository.task.gpus,
             dtype=self._dtype,
             time_limit_s=repository.task.time_limit_minutes * 60,
-            run=run,
         )
 
     @cached_property

@@ -12,7 +12,6 @@ import os
 import platform
 import subprocess
 import sys
-import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
@@ -35,12 +34,9 @@ from submodel.check_result import CheckResult
 from submodel.extras import install_advice, missing_modules
 from submodel.memory_and_disk import (
     BUILD_DISK_BYTES,
-    HUB_DISK_BYTES,
     can_be_written,
-    check_cache,
     check_disk,
     check_memory,
-    has_hub,
 )
 
 PATIENCE_S: Final = 5.0  # for an answer of the network
@@ -53,8 +49,7 @@ def run_checks(folder: Path, *, is_offline: bool) -> list[CheckResult]:
     checks: list[Callable[[], CheckResult]] = [
         check_processor,
         check_memory,
-        lambda: check_disk("disk, .submodel", folder, BUILD_DISK_BYTES + HUB_DISK_BYTES * has_hub(folder)),
-        check_cache,
+        lambda: check_disk("disk, .submodel", folder, BUILD_DISK_BYTES),
         check_state_folder,
         check_runtime,
         check_build_extra,
@@ -255,24 +250,16 @@ def _known_bases() -> list[dict[str, Any]]:
 
 
 def _hub_has(hub_id: str) -> bool:
-    """Whether the model hub answers for a model within PATIENCE_S, the look-up of its name included."""
+    """Whether the model hub answers for a model within PATIENCE_S."""
     if os.environ.get("HF_HUB_OFFLINE", "0").upper() in ("1", "ON", "YES", "TRUE"):
         return False
     endpoint = os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
-    answered = threading.Event()
-
-    def ask() -> None:
-        try:
-            request = urllib.request.Request(f"{endpoint}/api/models/{hub_id}", method="HEAD")
-            with urllib.request.urlopen(request, timeout=PATIENCE_S):
-                answered.set()
-        except (OSError, ValueError, http.client.HTTPException):
-            pass  # it is not there for us, whatever the reason
-
-    asking = threading.Thread(target=ask, daemon=True)  # it never holds up the exit
-    asking.start()
-    asking.join(PATIENCE_S)
-    return answered.is_set()
+    try:
+        request = urllib.request.Request(f"{endpoint}/api/models/{hub_id}", method="HEAD")
+        with urllib.request.urlopen(request, timeout=PATIENCE_S):
+            return True
+    except (OSError, ValueError, http.client.HTTPException):  # it is not there for us, whatever the reason
+        return False
 
 
 def _index_has(name: str) -> bool:

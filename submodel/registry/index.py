@@ -182,8 +182,8 @@ class RegistryIndex:
             raise RegistryError(f"{first_line(error)}; try again, or give another address.") from error
         except OSError as error:
             raise StateFolderError(
-                f"What was seen of {self._address} can't be kept ({error.filename or 'no temporary file'}: {error.strerror or error}); "
-                "free space there."
+                f"What was seen of {self._address} can't be kept ({error.filename or 'a temporary file'}: "
+                f"{error.strerror or error}); free space there."
             ) from error
 
 

@@ -21,7 +21,7 @@ import torch
 from contract.console import StageDisplay
 from fleet import fleet_run
 from fleet.fleet_run import FleetSettings, run_fleet
-from fleet.layout import FETCHED, LOG, OVER_TIME
+from fleet.layout import LOG
 from fleet.task import build_repository, describe
 from testbed.models import save_base
 from testbed.python_files import write_python
@@ -128,19 +128,6 @@ def kill(title: str) -> bool:
             process.send_signal(signal.SIGKILL)
             found = True
     return found
-
-
-def test_a_build_that_takes_too_long_ends_in_a_sentence(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its process was killed at the limit, and the next try of the same run reports it."""
-    monkeypatch.setattr("fleet.task._build", lambda task, folder: "files:")
-    one = make_task(place / "work")
-    assert "reason" not in build_repository(describe(one))
-    (place / "work" / "one" / OVER_TIME).write_text("now")
-    (place / "work" / "one" / FETCHED).mkdir()
-    outcome = build_repository(describe(one))
-    assert not (place / "work" / "one" / FETCHED).exists()
-    assert outcome["reason"] == "It took longer than 1 minutes; raise time_limit_minutes."
-    assert "reason" not in build_repository(describe(replace(one, run="later")))
 
 
 @pytest.mark.parametrize(
