@@ -50,8 +50,8 @@ def build_in_own_process(document: Mapping[str, Any]) -> bytes:
     if is_over.is_set():
         remove_tree(Path(document["work"], document["name"], FETCHED))
         reason = f"It took longer than {limit_s / 60:g} minutes; raise time_limit_minutes."
-        facts = {"fingerprint": document["fingerprint"], "machine": platform.node(), "seconds": limit_s}
-        return json.dumps(Outcome(reason=reason, **facts)).encode()
+        outcome = Outcome(reason=reason, fingerprint=document["fingerprint"], machine=platform.node(), seconds=limit_s)
+        return json.dumps(outcome).encode()
     if status:
         os._exit(1)  # Ray starts the task again, as after any process that was killed
     return answer
