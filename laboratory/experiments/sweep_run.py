@@ -9,7 +9,7 @@ import itertools
 import json
 import os
 import platform
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -29,7 +29,7 @@ from laboratory.experiments.point import Point, fingerprints_of
 from laboratory.experiments.quality import QualitySettings
 from laboratory.experiments.study_options import choose_dtype
 from laboratory.experiments.sweep_document import make_curves, make_matrices, make_rankings, without_snippets
-from laboratory.experiments.workers import Done, Lost, run_in_processes, run_on_ray
+from laboratory.experiments.workers import Lost, run_in_processes
 
 TRIES: Final = 2  # of a point whose worker was lost
 _MOST_KNOWN: Final = 0.01  # of a dataset's held-out bytes that another learns from; licences and empty modules recur
@@ -47,7 +47,6 @@ class SweepSettings:
     quality: QualitySettings = field(default_factory=QualitySettings)
     dtype: str = "auto"  # the fastest when the sweep begins, and the same when it resumes
     jobs: int = 1
-    ray: str | None = None  # the address of a cluster
     threads: int | None = None  # of each point; None: this machine's cores over `jobs`
 
     def __post_init__(self) -> None:
@@ -105,7 +104,8 @@ def run_sweep(settings: SweepSettings, display: StageDisplay) -> dict[str, Any]:
     with display.stage("measure") as advance:
         for _ in range(TRIES):
             tasks = {key: point for key, point in missing.items() if key not in lost or not lost[key].is_final}
-            for outcome in _run(settings, {key: point.to_json() for key, point in tasks.items()}) if tasks else ():
+            documents = {key: point.to_json() for key, point in tasks.items()}
+            for outcome in run_in_processes(documents, jobs=settings.jobs, threads=settings.threads_each):
                 point = missing[outcome.name]
                 if isinstance(outcome, Lost):
                     lost[point.key] = outcome
@@ -205,12 +205,6 @@ def _dtype(settings: SweepSettings) -> str:
     if settings.dtype == "auto":
         write_json(path, dtype)
     return dtype
-
-
-def _run(settings: SweepSettings, tasks: Mapping[str, Mapping[str, Any]]) -> Iterator[Done | Lost]:
-    if settings.ray is not None:
-        return run_on_ray(tasks, address=settings.ray, threads=settings.threads_each)
-    return run_in_processes(tasks, jobs=settings.jobs, threads=settings.threads_each)
 
 
 def _path(folder: Path, point: Point) -> Path:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import logging
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import PurePosixPath
@@ -161,11 +160,6 @@ def load_language(grammar: Grammar) -> Language:
     if language is None:
         raise NoTreeError
     return language
-
-
-def broken_grammars() -> Iterator[str]:
-    """Load all grammars; yield the modules of those that don't load."""
-    return (grammar.module for grammar in (*_GRAMMARS.values(), _TSX) if _load(grammar) is None)
 
 
 @cache
