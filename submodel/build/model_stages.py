@@ -156,7 +156,6 @@ class ModelStages:
                 settings,
                 state=state,
                 is_int8=is_int8,
-                cpu_dtype=self._dtype,
                 on_event=self._display.say,
                 on_progress=advance,
             )

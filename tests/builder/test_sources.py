@@ -150,14 +150,29 @@ def test_a_list_that_cannot_be_written_is_an_error(tmp_path, monkeypatch):
         fetching._apt_options(tmp_path / "own")
 
 
-@pytest.mark.parametrize("name", ["../outside.py", "/etc/outside.py"])
-def test_a_path_out_of_the_folder_never_gets_there(played, tmp_path, name):
+def test_nothing_gets_out_of_the_folder(played, tmp_path):
     source, _ = played
-    make_tar(source / "tool-1.tar.gz", {name: "x = 1\n", "tool-1/a.py": "x = 1\n"})
+    (tmp_path / "outside").mkdir()
+    with tarfile.open(source / "tool-1.tar.gz", "w:gz") as archive:
+        for name, kind, target in (
+            ("door", tarfile.SYMTYPE, str(tmp_path / "outside")),
+            ("hard", tarfile.LNKTYPE, "/etc/passwd"),
+            ("pipe", tarfile.FIFOTYPE, ""),
+            ("door/evil.py", tarfile.REGTYPE, ""),
+            ("/evil.py", tarfile.REGTYPE, ""),
+        ):
+            info = tarfile.TarInfo(name)
+            info.type, info.linkname = kind, target
+            archive.addfile(info)
+    folder = fetch(Distribution(index="npm", name="tool", version="1"), tmp_path / "cache" / "deep")
+    assert sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()) == [
+        "door/evil.py", "evil.py"
+    ]  # fmt: skip
+    assert not any((tmp_path / "outside").iterdir())
+    make_tar(source / "bad-1.tar.gz", {"../../../outside/evil.py": "x = 1\n"})
     with pytest.raises(CorpusError, match="unpacked"):
-        fetch(Distribution(index="npm", name="tool", version="1"), tmp_path / "cache" / "deep")
-    assert not Path("/etc/outside.py").exists()
-    assert not list(tmp_path.glob("**/outside.py"))
+        fetch(Distribution(index="npm", name="bad", version="1"), tmp_path / "cache" / "deep")
+    assert not any((tmp_path / "outside").iterdir())
 
 
 def test_a_client_that_fails_is_quoted(monkeypatch, tmp_path):

@@ -76,7 +76,7 @@ def test_on_macos_nothing_is_forked(monkeypatch: pytest.MonkeyPatch) -> None:
     assert methods == ["spawn"]
 
 
-@pytest.mark.parametrize(("gpus", "given", "seen"), [(0.0, None, "cpu"), (0.0, "mps", "mps"), (0.5, None, None)])
+@pytest.mark.parametrize(("gpus", "given", "seen"), [(0.0, None, "cpu"), (0.5, None, None)])
 def test_a_task_without_a_gpu_fine_tunes_on_the_cpu(
     monkeypatch: pytest.MonkeyPatch, gpus: float, given: str | None, seen: str | None
 ) -> None:
