@@ -15,7 +15,7 @@ from builder.corpus.split import Split
 from builder.finetuning import finetune as tuning
 from builder.finetuning import packed, training_run, training_state
 from builder.finetuning import training_data as material
-from builder.finetuning.finetune import TARGETS, finetune
+from builder.finetuning.finetune import finetune
 from builder.finetuning.finetune_settings import DEVICE_VARIABLE, FinetuneSettings
 from builder.finetuning.packed import BY_TORCH, choose_attention
 from builder.finetuning.schedule import learning_rate_at, steps_within, validation_steps
@@ -159,22 +159,6 @@ def test_it_learns_and_leaves_a_plain_model(tmp_path):
     assert loss == pytest.approx(losses["after"], rel=1e-3)
 
 
-def test_a_lack_of_memory_does_not_begin_from_the_start(tmp_path, monkeypatch):
-    """As Windows has it if the paging file is too small to map the state."""
-    state = StateFile(path=tmp_path / "s", stage_hash="k")
-    state.save(TrainingProgress(step=3), {"a": torch.ones(2)}, {}, {})
-
-    def refuse(*_, **__):
-        raise SafetensorError("The paging file is too small for this operation to complete. (os error 1455)")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(training_state, "safe_open", refuse)
-        with pytest.raises(SafetensorError, match="1455"):
-            state.load()
-    found = state.load()
-    assert found is not None and found[0].step == 3
-
-
 @pytest.mark.parametrize("is_faster", [False, True])
 def test_it_learns_in_bf16(tmp_path, monkeypatch, is_faster):
     """By torch's attention and by ours."""
@@ -232,48 +216,6 @@ def test_the_minutes_are_used_up_though_the_machine_changes_or_stands_still(tmp_
     summary = run_by_clock(tmp_path, monkeypatch, seconds_of, copies=40, minutes=3, warmup_steps=4)
     assert 10 < summary["steps"] < 8 * 40
     assert summary["minutes"] - stall / 60 == pytest.approx(3, rel=0.15)
-
-
-def test_the_minutes_are_kept_though_some_steps_take_longer(tmp_path, monkeypatch):
-    """In each third step a token takes 1.6 times as long."""
-
-    def seconds_of(passes, is_training, tokens):
-        return tokens / 100 * (1.6 if is_training and passes % 3 == 0 else 1)
-
-    summary = run_by_clock(tmp_path, monkeypatch, seconds_of, copies=40, minutes=3, warmup_steps=4)
-    assert summary["minutes"] == pytest.approx(3, rel=0.05)
-
-
-def test_a_run_may_stand_still_after_any_layer_and_no_minute_is_lost(tmp_path, monkeypatch):
-    """By a clock of its own: a pass takes ten seconds, and each report a minute."""
-    now, reports, real = [0.0], [], training_run.packed_nats  # type: ignore[attr-defined]
-    way, backward = ["forwards"], torch.Tensor.backward
-
-    def packed_nats(model, sequences, device):
-        now[0] += 10
-        return real(model, sequences, device)
-
-    def stand_still(done, total):
-        now[0] += 60
-        reports.append((done, way[0]))
-
-    def noted_backward(loss):
-        way[0] = "back"
-        backward(loss)
-        way[0] = "forwards"
-
-    monkeypatch.setattr(torch.Tensor, "backward", noted_backward)
-    monkeypatch.setattr(training_run, "PASS_TOKENS", 1)  # several passes a validation, as of whole windows
-    monkeypatch.setattr(training_run, "packed_nats", packed_nats)
-    monkeypatch.setattr(training_run, "time", SimpleNamespace(perf_counter=lambda: now[0]))
-    finetuned = run(tmp_path, settings=replace(SETTINGS, minutes=3, warmup_steps=4), on_progress=stand_still)
-    assert finetuned.summary["minutes"] == pytest.approx(3, rel=0.15)
-    ways = [way for _, way in reports]
-    assert ways.count("back") == 2 * finetuned.summary["steps"], "two layers, a pass a step"
-    assert ways.count("forwards") > ways.count("back"), "validations have no way back"
-    merging = itertools.takewhile(lambda report: report[0] == 0, reversed(reports))
-    assert len(list(merging)) == 2 * len(TARGETS), "it may stand still after each matrix that is merged, too"
-    assert not any(layer._forward_hooks for layer in finetuned.model.model.layers)
 
 
 def test_on_a_slow_machine_the_rate_rises_and_falls_within_few_steps(tmp_path, monkeypatch):
@@ -431,27 +373,6 @@ def test_another_device_is_refused_before_a_build_begins(monkeypatch, tmp_path):
     monkeypatch.setenv(DEVICE_VARIABLE, "mps")
     with pytest.raises(BuildError, match="SUBMODEL_DEVICE is 'mps'; set it to cpu"):
         BuildSettings(repository=tmp_path, output=tmp_path / "out")
-
-
-def test_no_state_is_written_twice(tmp_path, monkeypatch):
-    """By a clock of its own: each pass takes as long as the time between two states."""
-    now, steps, real = [0.0], [], training_run.packed_nats  # type: ignore[attr-defined]
-    save = StateFile.save
-
-    def packed_nats(model, sequences, device):
-        now[0] += training_run.SAVE_EVERY_S
-        return real(model, sequences, device)
-
-    def noted_save(state, progress, *tensors):
-        steps.append(progress.step)
-        save(state, progress, *tensors)
-
-    monkeypatch.setattr(training_run, "packed_nats", packed_nats)
-    monkeypatch.setattr(training_run, "time", SimpleNamespace(perf_counter=lambda: now[0]))
-    monkeypatch.setattr(StateFile, "save", noted_save)
-    run(tmp_path, settings=replace(SETTINGS, minutes=30, warmup_steps=3))  # the plan's state isn't a validation's
-    assert len(steps) > 4
-    assert len(steps) == len(set(steps))
 
 
 def test_only_the_own_state_is_removed(tmp_path):

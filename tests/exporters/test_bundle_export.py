@@ -16,12 +16,10 @@ from tokenizers import Tokenizer
 from transformers import AutoModelForCausalLM
 
 from builder.artifact import read_artifact
-from builder.bases.download import sha256_of
 from contract.bundle.bundle import WORKSPACE_BUNDLE, read_bundle
 from contract.bundle.drafts import FOLDER, open_index
 from contract.bundle.previous import previous_bundles
 from contract.errors import BuildError, ExportError, ParityError, SubmodelError
-from contract.files.file_hash import hash_file
 from contract.prompt import PromptFormat
 from exporters import graph as graph_module
 from exporters import graph_writer as writer_module
@@ -119,22 +117,6 @@ def test_exports_a_sub_model(sub_model: Path, tmp_path: Path, settings: ExportSe
     assert maxima == (2 * Checkpoint(sub_model).shape.layers if settings is INT8 else 0), "int8 is in a rotated basis"
     assert len(events) == len(set(events)) > 1
     assert not any("it was asked for" in event for event in events), "no base was chosen"
-
-
-def test_a_checkpoint_with_a_manifest_is_not_hashed_and_the_graph_is_once(
-    sub_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    hashed: list[str] = []
-
-    def noted(real: Callable[[Path], str]) -> Callable[[Path], str]:
-        return lambda path: hashed.append(path.name) or real(path)
-
-    for module in ("bundle", "manifest"):
-        monkeypatch.setattr(f"contract.bundle.{module}.hash_file", noted(hash_file))
-    monkeypatch.setattr("builder.bases.resolve.sha256_of", noted(sha256_of))
-    export_bundle(sub_model, tmp_path / "bundle", FP32)
-    assert hashed.count("model.onnx") == 1
-    assert "model.safetensors" not in hashed
 
 
 def test_a_float32_graph_is_checked_on_the_longest_prompt_too(
@@ -235,16 +217,6 @@ def test_the_progress_is_one_of_the_whole_export(sub_model: Path, tmp_path: Path
     assert len(shares) >= 2 * len(Checkpoint(sub_model).names), "one for each reading"
 
 
-def test_the_progress_of_the_float32_graph_ends_with_its_last_reading(sub_model: Path, tmp_path: Path) -> None:
-    seen: list[float] = []
-    checkpoint = Checkpoint(sub_model)
-    settings = replace(FP32, parity=replace(LOOSE, logit_prompts=0))
-    writer = GraphWriter(checkpoint=checkpoint, references=[], settings=settings, on_event=lambda text: None)
-    with pytest.raises(ExportError, match="one prompt at least"):  # nothing to compare it with
-        writer.write_float32(tmp_path, lambda done, total: seen.append(done / total))
-    assert seen[-1] == 1
-
-
 @pytest.mark.slow
 def test_exports_a_foreign_checkpoint(model_folder: Callable[[str], Path], tmp_path: Path) -> None:
     """No manifest: the prompt's form is read off the tokenizer, the parity prompts are this package's own code."""
@@ -316,21 +288,6 @@ def test_an_int8_graph_that_fails_its_check_gives_way_to_a_finer_one(sub_model: 
     assert bundle.manifest["quantization"] == "int8-weights"
     assert bundle.manifest["parity"]["greedy_agreement"] >= 0.97
     assert any("trying a finer one" in event for event in events)
-
-
-def test_four_bits_have_wider_limits(sub_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = ParitySettings()
-    limits = ExportSettings(precision=Precision.INT4).limits
-    assert limits.min_agreement < whole.min_agreement and limits.max_loss_increase > whole.max_loss_increase
-    assert ExportSettings(precision=Precision.INT8).limits == whole
-    assert ExportSettings(precision=Precision.INT4, parity=replace(LOOSE, max_loss_increase=9)).limits == replace(
-        LOOSE, max_loss_increase=9
-    ), "what was asked for is wider still"
-    for name, limit in (("INT4_MIN_AGREEMENT", 0.1), ("INT4_MAX_LOSS_INCREASE", 0.5)):  # as of random weights
-        monkeypatch.setattr(f"exporters.export_settings.{name}", limit)
-    parity = replace(LOOSE, min_agreement=0.99, max_loss_increase=0.001)
-    bundle = export_bundle(sub_model, tmp_path / "bundle", ExportSettings(precision=Precision.INT4, parity=parity))
-    assert bundle.manifest["parity"]["greedy_agreement"] < 0.99
 
 
 def test_a_model_that_blocks_do_not_divide_has_no_graph_with_blocks(sub_model: Path, tmp_path: Path) -> None:
@@ -490,13 +447,6 @@ def test_another_fine_tuning_s_precision_is_not_added(sub_model: Path, tmp_path:
     with pytest.raises(ExportError, match="another model"):
         add_precision(sub_model, tmp_path / "bundle", ExportSettings(precision=Precision.FP16, parity=LOOSE))
     assert read_bundle(tmp_path / "bundle") == old
-
-
-def test_two_precisions_with_one_file_s_name_take_turns(sub_model: Path, tmp_path: Path) -> None:
-    export_bundle(sub_model, tmp_path / "bundle", FP32)
-    for precision in (Precision.INT8, Precision.INT8_WEIGHTS):
-        bundle = add_precision(sub_model, tmp_path / "bundle", ExportSettings(precision=precision, parity=LOOSE))
-        assert list(bundle.manifest["variants"]) == [precision]
 
 
 def test_what_falls_back_to_the_bundle_s_precision_is_not_added(

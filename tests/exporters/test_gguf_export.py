@@ -8,7 +8,6 @@ import shutil
 import unicodedata
 import urllib.request
 from collections.abc import Callable
-from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -202,18 +201,6 @@ def test_files_of_others_stay(folders: Callable[[str], Path], tmp_path: Path) ->
     for precision in (GgufPrecision.FP16, GgufPrecision.INT8):  # the second time in the place of the first
         size = export_gguf(folders("llama-tied"), tmp_path / "new.gguf", precision).stat().st_size
     assert size == export_gguf(folders("llama-tied"), tmp_path / "same.gguf").stat().st_size
-
-
-def test_a_file_of_before_the_mark_is_replaced(folders: Callable[[str], Path], tmp_path: Path) -> None:
-    for key, is_ours in ((SUFFIX_FIRST, True), (PATH_FIRST, True), ("general.name", False)):
-        writer = GGUFWriter(tmp_path / "model.gguf", "llama")
-        writer.add_bool(key, True)
-        for write in (writer.write_header_to_file, writer.write_kv_data_to_file, writer.write_ti_data_to_file):
-            write()
-        writer.close()
-        refusal = pytest.raises(ExportError, match="has no mark of submodel; remove it, or choose another file with -o")
-        with nullcontext() if is_ours else refusal:
-            export_gguf(folders("llama-tied"), tmp_path / "model.gguf")
 
 
 def test_unknown_precisions_are_named() -> None:
