@@ -83,4 +83,4 @@ class GraphWriter:
         return DecodeSession(path, self.checkpoint.shape)
 
     def _check(self, session: DecodeSession, report: ParityReport, on_progress: OnProgress) -> ParityReport:
-        return check_quantized(session, self.references, self.settings.limits, report, on_progress)
+        return check_quantized(session, self.references, self.settings.parity, report, on_progress)

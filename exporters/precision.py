@@ -16,7 +16,6 @@ from onnx_ir.tape import Tape
 
 from contract.errors import ExportError
 from exporters.checkpoint_reader import DecoderShape, FloatArray
-from exporters.int4 import Int4Matrices
 from exporters.matrices import CODE_LIMIT, MICROSOFT, Matrices, Matrix, Rows, largest_to_scale
 from exporters.weight_quantization import Int8WeightMatrices
 
@@ -28,13 +27,11 @@ class Precision(StrEnum):
     FP16 = "fp16"  # weights, activations and KV cache: for GPU providers; a CPU computes most of it in float32
     INT8 = "int8"  # activations too: the fastest
     INT8_WEIGHTS = "int8-weights"  # activations stay float32; int8 falls back to it if its parity check fails
-    INT4 = "int4"  # a scale for each 32 weights, embedding and head in 8 bits: the smallest, with the highest loss
 
 
 # Tried in this order until one passes the parity check.
 CANDIDATES: dict[Precision, tuple[Precision, ...]] = {
     Precision.FP16: (Precision.FP16,),
-    Precision.INT4: (Precision.INT4,),
     Precision.INT8: (Precision.INT8, Precision.INT8_WEIGHTS),
     Precision.INT8_WEIGHTS: (Precision.INT8_WEIGHTS,),
 }
@@ -44,7 +41,6 @@ VARIANT_FILES: dict[Precision, str] = {
     Precision.FP16: "onnx/model_fp16.onnx",  # dtype "fp16"
     Precision.INT8: "onnx/model_quantized.onnx",  # "q8", what it takes in a browser by default
     Precision.INT8_WEIGHTS: "onnx/model_quantized.onnx",
-    Precision.INT4: "onnx/model_q4.onnx",  # "q4"
 }
 
 
@@ -188,7 +184,6 @@ def column_codes(weight: FloatArray, scales: FloatArray) -> NDArray[np.int8]:
 MATRICES: dict[Precision, type[Matrices]] = {
     Precision.FP32: Fp32Matrices,
     Precision.FP16: Fp16Matrices,
-    Precision.INT4: Int4Matrices,
     Precision.INT8: Int8Matrices,
     Precision.INT8_WEIGHTS: Int8WeightMatrices,
 }

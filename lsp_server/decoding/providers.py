@@ -32,7 +32,7 @@ class ProviderFacts:
 
 PROVIDERS: dict[Provider, ProviderFacts] = {
     Provider.CPU: ProviderFacts(
-        name="CPUExecutionProvider", package="onnxruntime", precisions=("int8", "int8-weights", "int4", "fp32", "fp16")
+        name="CPUExecutionProvider", package="onnxruntime", precisions=("int8", "int8-weights", "fp32", "fp16")
     ),
     Provider.CUDA: ProviderFacts(
         name="CUDAExecutionProvider", package="onnxruntime-gpu", precisions=("fp16",), device="cuda"
