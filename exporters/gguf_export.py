@@ -33,11 +33,10 @@ from exporters.gguf_tokenizer import PROBE, GgufVocabulary, read_vocabulary
 
 QUANTIZATION_VERSION: Final = gguf.GGML_QUANT_VERSION
 # llama.cpp shows these and does not use them; the last two are as PromptFormat has them.
-MARK: Final = "submodel.schema"
+MARK: Final = "submodel.schema"  # a file that has it is ours and may be replaced
 SCHEMA: Final = 1
 SUFFIX_FIRST: Final = "submodel.prompt.suffix_first"
 PATH_FIRST: Final = "submodel.prompt.path_first"
-MARKS: Final = {MARK, SUFFIX_FIRST, PATH_FIRST}  # a file that has one is ours and may be replaced; older ones lack MARK
 
 
 class GgufPrecision(StrEnum):
@@ -124,7 +123,7 @@ def _refuse_foreign(path: Path) -> None:
     if path.exists() and path.stat().st_size:
         try:
             with open_gguf(path) as found:
-                is_ours = not MARKS.isdisjoint(found.metadata)
+                is_ours = MARK in found.metadata
         except BaseModelError:
             is_ours = False
         if not is_ours:
