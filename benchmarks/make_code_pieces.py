@@ -22,10 +22,10 @@ from tokenizers import Tokenizer
 from benchmarks.measured_repositories import CACHE
 from builder.bases.load import load_base
 from builder.pruning.code_pieces import CODE_PIECES_FILE, CodePieces
-from builder.sources.distribution import parse_distribution
-from builder.sources.fetch import fetch
 from contract.errors import CorpusError
 from contract.repository.texts import read_repository
+from laboratory.sources.distribution import parse_distribution
+from laboratory.sources.fetch import fetch
 
 LANGUAGES: Final = ("Python", "Java", "C++", "C", "JavaScript", "TypeScript", "Go", "Rust")
 _WHEELS: Final = """
@@ -61,7 +61,7 @@ LEAST_SHARE: Final = 0.0002  # of a language's files; what is rarer is one packa
 
 
 def specs() -> Iterator[str]:
-    """All packages, as `builder.sources` names them."""
+    """All packages, as `laboratory.sources` names them."""
     for index, names in (("wheel", _WHEELS), ("npm", _NPM), ("debian", _DEBIAN)):
         yield from (f"{index}:{name}" for name in names.split())
 

@@ -12,13 +12,13 @@ from typing import Any
 
 from transformers import PreTrainedModel
 
-from builder.datasets import Dataset
 from builder.evaluation.held_out import HeldOut, ScoringSettings, draw_excerpts
 from builder.evaluation.scoring import score
 from builder.evaluation.torch_predictor import TorchPredictor
 from builder.fim_examples import draw_fim_examples
 from contract.errors import BuildError
 from contract.prompt import PromptEncoder
+from laboratory.datasets import Dataset
 
 
 @dataclass(frozen=True, kw_only=True)

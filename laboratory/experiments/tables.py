@@ -8,8 +8,8 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
-from builder.datasets import LANGUAGE_PREFIX
 from builder.evaluation.wording import ranked
+from laboratory.datasets import LANGUAGE_PREFIX
 
 
 def regions_table(document: Mapping[str, Any]) -> list[Table]:

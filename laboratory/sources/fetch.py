@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Final
 
 from builder.bases.wheels import last_words
-from builder.sources.distribution import Distribution
 from contract.children import child_environment, find_program, python_module
 from contract.errors import CorpusError, first_line
 from contract.files.disk_calls import rename, sync, sync_tree
@@ -28,6 +27,7 @@ from contract.files.file_hash import hash_file
 from contract.files.lock_file import hold_lock
 from contract.files.removal import remove_tree
 from contract.progress import OnEvent, no_event
+from laboratory.sources.distribution import Distribution
 
 _PIP: Final = (*python_module("pip"), "download", "--quiet", "--no-deps")
 _TIMEOUT_S: Final = 600

@@ -8,11 +8,11 @@ import zipfile
 
 import pytest
 
-from builder.sources import fetch as fetching
-from builder.sources.distribution import Distribution, parse_distribution
-from builder.sources.fetch import fetch
-from builder.sources.language_sets import LANGUAGE_SETS, TEXT_SET, find_language_set
 from contract.errors import CorpusError
+from laboratory.sources import fetch as fetching
+from laboratory.sources.distribution import Distribution, parse_distribution
+from laboratory.sources.fetch import fetch
+from laboratory.sources.language_sets import LANGUAGE_SETS, TEXT_SET, find_language_set
 
 
 def make_tar(path, files):

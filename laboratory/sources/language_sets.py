@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from builder.sources.distribution import Distribution
 from contract.errors import CorpusError
 from contract.repository.languages import Kind
+from laboratory.sources.distribution import Distribution
 
 
 @dataclass(frozen=True, kw_only=True)
