@@ -136,7 +136,10 @@ def training_device() -> torch.device:
 
 def training_dtype(measured: torch.dtype) -> torch.dtype:
     """Return the number format to train in: bfloat16 on a GPU that computes in it, else `measured`, the CPU's."""
-    has_bfloat16 = training_device().type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    try:
+        has_bfloat16 = training_device().type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    except RuntimeError:  # the card is busy or broken: `finetune` will say so
+        has_bfloat16 = False
     return torch.bfloat16 if has_bfloat16 else measured
 
 

@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -23,17 +22,15 @@ from builder.memory import keep_to_machine, peak_rss_bytes
 from builder.number_format import DTYPES, fastest_dtype
 from builder.pruning.structured_pruning import prune
 from contract.bundle.drafts import within_limit
-from contract.bundle.manifest import MANIFEST_FILE
 from contract.console import StageDisplay
 from contract.documents import FineTuningFacts
-from contract.files.untrusted_json import read_json
 from contract.progress import OnProgress
 from contract.prompt import PromptEncoder
 from contract.repository.texts import cut_order
 from contract.versions import EXPORT_VERSION, PIPELINE_VERSION
 from exporters.bundle_export import export_bundle
 from exporters.export_settings import ExportSettings
-from exporters.precision import VARIANT_FILES, Precision, parse_precision
+from exporters.precision import parse_precision
 from submodel.build.build_settings import BuildSettings
 from submodel.build.paths import BuildPaths
 from submodel.build.score_stages import ScoreStages
@@ -212,7 +209,6 @@ class ModelStages:
             self._paths.bundle,
             ExportSettings(precision=parse_precision(self._settings.quantize)),
             drafts=self._drafts(),
-            variants=variants_of(self._paths.bundle),  # as the new one is to have them
             on_event=self._display.say,
             on_progress=advance,
         )
@@ -228,18 +224,3 @@ class ModelStages:
         encoded = within_limit(read_artifact(self._paths.model).token_ids(code[index].text for index in order))
         taken = dict(zip(order, encoded, strict=False))
         return (taken[index].tolist() for index in sorted(taken))
-
-
-def variants_of(bundle: Path) -> tuple[Precision, ...]:
-    """Return the precisions that `submodel export --add` has put into a bundle; none if its manifest can't be read.
-
-    The bundle may be damaged, or of a version with another schema.
-    """
-    try:
-        document = read_json(bundle / MANIFEST_FILE)
-    except (OSError, ValueError):
-        return ()
-    found = document.get("variants") if isinstance(document, dict) else None
-    if not isinstance(found, dict):
-        return ()
-    return tuple({VARIANT_FILES[one]: one for one in VARIANT_FILES if one in found}.values())  # one for each file

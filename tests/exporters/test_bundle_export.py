@@ -19,7 +19,7 @@ from builder.artifact import read_artifact
 from contract.bundle.bundle import WORKSPACE_BUNDLE, read_bundle
 from contract.bundle.drafts import FOLDER, open_index
 from contract.bundle.previous import previous_bundles
-from contract.errors import BuildError, ExportError, ParityError, SubmodelError
+from contract.errors import BuildError, ExportError, SubmodelError
 from contract.prompt import PromptFormat
 from exporters import graph as graph_module
 from exporters import graph_writer as writer_module
@@ -29,7 +29,7 @@ from exporters.configuration_files import describe_graphs, write_configs
 from exporters.export_settings import ExportSettings
 from exporters.graph_writer import GraphWriter
 from exporters.parity import ParityReport, ParitySettings
-from exporters.precision import CANDIDATES, Precision
+from exporters.precision import Precision
 from exporters.prompts import choose_prompts
 
 # Of random weights the next token is nearly a tie, so int8 agrees seldom.
@@ -384,45 +384,6 @@ def test_precisions_are_added_under_the_names_of_transformers_js(sub_model: Path
     for precision in (Precision.FP32, Precision.INT8):
         with pytest.raises(ExportError, match="without --add"):
             add_precision(sub_model, tmp_path / "bundle", ExportSettings(precision=precision, parity=LOOSE))
-
-
-def test_an_export_writes_the_graphs_that_were_added_before_as_they_were(sub_model: Path, tmp_path: Path) -> None:
-    export_bundle(sub_model, tmp_path / "added", INT8)
-    added = add_precision(sub_model, tmp_path / "added", ExportSettings(precision=Precision.FP16, parity=LOOSE))
-    seen: list[float] = []
-    written = export_bundle(
-        sub_model,
-        tmp_path / "written",
-        INT8,
-        variants=(Precision.FP16, Precision.INT8),
-        on_progress=lambda done, total: seen.append(done / total),
-    )
-    assert written.manifest["files"] == added.manifest["files"]
-    assert written.manifest["variants"] == added.manifest["variants"]
-    assert seen == sorted(seen)
-
-
-def test_a_graph_that_was_added_before_and_fails_its_check_is_left_out(
-    sub_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    write = GraphWriter.write_quantized
-
-    def write_quantized(writer: GraphWriter, path: Path, *arguments: Any) -> tuple[Precision, ParityReport]:
-        found = write(writer, path, *arguments)
-        if writer.settings.precision is Precision.FP16:
-            raise ParityError("The quantized graph's loss is +2 %")
-        return found
-
-    monkeypatch.setattr(GraphWriter, "write_quantized", write_quantized)
-    monkeypatch.setattr(writer_module, "CANDIDATES", {**CANDIDATES, Precision.INT8: (Precision.INT8_WEIGHTS,)})
-    settings = ExportSettings(precision=Precision.INT8_WEIGHTS, parity=LOOSE)
-    events: list[str] = []
-    variants = (Precision.FP16, Precision.INT8)
-    bundle = export_bundle(sub_model, tmp_path / "bundle", settings, variants=variants, on_event=events.append)
-    assert "variants" not in bundle.manifest
-    assert [name for name in bundle.manifest["files"] if name.startswith("onnx/")] == ["onnx/model.onnx"]
-    assert "The bundle gets no fp16 graph. The quantized graph's loss is +2 %." in events
-    assert any("no int8 graph. It falls back to int8-weights" in event for event in events)
 
 
 def test_another_model_s_precision_is_not_added(

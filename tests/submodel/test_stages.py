@@ -18,11 +18,10 @@ from builder.finetuning.training_state import StateFile, TrainingProgress
 from contract.bundle import drafts
 from contract.console import StageDisplay
 from contract.errors import BaseModelError
-from exporters.precision import Precision
 from submodel import memory_and_disk
 from submodel.build import model_stages, pipeline, score_stages
 from submodel.build.build_settings import BuildSettings
-from submodel.build.model_stages import ModelStages, variants_of
+from submodel.build.model_stages import ModelStages
 from submodel.build.paths import BuildPaths
 from submodel.build.pipeline import run_build
 from submodel.build.stages import Stages, adopt_model, hash_of, kept_record
@@ -495,18 +494,3 @@ def test_the_drafts_of_a_large_repository_are_of_all_folders(monkeypatch):
     assert len(some) == 10
     assert some == "".join(sorted(some)), "in the order of the corpus"
     assert some[-1] > "m"
-
-
-@pytest.mark.parametrize(
-    ("manifest", "variants"),
-    [
-        ({"schema": 99, "variants": {"fp16": {}, "another": {}}}, (Precision.FP16,)),
-        ({"schema": 99, "variants": ["fp16"]}, ()),
-        ([], ()),
-        (None, ()),
-    ],
-)
-def test_graphs_that_were_added_are_known_also_from_a_bundle_of_another_version(tmp_path, manifest, variants):
-    if manifest is not None:
-        (tmp_path / "bundle.json").write_text(json.dumps(manifest))
-    assert variants_of(tmp_path) == variants
