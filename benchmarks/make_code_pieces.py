@@ -21,7 +21,7 @@ from tokenizers import Tokenizer
 
 from benchmarks.measured_repositories import CACHE
 from builder.bases.load import load_base
-from builder.pruning.code_pieces import CODE_PIECES_FILE, CodePieces
+from builder.pruning.code_pieces import CODE_PIECES_FILE
 from contract.errors import CorpusError
 from contract.repository.texts import read_repository
 from laboratory.sources.distribution import parse_distribution
@@ -86,7 +86,8 @@ def main() -> None:
     )
     enough = table.max(axis=1) >= LEAST_SHARE
     kept = [piece for piece, is_kept in zip(pieces.values(), enough, strict=True) if is_kept]
-    CodePieces(pieces=tuple(kept), languages=LANGUAGES, shares=_coarse(table[enough])).save(CODE_PIECES_FILE)
+    joined = np.frombuffer("\0".join(kept).encode(), dtype=np.uint8)
+    np.savez_compressed(CODE_PIECES_FILE, pieces=joined, languages=np.array(LANGUAGES), shares=_coarse(table[enough]))
     print(f"{CODE_PIECES_FILE}: {len(kept):,} pieces, {CODE_PIECES_FILE.stat().st_size:,} bytes")
 
 

@@ -43,9 +43,8 @@ from contract.prompt import PromptEncoder
 from contract.versions import installed_versions
 from exporters.checkpoint_reader import Checkpoint, DecoderShape, read_config
 from exporters.configuration_files import describe_graphs, write_configs
-from exporters.export_settings import ExportSettings
 from exporters.graph_writer import GraphWriter
-from exporters.parity import ParityReport
+from exporters.parity import ExportSettings, ParityReport
 from exporters.precision import VARIANT_FILES, Precision
 from exporters.prompts import choose_prompts
 from exporters.reference import Reference, compute_references

@@ -12,10 +12,10 @@ from contract.errors import ExportError
 from contract.files.untrusted_json import read_json
 from contract.files.whole_files import write_json
 from exporters.checkpoint_reader import Checkpoint, DecoderShape
-from exporters.export_settings import COPIED_FILES
 from exporters.precision import VARIANT_FILES, Precision
 
 GENERATION_FILE = "generation_config.json"
+COPIED_FILES = ("config.json", GENERATION_FILE, "tokenizer_config.json", "special_tokens_map.json")
 # What says how many positions a model has; the graph may have fewer (`checkpoint_reader.MAX_POSITIONS`).
 POSITION_KEYS = {"config.json": "max_position_embeddings", "tokenizer_config.json": "model_max_length"}
 

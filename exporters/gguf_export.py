@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
@@ -30,6 +29,7 @@ from contract.prompt import PromptFormat
 from contract.tokenizer_file import read_tokenizer_file
 from exporters.checkpoint_reader import HEAD, Checkpoint, DecoderShape, FloatArray, read_config
 from exporters.gguf_tokenizer import PROBE, GgufVocabulary, read_vocabulary
+from exporters.precision import Precision
 
 QUANTIZATION_VERSION: Final = gguf.GGML_QUANT_VERSION
 # llama.cpp shows these and does not use them; the last two are as PromptFormat has them.
@@ -39,18 +39,11 @@ SUFFIX_FIRST: Final = "submodel.prompt.suffix_first"
 PATH_FIRST: Final = "submodel.prompt.path_first"
 
 
-class GgufPrecision(StrEnum):
-    """Names of `--quantize` that a GGUF file can be written in; gains and biases stay float32 in all."""
-
-    FP32 = "fp32"
-    FP16 = "fp16"
-    INT8 = "int8"  # Q8_0: a scale for each 32 weights
-
-
+# The precisions of a GGUF file; gains and biases stay float32 in all. Q8_0 has a scale for each 32 weights.
 KINDS: Final = {
-    GgufPrecision.FP32: (GGMLQuantizationType.F32, LlamaFileType.ALL_F32),
-    GgufPrecision.FP16: (GGMLQuantizationType.F16, LlamaFileType.MOSTLY_F16),
-    GgufPrecision.INT8: (GGMLQuantizationType.Q8_0, LlamaFileType.MOSTLY_Q8_0),
+    Precision.FP32: (GGMLQuantizationType.F32, LlamaFileType.ALL_F32),
+    Precision.FP16: (GGMLQuantizationType.F16, LlamaFileType.MOSTLY_F16),
+    Precision.INT8: (GGMLQuantizationType.Q8_0, LlamaFileType.MOSTLY_Q8_0),
 }
 
 
@@ -69,21 +62,19 @@ class _Tensor:
         return int(math.prod(self.shape) // elements * size)
 
 
-def parse_gguf_precision(name: str) -> GgufPrecision:
-    """Return the precision of this name; raise ExportError naming the known ones if there is none."""
-    try:
-        return GgufPrecision(name)
-    except ValueError as error:
-        known = ", ".join(GgufPrecision)
+def parse_gguf_precision(name: str) -> Precision:
+    """Return the precision of this name; raise ExportError naming the known ones if there is none for GGUF."""
+    if name not in KINDS:
         raise ExportError(
-            f"A GGUF file can't be written in {name!r}; choose one of: {known} (int8 is Q8_0)."
-        ) from error
+            f"A GGUF file can't be written in {name!r}; choose one of: {', '.join(KINDS)} (int8 is Q8_0)."
+        )
+    return Precision(name)
 
 
 def export_gguf(
     model_folder: Path,
     path: Path,
-    precision: GgufPrecision = GgufPrecision.INT8,
+    precision: Precision = Precision.INT8,
     *,
     on_progress: OnProgress = no_progress,
 ) -> Path:
@@ -130,7 +121,7 @@ def _refuse_foreign(path: Path) -> None:
             raise ExportError(f"{path} has no mark of submodel; remove it, or choose another file with -o.")
 
 
-def _tensors(checkpoint: Checkpoint, precision: GgufPrecision) -> Iterator[_Tensor]:
+def _tensors(checkpoint: Checkpoint, precision: Precision) -> Iterator[_Tensor]:
     shape = checkpoint.shape
     wide, _ = KINDS[precision]
     heads = {"attn_q": shape.heads, "attn_k": shape.kv_heads}
@@ -166,7 +157,7 @@ def _permuted(values: FloatArray, heads: int) -> FloatArray:
 
 
 def _metadata(
-    source: SubModel, checkpoint: Checkpoint, vocabulary: GgufVocabulary, precision: GgufPrecision
+    source: SubModel, checkpoint: Checkpoint, vocabulary: GgufVocabulary, precision: Precision
 ) -> Callable[[GGUFWriter], None]:
     shape: DecoderShape = checkpoint.shape
     base = (source.manifest or {}).get("base")
@@ -200,8 +191,6 @@ def _metadata(
         for key, token_id in vocabulary.special_ids.items():
             writer.add_uint32(f"tokenizer.ggml.{key}_token_id", token_id)
         writer.add_add_bos_token(vocabulary.adds_bos)
-        if vocabulary.chat_template is not None:
-            writer.add_chat_template(vocabulary.chat_template)
         writer.add_uint32(MARK, SCHEMA)
         for key, is_set in ((SUFFIX_FIRST, prompt.suffix_first), (PATH_FIRST, prompt.path_first)):
             if is_set:

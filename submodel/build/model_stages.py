@@ -29,7 +29,7 @@ from contract.prompt import PromptEncoder
 from contract.repository.texts import cut_order
 from contract.versions import EXPORT_VERSION, PIPELINE_VERSION
 from exporters.bundle_export import export_bundle
-from exporters.export_settings import ExportSettings
+from exporters.parity import ExportSettings
 from exporters.precision import parse_precision
 from submodel.build.build_settings import BuildSettings
 from submodel.build.paths import BuildPaths

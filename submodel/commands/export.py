@@ -49,7 +49,7 @@ def export(
     from contract.console import StageDisplay, console, print_json
     from contract.errors import ExportError
     from exporters.bundle_export import add_precision, export_any
-    from exporters.export_settings import ExportSettings
+    from exporters.parity import ExportSettings
     from exporters.precision import parse_precision
     from submodel.build.lock import bundle_lock
     from submodel.build.paths import BuildPaths

@@ -26,9 +26,8 @@ from exporters import graph_writer as writer_module
 from exporters.bundle_export import add_precision, export_any, export_bundle
 from exporters.checkpoint_reader import MAX_POSITIONS, Checkpoint, DecoderShape
 from exporters.configuration_files import describe_graphs, write_configs
-from exporters.export_settings import ExportSettings
 from exporters.graph_writer import GraphWriter
-from exporters.parity import ParityReport, ParitySettings
+from exporters.parity import ExportSettings, ParityReport, ParitySettings
 from exporters.precision import Precision
 from exporters.prompts import choose_prompts
 
