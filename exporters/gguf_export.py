@@ -27,7 +27,7 @@ from contract.files.whole_files import check_no_device, replace_file
 from contract.progress import OnProgress, no_progress
 from contract.prompt import PromptFormat
 from contract.tokenizer_file import read_tokenizer_file
-from exporters.checkpoint_reader import HEAD, Checkpoint, DecoderShape, FloatArray, read_config
+from exporters.checkpoint_reader import HEAD, Checkpoint, FloatArray, read_config
 from exporters.gguf_tokenizer import PROBE, GgufVocabulary, read_vocabulary
 from exporters.precision import Precision
 
@@ -97,8 +97,9 @@ def export_gguf(
     _refuse_foreign(path)
     try:
         with replace_file(path) as fresh:
-            add = _metadata(source, checkpoint, vocabulary, precision)
-            _write(fresh, checkpoint.shape.model_type, add, tensors, on_progress)
+            writer = GGUFWriter(fresh, checkpoint.shape.model_type)
+            _add_metadata(writer, source, checkpoint, vocabulary, precision)
+            _write(writer, tensors, on_progress)
             _check_tokens(fresh, source)
     except OSError as error:
         raise ExportError(
@@ -156,60 +157,48 @@ def _permuted(values: FloatArray, heads: int) -> FloatArray:
     return values.reshape(heads, 2, half, *values.shape[1:]).swapaxes(1, 2).reshape(values.shape)
 
 
-def _metadata(
-    source: SubModel, checkpoint: Checkpoint, vocabulary: GgufVocabulary, precision: Precision
-) -> Callable[[GGUFWriter], None]:
-    shape: DecoderShape = checkpoint.shape
+def _add_metadata(
+    writer: GGUFWriter, source: SubModel, checkpoint: Checkpoint, vocabulary: GgufVocabulary, precision: Precision
+) -> None:
+    shape = checkpoint.shape
     base = (source.manifest or {}).get("base")
     name = base.get("name") if isinstance(base, dict) else None
     licence = (source.manifest or {}).get("licence")
     prompt = PromptFormat() if source.manifest is None else source.prompt
-
-    def add(writer: GGUFWriter) -> None:
-        writer.add_name(f"submodel of {name}" if name else source.folder.name)
-        if isinstance(licence, str):
-            writer.add_license(licence)
-        writer.add_file_type(KINDS[precision][1])
-        writer.add_quantization_version(QUANTIZATION_VERSION)
-        writer.add_context_length(int(checkpoint.config.get("max_position_embeddings", shape.max_positions)))
-        writer.add_embedding_length(shape.hidden_size)
-        writer.add_block_count(shape.layers)
-        writer.add_feed_forward_length(shape.ffn_width)
-        writer.add_head_count(shape.heads)
-        writer.add_head_count_kv(shape.kv_heads)
-        writer.add_key_length(shape.head_dim)
-        writer.add_value_length(shape.head_dim)
-        writer.add_rope_dimension_count(shape.head_dim)
-        writer.add_rope_freq_base(shape.rope_theta)
-        writer.add_layer_norm_rms_eps(shape.norm_epsilon)
-        writer.add_vocab_size(shape.vocab_size)
-        writer.add_tokenizer_model("gpt2")
-        writer.add_tokenizer_pre(vocabulary.pre)
-        writer.add_token_list(vocabulary.tokens)
-        writer.add_token_types(vocabulary.types)
-        writer.add_token_merges(vocabulary.merges)
-        for key, token_id in vocabulary.special_ids.items():
-            writer.add_uint32(f"tokenizer.ggml.{key}_token_id", token_id)
-        writer.add_add_bos_token(vocabulary.adds_bos)
-        writer.add_uint32(MARK, SCHEMA)
-        for key, is_set in ((SUFFIX_FIRST, prompt.suffix_first), (PATH_FIRST, prompt.path_first)):
-            if is_set:
-                writer.add_bool(key, True)
-
-    return add
+    writer.add_name(f"submodel of {name}" if name else source.folder.name)
+    if isinstance(licence, str):
+        writer.add_license(licence)
+    writer.add_file_type(KINDS[precision][1])
+    writer.add_quantization_version(QUANTIZATION_VERSION)
+    writer.add_context_length(int(checkpoint.config.get("max_position_embeddings", shape.max_positions)))
+    writer.add_embedding_length(shape.hidden_size)
+    writer.add_block_count(shape.layers)
+    writer.add_feed_forward_length(shape.ffn_width)
+    writer.add_head_count(shape.heads)
+    writer.add_head_count_kv(shape.kv_heads)
+    writer.add_key_length(shape.head_dim)
+    writer.add_value_length(shape.head_dim)
+    writer.add_rope_dimension_count(shape.head_dim)
+    writer.add_rope_freq_base(shape.rope_theta)
+    writer.add_layer_norm_rms_eps(shape.norm_epsilon)
+    writer.add_vocab_size(shape.vocab_size)
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre(vocabulary.pre)
+    writer.add_token_list(vocabulary.tokens)
+    writer.add_token_types(vocabulary.types)
+    writer.add_token_merges(vocabulary.merges)
+    for key, token_id in vocabulary.special_ids.items():
+        writer.add_uint32(f"tokenizer.ggml.{key}_token_id", token_id)
+    writer.add_add_bos_token(vocabulary.adds_bos)
+    writer.add_uint32(MARK, SCHEMA)
+    for key, is_set in ((SUFFIX_FIRST, prompt.suffix_first), (PATH_FIRST, prompt.path_first)):
+        if is_set:
+            writer.add_bool(key, True)
 
 
-def _write(
-    path: Path,
-    architecture: str,
-    add_metadata: Callable[[GGUFWriter], None],
-    tensors: list[_Tensor],
-    on_progress: OnProgress,
-) -> None:
-    """Write header and tensors; each tensor is made as it is written."""
-    writer = GGUFWriter(path, architecture)
+def _write(writer: GGUFWriter, tensors: list[_Tensor], on_progress: OnProgress) -> None:
+    """Write header and tensors, and close the file; each tensor is made as it is written."""
     try:
-        add_metadata(writer)
         for tensor in tensors:
             # With the raw type and a type that is not uint8, the shape is taken as that of the values.
             writer.add_tensor_info(tensor.name, tensor.shape, np.dtype(np.float32), tensor.bytes, raw_dtype=tensor.kind)

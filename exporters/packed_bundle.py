@@ -89,7 +89,8 @@ def unpack_bundle(archive: Path, folder: Path) -> PackedBundle:
         with _open(archive, "give a file of `submodel pack`") as packed, zipfile.ZipFile(packed) as source:
             size = os.fstat(packed.fileno()).st_size
             content = _first_entry(source, archive)
-            manifest = _manifest_of(content, archive)
+            manifest = cast(Manifest, parse_json(content))
+            check_manifest(manifest, archive)
             files = _check_entries(source, manifest, archive, size)
             keeps_previous = graph_of(folder) != graph_facts(files)  # else there is nothing to go back to
             with replace_bundle(folder, keeps_previous=keeps_previous) as fresh:
@@ -195,15 +196,6 @@ def _first_entry(source: zipfile.ZipFile, archive: Path) -> bytes:
     if len(content) != entries[0].file_size:
         raise _broken(archive, f"its {MANIFEST_FILE} is not as long as it claims")
     return content
-
-
-def _manifest_of(content: bytes, archive: Path) -> Manifest:
-    try:
-        manifest = parse_json(content)
-    except ValueError as error:
-        raise _broken(archive, f"its {MANIFEST_FILE} is not valid JSON") from error
-    check_manifest(manifest, archive)
-    return cast(Manifest, manifest)
 
 
 def _check_entries(source: zipfile.ZipFile, manifest: Manifest, archive: Path, size: int) -> dict[str, FileFacts]:

@@ -194,11 +194,6 @@ class Int8WeightMatrices(Matrices):
         super().__init__(tape)
         self._shared: ir.Value | None = None
 
-    @staticmethod
-    def can_hold(inputs: int) -> bool:
-        """Return whether matrices of so many inputs divide into blocks."""
-        return inputs % BLOCK == 0
-
     def project(self, rows: Rows, matrix: Matrix) -> ir.Value:
         """Multiply by the restored weight."""
         return self._multiply(rows, self._restored(matrix))
@@ -248,6 +243,6 @@ MATRICES: dict[Precision, type[Matrices]] = {
 
 
 def can_hold(precision: Precision, shape: DecoderShape) -> bool:
-    """Return whether every matrix of a model of this shape can be stored in a precision."""
+    """Return whether every matrix of a model of this shape can be stored in a precision: blocks have to divide it."""
     inputs = (shape.hidden_size, shape.ffn_width, shape.heads * shape.head_dim)
-    return all(map(MATRICES[precision].can_hold, inputs))
+    return precision is not Precision.INT8_WEIGHTS or all(one % BLOCK == 0 for one in inputs)
