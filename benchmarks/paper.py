@@ -21,8 +21,8 @@ from benchmarks.builds import RESULTS, write_result
 from benchmarks.generic_folder import write_generic_folder
 from benchmarks.machine import describe_machine, describe_versions
 from benchmarks.measured_repositories import CACHE
-from builder.datasets import open_dataset
 from contract.children import python_module
+from laboratory.datasets import open_dataset
 from laboratory.experiments.point import POINT_VERSION
 
 LANGUAGES = ("python", "java", "c++", "javascript")

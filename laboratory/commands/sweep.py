@@ -66,8 +66,8 @@ def sweep(
 
     prepare_to_build("sweep", "submodel-lab")
     from builder.bases.resolve import AUTO, is_hub_id
-    from builder.datasets import LANGUAGE_PREFIX
     from contract.console import StageDisplay, console, print_json, print_table
+    from laboratory.datasets import LANGUAGE_PREFIX
     from laboratory.experiments.method import MethodSettings
     from laboratory.experiments.quality import QualitySettings
     from laboratory.experiments.study_options import (

@@ -10,12 +10,12 @@ from transformers import PreTrainedModel
 
 from builder.bases.load import LoadedBase
 from builder.calibration import CalibrationSettings
-from builder.datasets import Dataset
 from builder.pruning.plan import SizeSettings
 from builder.pruning.structured_pruning import PruneSettings, prune
 from contract.errors import BuildError
 from contract.progress import OnProgress, no_progress
 from contract.prompt import PromptEncoder
+from laboratory.datasets import Dataset
 from laboratory.experiments.calibration_texts import CalibrationFormat, calibration_sequences, mix
 from laboratory.sparsity.methods import METHODS
 from laboratory.sparsity.sparse_checkpoint import summarize

@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from builder.bases.resolve import AUTO, resolve_base
-from builder.datasets import Dataset, open_dataset
 from contract.console import StageDisplay
 from contract.control_groups import processor_quota
 from contract.errors import BuildError
 from contract.files.folders import make_folder
 from contract.files.whole_files import write_json, write_text
 from contract.versions import installed_versions
+from laboratory.datasets import Dataset, open_dataset
 from laboratory.experiments.calibration_texts import learned_bytes
 from laboratory.experiments.method import STRUCTURED, MethodSettings
 from laboratory.experiments.pictures import draw_sweep

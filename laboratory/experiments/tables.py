@@ -8,8 +8,7 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
-from builder.datasets import LANGUAGE_PREFIX
-from builder.evaluation.wording import ranked
+from laboratory.datasets import LANGUAGE_PREFIX
 
 
 def regions_table(document: Mapping[str, Any]) -> list[Table]:
@@ -88,3 +87,13 @@ def _matrix(matrix: Mapping[str, Any]) -> Table:
         ]
         table.add_row(_named(calibration), *cells)
     return table
+
+
+def ranked(method: Mapping[str, Any]) -> str:
+    """A method of a sweep's ranking: its mean, and by how much it is before the next one."""
+    reported = f"{method['method']} {method['mean']:.3f}"
+    if "over_next" not in method:
+        return reported
+    gain = method["over_next"]
+    interval = " ({:.3f} to {:.3f})".format(*gain["gain_interval"]) if "gain_interval" in gain else ""
+    return f"{reported}, by {gain['gain']:.3f}{interval}"

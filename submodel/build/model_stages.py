@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -25,18 +24,16 @@ from builder.memory import keep_to_machine, peak_rss_bytes
 from builder.number_format import DTYPES, fastest_dtype
 from builder.pruning.structured_pruning import prune
 from contract.bundle.drafts import within_limit
-from contract.bundle.manifest import MANIFEST_FILE
 from contract.console import StageDisplay
 from contract.documents import FineTuningFacts
-from contract.files.untrusted_json import read_json
 from contract.progress import OnProgress
 from contract.prompt import PromptEncoder
 from contract.repository.secrets import remove_doubtful
 from contract.repository.texts import cut_order
 from contract.versions import EXPORT_VERSION, PIPELINE_VERSION
 from exporters.bundle_export import export_bundle
-from exporters.export_settings import ExportSettings
-from exporters.precision import VARIANT_FILES, Precision, parse_precision
+from exporters.parity import ExportSettings
+from exporters.precision import parse_precision
 from submodel.build.build_settings import BuildSettings
 from submodel.build.paths import BuildPaths
 from submodel.build.score_stages import ScoreStages
@@ -160,7 +157,6 @@ class ModelStages:
                 settings,
                 state=state,
                 is_int8=is_int8,
-                cpu_dtype=self._dtype,
                 on_event=self._display.say,
                 on_progress=advance,
             )
@@ -217,7 +213,6 @@ class ModelStages:
             self._paths.bundle,
             ExportSettings(precision=parse_precision(self._settings.quantize)),
             drafts=self._drafts(),
-            variants=variants_of(self._paths.bundle),  # as the new one is to have them
             on_event=self._display.say,
             on_progress=advance,
         )
@@ -244,18 +239,3 @@ class ModelStages:
         clean = remove_doubtful(tokenizer.decode(ids, skip_special_tokens=False))
         self._left_out.update(clean.removed_lines)
         return next(artifact.token_ids([clean.text])) if clean.removed_lines else ids
-
-
-def variants_of(bundle: Path) -> tuple[Precision, ...]:
-    """Return the precisions that `submodel export --add` has put into a bundle; none if its manifest can't be read.
-
-    The bundle may be damaged, or of a version with another schema.
-    """
-    try:
-        document = read_json(bundle / MANIFEST_FILE)
-    except (OSError, ValueError):
-        return ()
-    found = document.get("variants") if isinstance(document, dict) else None
-    if not isinstance(found, dict):
-        return ()
-    return tuple({VARIANT_FILES[one]: one for one in VARIANT_FILES if one in found}.values())  # one for each file

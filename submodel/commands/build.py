@@ -37,7 +37,7 @@ def build(
     minutes: Annotated[float, typer.Option(help="Minutes of fine-tuning on the repository; 0 only prunes.")] = 4.5,
     quantize: Annotated[
         str,
-        typer.Option(help="Precision of the bundle: int8, fp32, fp16 or int4."),
+        typer.Option(help="Precision of the bundle: int8, fp32 or fp16."),
     ] = "int8",
     positions: Annotated[int, typer.Option(min=0, help="Held-out lines to score on; 0 scores nothing.")] = 50,
     seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Seed of all sampling.")] = 0,

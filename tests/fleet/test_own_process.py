@@ -47,7 +47,7 @@ def test_the_outcome_is_what_the_build_returns_whatever_is_printed(
     assert json.loads(build_in_own_process(document(tmp_path))) == ["one", "3"]
 
 
-@pytest.mark.parametrize(("gpus", "given", "seen"), [(0.0, None, "cpu"), (0.0, "mps", "mps"), (0.5, None, None)])
+@pytest.mark.parametrize(("gpus", "given", "seen"), [(0.0, None, "cpu"), (0.5, None, None)])
 def test_a_task_without_a_gpu_fine_tunes_on_the_cpu(
     monkeypatch: pytest.MonkeyPatch, gpus: float, given: str | None, seen: str | None
 ) -> None:

@@ -4,11 +4,11 @@ import itertools
 
 import pytest
 
-from builder.datasets import open_dataset
 from contract.prompt import PromptEncoder
+from laboratory.datasets import open_dataset
 from laboratory.experiments.calibration_texts import calibration_sequences, mix
 from testbed.tokenizer import FIM, make_tokenizer
-from tests.builder.tiny_datasets import play_index
+from tests.laboratory.tiny_datasets import play_index
 
 
 @pytest.fixture

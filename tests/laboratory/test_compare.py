@@ -13,7 +13,7 @@ from laboratory.app import app
 from laboratory.experiments.compare_run import run_compare
 from laboratory.sparsity.mask_file import MASKS, MaskFile
 from testbed.models import save_base
-from tests.builder.tiny_datasets import write_code
+from tests.laboratory.tiny_datasets import write_code
 
 pytestmark = pytest.mark.slow  # whole builds
 

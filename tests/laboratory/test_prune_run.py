@@ -17,7 +17,7 @@ from laboratory.experiments.prune_run import PruneRunSettings, run_prune
 from laboratory.experiments.study_options import calibration_specs, choose_dtype, parse_prompt_format, parse_ratios
 from laboratory.sparsity.mask_file import MASKS, MaskFile
 from testbed.models import save_base
-from tests.builder.tiny_datasets import write_code
+from tests.laboratory.tiny_datasets import write_code
 
 pytestmark = pytest.mark.slow  # whole builds
 

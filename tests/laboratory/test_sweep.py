@@ -10,10 +10,10 @@ import pytest
 from typer.testing import CliRunner
 
 from builder.corpus.split import Split
-from builder.datasets import open_dataset
 from contract.console import StageDisplay
 from contract.errors import BuildError, SubmodelError
 from laboratory.app import app
+from laboratory.datasets import open_dataset
 from laboratory.experiments import sweep_run
 from laboratory.experiments.method import MethodSettings
 from laboratory.experiments.point import Point, Unprepared, measure_point
@@ -22,7 +22,7 @@ from laboratory.experiments.sweep_run import SweepSettings, is_complete, make_me
 from laboratory.experiments.tables import sweep_tables
 from laboratory.experiments.workers import Done, Lost, run_in_processes
 from testbed.models import save_base
-from tests.builder.tiny_datasets import write_code
+from tests.laboratory.tiny_datasets import write_code
 
 pytestmark = pytest.mark.slow  # whole builds
 

@@ -14,10 +14,9 @@ from builder.finetuning import finetune
 from builder.finetuning.training_state import StateFile, TrainingProgress
 from contract.console import StageDisplay
 from contract.errors import BaseModelError
-from exporters.precision import Precision
 from submodel.build import model_stages, pipeline, score_stages
 from submodel.build.build_settings import BuildSettings
-from submodel.build.model_stages import ModelStages, variants_of
+from submodel.build.model_stages import ModelStages
 from submodel.build.paths import BuildPaths
 from submodel.build.pipeline import run_build
 from submodel.build.stages import Stages, hash_of, kept_record
@@ -335,18 +334,3 @@ def test_a_base_that_can_not_be_exported_is_refused_before_anything_is_pruned(tm
     with StageDisplay() as display, pytest.raises(BaseModelError, match=r"^base has scaled rotary positions"):
         run_build(settings, display)
     assert list(BuildPaths(root=settings.output).stages.glob("*")) == []
-
-
-@pytest.mark.parametrize(
-    ("manifest", "variants"),
-    [
-        ({"schema": 99, "variants": {"fp16": {}, "another": {}}}, (Precision.FP16,)),
-        ({"schema": 99, "variants": ["fp16"]}, ()),
-        ([], ()),
-        (None, ()),
-    ],
-)
-def test_graphs_that_were_added_are_known_also_from_a_bundle_of_another_version(tmp_path, manifest, variants):
-    if manifest is not None:
-        (tmp_path / "bundle.json").write_text(json.dumps(manifest))
-    assert variants_of(tmp_path) == variants
