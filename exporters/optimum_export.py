@@ -28,7 +28,6 @@ from builder.bases.resolve import licence_of
 from contract.bundle.bundle import OPTIMUM_LAYOUT, Architecture, Bundle, read_bundle, replace_bundle
 from contract.bundle.manifest import TOKENIZER_FILE, write_manifest_of
 from contract.errors import ExportError, first_line
-from contract.files.disk_calls import remove_folder, rename
 from contract.files.disk_errors import is_out_of_memory
 from contract.progress import OnEvent, no_event
 from contract.prompt import PromptEncoder
@@ -115,8 +114,8 @@ def _run_optimum(model: PreTrainedModel, fresh: Path) -> None:
         raise ExportError(f"optimum can't export a model of the type {model.config.model_type!r}: {error}.") from error
     (fresh / "onnx").mkdir()
     for path in scratch.glob("*.onnx*"):
-        rename(path, fresh / "onnx" / path.name)
-    remove_folder(scratch)
+        path.replace(fresh / "onnx" / path.name)
+    shutil.rmtree(scratch)
 
 
 def _keep_partials() -> None:

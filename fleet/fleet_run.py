@@ -19,8 +19,8 @@ from builder.bases.resolve import AUTO, SECOND_CHOICE, ResolvedBase, resolve_bas
 from builder.number_format import fastest_dtype
 from contract.console import StageDisplay
 from contract.errors import BaseModelError, SubmodelError
+from contract.files.disk_calls import remove_tree
 from contract.files.folders import make_folder
-from contract.files.removal import remove_tree
 from contract.files.seals import seal_key
 from contract.files.whole_files import write_json, write_text
 from contract.versions import PROGRAM

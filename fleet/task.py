@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from contract.errors import BuildError, SubmodelError
+from contract.files.disk_calls import remove_tree
 from contract.files.disk_errors import resource_problem
-from contract.files.removal import remove_tree
 from fleet.fleet_file import BuildPart
 from fleet.git_source import fetch
 from fleet.identity import COMMIT, fingerprint_of, this_program

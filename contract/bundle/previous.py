@@ -12,8 +12,8 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
+from contract.files.disk_calls import remove_tree
 from contract.files.file_names import is_link
-from contract.files.removal import remove_tree
 
 PREVIOUS = "previous"
 _LATEST_S = 1 << 32  # the year 2106: tar and some disks keep times that no calendar has

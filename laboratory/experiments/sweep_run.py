@@ -17,7 +17,6 @@ from typing import Any, Final
 from builder.bases.resolve import AUTO, resolve_base
 from builder.datasets import Dataset, open_dataset
 from contract.console import StageDisplay
-from contract.control_groups import processor_quota
 from contract.errors import BuildError
 from contract.files.folders import make_folder
 from contract.files.whole_files import write_json, write_text
@@ -64,7 +63,7 @@ class SweepSettings:
     @property
     def threads_each(self) -> int:
         """Threads of one point."""
-        return self.threads or max(1, (processor_quota() or os.cpu_count() or 1) // self.jobs)
+        return self.threads or max(1, (os.cpu_count() or 1) // self.jobs)
 
 
 def make_methods(

@@ -26,7 +26,6 @@ from contract.bundle.manifest import build_of, read_manifest, write_manifest
 from contract.bundle.trusted_builds import UntrustedError, check_trusted
 from contract.errors import BundleError, CorpusError
 from contract.files.home import holds_home
-from contract.files.state_folder import VARIABLE, StateFolderError
 from contract.repository.texts import read_repository
 from exporters.bundle_export import add_precision, export_bundle
 from exporters.export_settings import ExportSettings
@@ -119,13 +118,6 @@ def test_a_stranger_s_bundle_that_the_client_s_options_name_is_not_loaded(clone:
 
 
 @pytest.mark.slow
-def test_a_client_s_options_name_no_other_bundle_than_the_command_line(clone: Path, tiny_bundle: Bundle) -> None:
-    named = {"bundle": str(clone / ".submodel" / "bundle")}
-    [sentence] = serve(clone, answers_nothing, named, "--bundle", str(tiny_bundle.folder))
-    assert "run `submodel trust " in sentence
-
-
-@pytest.mark.slow
 def test_what_a_client_s_options_name_is_loaded_once_it_is_trusted(clone: Path, tmp_path: Path) -> None:
     elsewhere = tmp_path / "unpacked"
     shutil.move(clone / ".submodel" / "bundle", elsewhere)
@@ -163,16 +155,6 @@ def test_it_is_loaded_once_it_is_trusted_by_a_server_that_runs(clone: Path, monk
         assert (await editor.request("submodel/status"))["state"] == "ready"
 
     assert len(serve(clone, test)) == 1
-
-
-def test_what_is_trusted_is_shown_without_what_a_terminal_obeys(clone: Path) -> None:
-    bundle = clone / ".submodel" / "bundle"
-    write_manifest(bundle, {**read_manifest(bundle), "base": {"name": "qwen\x1b[2J\x07"}, "parameters": 1234})
-    done = trust(str(clone))
-    assert done.returncode == 0
-    assert str(bundle) in done.stderr
-    assert "base  qwen?[2J?" in done.stderr
-    assert "1,234" in done.stderr
 
 
 @pytest.mark.slow
@@ -324,20 +306,6 @@ def test_what_this_account_builds_or_unpacks_is_loaded_at_once(clone: Path, tmp_
     assert serve(tmp_path / "unpacked", answers) == []
 
 
-@pytest.mark.slow
-def test_unpacking_says_that_it_trusts(clone: Path, tmp_path: Path) -> None:
-    """On 63ec2ff it says only that all bytes were checked."""
-    bundle = clone / ".submodel" / "bundle"
-    pack_bundle(bundle, tmp_path / "given.submodel")
-    command = [*SUBMODEL, "unpack", str(tmp_path / "given.submodel"), "-o", str(tmp_path / "unpacked")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    assert "as good as a program of whoever packed it" in done.stderr
-    assert trust("--forget", str(tmp_path / "unpacked")).returncode == 0
-    with pytest.raises(UntrustedError):
-        check_trusted(tmp_path / "unpacked", build_of(tmp_path / "unpacked"))
-
-
 def test_no_stranger_s_bundle_is_listed_as_an_older_one(clone: Path, tiny_bundle: Bundle) -> None:
     previous = clone / ".submodel" / "previous" / "2020-01-01T00-00-00-000Z"
     shutil.move(clone / ".submodel" / "bundle", previous)
@@ -426,23 +394,6 @@ def test_a_name_that_a_shell_would_run_is_quoted(tmp_path: Path) -> None:
         check_trusted(folder, "0" * 64)
 
 
-@pytest.mark.slow
-def test_without_a_state_folder_there_is_one_sentence(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (clone / "file").write_text("")
-    monkeypatch.setenv(VARIABLE, str(clone / "file" / "state"))
-    with pytest.raises(StateFolderError, match=VARIABLE), replace_bundle(clone / "out"):
-        raise AssertionError("the export's minutes would be lost")
-
-    async def test(editor: Editor) -> None:
-        assert await editor.complete(1, 24) == []
-
-    [sentence] = serve(clone, test)
-    assert VARIABLE in sentence
-    done = trust(str(clone))
-    assert done.returncode == 1
-    assert VARIABLE in done.stderr.splitlines()[-1]
-
-
 @pytest.mark.skipif(os.name != "posix", reason="links need a right on Windows")
 def test_the_home_folder_and_what_holds_it_are_never_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     home = tmp_path / "homes" / "me"
@@ -467,20 +418,3 @@ def test_reading_ends_at_a_bound(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match="takes too long"):
         read_repository(tmp_path, CorpusSettings(max_seconds=-1.0))
     assert list(read_repository(tmp_path, CorpusSettings(max_entries=61)).texts) == ["a.py"]
-
-
-def test_two_builds_that_end_together_are_both_on_the_list(clone: Path, tmp_path: Path) -> None:
-    code = (
-        "import shutil, sys; from pathlib import Path\n"
-        "from contract.bundle.bundle import replace_bundle\n"
-        "from contract.bundle.manifest import read_manifest, write_manifest\n"
-        "with replace_bundle(Path(sys.argv[2])) as fresh:\n"
-        "    shutil.copytree(sys.argv[1], fresh, dirs_exist_ok=True)\n"
-        "    write_manifest(fresh, {**read_manifest(fresh), 'mark': sys.argv[2]})\n"
-    )
-    places = [tmp_path / str(number) / ".submodel" / "bundle" for number in range(4)]
-    source = str(clone / ".submodel" / "bundle")
-    processes = [subprocess.Popen([sys.executable, "-c", code, source, str(place)], env=os.environ) for place in places]
-    assert [process.wait(300) for process in processes] == [0] * len(places)
-    for place in places:
-        assert find_trusted_bundle(place.parents[1]) == place

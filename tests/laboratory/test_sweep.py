@@ -353,8 +353,8 @@ def test_combinations_and_what_cannot_be():
         QualitySettings(excerpts=0)
 
 
-def test_a_sweep_keeps_to_the_processors_of_its_container(tmp_path, monkeypatch):
-    monkeypatch.setattr(sweep_run, "processor_quota", lambda: 600)
+def test_a_sweep_shares_the_processors(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "cpu_count", lambda: 600)
     settings = SweepSettings(
         output=tmp_path, methods=(MethodSettings(),), calibrations=(("d",),), measured_on=("d",), jobs=3
     )

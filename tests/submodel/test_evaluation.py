@@ -8,17 +8,14 @@ from unittest.mock import Mock
 
 import pytest
 import torch
-from typer.testing import CliRunner
 
-from builder import memory
 from builder.bases.resolve import ResolvedBase
 from builder.corpus.corpus import SourceFile
 from contract.bundle.bundle import graph_of
 from contract.bundle.manifest import build_of
 from contract.bundle.trusted_builds import trust_build
 from contract.console import StageDisplay
-from contract.errors import BaseModelError, BuildError, SubmodelError
-from submodel.app import app
+from contract.errors import BaseModelError, BuildError
 from submodel.evaluation import evaluation_run, predictors
 from submodel.evaluation.bundle_predictor import BundlePredictor
 from submodel.evaluation.evaluation_run import EvalSettings, _Evaluation, still_held_out
@@ -135,15 +132,6 @@ def test_it_says_what_it_has_read_and_left_out(tmp_path, tiny_bundle):
     evaluation._read_corpus(lambda done, total: None)
     assert said[-1].startswith("Read 24 files, ")
     assert said[-1].endswith("left out: 1 not UTF-8.")
-
-
-@pytest.mark.parametrize("words", [["eval", ".", "--model", "none"], ["export", "none", "-o", "bundle"]])
-def test_it_keeps_to_the_processors_of_its_container_as_a_build_does(tmp_path, monkeypatch, words):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(memory, "processor_quota", lambda: 2)
-    torch.set_num_threads(3)
-    assert isinstance(CliRunner().invoke(app, words).exception, SubmodelError), "there is no model"
-    assert torch.get_num_threads() == 2
 
 
 @pytest.mark.parametrize(("sha256", "is_said"), [("a" * 64, True), ("b" * 64, False), (None, False)])

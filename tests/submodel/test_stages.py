@@ -11,7 +11,6 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from builder import memory
 from builder.corpus.corpus import SourceFile, read_corpus
 from builder.finetuning import finetune
 from builder.finetuning.training_state import StateFile, TrainingProgress
@@ -319,15 +318,6 @@ def test_pruning_in_8_bits_is_for_builds_that_need_not_be_made_again_elsewhere(
         stages._loaded = cast(Any, SimpleNamespace(model=None, tokenizer=None, prompt=FIM))
         stages._prune(lambda done, total: None)
     assert asked == [expected]
-
-
-@pytest.mark.parametrize(("quota", "expected"), [(2, 2), (64, 3), (None, 3)])
-def test_a_build_keeps_to_the_processors_of_its_container(tmp_path, monkeypatch, quota, expected):
-    monkeypatch.setattr(memory, "processor_quota", lambda: quota)
-    torch.set_num_threads(3)
-    with StageDisplay() as display:
-        ModelStages(BuildSettings(repository=tmp_path, output=tmp_path), display, NONE, NONE)
-    assert torch.get_num_threads() == expected
 
 
 def test_a_state_is_of_the_pruned_model_that_it_adapts(tmp_path):
