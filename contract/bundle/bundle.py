@@ -6,6 +6,7 @@ file `exporters.graph`. Nothing heavy is imported: the language server starts fr
 
 from __future__ import annotations
 
+import os
 import shutil
 import stat
 from collections.abc import Iterator, Mapping
@@ -28,7 +29,7 @@ from contract.bundle.trusted_builds import check_trusted, trust_build, trusted_f
 from contract.documents import ArchitectureFacts, FileFacts, Manifest
 from contract.errors import BuildError, BundleError, ExportError, NewerBundleError
 from contract.files.file_hash import hash_file
-from contract.files.file_names import is_link, status_of
+from contract.files.file_names import is_link
 from contract.files.folders import replace_folder
 from contract.files.home import folders_up
 from contract.files.untrusted_json import read_json
@@ -106,9 +107,9 @@ def find_bundle(start: Path) -> Path:
         bundle = folder / WORKSPACE_BUNDLE
         if is_workspace_link(folder):
             links = f" ({bundle} is a link, which is not followed)"
-        elif (status := status_of(bundle)) is not None and stat.S_ISDIR(status.st_mode):
+        elif bundle.is_dir():
             return bundle
-        if status_of(folder / ".git") is not None:
+        if os.path.lexists(folder / ".git"):
             break
     raise BundleError(
         f"No bundle ({WORKSPACE_BUNDLE.as_posix()}) in {origin} or a folder above it{links}; "

@@ -13,10 +13,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from contract.files.disk_calls import remove_tree
-from contract.files.file_names import is_link
 
 PREVIOUS = "previous"
-_LATEST_S = 1 << 32  # the year 2106: tar and some disks keep times that no calendar has
 MOST_KEPT = 2  # some hundred megabytes each
 _MANIFEST_FILE = "bundle.json"
 
@@ -42,16 +40,14 @@ def place_for(bundle: Path) -> Path | None:
 
 def built_at(bundle: Path) -> datetime:
     """When the bundle's bundle.json was written, in UTC."""
-    written_s = (bundle / _MANIFEST_FILE).stat().st_mtime
-    return datetime.fromtimestamp(min(max(written_s, 0.0), _LATEST_S), UTC)
+    return datetime.fromtimestamp((bundle / _MANIFEST_FILE).stat().st_mtime, UTC)
 
 
 def mark_newest(bundle: Path, kept: Path) -> None:
     """Let `kept`, which `bundle` has just replaced, come first of the older ones, whatever the clock says."""
     newest_s = max((_retired_at(one) for one in previous_bundles(bundle) if one != kept), default=0.0)
     now_s = max(time.time(), newest_s + 1)
-    with suppress(OSError):  # the new bundle is in place already
-        os.utime(kept, (now_s, now_s))
+    os.utime(kept, (now_s, now_s))
 
 
 def forget_older(bundle: Path) -> None:
@@ -59,9 +55,6 @@ def forget_older(bundle: Path) -> None:
     newest = previous_bundles(bundle)[:MOST_KEPT]
     for folder in (bundle.parent / PREVIOUS).glob("*"):
         if folder not in newest:
-            if not is_link(folder):
-                with suppress(OSError):  # without it what a kill leaves is no bundle to go back to
-                    (folder / _MANIFEST_FILE).unlink()
             remove_tree(folder)
 
 

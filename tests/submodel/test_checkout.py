@@ -56,8 +56,6 @@ def test_why_git_does_not_list_is_said_and_what_helps_if_the_owner_is_another(
     [
         (r"C:\code\app", "C:/code/app"),
         (r"C:\my code\app", '"C:/my code/app"'),
-        (r"\\server\share\app", '"%(prefix)///server/share/app"'),
-        (r"\\server\my share\app", '"%(prefix)///server/my share/app"'),
     ],
 )
 def test_on_windows_the_advice_names_the_folder_as_git_does(

@@ -266,15 +266,6 @@ def test_python_of_the_system_is_reported_outside_of_containers(monkeypatch, tmp
     assert looked(doctor.check_python()) == "ok"
 
 
-def test_a_git_that_would_open_a_window_is_reported(monkeypatch):
-    monkeypatch.setattr(doctor, "find_git", lambda: None)
-    monkeypatch.setattr(doctor, "find_program", lambda name: "/usr/bin/git")
-    check = doctor.check_git()
-    assert looked(check) == "warn"
-    assert "/usr/bin/git needs Apple's developer tools" in check.found
-    assert "xcode-select --install" in check.advice
-
-
 @pytest.mark.parametrize(("system", "says"), [("linux", "run `make vsix`"), ("win32", "`npm run package`")])
 def test_the_extension_is_made_by_what_the_system_has(path, monkeypatch, system, says):
     path.add("code-server")
