@@ -17,7 +17,6 @@ import msgspec
 
 from builder.bases.resolve import AUTO, SECOND_CHOICE, ResolvedBase, resolve_base
 from builder.number_format import fastest_dtype
-from contract.console import StageDisplay
 from contract.errors import BaseModelError, SubmodelError
 from contract.files.disk_calls import remove_tree
 from contract.files.folders import make_folder
@@ -34,6 +33,7 @@ from fleet.results import SCHEMA, STATES, Row, is_foreign, publish, read_result,
 from fleet.task import Task
 from submodel.build.lock import LockedError, build_lock
 from submodel.build.paths import prepare_output
+from submodel.console import StageDisplay
 
 WORK: Final = ".work"
 LOOKERS: Final = 8  # threads that read folders and ask servers for commits

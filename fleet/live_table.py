@@ -11,9 +11,9 @@ from typing import Any, Final
 
 from rich.table import Table
 
-from contract.console import duration
 from fleet.layout import LOG
 from fleet.results import STATES, Row
+from submodel.console import duration
 
 SHOWN: Final = 12  # builds at work
 SILENT_S: Final = 15.0  # a build writes each second while it runs

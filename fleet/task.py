@@ -91,9 +91,9 @@ def _build(task: Task, folder: Path) -> str:
     import torch
 
     from builder.bases.resolve import resolve_base
-    from contract.console import StageDisplay
     from contract.processor import limited_threads
     from submodel.build.pipeline import run_build
+    from submodel.console import StageDisplay
 
     torch.set_num_threads(task.cores)  # other numbers of threads add in another order
     os.environ["RAYON_NUM_THREADS"] = str(task.cores)  # tokenizers reads it once, when it first encodes
@@ -125,7 +125,7 @@ def _build(task: Task, folder: Path) -> str:
 @contextmanager
 def _log(path: Path) -> Iterator[None]:
     """Write to a file what the program says meanwhile."""
-    from contract.console import console
+    from submodel.console import console
 
     with path.open("w", encoding="utf-8") as file:
         console.file = file

@@ -27,7 +27,6 @@ import psutil
 from builder.evaluation.metrics import is_exact
 from contract.bundle.bundle import read_bundle
 from contract.children import child_environment, find_program, python_module
-from contract.console import StageDisplay
 from contract.errors import SubmodelError
 from contract.files.file_hash import hash_file
 from contract.processor import default_threads
@@ -35,6 +34,7 @@ from contract.versions import installed_versions
 from laboratory.bench.workload import Workload, WorkloadSettings, make_workload
 from laboratory.replay.figures import estimate
 from laboratory.replay.passages import check_later
+from submodel.console import StageDisplay
 
 PEER_WORKER = Path(__file__).with_name("llama_cpp_worker.py")
 OWN_NAMES = ("submodel", "submodel, no drafts")

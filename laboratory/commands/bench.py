@@ -41,10 +41,10 @@ def bench(
 ) -> None:
     """Prompt and decode speed, keystroke latency, memory and exact match, engine by engine."""
     from contract.bundle.manifest import MANIFEST_FILE
-    from contract.console import StageDisplay, print_json
     from laboratory.bench.bench_run import BenchError, BenchSettings, run_bench
     from laboratory.bench.bench_table import print_bench
     from laboratory.bench.workload import WorkloadSettings
+    from submodel.console import StageDisplay, print_json
 
     peers = []
     for text in peer or ():

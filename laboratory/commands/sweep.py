@@ -70,7 +70,6 @@ def sweep(
     prepare_to_build("sweep", "submodel-lab")
     from builder.bases.resolve import AUTO, is_hub_id
     from builder.datasets import LANGUAGE_PREFIX
-    from contract.console import StageDisplay, console, print_json, print_table
     from laboratory.experiments.method import MethodSettings
     from laboratory.experiments.quality import QualitySettings
     from laboratory.experiments.study_options import (
@@ -82,6 +81,7 @@ def sweep(
     )
     from laboratory.experiments.sweep_run import SweepSettings, is_complete, make_methods, run_sweep
     from laboratory.experiments.tables import sweep_tables
+    from submodel.console import StageDisplay, console, print_json, print_table
 
     named = [*(LANGUAGE_PREFIX + language for language in languages or ()), *(calibration or ())]
     specs = calibration_specs(repository, named)

@@ -16,7 +16,6 @@ from typing import Any, Final
 
 from builder.bases.resolve import AUTO, resolve_base
 from builder.datasets import Dataset, open_dataset
-from contract.console import StageDisplay
 from contract.errors import BuildError
 from contract.files.folders import make_folder
 from contract.files.whole_files import write_json, write_text
@@ -29,6 +28,7 @@ from laboratory.experiments.quality import QualitySettings
 from laboratory.experiments.study_options import choose_dtype
 from laboratory.experiments.sweep_document import make_curves, make_matrices, make_rankings, without_snippets
 from laboratory.experiments.workers import Done, Lost, run_in_processes, run_on_ray
+from submodel.console import StageDisplay
 
 TRIES: Final = 2  # of a point whose worker was lost
 _MOST_KNOWN: Final = 0.01  # of a dataset's held-out bytes that another learns from; licences and empty modules recur

@@ -10,13 +10,13 @@ from typing import Any
 
 from builder.corpus.corpus import read_corpus
 from contract.bundle.bundle import find_trusted_bundle, read_bundle
-from contract.console import StageDisplay
 from contract.errors import BuildError, SubmodelError
 from laboratory.replay.baseline import replay_baseline
 from laboratory.replay.figures import summarize
 from laboratory.replay.passages import Passage, describe_history, passages_later_than, passages_of_files
 from laboratory.replay.server_session import replay
 from lsp_server.options import EXPERIMENTAL, FilterOptions, StopOptions, wire_name
+from submodel.console import StageDisplay
 
 # The parts of the server that can be measured by switching them, with their switches as they stand below EXPERIMENTAL.
 SWITCHES: dict[str, dict[str, Any]] = {

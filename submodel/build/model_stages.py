@@ -24,7 +24,6 @@ from builder.number_format import DTYPES, fastest_dtype
 from builder.pruning.structured_pruning import prune
 from contract.bundle.drafts import within_limit
 from contract.bundle.manifest import MANIFEST_FILE
-from contract.console import StageDisplay
 from contract.documents import FineTuningFacts
 from contract.files.untrusted_json import read_json
 from contract.progress import OnProgress
@@ -38,6 +37,7 @@ from submodel.build.build_settings import BuildSettings
 from submodel.build.paths import BuildPaths
 from submodel.build.score_stages import ScoreStages
 from submodel.build.stages import StageRecord, Stages, hash_of, made_at
+from submodel.console import StageDisplay
 from submodel.evaluation.predictors import open_checkpoint
 
 

@@ -19,7 +19,6 @@ from builder.memory import give_back_memory
 from contract.bundle.bundle import graph_of
 from contract.bundle.manifest import build_of
 from contract.bundle.trusted_builds import check_can_trust, trust_build
-from contract.console import StageDisplay
 from contract.documents import SUB_MODEL, BuildReport
 from contract.files.folders import restore_folder
 from contract.files.seals import seal_key
@@ -36,6 +35,7 @@ from submodel.build.model_stages import ModelStages
 from submodel.build.paths import BuildPaths, prepare_output
 from submodel.build.stage_times import expected_stages, remember_stages
 from submodel.build.stages import StageRecord, hash_of
+from submodel.console import StageDisplay
 from submodel.memory_and_disk import build_disk_bytes, check_disk, check_memory
 from submodel.report.render import REPORT_SCHEMA, render_beside_evaluation
 

@@ -20,9 +20,9 @@ from contract.files.lock_file import open_lock
 from contract.files.state_folder import state_folder
 from contract.files.untrusted_json import read_json
 from contract.files.whole_files import PRIVATE, write_json
-from contract.forecast import FIXED
 from submodel.build.build_settings import BuildSettings
 from submodel.build.stages import StageRecord
+from submodel.forecast import FIXED
 
 ANSWER: Final = "answer"  # the kind of the stage that scores a bundle, which is faster than a checkpoint
 WHOLE: Final = "prune nothing"

@@ -18,12 +18,12 @@ import psutil
 import pytest
 import torch
 
-from contract.console import StageDisplay
 from fleet import fleet_run
 from fleet.fleet_run import FleetSettings, run_fleet
 from fleet.layout import FETCHED, LOG, OVER_TIME
 from fleet.task import build_repository, describe
 from submodel.build.lock import build_lock
+from submodel.console import StageDisplay
 from testbed.models import save_base
 from testbed.python_files import write_python
 from tests.fleet.fleet_tasks import make_task

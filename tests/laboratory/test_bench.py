@@ -12,7 +12,6 @@ import pytest
 
 from builder.evaluation.infill import InfillEncoder
 from contract.bundle.manifest import MODEL_FILE
-from contract.console import StageDisplay
 from contract.errors import BundleError, SubmodelError
 from contract.prompt import PromptFormat, begun_text
 from laboratory.bench import bench_run
@@ -21,6 +20,7 @@ from laboratory.bench.bundle_worker import BundleWorker
 from laboratory.bench.llama_cpp_worker import PATH_FIRST, SUFFIX_FIRST, Peer
 from laboratory.bench.workload import Workload, WorkloadSettings, make_workload
 from laboratory.replay.passages import Passage
+from submodel.console import StageDisplay
 from testbed.git import git
 from testbed.python_files import write_python
 from testbed.tokenizer import make_tokenizer

@@ -16,7 +16,6 @@ from typer.testing import CliRunner
 
 from builder.corpus.corpus import SourceFile
 from builder.fim_examples import FimExample
-from contract.console import StageDisplay
 from contract.errors import SubmodelError
 from contract.repository.git import GitError, GitLimitError, run_git
 from laboratory.app import app
@@ -37,6 +36,7 @@ from laboratory.replay.replay_run import SWITCHES, ReplaySettings, run_replay
 from laboratory.replay.server_session import merge_options
 from laboratory.replay.typist import Offer, Typist, keys_alone
 from lsp_server.options import EXPERIMENTAL
+from submodel.console import StageDisplay
 from testbed.git import git
 
 

@@ -14,7 +14,6 @@ from typer.testing import CliRunner
 
 from builder.corpus.split import Split
 from builder.datasets import open_dataset
-from contract.console import StageDisplay
 from contract.errors import BuildError, SubmodelError
 from fleet.cluster import LOCAL_STARTS
 from laboratory.app import app
@@ -25,6 +24,7 @@ from laboratory.experiments.quality import QualitySettings
 from laboratory.experiments.sweep_run import SweepSettings, is_complete, make_methods, run_sweep
 from laboratory.experiments.tables import sweep_tables
 from laboratory.experiments.workers import Done, Lost, run_in_processes
+from submodel.console import StageDisplay
 from testbed.models import save_base
 from tests.builder.tiny_datasets import write_code
 

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 
 from builder.bases.resolve import ResolvedBase
 from contract.files.state_folder import VARIABLE
-from contract.forecast import Forecast
 from submodel.build import stage_times
 from submodel.build.build_settings import BuildSettings
 from submodel.build.stage_times import REMEMBERED, expected_stages, remember_stages
 from submodel.build.stages import StageRecord
+from submodel.forecast import Forecast
 
 EXPECTED = {"score the base": 100.0, "prune": 200.0, "finetune": 240.0, "export": 150.0}
 BASE = ResolvedBase(name="smollm2-135m", path=Path("unread"), source="", why="")

@@ -15,7 +15,6 @@ from builder.corpus.corpus import SourceFile, read_corpus
 from builder.finetuning import finetune
 from builder.finetuning.training_state import StateFile, TrainingProgress
 from contract.bundle import drafts
-from contract.console import StageDisplay
 from contract.errors import BaseModelError
 from exporters.precision import Precision
 from submodel import memory_and_disk
@@ -26,6 +25,7 @@ from submodel.build.paths import BuildPaths
 from submodel.build.pipeline import run_build
 from submodel.build.stages import Stages, adopt_model, hash_of, kept_record
 from submodel.check_result import CheckResult
+from submodel.console import StageDisplay
 from testbed.gguf_files import make_parts, write_gguf
 from testbed.models import save_base
 from testbed.python_files import write_python

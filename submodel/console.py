@@ -31,10 +31,10 @@ from rich.table import Table
 from rich.text import Text
 
 from contract.documents import BuildProgress
-from contract.forecast import Forecast
 from contract.plain_text import plain
 from contract.progress import OnProgress
 from contract.standard_input import put_null_device
+from submodel.forecast import Forecast
 
 
 class PlainConsole(Console):

@@ -11,9 +11,9 @@ from msgspec import convert
 from rich.console import Console
 from rich.table import Table
 
-from contract import console
-from contract.console import StageDisplay
 from contract.documents import BuildProgress
+from submodel import console
+from submodel.console import StageDisplay
 
 
 class Terminal(io.StringIO):
@@ -251,7 +251,7 @@ def test_times_are_worded_by_their_length(seconds, words):
 BUILD = """
 import json, signal, sys, time
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell lets what runs in its background ignore it
-from contract import console
+from submodel import console
 console.TICK_S, console.QUIET_S = 0.05, 0.0 if sys.argv[1] == "quiet" else 99.0
 with console.StageDisplay(as_json=sys.argv[1] == "json") as display:
     display.say("begun")
