@@ -17,12 +17,12 @@ from typing import Final
 from builder.bases.catalogue import cache_folder
 from builder.corpus.corpus import Corpus, SourceFile, read_corpus
 from builder.corpus.split import Split, SplitCandidate, split_by_hash, split_by_origin
+from builder.lock_file import hold_lock
 from builder.sources.distribution import Distribution, is_distribution, parse_distribution
 from builder.sources.fetch import fetch
 from builder.sources.language_sets import TEXT_SET, LanguageSet, find_language_set
 from contract.files.disk_calls import sync, sync_tree
 from contract.files.folders import copy_folder
-from contract.files.lock_file import hold_lock
 from contract.progress import OnEvent, no_event
 from contract.repository.languages import Kind
 

@@ -19,6 +19,7 @@ from builder.bases.load import LoadedBase, load_base, load_resolved
 from builder.bases.model_config import unsupported
 from builder.bases.resolve import find_on_disk
 from builder.memory import give_back_memory
+from builder.versions import installed_versions
 from contract.bundle.bundle import (
     DECODE_GRAPH_LAYOUT,
     Architecture,
@@ -41,7 +42,6 @@ from contract.documents import ListingFacts, Manifest, VariantFacts
 from contract.errors import BundleError, ExportError, ParityError
 from contract.progress import OnEvent, OnProgress, no_event, no_progress, part_of
 from contract.prompt import PromptEncoder
-from contract.versions import installed_versions
 from exporters.checkpoint_reader import Checkpoint, DecoderShape, read_config
 from exporters.configuration_files import describe_graphs, write_configs
 from exporters.export_settings import ExportSettings

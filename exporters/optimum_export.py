@@ -25,6 +25,7 @@ from builder.bases.folder_model import MODEL_FAULTS, head_size, model_with_weigh
 from builder.bases.model_config import check_sizes, read_tokenizer_settings
 from builder.bases.prompt_tokens import first_token, make_prompt_format, token_of
 from builder.bases.resolve import licence_of
+from builder.versions import installed_versions
 from contract.bundle.bundle import OPTIMUM_LAYOUT, Architecture, Bundle, read_bundle, replace_bundle
 from contract.bundle.manifest import TOKENIZER_FILE, write_manifest_of
 from contract.errors import ExportError, first_line
@@ -32,7 +33,6 @@ from contract.files.disk_errors import is_out_of_memory
 from contract.progress import OnEvent, no_event
 from contract.prompt import PromptEncoder
 from contract.runtime_errors import RUNTIME_ERRORS
-from contract.versions import installed_versions
 from exporters.checkpoint_reader import MAX_POSITIONS, FloatArray, read_config, read_tokenizer
 from exporters.export_settings import COPIED_FILES, ExportSettings
 from exporters.parity import ParityReport, ParitySettings, compare_logits

@@ -17,12 +17,12 @@ import msgspec
 
 from builder.bases.resolve import AUTO, SECOND_CHOICE, ResolvedBase, resolve_base
 from builder.number_format import fastest_dtype
+from builder.versions import PROGRAM
 from contract.errors import BaseModelError, SubmodelError
 from contract.files.disk_calls import remove_tree
 from contract.files.folders import make_folder
 from contract.files.seals import seal_key
 from contract.files.whole_files import write_json, write_text
-from contract.versions import PROGRAM
 from fleet.cluster import LOCAL, build_on_cluster
 from fleet.fleet_file import Repository, read_fleet_file
 from fleet.identity import key_of, look_at, remote_of, this_program

@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from builder.bases.catalogue import CATALOGUE
+from builder.versions import installed_versions
 from contract.bundle.bundle import find_bundle, read_bundle, verify_bundle
-from contract.bundle.pulled_builds import pulled_from
 from contract.bundle.trusted_builds import UntrustedError, check_trusted, trusted_folder
 from contract.children import child_environment, find_program, python_module, shell_line
 from contract.errors import BundleError, CorpusError
@@ -30,8 +30,8 @@ from contract.files.state_folder import StateFolderError
 from contract.processor import default_threads, is_x86, processor_flags, saturates
 from contract.repository.git import advice_on
 from contract.repository.texts import CUT_REASONS, ReadingSettings, check_no_home, weigh_repository
-from contract.versions import installed_versions
 from lsp_server.decoding.providers import PROVIDERS
+from lsp_server.pulled_builds import pulled_from
 from submodel import __version__
 from submodel.check_result import CheckResult
 from submodel.extras import install_advice, missing_modules

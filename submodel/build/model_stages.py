@@ -22,6 +22,7 @@ from builder.int8 import is_int8_faster, multiplies_rightly
 from builder.memory import keep_to_machine, peak_rss_bytes
 from builder.number_format import DTYPES, fastest_dtype
 from builder.pruning.structured_pruning import prune
+from builder.versions import EXPORT_VERSION, PIPELINE_VERSION
 from contract.bundle.drafts import within_limit
 from contract.bundle.manifest import MANIFEST_FILE
 from contract.documents import FineTuningFacts
@@ -29,7 +30,6 @@ from contract.files.untrusted_json import read_json
 from contract.progress import OnProgress
 from contract.prompt import PromptEncoder
 from contract.repository.texts import cut_order
-from contract.versions import EXPORT_VERSION, PIPELINE_VERSION
 from exporters.bundle_export import export_bundle
 from exporters.export_settings import ExportSettings
 from exporters.precision import VARIANT_FILES, Precision, parse_precision

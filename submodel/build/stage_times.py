@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from builder.bases.catalogue import CATALOGUE
 from builder.bases.resolve import ResolvedBase
-from contract.files.lock_file import open_lock
+from builder.lock_file import open_lock
 from contract.files.state_folder import state_folder
 from contract.files.untrusted_json import read_json
 from contract.files.whole_files import PRIVATE, write_json

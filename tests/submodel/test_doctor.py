@@ -17,10 +17,10 @@ from typer.testing import CliRunner
 from contract import processor
 from contract.bundle import trusted_builds as trust
 from contract.bundle.manifest import read_manifest, write_manifest
-from contract.bundle.pulled_builds import PulledFrom
 from contract.children import python_module
 from contract.repository.git import GitError
 from contract.repository.texts import ReadingSettings, read_repository, weigh_repository
+from lsp_server.pulled_builds import PulledFrom
 from submodel import __version__
 from submodel import health_checks as doctor
 from submodel.commands.doctor import doctor as command
