@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from contract.files.file_names import is_link
@@ -17,13 +18,15 @@ def expand_home(path: Path) -> Path:
 def holds_home(folder: Path) -> bool:
     """Whether a folder is the home folder, holds it, or is the root of a file system.
 
+    Folders are compared as the file system does, so that a link, a mount or another case of letters is no way around.
     Of `folder` only a link is resolved: that takes a look at each folder of its path.
     """
-    named = os.path.expanduser("~")  # noqa: PTH111 - of a user without a home folder it stays "~"
-    homes = [Path(named), Path(os.path.realpath(named))] if named != "~" else []
     folder = folder.absolute()
     real = Path(os.path.realpath(folder)) if is_link(folder) else folder
-    return real == Path(real.anchor) or any(home.is_relative_to(real) for home in homes)
+    named = os.path.expanduser("~")  # noqa: PTH111 - of a user without a home folder it stays "~"
+    homes = [Path(named), Path(os.path.realpath(named))] if named != "~" else []
+    holders = [one for home in homes for one in (home, *home.parents)]
+    return real == Path(real.anchor) or real in holders or _is_among(real, holders)
 
 
 def folders_up(start: Path) -> Iterator[Path]:
@@ -36,3 +39,15 @@ def folders_up(start: Path) -> Iterator[Path]:
         if holds_home(folder):
             return
         yield folder
+
+
+def _is_among(folder: Path, others: Sequence[Path]) -> bool:
+    try:
+        status = folder.stat()
+    except OSError:  # it is not there
+        return False
+    for other in others:
+        with suppress(OSError):
+            if os.path.samestat(status, other.stat()):
+                return True
+    return False
