@@ -20,7 +20,6 @@ from builder.number_format import fastest_dtype
 from builder.versions import PROGRAM
 from contract.errors import BaseModelError, SubmodelError
 from contract.files.disk_calls import remove_tree
-from contract.files.folders import make_folder
 from contract.files.seals import seal_key
 from contract.files.whole_files import write_json, write_text
 from fleet.cluster import LOCAL, build_on_cluster
@@ -32,7 +31,7 @@ from fleet.page import render_fleet
 from fleet.results import SCHEMA, STATES, Row, is_foreign, publish, read_result, renew_remote
 from fleet.task import Task
 from submodel.build.lock import LockedError, build_lock
-from submodel.build.paths import prepare_output
+from submodel.build.paths import make_folder, prepare_output
 from submodel.console import StageDisplay
 
 WORK: Final = ".work"

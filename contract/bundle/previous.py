@@ -1,7 +1,6 @@
 """The bundles that a workspace had before: `.submodel/previous/<time of the build>`, so that a server can go back.
 
-Their order is that in which they were replaced: the time of the folder says when, and bundle.json's own when it was
-built. A bundle that was pulled may have been built long before the one that it takes the place of.
+The time of the folder says when it was replaced, which is their order, and bundle.json's own when it was built.
 """
 
 from __future__ import annotations

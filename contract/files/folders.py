@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from contract.errors import BuildError, SubmodelError
-from contract.files.disk_calls import check_writable, remove_tree, sync, sync_tree
+from contract.files.disk_calls import remove_tree, sync, sync_tree
 from contract.files.disk_errors import is_disk_full, is_out_of_memory
 from contract.files.file_names import is_stray
 from contract.files.untrusted_json import read_json
@@ -196,15 +196,3 @@ def _discard(path: Path) -> None:
     else:
         with suppress(OSError):
             path.unlink(missing_ok=True)
-
-
-def make_folder(folder: Path) -> None:
-    """Make a folder to write to; raises BuildError where that can't be."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        check_writable(folder)
-    except OSError as error:
-        raise BuildError(
-            f"{folder} can't be written ({error.strerror or error}); check its permissions, or choose another folder "
-            "with -o."
-        ) from error

@@ -118,11 +118,7 @@ def run_git(
 
 
 def advice_on(git_problem: str, repository: PurePath) -> str:
-    """Return what a user can do about a GitError, a sentence behind a space, or "".
-
-    repository: its absolute path, where git does not name it. git before 2.46 compares it letter by letter, on Windows
-    with slashes.
-    """
+    """Return what a user can do about a GitError, a sentence behind a space, or ""; repository: its absolute path."""
     if "dubious ownership" not in git_problem:
         return ""
     named = re.search(r" in repository at '(/.+)'", git_problem)  # a folder above, of a part

@@ -18,7 +18,6 @@ from builder.bases.resolve import AUTO, resolve_base
 from builder.datasets import Dataset, open_dataset
 from builder.versions import installed_versions
 from contract.errors import BuildError
-from contract.files.folders import make_folder
 from contract.files.whole_files import write_json, write_text
 from laboratory.experiments.calibration_texts import learned_bytes
 from laboratory.experiments.method import STRUCTURED, MethodSettings
@@ -28,6 +27,7 @@ from laboratory.experiments.quality import QualitySettings
 from laboratory.experiments.study_options import choose_dtype
 from laboratory.experiments.sweep_document import make_curves, make_matrices, make_rankings, without_snippets
 from laboratory.experiments.workers import Done, Lost, run_in_processes, run_on_ray
+from submodel.build.paths import make_folder
 from submodel.console import StageDisplay
 
 TRIES: Final = 2  # of a point whose worker was lost

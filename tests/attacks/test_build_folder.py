@@ -7,13 +7,16 @@ succeeds as an attack on 9201313 (the test fails there).
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from contract.errors import BuildError
 from contract.files.folders import replace_folder
 from contract.files.whole_files import write_json
+from contract.repository.git import run_git
 from submodel.build.lock import build_lock
 from submodel.build.paths import prepare_output
 from testbed.git import git
@@ -133,6 +136,21 @@ def test_an_output_folder_that_git_tracks_is_refused(tmp_path: Path, name: str) 
     (clone / ".submodel").mkdir(exist_ok=True)
     with pytest.raises(BuildError, match="tracked by git"):
         prepare_output(clone / ".submodel")
+
+
+@posix
+@pytest.mark.parametrize("limits", [{"max_bytes": 1}, {"timeout_s": 0.5}])
+def test_an_output_folder_of_which_git_says_too_much_or_nothing_is_refused(
+    output: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limits: dict[str, Any]
+) -> None:
+    """Succeeds on cc3f76c, where each of git's errors counted as "it is not tracked"."""
+    script = tmp_path / "git"
+    script.write_text("#!/bin/sh\necho a.py\nexec sleep 60\n")
+    script.chmod(0o700)
+    monkeypatch.setattr("contract.repository.git.find_program", lambda name: str(script))
+    monkeypatch.setattr("submodel.build.paths.run_git", partial(run_git, **limits))
+    with pytest.raises(BuildError, match="is not known"):
+        prepare_output(output)
 
 
 def test_an_output_folder_that_is_a_submodule_is_refused(tmp_path: Path) -> None:

@@ -177,6 +177,17 @@ def test_folders_count_as_files_do(server: tuple[str, Path], tmp_path: Path, mon
 
 
 @serves_git
+def test_a_path_longer_than_systems_take_is_not_written(server: tuple[str, Path], tmp_path: Path) -> None:
+    """Succeeds on 1e37c6c: git writes it, since its paths begin in the clone, and no later fleet can look at it."""
+    address, served = server
+    long = begin(served / "long")
+    commit = git(long, "commit-tree", "-m", "long", nest(long, "n" * 250, 16).split()[-1])
+    git(long, "update-ref", "refs/heads/main", commit)
+    with pytest.raises(FetchError, match="a path of it has more than 500 bytes"):
+        fetch(f"{address}/long/.git", commit, tmp_path / "clone")
+
+
+@serves_git
 def test_a_pack_of_any_size_is_not_written(
     server: tuple[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

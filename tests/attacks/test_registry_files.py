@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from http.client import HTTPResponse
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from contract.bundle.bundle import Bundle
 from contract.bundle.manifest import MODEL_FILE, TOKENIZER_FILE, build_of, read_manifest
 from contract.errors import BundleError, SubmodelError
 from submodel.registry import fetcher
+from submodel.registry.fetcher import RegistryFetcher
 from submodel.registry.index import BUNDLE, FILES, MAX_DOCUMENT_BYTES, METADATA, target_path
 from submodel.registry.pull_run import PullSettings, run_pull
 from submodel.registry.store import FileStore
@@ -176,6 +178,54 @@ def test_a_server_that_drips_is_given_up(repository: Path, key: str, monkeypatch
     with serving(Drips) as address:
         refuse(repository, "less than a kilobyte a second|nothing of the file", address, key)
     assert not has_ended.is_set(), "the answer was waited for"
+
+
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+CHUNK = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n"
+
+
+@pytest.mark.parametrize(
+    ("start", "more"),
+    [(b"", CONTINUE), (b"HTTP/1.1 200 OK\r\nX: ", b"x"), (CHUNK, b"X: x\r\n")],
+    ids=["answers before the answer", "a header", "trailers"],
+)
+def test_what_comes_in_the_place_of_a_body_without_end(
+    start: bytes, more: bytes, repository: Path, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing of a file comes, and no silence. Each holds `pull`, and its locks, on de82a37."""
+    monkeypatch.setattr(fetcher, "PATIENCE_S", 0.5)
+    has_ended = threading.Event()
+
+    class Talks(Odd):
+        def do_GET(self) -> None:
+            with suppress(OSError):
+                self.wfile.write(start)
+                for _ in range(6000):
+                    self.wfile.write(more)
+                    time.sleep(0.05)
+                has_ended.set()
+
+    with serving(Talks) as address:
+        refuse(repository, "nothing of the file|is damaged", address, key)
+    assert not has_ended.is_set(), "the answer was waited for"
+
+
+def test_what_comes_with_a_redirect_is_not_read(odd: tuple[str, type[Odd]], monkeypatch: pytest.MonkeyPatch) -> None:
+    """urllib would read all of it into memory. Succeeds on de82a37."""
+    address, handler = odd
+    handler.answers["/a"] = (302, {"Location": f"{address}/b"}, bytes(1_000_000))
+    handler.answers["/b"] = (200, {}, b"content")
+    sizes: list[int] = []
+    read = HTTPResponse.read
+
+    def count(response: HTTPResponse, *arguments: int) -> bytes:
+        content = read(response, *arguments)
+        sizes.append(len(content))
+        return content
+
+    monkeypatch.setattr(HTTPResponse, "read", count)
+    assert b"".join(RegistryFetcher().fetch(f"{address}/a")) == b"content"
+    assert sum(sizes) == 0
 
 
 def test_odd_answers(odd: tuple[str, type[Odd]], repository: Path, key: str) -> None:

@@ -418,3 +418,20 @@ def test_reading_ends_at_a_bound(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match="takes too long"):
         read_repository(tmp_path, CorpusSettings(max_seconds=-1.0))
     assert list(read_repository(tmp_path, CorpusSettings(max_entries=61)).texts) == ["a.py"]
+
+
+def test_two_builds_that_end_together_are_both_on_the_list(clone: Path, tmp_path: Path) -> None:
+    code = (
+        "import shutil, sys; from pathlib import Path\n"
+        "from contract.bundle.bundle import replace_bundle\n"
+        "from contract.bundle.manifest import read_manifest, write_manifest\n"
+        "with replace_bundle(Path(sys.argv[2])) as fresh:\n"
+        "    shutil.copytree(sys.argv[1], fresh, dirs_exist_ok=True)\n"
+        "    write_manifest(fresh, {**read_manifest(fresh), 'mark': sys.argv[2]})\n"
+    )
+    places = [tmp_path / str(number) / ".submodel" / "bundle" for number in range(4)]
+    source = str(clone / ".submodel" / "bundle")
+    processes = [subprocess.Popen([sys.executable, "-c", code, source, str(place)], env=os.environ) for place in places]
+    assert [process.wait(300) for process in processes] == [0] * len(places)
+    for place in places:
+        assert find_trusted_bundle(place.parents[1]) == place
