@@ -16,13 +16,11 @@ import msgspec
 
 from builder.bases.resolve import AUTO, SECOND_CHOICE, ResolvedBase, resolve_base
 from builder.number_format import fastest_dtype
-from contract.console import StageDisplay
+from builder.versions import PROGRAM
 from contract.errors import BaseModelError, SubmodelError
-from contract.files.folders import make_folder
-from contract.files.removal import remove_tree
+from contract.files.disk_calls import remove_tree
 from contract.files.seals import seal_key
 from contract.files.whole_files import write_json, write_text
-from contract.versions import PROGRAM
 from fleet.cluster import LOCAL, build_on_cluster
 from fleet.fleet_file import Repository, read_fleet_file
 from fleet.identity import key_of, look_at, remote_of, this_program
@@ -32,7 +30,8 @@ from fleet.page import render_fleet
 from fleet.results import SCHEMA, STATES, Row, publish, read_result
 from fleet.task import Task
 from submodel.build.lock import LockedError, build_lock
-from submodel.build.paths import prepare_output
+from submodel.build.paths import make_folder, prepare_output
+from submodel.console import StageDisplay
 
 WORK: Final = ".work"
 LOOKERS: Final = 8  # threads that read folders and ask servers for commits

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from contract.children import child_environment, kill_each, kill_tree, processes_below, python_module
-from contract.files.removal import remove_tree
+from contract.files.disk_calls import remove_tree
 from contract.standard_input import take_stdin
 from fleet.layout import FETCHED, Outcome
 from submodel.extras import limit_spinning

@@ -6,8 +6,8 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 
-from contract.console import duration
 from fleet.results import STATES, Row
+from submodel.console import duration
 
 
 class FleetPace:

@@ -25,8 +25,8 @@ from contract.bundle.manifest import MANIFEST_FILE
 from contract.bundle.trusted_builds import trust_build
 from contract.documents import SUB_MODEL, Estimate
 from contract.errors import SubmodelError
+from contract.files.disk_calls import remove_tree
 from contract.files.folders import copy_folder, replace_folder
-from contract.files.removal import remove_tree
 from contract.files.seals import open_sealed, sealed_json
 from contract.files.untrusted_json import read_bytes
 from contract.files.whole_files import PRIVATE, write_json, write_text

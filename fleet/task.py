@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from contract.errors import BuildError, SubmodelError
+from contract.files.disk_calls import remove_tree
 from contract.files.disk_errors import resource_problem
-from contract.files.removal import remove_tree
 from fleet.fleet_file import BuildPart
 from fleet.git_source import fetch
 from fleet.identity import COMMIT, fingerprint_of, this_program
@@ -86,9 +86,9 @@ def _build(task: Task, folder: Path) -> str:
     import torch
 
     from builder.bases.resolve import resolve_base
-    from contract.console import StageDisplay
     from contract.processor import limited_threads
     from submodel.build.pipeline import run_build
+    from submodel.console import StageDisplay
 
     torch.set_num_threads(task.cores)  # other numbers of threads add in another order
     os.environ["RAYON_NUM_THREADS"] = str(task.cores)  # tokenizers reads it once, when it first encodes
@@ -120,7 +120,7 @@ def _build(task: Task, folder: Path) -> str:
 @contextmanager
 def _log(path: Path) -> Iterator[None]:
     """Write to a file what the program says meanwhile."""
-    from contract.console import console
+    from submodel.console import console
 
     with path.open("w", encoding="utf-8") as file:
         console.file = file

@@ -388,9 +388,9 @@ def _file_of(document: Document) -> Path | None:
 def _is_gone(bundle: Path) -> bool:
     """Return whether a bundle was removed; one that a build replaces is missing for a moment only."""
     manifest = bundle / MANIFEST_FILE
-    if is_file(manifest, if_silent=True) or is_being_replaced(bundle):
+    if is_file(manifest) or is_being_replaced(bundle):
         return False
-    return not is_file(manifest, if_silent=True)  # the new one may have come between the two looks
+    return not is_file(manifest)  # the new one may have come between the two looks
 
 
 def _announces(capabilities: types.ClientCapabilities, name: str) -> bool:

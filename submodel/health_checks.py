@@ -19,17 +19,17 @@ from pathlib import Path
 from typing import Any, Final
 
 from builder.bases.catalogue import CATALOGUE
+from builder.versions import installed_versions
 from contract.bundle.bundle import find_bundle, read_bundle, verify_bundle
-from contract.bundle.pulled_builds import pulled_from
 from contract.bundle.trusted_builds import UntrustedError, check_trusted, trusted_folder
 from contract.children import child_environment, find_program, python_module, shell_line
 from contract.errors import BundleError, CorpusError
 from contract.files.state_folder import StateFolderError
 from contract.processor import default_threads, is_x86, processor_flags, saturates
-from contract.repository.git import MACOS_GIT, advice_on, find_git
+from contract.repository.git import advice_on
 from contract.repository.texts import CUT_REASONS, ReadingSettings, check_no_home, weigh_repository
-from contract.versions import installed_versions
 from lsp_server.decoding.providers import PACKAGES
+from lsp_server.pulled_builds import pulled_from
 from submodel.check_result import CheckResult
 from submodel.extras import install_advice, missing_modules
 from submodel.memory_and_disk import (
@@ -129,14 +129,10 @@ def _install_build() -> str:
 
 def check_git() -> CheckResult:
     """The program, found as a build finds it."""
-    program = find_git()
+    program = find_program("git")
     if program is None:
-        later = "until then builds go by the ignore rules alone."
-        found, advice = "not found in PATH", f"Install git; {later}"
-        if find_program("git") is not None:
-            found = f"{MACOS_GIT} needs Apple's developer tools, which are not installed"
-            advice = f"Run `xcode-select --install`, or install git; {later}"
-        return CheckResult(name="git", status="warn", found=found, advice=advice)
+        advice = "Install git; until then builds go by the ignore rules alone."
+        return CheckResult(name="git", status="warn", found="not found in PATH", advice=advice)
     return CheckResult(name="git", status="ok", found=program)
 
 

@@ -12,7 +12,6 @@ from typing import Final
 import psutil
 
 from builder.bases.catalogue import SMOLLM2_SMALL
-from contract.control_groups import memory_limits
 from contract.files.disk_calls import check_writable
 from submodel.check_result import CheckResult
 
@@ -47,10 +46,9 @@ def check_memory(parameters: int | None = None) -> CheckResult:
 
 
 def _memory() -> tuple[int, int]:
-    """The bytes that this process can still take, and all there are: of the machine, or of a group that has less."""
+    """The bytes that this process can still take, and all there are."""
     memory = psutil.virtual_memory()
-    limits = [(memory.available, memory.total), *memory_limits()]
-    return min(available for available, _ in limits), min(total for _, total in limits)
+    return memory.available, memory.total
 
 
 def build_disk_bytes(parameters: int, size: float) -> int:

@@ -38,11 +38,11 @@ def build(
         raise SubmodelError(
             f"`submodel-fleet build` needs {' and '.join(missing)}; install them with: {install_advice('build,fleet')}"
         )
-    from contract.console import StageDisplay, console, print_json
     from fleet.fleet_run import FleetSettings, is_complete, run_fleet
     from fleet.layout import PAGE
     from fleet.pace import counts_line
     from fleet.results import worse_than_base
+    from submodel.console import StageDisplay, console, print_json
 
     with StageDisplay() as display:
         document = run_fleet(FleetSettings(file=file, output=output, ray=ray), display)

@@ -49,9 +49,9 @@ def publish(
     Of a folder of repositories or of results, each bundle is published; one that can't be is reported, and the exit
     code is 1.
     """
-    from contract.console import StageDisplay, print_json
     from contract.errors import SubmodelError
     from contract.plain_text import plain
+    from submodel.console import StageDisplay, print_json
     from submodel.extras import install_advice
 
     if importlib.util.find_spec("cryptography") is None:

@@ -25,13 +25,13 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from securesystemslib.signer import CryptoSigner
 from tuf.api.metadata import TargetFile
 
+from builder.lock_file import hold_lock
 from contract.bundle.bundle import read_bundle
 from contract.bundle.manifest import MANIFEST_FILE, build_of, with_checksum
 from contract.bundle.trusted_builds import check_trusted
 from contract.documents import FileFacts, Manifest
 from contract.errors import RegistryError, SubmodelError, first_line
 from contract.files.file_names import is_stray
-from contract.files.lock_file import hold_lock
 from contract.files.seals import keep_key
 from contract.files.untrusted_json import parse_json, read_bytes
 from contract.progress import OnEvent, OnProgress, no_event, no_progress

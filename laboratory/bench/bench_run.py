@@ -25,16 +25,16 @@ import numpy as np
 import psutil
 
 from builder.evaluation.metrics import is_exact
+from builder.versions import installed_versions
 from contract.bundle.bundle import read_bundle
 from contract.children import child_environment, find_program, python_module
-from contract.console import StageDisplay
 from contract.errors import SubmodelError
 from contract.files.file_hash import hash_file
 from contract.processor import default_threads
-from contract.versions import installed_versions
 from laboratory.bench.workload import Workload, WorkloadSettings, make_workload
 from laboratory.replay.figures import estimate
 from laboratory.replay.passages import check_later
+from submodel.console import StageDisplay
 
 PEER_WORKER = Path(__file__).with_name("llama_cpp_worker.py")
 OWN_NAMES = ("submodel", "submodel, no drafts")

@@ -39,10 +39,10 @@ def bench(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
     """Prompt and decode speed, keystroke latency, memory and exact match, engine by engine."""
-    from contract.console import StageDisplay, print_json
     from laboratory.bench.bench_run import BenchError, BenchSettings, run_bench
     from laboratory.bench.bench_table import print_bench
     from laboratory.bench.workload import WorkloadSettings
+    from submodel.console import StageDisplay, print_json
 
     peers = []
     for text in peer or ():

@@ -41,10 +41,10 @@ def prune(
     from submodel.extras import prepare_to_build
 
     prepare_to_build("prune", "submodel-lab")
-    from contract.console import StageDisplay, console, print_json
     from laboratory.experiments.method import MethodSettings
     from laboratory.experiments.prune_run import PruneRunSettings, run_prune
     from laboratory.experiments.study_options import calibration_specs, parse_prompt_format
+    from submodel.console import StageDisplay, console, print_json
 
     settings = PruneRunSettings(
         output=output,

@@ -30,9 +30,9 @@ def replay(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
     """Type code at the real server and count what it saves."""
-    from contract.console import StageDisplay, print_json
     from laboratory.replay.figures import print_replay
     from laboratory.replay.replay_run import ReplaySettings, run_replay
+    from submodel.console import StageDisplay, print_json
 
     settings = ReplaySettings(
         repository=repository,

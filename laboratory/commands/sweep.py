@@ -66,7 +66,6 @@ def sweep(
 
     prepare_to_build("sweep", "submodel-lab")
     from builder.bases.resolve import AUTO, is_hub_id
-    from contract.console import StageDisplay, console, print_json, print_table
     from laboratory.datasets import LANGUAGE_PREFIX
     from laboratory.experiments.method import MethodSettings
     from laboratory.experiments.quality import QualitySettings
@@ -79,6 +78,7 @@ def sweep(
     )
     from laboratory.experiments.sweep_run import SweepSettings, is_complete, make_methods, run_sweep
     from laboratory.experiments.tables import sweep_tables
+    from submodel.console import StageDisplay, console, print_json, print_table
 
     named = [*(LANGUAGE_PREFIX + language for language in languages or ()), *(calibration or ())]
     specs = calibration_specs(repository, named)

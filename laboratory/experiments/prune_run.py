@@ -11,13 +11,14 @@ from builder.artifact import MANIFEST
 from builder.bases.load import load_resolved, resolve_base
 from builder.checkpoint_writer import parity_examples
 from builder.memory import keep_to_machine, peak_rss_bytes
-from contract.console import StageDisplay
 from contract.errors import BuildError
-from contract.files.folders import check_replaceable, make_folder
+from contract.files.folders import check_replaceable
 from laboratory.datasets import open_dataset
 from laboratory.experiments.method import MethodSettings, apply_method
 from laboratory.experiments.study_options import choose_dtype
 from laboratory.sparsity.sparse_checkpoint import NOTE, save_sparse
+from submodel.build.paths import make_folder
+from submodel.console import StageDisplay
 
 
 @dataclass(frozen=True, kw_only=True)

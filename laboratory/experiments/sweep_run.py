@@ -15,12 +15,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from builder.bases.resolve import AUTO, resolve_base
-from contract.console import StageDisplay
-from contract.control_groups import processor_quota
+from builder.versions import installed_versions
 from contract.errors import BuildError
-from contract.files.folders import make_folder
 from contract.files.whole_files import write_json, write_text
-from contract.versions import installed_versions
 from laboratory.datasets import Dataset, open_dataset
 from laboratory.experiments.calibration_texts import learned_bytes
 from laboratory.experiments.method import STRUCTURED, MethodSettings
@@ -30,6 +27,8 @@ from laboratory.experiments.quality import QualitySettings
 from laboratory.experiments.study_options import choose_dtype
 from laboratory.experiments.sweep_document import make_curves, make_matrices, make_rankings, without_snippets
 from laboratory.experiments.workers import Lost, run_in_processes
+from submodel.build.paths import make_folder
+from submodel.console import StageDisplay
 
 TRIES: Final = 2  # of a point whose worker was lost
 _MOST_KNOWN: Final = 0.01  # of a dataset's held-out bytes that another learns from; licences and empty modules recur
@@ -63,7 +62,7 @@ class SweepSettings:
     @property
     def threads_each(self) -> int:
         """Threads of one point."""
-        return self.threads or max(1, (processor_quota() or os.cpu_count() or 1) // self.jobs)
+        return self.threads or max(1, (os.cpu_count() or 1) // self.jobs)
 
 
 def make_methods(

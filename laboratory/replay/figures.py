@@ -10,7 +10,7 @@ import numpy as np
 from rich.table import Table
 
 from builder.evaluation.metrics import bootstrap
-from contract.console import print_table
+from submodel.console import print_table
 
 BASELINE = "similar line"  # the name of the model-free row
 NO_INTERVAL = "all lines are of one commit or file, so there is no interval"

@@ -10,12 +10,12 @@ from typing import Any
 
 from builder.corpus.corpus import read_corpus
 from contract.bundle.bundle import find_trusted_bundle, read_bundle
-from contract.console import StageDisplay
 from contract.errors import BuildError
 from laboratory.replay.baseline import replay_baseline
 from laboratory.replay.figures import BASELINE, summarize
 from laboratory.replay.passages import Passage, describe_history, passages_later_than, passages_of_files
 from laboratory.replay.server_session import replay
+from submodel.console import StageDisplay
 
 
 @dataclass(frozen=True, kw_only=True)

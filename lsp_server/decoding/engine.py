@@ -12,7 +12,7 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from contract.bundle.bundle import Bundle, lists_file
+from contract.bundle.bundle import Bundle
 from contract.bundle.drafts import FILES, FOLDER, open_index
 from contract.prompt import PromptEncoder, PromptFormat
 from lsp_server.decoding.decoder import Decoder
@@ -91,7 +91,7 @@ class Engine:
             log.warning("%s is not byte-level, so a begun word is not completed as well.", bundle.tokenizer_path)
         self._control_ids = control_ids(self.encoder.tokenizer) | self.encoder.stop_ids
         # A file that the manifest doesn't list was not checked.
-        has_drafts = all(lists_file(bundle, f"{FOLDER}/{name}") for name in FILES)
+        has_drafts = all(f"{FOLDER}/{name}" in bundle.manifest["files"] for name in FILES)
         self.drafter: Drafter | None = Drafter(open_index(bundle.folder / FOLDER) if has_drafts else None)
         self.choice = choose_provider(provider, offered_providers(), bundle.graphs)
         path = bundle.graphs[self.choice.precision] if self.choice.precision else bundle.model_path

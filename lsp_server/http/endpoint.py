@@ -67,7 +67,7 @@ class Endpoint:
         self.service.load(bundle, self._threads())
         self._note_use()
         # It was named, and a build may put it there. If it can't be looked at, the log says so once it is loaded.
-        if not is_file(bundle / MANIFEST_FILE, if_silent=True):
+        if not is_file(bundle / MANIFEST_FILE):
             return f"{bundle} holds no bundle yet; name another folder with --bundle, or run `submodel build`."
         return None
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from builder.evaluation.held_out import HeldOut
 from builder.evaluation.scoring import Scorable, score
+from builder.versions import SCORING_VERSION
 from contract.bundle.bundle import graph_of, read_bundle
 from contract.progress import OnProgress
-from contract.versions import SCORING_VERSION
 from submodel.build.kept_answers import KeptAnswers
 from submodel.build.stages import StageRecord, Stages, hash_of
 from submodel.evaluation.bundle_predictor import BundlePredictor

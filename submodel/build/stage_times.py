@@ -1,7 +1,7 @@
 """How long each stage of a build is expected to take: an estimate from the size of the base.
 
 A stage's work is the base's size in millions of parameters; with fewer positions, scoring has less. Fine-tuning takes
-the minutes that it was given. What the first stages really take corrects the rest (`contract.forecast`).
+the minutes that it was given. What the first stages really take corrects the rest (`submodel.forecast`).
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from typing import Final
 
 from builder.bases.catalogue import CATALOGUE
 from builder.bases.resolve import ResolvedBase
-from contract.forecast import FIXED
 from submodel.build.build_settings import BuildSettings
+from submodel.forecast import FIXED
 
 # Seconds for a million parameters, as `make demo` took on two cores of a server without AMX.
 SECONDS: Final = {

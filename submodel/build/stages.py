@@ -17,7 +17,6 @@ from typing import Any, Final
 
 from builder.artifact import MANIFEST
 from builder.memory import give_back_memory
-from contract.console import StageDisplay
 from contract.errors import BuildError
 from contract.files.file_hash import hash_file
 from contract.files.seals import open_sealed, seal_key, sealed_json
@@ -25,6 +24,7 @@ from contract.files.untrusted_json import read_bytes
 from contract.files.whole_files import PRIVATE, write_text
 from contract.progress import OnEvent, OnProgress
 from submodel.build.outputs import OutputHashes
+from submodel.console import StageDisplay
 
 PURPOSE: Final = "stage record"
 

@@ -66,9 +66,9 @@ def build(
     real_folder(repository)
     check_no_home(repository)
 
-    from contract.console import StageDisplay, console, print_json
     from submodel.build.build_settings import BuildSettings
     from submodel.build.pipeline import run_build
+    from submodel.console import StageDisplay, console, print_json
     from submodel.scores_table import print_build
 
     settings = BuildSettings(

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import nturl2path
 import os
 import re
 import sys
@@ -17,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from http.client import HTTPResponse
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,7 +25,7 @@ from contract.bundle.bundle import Bundle
 from contract.bundle.manifest import MODEL_FILE, TOKENIZER_FILE, build_of, read_manifest
 from contract.errors import BundleError, SubmodelError
 from submodel.registry import fetcher
-from submodel.registry.fetcher import RegistryFetcher, _file_path, base_address
+from submodel.registry.fetcher import RegistryFetcher
 from submodel.registry.index import BUNDLE, FILES, MAX_DOCUMENT_BYTES, METADATA, target_path
 from submodel.registry.pull_run import PullSettings, run_pull
 from submodel.registry.store import FileStore
@@ -261,29 +260,6 @@ def test_odd_answers(odd: tuple[str, type[Odd]], repository: Path, key: str) -> 
 def test_addresses_that_are_not_taken(address: str, repository: Path, key: str) -> None:
     sentence = refuse(repository, "give (an https://|it without)", address, key)
     assert "secret" not in sentence
-
-
-class WindowsFolder(PureWindowsPath):
-    """A folder that is there."""
-
-    def absolute(self) -> WindowsFolder:
-        return self
-
-    def is_dir(self) -> bool:
-        return True
-
-
-@pytest.mark.parametrize("folder", [r"C:\my registry", r"\\server\share", r"\\server\share\my registry\ü"])
-def test_the_address_of_a_folder_is_taken_again(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Windows played: a pull keeps the address as a URL, and the next one reads it."""
-    monkeypatch.setattr(fetcher, "Path", WindowsFolder)
-    monkeypatch.setattr(fetcher, "expand_home", lambda path: path)
-    monkeypatch.setattr(fetcher, "url2pathname", nturl2path.url2pathname)
-    monkeypatch.setattr(sys, "platform", "win32")
-    address = base_address(folder)
-    assert address == f"{PureWindowsPath(folder).as_uri()}/"
-    assert base_address(address) == address
-    assert PureWindowsPath(_file_path(address)) == PureWindowsPath(folder)
 
 
 def test_a_workspace_names_neither_registry_nor_key(

@@ -18,11 +18,11 @@ import psutil
 import pytest
 import torch
 
-from contract.console import StageDisplay
 from fleet import fleet_run
 from fleet.fleet_run import FleetSettings, run_fleet
 from fleet.layout import LOG
 from fleet.task import build_repository, describe
+from submodel.console import StageDisplay
 from testbed.models import save_base
 from testbed.python_files import write_python
 from tests.fleet.fleet_tasks import make_task

@@ -10,7 +10,6 @@ from unittest.mock import Mock
 import pytest
 
 from builder.evaluation.infill import InfillEncoder
-from contract.console import StageDisplay
 from contract.errors import SubmodelError
 from contract.prompt import PromptFormat, begun_text
 from laboratory.bench import bench_run
@@ -26,6 +25,7 @@ from laboratory.bench.bench_run import (
 from laboratory.bench.llama_cpp_worker import PATH_FIRST, SUFFIX_FIRST, Peer
 from laboratory.bench.workload import Workload, WorkloadSettings, make_workload
 from laboratory.replay.passages import Passage
+from submodel.console import StageDisplay
 from testbed.git import git
 from testbed.python_files import write_python
 from testbed.tokenizer import make_tokenizer

@@ -9,13 +9,13 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from typer.testing import CliRunner
 
 from builder.artifact import read_artifact
-from contract.console import StageDisplay
 from contract.errors import BuildError
 from laboratory.app import app
 from laboratory.experiments.method import MethodSettings
 from laboratory.experiments.prune_run import PruneRunSettings, run_prune
 from laboratory.experiments.study_options import calibration_specs, choose_dtype, parse_prompt_format, parse_ratios
 from laboratory.sparsity.mask_file import MASKS, MaskFile
+from submodel.console import StageDisplay
 from testbed.models import save_base
 from tests.laboratory.tiny_datasets import write_code
 

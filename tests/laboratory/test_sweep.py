@@ -1,6 +1,7 @@
 """`submodel-lab sweep` with a base of two random layers: points, going on, workers that are lost."""
 
 import json
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,6 @@ import pytest
 from typer.testing import CliRunner
 
 from builder.corpus.split import Split
-from contract.console import StageDisplay
 from contract.errors import BuildError, SubmodelError
 from laboratory.app import app
 from laboratory.datasets import open_dataset
@@ -21,6 +21,7 @@ from laboratory.experiments.quality import QualitySettings
 from laboratory.experiments.sweep_run import SweepSettings, is_complete, make_methods, run_sweep
 from laboratory.experiments.tables import sweep_tables
 from laboratory.experiments.workers import Done, Lost, run_in_processes
+from submodel.console import StageDisplay
 from testbed.models import save_base
 from tests.laboratory.tiny_datasets import write_code
 
@@ -270,8 +271,8 @@ def test_combinations_and_what_cannot_be():
         QualitySettings(excerpts=0)
 
 
-def test_a_sweep_keeps_to_the_processors_of_its_container(tmp_path, monkeypatch):
-    monkeypatch.setattr(sweep_run, "processor_quota", lambda: 600)
+def test_a_sweep_shares_the_processors(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "cpu_count", lambda: 600)
     settings = SweepSettings(
         output=tmp_path, methods=(MethodSettings(),), calibrations=(("d",),), measured_on=("d",), jobs=3
     )

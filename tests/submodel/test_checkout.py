@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from builder.corpus.corpus import read_corpus
-from contract.console import StageDisplay
 from contract.repository import listing
 from contract.repository.git import GitError
 from submodel.build.checkout import read_checkout, say_large
+from submodel.console import StageDisplay
 from testbed.git import git
 from testbed.python_files import write_python
 

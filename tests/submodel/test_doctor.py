@@ -16,9 +16,9 @@ from typer.testing import CliRunner
 from contract import processor
 from contract.bundle import trusted_builds as trust
 from contract.bundle.manifest import read_manifest, write_manifest
-from contract.bundle.pulled_builds import PulledFrom
 from contract.repository.git import GitError
 from contract.repository.texts import ReadingSettings
+from lsp_server.pulled_builds import PulledFrom
 from submodel import health_checks as doctor
 from submodel.commands.doctor import doctor as command
 from testbed.git import git
@@ -227,15 +227,6 @@ def test_a_runtime_that_can_not_be_loaded_fails(monkeypatch):
 def test_two_runtimes_at_once_are_reported(monkeypatch):
     monkeypatch.setattr(doctor, "installed_versions", lambda names: {"onnxruntime": "1", "onnxruntime-gpu": "1"})
     assert looked(doctor.check_runtime()) == "warn"
-
-
-def test_a_git_that_would_open_a_window_is_reported(monkeypatch):
-    monkeypatch.setattr(doctor, "find_git", lambda: None)
-    monkeypatch.setattr(doctor, "find_program", lambda name: "/usr/bin/git")
-    check = doctor.check_git()
-    assert looked(check) == "warn"
-    assert "/usr/bin/git needs Apple's developer tools" in check.found
-    assert "xcode-select --install" in check.advice
 
 
 def test_git_is_looked_for_in_path(path):

@@ -14,8 +14,8 @@ from builder.corpus.corpus import SourceFile
 from contract.bundle.bundle import graph_of
 from contract.bundle.manifest import build_of
 from contract.bundle.trusted_builds import trust_build
-from contract.console import StageDisplay
 from contract.errors import BaseModelError, BuildError
+from submodel.console import StageDisplay
 from submodel.evaluation import predictors
 from submodel.evaluation.bundle_predictor import BundlePredictor
 from submodel.evaluation.evaluation_run import EvalSettings, _Evaluation, still_held_out

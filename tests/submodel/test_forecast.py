@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from builder.bases.resolve import ResolvedBase
-from contract.forecast import Forecast
 from submodel.build.build_settings import BuildSettings
 from submodel.build.stage_times import expected_stages
+from submodel.forecast import Forecast
 
 EXPECTED = {"score the base": 100.0, "prune": 200.0, "finetune": 240.0, "export": 150.0}
 BASE = ResolvedBase(name="smollm2-135m", path=Path("unread"), source="", why="")

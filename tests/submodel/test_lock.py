@@ -11,12 +11,12 @@ from unittest.mock import Mock
 
 import pytest
 
-from contract.console import StageDisplay
 from contract.errors import BuildError
 from contract.files.folders import IGNORED
 from submodel.build import pipeline
 from submodel.build.build_settings import BuildSettings
 from submodel.build.lock import LOCK, HeldError, LockedError, build_lock, when_free
+from submodel.console import StageDisplay
 
 HOLDER = """
 import sys, time

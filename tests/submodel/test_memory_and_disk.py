@@ -32,11 +32,10 @@ def test_memory(monkeypatch, total, available, status, advice):
     assert advice in check.advice
 
 
-def play_memory(monkeypatch, total, available, limits=()):
-    """A machine of so many bytes, and what its groups leave to this process."""
+def play_memory(monkeypatch, total, available):
+    """A machine of so many bytes."""
     reported = SimpleNamespace(total=int(total), available=int(available))
     monkeypatch.setattr("psutil.virtual_memory", lambda: reported)
-    monkeypatch.setattr(memory_and_disk, "memory_limits", lambda: iter(limits))
 
 
 @pytest.mark.parametrize(
@@ -54,11 +53,6 @@ def test_a_build_is_to_have_memory_by_its_base(monkeypatch, parameters, status, 
     assert (looked(check), advice in check.advice) == (status, True)
     play_memory(monkeypatch, 1e9, 0.9e9)
     assert "base smollm2" not in memory_and_disk.check_memory(100_000_000).advice, "which is no smaller"
-
-
-def test_a_container_has_the_memory_of_its_lowest_limit(monkeypatch):
-    play_memory(monkeypatch, 16e9, 9e9, limits=[(int(2.5e9), int(5e9)), (int(3e9), int(4e9))])
-    assert memory_and_disk.check_memory().found == "2.5 GB free of 4.0 GB"
 
 
 def test_disks(tmp_path, monkeypatch):

@@ -25,13 +25,13 @@ from builder.bases.catalogue import CACHE_VARIABLE
 from contract.bundle.bundle import WORKSPACE_BUNDLE, Bundle, find_trusted_bundle, read_bundle
 from contract.bundle.manifest import MODEL_FILE, build_of
 from contract.bundle.previous import previous_bundles
-from contract.bundle.pulled_builds import REGISTRY_FILE, PulledFrom, pulled_from
 from contract.bundle.trusted_builds import forget_build
 from contract.errors import CorpusError, RegistryError
 from contract.files.state_folder import state_folder
 from fleet.fleet_file import BuildPart, Repository, TaskPart
 from fleet.identity import remote_of
 from fleet.publishing import publish_run
+from lsp_server.pulled_builds import REGISTRY_FILE, PulledFrom, pulled_from
 from submodel.app import app
 from submodel.registry import pull_run
 from submodel.registry.fetcher import RegistryFetcher, _Patience

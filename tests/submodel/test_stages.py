@@ -12,7 +12,6 @@ import torch
 from builder.corpus.corpus import read_corpus
 from builder.finetuning import finetune
 from builder.finetuning.training_state import StateFile, TrainingProgress
-from contract.console import StageDisplay
 from contract.errors import BaseModelError
 from submodel.build import model_stages, pipeline, score_stages
 from submodel.build.build_settings import BuildSettings
@@ -20,6 +19,7 @@ from submodel.build.model_stages import ModelStages
 from submodel.build.paths import BuildPaths
 from submodel.build.pipeline import run_build
 from submodel.build.stages import Stages, hash_of, kept_record
+from submodel.console import StageDisplay
 from testbed.models import save_base
 from testbed.python_files import write_python
 

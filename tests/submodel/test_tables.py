@@ -7,12 +7,12 @@ from typer.testing import CliRunner
 
 from builder.bases.catalogue import CATALOGUE
 from builder.bases.resolve import SECOND_CHOICE
-from contract import console
-from contract.console import print_table
 from laboratory.bench.bench_table import print_bench
 from laboratory.experiments.tables import regions_table, sweep_tables
 from laboratory.replay.figures import print_replay
+from submodel import console
 from submodel.commands.bases import bases
+from submodel.console import print_table
 from submodel.scores_table import print_build, print_scores
 
 INTERVAL = {"value": 0.123, "low": 0.101, "high": 0.155}
