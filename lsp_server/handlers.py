@@ -6,8 +6,7 @@ from lsprotocol import types
 
 from contract.bundle.bundle import WORKSPACE_BUNDLE
 from contract.bundle.manifest import MANIFEST_FILE
-from lsp_server.items import inline_item, list_item
-from lsp_server.list_client import ListClient, find_list_client, is_intellij
+from lsp_server.items import ListClient, find_list_client, inline_item, is_intellij, list_item
 from lsp_server.open_documents import Document
 from lsp_server.options import names_an_option
 from lsp_server.server import CompletionServer

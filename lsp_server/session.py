@@ -13,11 +13,9 @@ from lsp_server.acceptance import AcceptanceTracker
 from lsp_server.answer_cache import AnswerCache, Epoch, KnownAnswer
 from lsp_server.battery import Policy, PowerMeter, choose_policy, choose_threads, options_on
 from lsp_server.debounce import Debounce
-from lsp_server.looking_ahead import LookingAhead
-from lsp_server.next_places import place_of_first_key
+from lsp_server.looking_ahead import LookingAhead, ReadAheadBudget, place_of_first_key
 from lsp_server.options import WHEN_ASKED, ServerOptions
 from lsp_server.pauses import SNOOZE_MINUTES, Pauses
-from lsp_server.read_ahead_budget import ReadAheadBudget
 from lsp_server.request import Completion, CompletionRequest
 from lsp_server.service import CompletionService
 from lsp_server.suggestion.steps import Step

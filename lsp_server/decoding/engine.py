@@ -15,13 +15,12 @@ from numpy.typing import NDArray
 from contract.bundle.bundle import Bundle, lists_file
 from contract.bundle.drafts import FILES, FOLDER, open_index
 from contract.prompt import PromptEncoder, PromptFormat
-from lsp_server.decoding.decoder import Decoder
+from lsp_server.decoding.decoder import PROMPT_CHUNK, Decoder
 from lsp_server.decoding.detokenizer import Detokenizer, control_ids, load_tokenizer
 from lsp_server.decoding.external_data import check_external_data
 from lsp_server.decoding.greedy import GreedyTokens
 from lsp_server.decoding.healing import Start, Vocabulary
 from lsp_server.decoding.kv_cache import KvCache, KvMemory
-from lsp_server.decoding.prompt_chunks import PROMPT_CHUNK
 from lsp_server.decoding.providers import Provider, choose_provider
 from lsp_server.decoding.runtime import offered_providers
 from lsp_server.decoding.speculation import MAX_DRAFT, Drafter

@@ -22,8 +22,8 @@ from lsp_server.bundle_states import BundleState
 from lsp_server.decoding.providers import Provider
 from lsp_server.http import messages
 from lsp_server.http.messages import Found, Refusal, Reply, Request, Wanted
+from lsp_server.looking_ahead import BURST_S
 from lsp_server.options import ServerOptions
-from lsp_server.read_ahead_budget import BURST_S
 from lsp_server.request import Completion, CompletionRequest, line_end_of, path_in
 from lsp_server.service import CompletionService
 from lsp_server.suggestion.brackets import insertable

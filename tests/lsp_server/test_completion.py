@@ -27,8 +27,7 @@ from lsp_server.decoding.detokenizer import Detokenizer
 from lsp_server.decoding.engine import LINE_TOKENS, Engine, FinishReason, Generation
 from lsp_server.options import PATIENT, WHEN_ASKED, FilterOptions, ServerOptions, ThresholdOptions, TriggerOptions
 from lsp_server.request import Completion, CompletionRequest
-from lsp_server.suggestion.refine import refine
-from lsp_server.suggestion.word_ends import without_begun_word
+from lsp_server.suggestion.refine import refine, without_begun_word
 from testbed.tokenizer import FILE_TOKEN, FIM, FIM_TOKENS, make_tokenizer
 
 PARTS = ("prefix", "suffix", "middle")

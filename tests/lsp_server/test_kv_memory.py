@@ -13,9 +13,9 @@ from contract.bundle.bundle import Bundle
 from contract.prompt import shared_prefix
 from contract.runtime_errors import RUNTIME_ERRORS
 from lsp_server.decoding import kv_cache
+from lsp_server.decoding.decoder import AHEAD_S, CHUNK_S, MIN_AHEAD, PROMPT_CHUNK, ChunkSize
 from lsp_server.decoding.engine import Engine, Generation
 from lsp_server.decoding.kv_cache import GROWTH_POSITIONS, MAX_CACHES, KvCache, KvMemory
-from lsp_server.decoding.prompt_chunks import AHEAD_S, CHUNK_S, MIN_AHEAD, PROMPT_CHUNK, ChunkSize
 from lsp_server.serve_errors import ServeError
 
 PLACES = [[(7 * i + 31 * place) % 251 for i in range(120 + 60 * place)] for place in range(4)]
