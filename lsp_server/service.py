@@ -23,9 +23,8 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from contract.bundle.bundle import read_bundle, verify_bundle
 from contract.bundle.trusted_builds import check_trusted
 from contract.errors import SubmodelError, first_line
-from lsp_server.bundle_states import BundleState, BundleStates, BundleStatus
 from lsp_server.decoding.providers import Provider
-from lsp_server.loaded_bundles import LoadedBundles
+from lsp_server.loaded_bundles import BundleState, BundleStates, BundleStatus, LoadedBundles
 from lsp_server.request import Completion, CompletionRequest
 from lsp_server.serve_errors import EngineCrash, ServeError
 
