@@ -21,10 +21,9 @@ from contract.files.file_names import is_file
 from contract.files.folders import is_being_replaced
 from lsp_server.battery import Policy
 from lsp_server.bundle_finder import BundleFinder, search_bundle, working_folder
-from lsp_server.bundle_states import BundleState
 from lsp_server.decoding.providers import Provider
-from lsp_server.list_client import ListClient
-from lsp_server.loaded_bundles import MAX_LOADED
+from lsp_server.items import ListClient
+from lsp_server.loaded_bundles import MAX_LOADED, BundleState
 from lsp_server.notices import Notices
 from lsp_server.open_documents import MAX_DOCUMENT_CHARS, Document, Edit, OpenDocuments
 from lsp_server.options import ServerOptions, read_options

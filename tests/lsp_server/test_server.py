@@ -22,7 +22,7 @@ from contract.files import folders
 from lsp_server.answer_cache import scope_of
 from lsp_server.battery import READ_EVERY_S, Power, PowerMeter
 from lsp_server.bundle_finder import RETRY_S
-from lsp_server.bundle_states import BundleState, BundleStatus
+from lsp_server.loaded_bundles import BundleState, BundleStatus
 from lsp_server.notices import Notices
 from lsp_server.options import CareOptions, ServerOptions
 from lsp_server.request import Completion, CompletionRequest
