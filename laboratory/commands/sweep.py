@@ -31,14 +31,6 @@ def sweep(
         typer.Option("--calibration", metavar="DATASET", help=f"The same for any dataset. {CALIBRATION_HELP}"),
     ] = None,
     mixed: Annotated[bool, typer.Option("--mixed", help="Also calibrate on a mixture of all datasets.")] = False,
-    measured_on: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--on",
-            metavar="DATASET",
-            help="Datasets whose held-out files are scored. Default: the calibration datasets.",
-        ),
-    ] = None,
     seeds: Annotated[list[int] | None, typer.Option("--seed", min=0, help="Repeat it for several. Default: 0.")] = None,
     tokens: Annotated[int, typer.Option(min=1, help="Calibration tokens of each point.")] = 24_576,
     prompt_format: Annotated[
@@ -49,7 +41,6 @@ def sweep(
     middles: Annotated[
         int, typer.Option(min=0, help="Line ends to score per dataset, each with the text around it.")
     ] = 32,
-    positions: Annotated[int, typer.Option(min=0, help="Held-out lines to complete per dataset; slow.")] = 0,
     dtype: Annotated[str, typer.Option(help="float32, bfloat16, or auto for what is fastest here.")] = "auto",
     jobs: Annotated[int, typer.Option(min=1, help="Processes at a time.")] = 1,
     threads: Annotated[
@@ -72,7 +63,6 @@ def sweep(
     from laboratory.experiments.study_options import (
         absolute,
         calibration_specs,
-        dataset_specs,
         parse_prompt_format,
         parse_ratios,
     )
@@ -88,9 +78,9 @@ def sweep(
         output=output,
         methods=make_methods(methods or ["wanda"], parse_ratios(sparsity), seeds or [0], like),
         calibrations=tuple(mixtures),
-        measured_on=dataset_specs(measured_on) if measured_on else specs,
+        measured_on=specs,
         base=base if base == AUTO or is_hub_id(base) else absolute(base),  # names go before folders, as everywhere
-        quality=QualitySettings(excerpts=excerpts, middles=middles, positions=positions),
+        quality=QualitySettings(excerpts=excerpts, middles=middles),
         dtype=dtype,
         jobs=jobs,
         threads=threads,

@@ -17,9 +17,8 @@ from contract.progress import OnProgress, no_progress
 from contract.prompt import PromptEncoder
 from laboratory.datasets import Dataset
 from laboratory.experiments.calibration_texts import CalibrationFormat, calibration_sequences, mix
-from laboratory.sparsity.methods import METHODS
+from laboratory.sparsity.methods import METHODS, SparsitySettings
 from laboratory.sparsity.sparse_checkpoint import summarize
-from laboratory.sparsity.sparsity_settings import SparsitySettings
 from laboratory.sparsity.walk import SparseLayer, sparsify_layers
 
 STRUCTURED: Final = "structured"  # the method of `submodel build`: fewer tokens and narrower layers

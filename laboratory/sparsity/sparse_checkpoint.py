@@ -18,7 +18,7 @@ from contract.files.folders import replace_folder
 from contract.files.whole_files import write_json
 from contract.prompt import PromptEncoder
 from laboratory.sparsity.mask_file import MASKS, masks_of, write_masks
-from laboratory.sparsity.sparsity_settings import SparsitySettings
+from laboratory.sparsity.methods import SparsitySettings
 from laboratory.sparsity.walk import SparseLayer
 
 # What a user of the folder has to know.

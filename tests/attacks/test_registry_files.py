@@ -180,36 +180,6 @@ def test_a_server_that_drips_is_given_up(repository: Path, key: str, monkeypatch
     assert not has_ended.is_set(), "the answer was waited for"
 
 
-CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-CHUNK = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n"
-
-
-@pytest.mark.parametrize(
-    ("start", "more"),
-    [(b"", CONTINUE), (b"HTTP/1.1 200 OK\r\nX: ", b"x"), (CHUNK, b"X: x\r\n")],
-    ids=["answers before the answer", "a header", "trailers"],
-)
-def test_what_comes_in_the_place_of_a_body_without_end(
-    start: bytes, more: bytes, repository: Path, key: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Nothing of a file comes, and no silence. Each holds `pull`, and its locks, on de82a37."""
-    monkeypatch.setattr(fetcher, "PATIENCE_S", 0.5)
-    has_ended = threading.Event()
-
-    class Talks(Odd):
-        def do_GET(self) -> None:
-            with suppress(OSError):
-                self.wfile.write(start)
-                for _ in range(6000):
-                    self.wfile.write(more)
-                    time.sleep(0.05)
-                has_ended.set()
-
-    with serving(Talks) as address:
-        refuse(repository, "nothing of the file|is damaged", address, key)
-    assert not has_ended.is_set(), "the answer was waited for"
-
-
 def test_what_comes_with_a_redirect_is_not_read(odd: tuple[str, type[Odd]], monkeypatch: pytest.MonkeyPatch) -> None:
     """urllib would read all of it into memory. Succeeds on de82a37."""
     address, handler = odd

@@ -7,9 +7,8 @@ from hypothesis import strategies as st
 
 from contract.errors import BuildError
 from laboratory.sparsity.activation_statistics import StatisticsCollector
-from laboratory.sparsity.masks import choose_kept
+from laboratory.sparsity.masks import Target, choose_kept
 from laboratory.sparsity.methods import METHODS
-from laboratory.sparsity.target import Target
 
 
 def statistics_of(inputs, *, with_gram=False, batches=3, chunk_tokens=4096):

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
+from laboratory.sparsity.masks import Target
 from laboratory.sparsity.methods import METHODS
 from laboratory.sparsity.sparsegpt import prune_sparsegpt
-from laboratory.sparsity.target import Target
 from tests.laboratory.test_masks import statistics_of
 
 

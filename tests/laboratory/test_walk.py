@@ -5,7 +5,7 @@ import torch
 
 from contract.errors import BuildError
 from laboratory.sparsity.masks import wanda_scores
-from laboratory.sparsity.sparsity_settings import SparsitySettings
+from laboratory.sparsity.methods import SparsitySettings
 from laboratory.sparsity.walk import MATRICES, sparsify_layers
 from testbed.models import make_model
 from tests.builder.test_layers import sequences

@@ -33,8 +33,8 @@ from fleet.identity import remote_of
 from fleet.publishing import publish_run
 from lsp_server.pulled_builds import REGISTRY_FILE, PulledFrom, pulled_from
 from submodel.app import app
-from submodel.registry import pull_run
-from submodel.registry.fetcher import RegistryFetcher, _Patience
+from submodel.registry import fetcher, pull_run
+from submodel.registry.fetcher import RegistryFetcher
 from submodel.registry.names import given_name, names_of, repository_name, repository_root
 from submodel.registry.pull_run import PullSettings, run_pull
 from testbed.git import git
@@ -257,7 +257,7 @@ def test_nobody_answers(repository: Path, published: tuple[Path, str]) -> None:
 def test_why_a_file_does_not_come_is_said(monkeypatch: pytest.MonkeyPatch, error: Exception, said: str) -> None:
     opener = Mock()
     opener.open.side_effect = error
-    monkeypatch.setattr(_Patience, "opener", lambda _: opener)
+    monkeypatch.setattr(fetcher, "_opener", lambda: opener)
     with pytest.raises(DownloadError, match=re.escape(f"https://models.example/a can't be fetched ({said}")):
         RegistryFetcher().download_bytes("https://models.example/a", 1000)
 
