@@ -32,10 +32,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def resource_problem(error: Exception) -> str | None:
-    """Return what a disk or the memory lacks and what to do, without a full stop; None if the error is of another kind.
-
-    Such an error is no defect, of whatever library it comes.
-    """
+    """Return what a disk or the memory lacks and what to do, without a full stop; None for errors of another kind."""
     if isinstance(error, OSError) and error.errno in DISK_ERRORS:
         if error.filename or error.errno not in NETWORK_ERRORS:
             where = f" ({error.filename})" if error.filename else ""
