@@ -31,7 +31,7 @@ from contract.processor import default_threads, is_x86, processor_flags, saturat
 from contract.repository.git import MACOS_GIT, advice_on, find_git
 from contract.repository.texts import CUT_REASONS, ReadingSettings, check_no_home, weigh_repository
 from contract.versions import installed_versions
-from lsp_server.decoding.providers import PROVIDERS
+from lsp_server.decoding.providers import PACKAGES
 from submodel import __version__
 from submodel.check_result import CheckResult
 from submodel.extras import install_advice, missing_modules
@@ -137,7 +137,7 @@ def check_runtime() -> CheckResult:
         if sys.platform == "win32":
             advice = "Install Microsoft's Visual C++ Redistributable, which it needs, or submodel again."
         return CheckResult(name="ONNX Runtime", status="fail", found=f"can't be loaded: {error}", advice=advice)
-    versions = installed_versions(tuple(sorted({facts.package for facts in PROVIDERS.values()})))
+    versions = installed_versions(PACKAGES)
     named = ", ".join(f"{name} {version}" for name, version in versions.items())
     if len(versions) > 1:
         advice = "Each overwrites the other's files; uninstall all of them and install the one that you want."

@@ -1,7 +1,4 @@
-"""The tree-sitter grammars that serving knows, each loaded when a file of its language is first completed.
-
-A language without a grammar, or whose grammar does not load, is served too. Rules that need the syntax then do nothing.
-"""
+"""The tree-sitter grammars that serving knows, each loaded when a file of its language is first completed."""
 
 from __future__ import annotations
 

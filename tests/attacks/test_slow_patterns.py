@@ -50,7 +50,8 @@ ANCHORED = frozenset(
         "submodel.registry.names._FETCHED.0",
         "submodel.registry.names._SHORT_FORM.0",
         *(f"{_SECRETS}.{name}.0" for name in ("_QUOTED_VALUE", "_BARE_VALUE", "_DEFAULT_VALUE", "_ELSE_VALUE")),
-        *(f"{_SECRETS}.{name}.0" for name in ("_OPEN_VALUE", "_OPEN_ELSE", "_NO_SECRET_END")),
+        *(f"{_SECRETS}.{name}.0" for name in ("_OPEN_VALUE", "_OPEN_ELSE", "_NO_SECRET_END", "_FIELD_VALUE")),
+        "contract.repository.secrets._KEY_LINE.0",
     }
 )
 _NEEDS_MORE = ("torch", "transformers", "onnx", "gguf", "optimum", "onnx_ir")  # not of every installation

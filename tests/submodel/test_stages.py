@@ -240,7 +240,7 @@ def test_the_base_is_scored_again_only_if_files_that_it_is_asked_about_change(tm
     base = save_base(tmp_path / "base", kind="qwen2")
 
     # Nothing but the base's scores, which come last in a build.
-    monkeypatch.setattr(pipeline.Build, "run", lambda self, held_out, commit, started: self._score_base(held_out))
+    monkeypatch.setattr(pipeline.Build, "run", lambda self, held_out, started: self._score_base(held_out))
 
     def is_scored():
         settings = BuildSettings(repository=repository, output=tmp_path / "out", base=str(base), positions=4)
@@ -482,11 +482,17 @@ def test_the_drafts_of_a_large_repository_are_of_all_folders(monkeypatch):
         SourceFile(path=f"services/{one}/a.py", language="Python", text=one * 9, sha256="", split="calibration")
         for one in ascii_lowercase
     ]
-    model: Any = SimpleNamespace(token_ids=lambda texts: (list(map(ord, text)) for text in texts))
+    model: Any = SimpleNamespace(
+        token_ids=lambda texts: (list(map(ord, text)) for text in texts), tokenizer=lambda: None
+    )
     monkeypatch.setattr(model_stages, "read_artifact", lambda folder: model)
 
     def folders_of(count):
-        stages: Any = SimpleNamespace(_corpus=SimpleNamespace(learned=files[:count]))
+        stages: Any = SimpleNamespace(
+            _corpus=SimpleNamespace(learned=files[:count]),
+            _paths=SimpleNamespace(model=None),
+            _without_secrets=lambda ids, *_: ids,
+        )
         return "".join(chr(ids[0]) for ids in ModelStages._drafts(stages))
 
     assert folders_of(10) == ascii_lowercase[:10]
