@@ -44,6 +44,7 @@ check: docs  ## style, types as on Linux, macOS and Windows, the import contract
 	$(BIN)/ruff format --check .
 	$(MAKE) --no-print-directory --keep-going --jobs 3 $(TYPES)
 	$(BIN)/lint-imports
+	$(BIN)/python dev/budgets.py
 	@# The extension's side: `npm run check` in vscode-extension/.
 	$(BIN)/python -m submodel.schema_files | diff - docs/schema/documents.schema.json
 

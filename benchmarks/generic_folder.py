@@ -3,8 +3,8 @@
     python -m benchmarks.generic_folder LANGUAGE FOLDER
 
 Such a model is a control: of the language, size and minutes of a repository's own, but it never saw the repository.
-LANGUAGE is a name in `builder/sources/language_sets.py`. The packages come through the user's pip, npm and apt-get, and
-are kept in the cache. The package that the language's set holds out is left out: cobra of Go is measured on.
+LANGUAGE is a name in `laboratory/sources/language_sets.py`. The packages come through the user's pip, npm and apt-get,
+and are kept in the cache. The package that the language's set holds out is left out: cobra of Go is measured on.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from builder.datasets import open_language
 from contract.progress import OnEvent, no_event
+from laboratory.datasets import open_language
 
 
 def write_generic_folder(language: str, folder: Path, *, on_event: OnEvent = no_event) -> int:

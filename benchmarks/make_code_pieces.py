@@ -21,11 +21,11 @@ from tokenizers import Tokenizer
 
 from benchmarks.measured_repositories import CACHE
 from builder.bases.load import load_base
-from builder.pruning.code_pieces import CODE_PIECES_FILE, CodePieces
-from builder.sources.distribution import parse_distribution
-from builder.sources.fetch import fetch
+from builder.pruning.code_pieces import CODE_PIECES_FILE
 from contract.errors import CorpusError
 from contract.repository.texts import read_repository
+from laboratory.sources.distribution import parse_distribution
+from laboratory.sources.fetch import fetch
 
 LANGUAGES: Final = ("Python", "Java", "C++", "C", "JavaScript", "TypeScript", "Go", "Rust")
 _WHEELS: Final = """
@@ -61,7 +61,7 @@ LEAST_SHARE: Final = 0.0002  # of a language's files; what is rarer is one packa
 
 
 def specs() -> Iterator[str]:
-    """All packages, as `builder.sources` names them."""
+    """All packages, as `laboratory.sources` names them."""
     for index, names in (("wheel", _WHEELS), ("npm", _NPM), ("debian", _DEBIAN)):
         yield from (f"{index}:{name}" for name in names.split())
 
@@ -86,7 +86,8 @@ def main() -> None:
     )
     enough = table.max(axis=1) >= LEAST_SHARE
     kept = [piece for piece, is_kept in zip(pieces.values(), enough, strict=True) if is_kept]
-    CodePieces(pieces=tuple(kept), languages=LANGUAGES, shares=_coarse(table[enough])).save(CODE_PIECES_FILE)
+    joined = np.frombuffer("\0".join(kept).encode(), dtype=np.uint8)
+    np.savez_compressed(CODE_PIECES_FILE, pieces=joined, languages=np.array(LANGUAGES), shares=_coarse(table[enough]))
     print(f"{CODE_PIECES_FILE}: {len(kept):,} pieces, {CODE_PIECES_FILE.stat().st_size:,} bytes")
 
 

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import platformdirs
 
-from builder.sources import fetch as sources
-from builder.sources.distribution import Distribution
+from laboratory.sources import fetch as sources
+from laboratory.sources.distribution import Distribution
 
 CACHE = Path(platformdirs.user_cache_dir("submodel")) / "repositories"
 

@@ -21,8 +21,8 @@ from benchmarks.builds import RESULTS, write_result
 from benchmarks.generic_folder import write_generic_folder
 from benchmarks.machine import describe_machine, describe_versions
 from benchmarks.measured_repositories import CACHE
-from builder.datasets import open_dataset
 from contract.children import python_module
+from laboratory.datasets import open_dataset
 from laboratory.experiments.point import POINT_VERSION
 
 LANGUAGES = ("python", "java", "c++", "javascript")
@@ -51,10 +51,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("part", choices=parts)
     parser.add_argument("--base", required=True)
-    parser.add_argument("--ray", help="address of a Ray cluster for the sweeps")
-    parser.add_argument("--jobs", type=int, default=1, help="processes at a time of a sweep without Ray")
+    parser.add_argument("--jobs", type=int, default=1, help="processes at a time of a sweep")
     options = parser.parse_args()
-    spread = ["--ray", options.ray] if options.ray else ["--jobs", str(options.jobs)]
+    spread = ["--jobs", str(options.jobs)]
     folder = CACHE / "paper" / options.base / options.part
     folder.mkdir(parents=True, exist_ok=True)
     document = parts[options.part](options.base, folder, spread)

@@ -11,9 +11,9 @@ from typing import Any
 from benchmarks.builds import RESULTS
 from benchmarks.markdown import print_head, print_row
 from benchmarks.paper import MATRICES, OTHER_PACKAGES
-from builder.evaluation.wording import ranked
 from laboratory.experiments.compare_run import OTHER_DATASET, OTHER_FORMAT, SAME_DATASET
 from laboratory.experiments.sweep_document import make_matrices
+from laboratory.experiments.tables import ranked
 
 FIGURES = {"bits_per_byte": "left to right", "fim_bits_per_byte": "missing ends of lines"}
 

@@ -10,8 +10,6 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from builder.finetuning.finetune_settings import DEVICE_VARIABLE
-
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # <malloc.h>
 MOST_KERNELS: Final = 128  # of one step: a layer's, forward and backward, and attention's to each number of blocks
 
@@ -66,8 +64,6 @@ def give_back_memory() -> None:
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available():
         torch.cuda.empty_cache()
-    elif torch is not None and os.environ.get(DEVICE_VARIABLE) == "mps" and torch.backends.mps.is_available():
-        torch.mps.empty_cache()
     if sys.platform == "linux":
         with contextlib.suppress(AttributeError):  # another C library
             ctypes.CDLL(None).malloc_trim(0)

@@ -10,8 +10,8 @@ PIPELINE_VERSION: Final = 22
 # Likewise for the bundle; 2: rotated int8, 3: int8 weights without MatMulNBits, 4: drafts, 5: confidence threshold,
 # 6: one quantization step for all rows behind a norm, 7: threshold on two places a line, 8: the key "threshold",
 # 9: threshold from short prompts, 10: threshold with the last token healed, 11: threshold with unfinished lines,
-# 12: int8 embedding by rows; the threshold has left since.
-EXPORT_VERSION: Final = 12
+# 12: int8 embedding by rows; the threshold has left since, 13: drafts read once more for secrets.
+EXPORT_VERSION: Final = 13
 SCORING_VERSION: Final = 3  # raised when the same model gets other scores
 PROGRAM: Final = f"{PIPELINE_VERSION}.{EXPORT_VERSION}"
 

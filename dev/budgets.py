@@ -40,7 +40,9 @@ def count(paths: list[Path], unit: str) -> int:
     if unit == "files":
         return len(paths)
     texts = [path.read_text(encoding="utf-8") for path in paths]
-    return sum(len(text.split()) if unit == "words" else text.count("\n") for text in texts)
+    if unit == "words":
+        return sum(any(map(str.isalnum, word)) for text in texts for word in text.split())
+    return sum(text.count("\n") for text in texts)
 
 
 def main() -> int:

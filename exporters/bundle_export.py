@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -40,15 +39,14 @@ from contract.bundle.manifest import (
 )
 from contract.bundle.trusted_builds import check_trusted
 from contract.documents import ListingFacts, Manifest, VariantFacts
-from contract.errors import BundleError, ExportError, ParityError
+from contract.errors import BundleError, ExportError
 from contract.files.untrusted_json import read_json
 from contract.progress import OnEvent, OnProgress, no_event, no_progress, part_of
 from contract.prompt import PromptEncoder
 from exporters.checkpoint_reader import Checkpoint, DecoderShape, read_config
 from exporters.configuration_files import describe_graphs, write_configs
-from exporters.export_settings import ExportSettings
 from exporters.graph_writer import GraphWriter
-from exporters.parity import ParityReport
+from exporters.parity import ExportSettings, ParityReport
 from exporters.precision import VARIANT_FILES, Precision
 from exporters.prompts import choose_prompts
 from exporters.reference import Reference, compute_references
@@ -98,14 +96,12 @@ def export_bundle(
     settings: ExportSettings,
     *,
     drafts: Iterable[Sequence[int]] = (),
-    variants: Sequence[Precision] = (),
     on_event: OnEvent = no_event,
     on_progress: OnProgress = no_progress,
 ) -> Bundle:
     """Export a sub-model, or any Llama- or Qwen2-shaped checkpoint, and check it; return the bundle as read back.
 
     drafts: the repository's files as token ids, a sequence each, for speculative decoding (`contract.bundle.drafts`).
-    variants: precisions to write beside onnx/model.onnx, as `add_precision` does. One that fails its check is left out.
     A bundle of the same sub-model that lies in `bundle_folder` gives its drafts if there are no others, and
     is no earlier version to go back to.
     `on_event` gets a sentence at the beginning of each step; `on_progress` (done, of all) is the progress of the whole.
@@ -135,13 +131,11 @@ def export_bundle(
         writer = GraphWriter(checkpoint=checkpoint, references=references, settings=settings, on_event=on_event)
         float32 = writer.write_float32(fresh, on_float32)
         on_float32(1, 1)
-        share = 1 / (1 + len(variants))
-        on_quantized, on_variants = part_of(on_quantized, 0, share), part_of(on_quantized, share, 1)
-        precision, report = _write_served(fresh, writer, float32, on_quantized)
-        if written := _write_variants(fresh, variants, precision, writer, float32, on_variants):
-            facts["variants"] = written
+        precision, report = Precision.FP32, float32
+        if settings.precision is not Precision.FP32:
+            precision, report = writer.write_quantized(fresh / MODEL_FILE, float32, on_quantized)
         write_configs(fresh, checkpoint, end_ids)
-        describe_graphs(fresh, _precisions(str(precision), written))
+        describe_graphs(fresh, {MODEL_FILE: str(precision)})
         facts |= _write_drafts(fresh, drafts, same)
         write_manifest(
             fresh, complete_manifest(fresh, {**kept, **_manifest(facts, checkpoint.shape, precision, report)})
@@ -185,16 +179,20 @@ def add_precision(
         writer = GraphWriter(checkpoint=checkpoint, references=references, settings=settings, on_event=on_event)
         report = writer.write_float32(fresh, on_float32)
         on_float32(1, 1)
-        variant = _write_variant(fresh, writer, report, on_quantized)
-        if variant["quantization"] == old.manifest["quantization"]:
+        file, main = VARIANT_FILES[settings.precision], old.manifest["quantization"]
+        precision, report = writer.write_quantized(fresh / file, report, on_quantized)
+        if precision == main:
             raise ExportError(
-                f"{bundle_folder} keeps {variant['quantization']}, which {settings.precision} falls back to, as "
-                f"{MODEL_FILE}; nothing was added."
+                f"{bundle_folder} keeps {main}, which {settings.precision} falls back to, as {MODEL_FILE}; nothing was "
+                "added."
             )
         copy_files(old, fresh)
-        others = {name: one for name, one in old.manifest.get("variants", {}).items() if one["file"] != variant["file"]}
-        variants = {**others, str(settings.precision): variant}
-        describe_graphs(fresh, _precisions(old.manifest["quantization"], variants))
+        variants = {name: one for name, one in old.manifest.get("variants", {}).items() if one["file"] != file}
+        variants[str(settings.precision)] = VariantFacts(
+            file=file, quantization=str(precision), parity=report.to_json()
+        )
+        described = {one["file"]: one["quantization"] for one in variants.values()}
+        describe_graphs(fresh, {MODEL_FILE: main, **described})
         kept = {key: value for key, value in old.manifest.items() if key not in ("schema", "files")}
         write_manifest_of(fresh, {**kept, "variants": variants})
     return read_bundle(bundle_folder, verify=False)  # its files were hashed just now
@@ -208,18 +206,6 @@ def _load(source: SubModel) -> LoadedBase:
     return load_resolved(find_on_disk(folder), dtype=torch.float32)
 
 
-def _write_served(
-    fresh: Path, writer: GraphWriter, float32: ParityReport, on_progress: OnProgress
-) -> tuple[Precision, ParityReport]:
-    """Write onnx/model.onnx in the writer's precision; return the graph's precision and its check.
-
-    float32: the check of the float32 graph that lies there.
-    """
-    if writer.settings.precision is Precision.FP32:
-        return Precision.FP32, float32
-    return writer.write_quantized(fresh / MODEL_FILE, float32, on_progress)
-
-
 def _write_drafts(fresh: Path, drafts: Iterable[Sequence[int]], same: Bundle | None) -> dict[str, Any]:
     """Write the drafts, or if there are none copy those of the `same` model's bundle; returns their facts."""
     index = build_index(drafts)
@@ -229,49 +215,6 @@ def _write_drafts(fresh: Path, drafts: Iterable[Sequence[int]], same: Bundle | N
     if same is not None:
         copy_files(same, fresh, below=FOLDER)
     return {}
-
-
-def _write_variants(
-    fresh: Path,
-    variants: Sequence[Precision],
-    chosen: Precision,
-    writer: GraphWriter,
-    report: ParityReport,
-    on_progress: OnProgress,
-) -> dict[str, VariantFacts]:
-    """Write the graphs of `variants` beside that of the `chosen` precision, and say which one is left out."""
-    written: dict[str, VariantFacts] = {}
-    for index, precision in enumerate(variants):
-        if precision is chosen:
-            continue
-        settings = replace(writer.settings, precision=precision)
-        part = part_of(on_progress, index / len(variants), (index + 1) / len(variants))
-        variant, why = None, f"It falls back to {chosen}, which {MODEL_FILE} is."
-        try:
-            variant = _write_variant(fresh, replace(writer, settings=settings), report, part)
-        except ParityError as error:
-            why = f"{error.finding}."
-        except ExportError as error:
-            why = str(error)
-        if variant is not None and variant["quantization"] != chosen:
-            written[str(precision)] = variant
-            continue
-        writer.on_event(f"The bundle gets no {precision} graph. {why}")
-        for name in (VARIANT_FILES[precision], f"{VARIANT_FILES[precision]}_data"):
-            (fresh / name).unlink(missing_ok=True)
-    return written
-
-
-def _precisions(main: str, variants: Mapping[str, VariantFacts]) -> dict[str, str]:
-    """Return the precision of each graph of a bundle, by its file."""
-    return {MODEL_FILE: main, **{one["file"]: one["quantization"] for one in variants.values()}}
-
-
-def _write_variant(fresh: Path, writer: GraphWriter, report: ParityReport, on_progress: OnProgress) -> VariantFacts:
-    """Write the graph of the writer's precision, or one that it falls back to, under transformers.js' name."""
-    file = VARIANT_FILES[writer.settings.precision]
-    precision, report = writer.write_quantized(fresh / file, report, on_progress)
-    return VariantFacts(file=file, quantization=str(precision), parity=report.to_json())
 
 
 def _references(

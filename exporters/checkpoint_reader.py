@@ -189,33 +189,27 @@ class Checkpoint:
 
     def _check_tensors(self) -> None:
         expected = _expected_shapes(self.shape)
-        optional = {
+        biases = {
             f"model.layers.{layer}.self_attn.{part}_proj.bias": (size * self.shape.head_dim,)
             for layer in range(self.shape.layers)
             for part, size in (("q", self.shape.heads), ("k", self.shape.kv_heads), ("v", self.shape.kv_heads))
         }
+        if biases.keys() & self._file_of.keys():
+            expected |= biases  # all or none
         ignored = {name for name in self._file_of if name.endswith("rotary_emb.inv_freq")}
         if self.shape.is_tied:
             ignored.add(HEAD)  # some writers store the tied matrix twice
-        missing = expected.keys() - self._file_of.keys()
-        foreign = self._file_of.keys() - expected.keys() - optional.keys() - ignored
-        biases = self._file_of.keys() & optional.keys()
-        if missing:
+        if missing := expected.keys() - self._file_of.keys():
             raise ExportError(
                 f"The model in {self.folder} lacks {len(missing)} tensors, first {min(missing)}; fetch or build it "
                 "again."
             )
-        if foreign:
+        if foreign := self._file_of.keys() - expected.keys() - ignored:
             raise ExportError(
                 f"The model in {self.folder} has {len(foreign)} tensors that the decode graph does not know, "
                 f"first {min(foreign)}; only Llama- and Qwen2-shaped decoders can be exported."
             )
-        if biases and biases != optional.keys():
-            raise ExportError(
-                f"The model in {self.folder} has attention biases in some places only; it must have all or none: fetch "
-                "it again."
-            )
-        for name, shape in {**expected, **(optional if biases else {})}.items():
+        for name, shape in expected.items():
             found = self.shape_of(name)
             if found != shape:
                 raise ExportError(

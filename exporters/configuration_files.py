@@ -11,12 +11,11 @@ from contract.bundle.manifest import MODEL_FILE
 from contract.errors import ExportError
 from contract.files.untrusted_json import read_json
 from contract.files.whole_files import write_json
-from exporters.checkpoint_reader import Checkpoint
-from exporters.export_settings import COPIED_FILES
-from exporters.genai import make_genai_config
+from exporters.checkpoint_reader import Checkpoint, DecoderShape
 from exporters.precision import VARIANT_FILES, Precision
 
 GENERATION_FILE = "generation_config.json"
+COPIED_FILES = ("config.json", GENERATION_FILE, "tokenizer_config.json", "special_tokens_map.json")
 # What says how many positions a model has; the graph may have fewer (`checkpoint_reader.MAX_POSITIONS`).
 POSITION_KEYS = {"config.json": "max_position_embeddings", "tokenizer_config.json": "model_max_length"}
 
@@ -41,9 +40,56 @@ def write_configs(fresh: Path, checkpoint: Checkpoint, end_ids: Sequence[int]) -
         write_json(fresh / GENERATION_FILE, {**generation, **ends})
     for name, key in POSITION_KEYS.items():
         document = _read(checkpoint.folder / name)
-        if _exceeds(document.get(key), checkpoint.shape.max_positions):
-            write_json(fresh / name, {**document, key: checkpoint.shape.max_positions})
-    write_json(fresh / "genai_config.json", make_genai_config(checkpoint.shape, {**checkpoint.config, **ends}))
+        positions, most = document.get(key), checkpoint.shape.max_positions
+        if isinstance(positions, int | float) and positions > most:
+            write_json(fresh / name, {**document, key: most})
+    write_json(fresh / "genai_config.json", _genai_config(checkpoint.shape, {**checkpoint.config, **ends}))
+
+
+def _genai_config(shape: DecoderShape, config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what onnxruntime-genai reads, for a decode graph of `shape`; special token ids come from `config`."""
+    eos = config.get("eos_token_id")
+    first_eos = eos[0] if isinstance(eos, list) and eos else eos
+    special = {
+        "bos_token_id": config.get("bos_token_id"),
+        "eos_token_id": eos,
+        # It pads batches. If a model has none, its end token serves, as in other libraries.
+        "pad_token_id": first_eos if config.get("pad_token_id") is None else config["pad_token_id"],
+    }
+    return {
+        "model": {
+            "type": shape.model_type,
+            "vocab_size": shape.vocab_size,
+            "context_length": shape.max_positions,
+            **{name: value for name, value in special.items() if value is not None},
+            "decoder": {
+                "session_options": {"log_id": "onnxruntime-genai", "provider_options": []},
+                "filename": MODEL_FILE,
+                "head_size": shape.head_dim,
+                "hidden_size": shape.hidden_size,
+                "num_attention_heads": shape.heads,
+                "num_hidden_layers": shape.layers,
+                "num_key_value_heads": shape.kv_heads,
+                "inputs": {
+                    "input_ids": "input_ids",
+                    "attention_mask": "attention_mask",
+                    "past_key_names": "past_key_values.%d.key",
+                    "past_value_names": "past_key_values.%d.value",
+                },
+                "outputs": {
+                    "logits": "logits",
+                    "present_key_names": "present.%d.key",
+                    "present_value_names": "present.%d.value",
+                },
+            },
+        },
+        "search": {
+            "do_sample": False,
+            "max_length": shape.max_positions,
+            "num_beams": 1,
+            "past_present_share_buffer": True,
+        },
+    }
 
 
 def describe_graphs(fresh: Path, precisions: Mapping[str, str]) -> None:
@@ -61,10 +107,6 @@ def describe_graphs(fresh: Path, precisions: Mapping[str, str]) -> None:
     if facts:
         document = _read(fresh / "config.json")
         write_json(fresh / "config.json", {**document, TRANSFORMERS_JS: facts})
-
-
-def _exceeds(positions: Any, most: int) -> bool:
-    return isinstance(positions, int | float) and positions > most
 
 
 def _one_or_all(ids: Sequence[Any]) -> int | list[int] | None:

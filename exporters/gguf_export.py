@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
@@ -28,30 +27,23 @@ from contract.files.whole_files import check_no_device, replace_file
 from contract.progress import OnProgress, no_progress
 from contract.prompt import PromptFormat
 from contract.tokenizer_file import read_tokenizer_file
-from exporters.checkpoint_reader import HEAD, Checkpoint, DecoderShape, FloatArray, read_config
+from exporters.checkpoint_reader import HEAD, Checkpoint, FloatArray, read_config
 from exporters.gguf_tokenizer import PROBE, GgufVocabulary, read_vocabulary
+from exporters.precision import Precision
 
 QUANTIZATION_VERSION: Final = gguf.GGML_QUANT_VERSION
 # llama.cpp shows these and does not use them; the last two are as PromptFormat has them.
-MARK: Final = "submodel.schema"
+MARK: Final = "submodel.schema"  # a file that has it is ours and may be replaced
 SCHEMA: Final = 1
 SUFFIX_FIRST: Final = "submodel.prompt.suffix_first"
 PATH_FIRST: Final = "submodel.prompt.path_first"
-MARKS: Final = {MARK, SUFFIX_FIRST, PATH_FIRST}  # a file that has one is ours and may be replaced; older ones lack MARK
 
 
-class GgufPrecision(StrEnum):
-    """Names of `--quantize` that a GGUF file can be written in; gains and biases stay float32 in all."""
-
-    FP32 = "fp32"
-    FP16 = "fp16"
-    INT8 = "int8"  # Q8_0: a scale for each 32 weights
-
-
+# The precisions of a GGUF file; gains and biases stay float32 in all. Q8_0 has a scale for each 32 weights.
 KINDS: Final = {
-    GgufPrecision.FP32: (GGMLQuantizationType.F32, LlamaFileType.ALL_F32),
-    GgufPrecision.FP16: (GGMLQuantizationType.F16, LlamaFileType.MOSTLY_F16),
-    GgufPrecision.INT8: (GGMLQuantizationType.Q8_0, LlamaFileType.MOSTLY_Q8_0),
+    Precision.FP32: (GGMLQuantizationType.F32, LlamaFileType.ALL_F32),
+    Precision.FP16: (GGMLQuantizationType.F16, LlamaFileType.MOSTLY_F16),
+    Precision.INT8: (GGMLQuantizationType.Q8_0, LlamaFileType.MOSTLY_Q8_0),
 }
 
 
@@ -70,21 +62,19 @@ class _Tensor:
         return int(math.prod(self.shape) // elements * size)
 
 
-def parse_gguf_precision(name: str) -> GgufPrecision:
-    """Return the precision of this name; raise ExportError naming the known ones if there is none."""
-    try:
-        return GgufPrecision(name)
-    except ValueError as error:
-        known = ", ".join(GgufPrecision)
+def parse_gguf_precision(name: str) -> Precision:
+    """Return the precision of this name; raise ExportError naming the known ones if there is none for GGUF."""
+    if name not in KINDS:
         raise ExportError(
-            f"A GGUF file can't be written in {name!r}; choose one of: {known} (int8 is Q8_0)."
-        ) from error
+            f"A GGUF file can't be written in {name!r}; choose one of: {', '.join(KINDS)} (int8 is Q8_0)."
+        )
+    return Precision(name)
 
 
 def export_gguf(
     model_folder: Path,
     path: Path,
-    precision: GgufPrecision = GgufPrecision.INT8,
+    precision: Precision = Precision.INT8,
     *,
     on_progress: OnProgress = no_progress,
 ) -> Path:
@@ -107,8 +97,9 @@ def export_gguf(
     _refuse_foreign(path)
     try:
         with replace_file(path) as fresh:
-            add = _metadata(source, checkpoint, vocabulary, precision)
-            _write(fresh, checkpoint.shape.model_type, add, tensors, on_progress)
+            writer = GGUFWriter(fresh, checkpoint.shape.model_type)
+            _add_metadata(writer, source, checkpoint, vocabulary, precision)
+            _write(writer, tensors, on_progress)
             _check_tokens(fresh, source)
     except OSError as error:
         raise ExportError(
@@ -124,14 +115,14 @@ def _refuse_foreign(path: Path) -> None:
     if path.exists() and path.stat().st_size:
         try:
             with open_gguf(path) as found:
-                is_ours = not MARKS.isdisjoint(found.metadata)
+                is_ours = MARK in found.metadata
         except BaseModelError:
             is_ours = False
         if not is_ours:
             raise ExportError(f"{path} has no mark of submodel; remove it, or choose another file with -o.")
 
 
-def _tensors(checkpoint: Checkpoint, precision: GgufPrecision) -> Iterator[_Tensor]:
+def _tensors(checkpoint: Checkpoint, precision: Precision) -> Iterator[_Tensor]:
     shape = checkpoint.shape
     wide, _ = KINDS[precision]
     heads = {"attn_q": shape.heads, "attn_k": shape.kv_heads}
@@ -166,62 +157,48 @@ def _permuted(values: FloatArray, heads: int) -> FloatArray:
     return values.reshape(heads, 2, half, *values.shape[1:]).swapaxes(1, 2).reshape(values.shape)
 
 
-def _metadata(
-    source: SubModel, checkpoint: Checkpoint, vocabulary: GgufVocabulary, precision: GgufPrecision
-) -> Callable[[GGUFWriter], None]:
-    shape: DecoderShape = checkpoint.shape
+def _add_metadata(
+    writer: GGUFWriter, source: SubModel, checkpoint: Checkpoint, vocabulary: GgufVocabulary, precision: Precision
+) -> None:
+    shape = checkpoint.shape
     base = (source.manifest or {}).get("base")
     name = base.get("name") if isinstance(base, dict) else None
     licence = (source.manifest or {}).get("licence")
     prompt = PromptFormat() if source.manifest is None else source.prompt
-
-    def add(writer: GGUFWriter) -> None:
-        writer.add_name(f"submodel of {name}" if name else source.folder.name)
-        if isinstance(licence, str):
-            writer.add_license(licence)
-        writer.add_file_type(KINDS[precision][1])
-        writer.add_quantization_version(QUANTIZATION_VERSION)
-        writer.add_context_length(int(checkpoint.config.get("max_position_embeddings", shape.max_positions)))
-        writer.add_embedding_length(shape.hidden_size)
-        writer.add_block_count(shape.layers)
-        writer.add_feed_forward_length(shape.ffn_width)
-        writer.add_head_count(shape.heads)
-        writer.add_head_count_kv(shape.kv_heads)
-        writer.add_key_length(shape.head_dim)
-        writer.add_value_length(shape.head_dim)
-        writer.add_rope_dimension_count(shape.head_dim)
-        writer.add_rope_freq_base(shape.rope_theta)
-        writer.add_layer_norm_rms_eps(shape.norm_epsilon)
-        writer.add_vocab_size(shape.vocab_size)
-        writer.add_tokenizer_model("gpt2")
-        writer.add_tokenizer_pre(vocabulary.pre)
-        writer.add_token_list(vocabulary.tokens)
-        writer.add_token_types(vocabulary.types)
-        writer.add_token_merges(vocabulary.merges)
-        for key, token_id in vocabulary.special_ids.items():
-            writer.add_uint32(f"tokenizer.ggml.{key}_token_id", token_id)
-        writer.add_add_bos_token(vocabulary.adds_bos)
-        if vocabulary.chat_template is not None:
-            writer.add_chat_template(vocabulary.chat_template)
-        writer.add_uint32(MARK, SCHEMA)
-        for key, is_set in ((SUFFIX_FIRST, prompt.suffix_first), (PATH_FIRST, prompt.path_first)):
-            if is_set:
-                writer.add_bool(key, True)
-
-    return add
+    writer.add_name(f"submodel of {name}" if name else source.folder.name)
+    if isinstance(licence, str):
+        writer.add_license(licence)
+    writer.add_file_type(KINDS[precision][1])
+    writer.add_quantization_version(QUANTIZATION_VERSION)
+    writer.add_context_length(int(checkpoint.config.get("max_position_embeddings", shape.max_positions)))
+    writer.add_embedding_length(shape.hidden_size)
+    writer.add_block_count(shape.layers)
+    writer.add_feed_forward_length(shape.ffn_width)
+    writer.add_head_count(shape.heads)
+    writer.add_head_count_kv(shape.kv_heads)
+    writer.add_key_length(shape.head_dim)
+    writer.add_value_length(shape.head_dim)
+    writer.add_rope_dimension_count(shape.head_dim)
+    writer.add_rope_freq_base(shape.rope_theta)
+    writer.add_layer_norm_rms_eps(shape.norm_epsilon)
+    writer.add_vocab_size(shape.vocab_size)
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre(vocabulary.pre)
+    writer.add_token_list(vocabulary.tokens)
+    writer.add_token_types(vocabulary.types)
+    writer.add_token_merges(vocabulary.merges)
+    for key, token_id in vocabulary.special_ids.items():
+        writer.add_uint32(f"tokenizer.ggml.{key}_token_id", token_id)
+    writer.add_add_bos_token(vocabulary.adds_bos)
+    writer.add_uint32(MARK, SCHEMA)
+    for key, is_set in ((SUFFIX_FIRST, prompt.suffix_first), (PATH_FIRST, prompt.path_first)):
+        if is_set:
+            writer.add_bool(key, True)
 
 
-def _write(
-    path: Path,
-    architecture: str,
-    add_metadata: Callable[[GGUFWriter], None],
-    tensors: list[_Tensor],
-    on_progress: OnProgress,
-) -> None:
-    """Write header and tensors; each tensor is made as it is written."""
-    writer = GGUFWriter(path, architecture)
+def _write(writer: GGUFWriter, tensors: list[_Tensor], on_progress: OnProgress) -> None:
+    """Write header and tensors, and close the file; each tensor is made as it is written."""
     try:
-        add_metadata(writer)
         for tensor in tensors:
             # With the raw type and a type that is not uint8, the shape is taken as that of the values.
             writer.add_tensor_info(tensor.name, tensor.shape, np.dtype(np.float32), tensor.bytes, raw_dtype=tensor.kind)

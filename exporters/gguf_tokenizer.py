@@ -50,7 +50,6 @@ class GgufVocabulary:
     merges: tuple[str, ...]
     special_ids: Mapping[str, int]  # of "eos", "bos", "padding", "fim_pre", …: those that the model has
     adds_bos: bool
-    chat_template: str | None
 
 
 def read_vocabulary(folder: Path, config: Mapping[str, Any], end_token: str | None, size: int) -> GgufVocabulary:
@@ -86,7 +85,6 @@ def read_vocabulary(folder: Path, config: Mapping[str, Any], end_token: str | No
             for key, known in NAMED.items()
         },
     }
-    template = settings.get("chat_template")
     return GgufVocabulary(
         pre=find_pre(tokenizer, path),
         tokens=tuple(f"[PAD{i}]" if token is None else token for i, token in enumerate(tokens)),
@@ -94,7 +92,6 @@ def read_vocabulary(folder: Path, config: Mapping[str, Any], end_token: str | No
         merges=tuple(merge if isinstance(merge, str) else " ".join(merge) for merge in model.get("merges", ())),
         special_ids={name: token_id for name, token_id in special.items() if token_id is not None and token_id < size},
         adds_bos=first is not None,
-        chat_template=template if isinstance(template, str) else None,
     )
 
 

@@ -10,9 +10,8 @@ from contract.bundle.manifest import MODEL_FILE
 from contract.errors import ExportError, ParityError
 from contract.progress import OnEvent, OnProgress, counted, part_of
 from exporters.checkpoint_reader import Checkpoint
-from exporters.export_settings import ExportSettings
 from exporters.graph import build_graph, save_graph
-from exporters.parity import DecodeSession, ParityReport, check_logits, check_quantized
+from exporters.parity import DecodeSession, ExportSettings, ParityReport, check_logits, check_quantized
 from exporters.precision import CANDIDATES, Precision, can_hold
 from exporters.reference import Reference
 from exporters.rotation import RotatedCheckpoint
@@ -83,4 +82,4 @@ class GraphWriter:
         return DecodeSession(path, self.checkpoint.shape)
 
     def _check(self, session: DecodeSession, report: ParityReport, on_progress: OnProgress) -> ParityReport:
-        return check_quantized(session, self.references, self.settings.limits, report, on_progress)
+        return check_quantized(session, self.references, self.settings.parity, report, on_progress)

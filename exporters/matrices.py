@@ -44,11 +44,6 @@ class Matrices(ABC):
     def __init__(self, tape: Tape) -> None:
         self.tape = tape
 
-    @staticmethod
-    def can_hold(inputs: int) -> bool:
-        """Return whether matrices of so many inputs can be stored."""
-        return inputs > 0
-
     def prepare(self, x: ir.Value) -> Rows:
         """Make float activations ready for `project`: unchanged, unless a precision quantizes them here."""
         return Rows(values=x)

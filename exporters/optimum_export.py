@@ -34,8 +34,8 @@ from contract.progress import OnEvent, no_event
 from contract.prompt import PromptEncoder
 from contract.runtime_errors import RUNTIME_ERRORS
 from exporters.checkpoint_reader import MAX_POSITIONS, FloatArray, read_config, read_tokenizer
-from exporters.export_settings import COPIED_FILES, ExportSettings
-from exporters.parity import ParityReport, ParitySettings, compare_logits
+from exporters.configuration_files import COPIED_FILES
+from exporters.parity import ExportSettings, ParityReport, ParitySettings, compare_logits
 from exporters.precision import Precision
 from exporters.prompts import choose_prompts
 from exporters.reference import ParityPrompt

@@ -23,7 +23,6 @@ from contract.bundle.bundle import DECODE_GRAPH_LAYOUT, graph_facts, graph_of, r
 from contract.bundle.drafts import FOLDER as DRAFTS
 from contract.bundle.manifest import (
     MANIFEST_FILE,
-    MAX_FILES,
     MAX_MANIFEST_BYTES,
     check_manifest,
     read_manifest,
@@ -35,13 +34,11 @@ from contract.files.untrusted_json import NotRegularError, open_regular, parse_j
 from contract.files.whole_files import check_no_device, replace_file
 
 SUFFIX = ".submodel"
-MAX_DIRECTORY_BYTES = 1 << 20  # of the archive's list of files
 MAX_EXPANSION = 16  # times the archive's size; weights shrink by a tenth, a tokenizer by four fifths
 SMALL_BYTES = 64 << 20  # what may come out of any archive, however small
 CHUNK_BYTES = 1 << 20
 LEVEL = 1  # deflate finds only the distribution of weights, and the fastest level finds that too
 FIRST_DATE = (1980, 1, 1, 0, 0, 0)  # zip's earliest: the same bundle gives the same bytes
-_END, _LOCATOR64, _END64 = struct.Struct("<4s4H2IH"), struct.Struct("<4sIQI"), struct.Struct("<4sQ2H2I4Q")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,11 +85,12 @@ def unpack_bundle(archive: Path, folder: Path) -> PackedBundle:
     Raises BundleError if the archive is broken, changed or of another version, or would write elsewhere or too much,
     and ExportError if `folder` can't be written.
     """
-    size = _check_directory(archive)
     try:
-        with zipfile.ZipFile(archive) as source:
+        with _open(archive, "give a file of `submodel pack`") as packed, zipfile.ZipFile(packed) as source:
+            size = os.fstat(packed.fileno()).st_size
             content = _first_entry(source, archive)
-            manifest = _manifest_of(content, archive)
+            manifest = cast(Manifest, parse_json(content))
+            check_manifest(manifest, archive)
             files = _check_entries(source, manifest, archive, size)
             keeps_previous = graph_of(folder) != graph_facts(files)  # else there is nothing to go back to
             with replace_bundle(folder, keeps_previous=keeps_previous) as fresh:
@@ -185,34 +183,6 @@ def _refuse_foreign(archive: Path) -> None:
         raise ExportError(f"{archive} exists and is no packed bundle; choose another file with -o.")
 
 
-def _check_directory(archive: Path) -> int:
-    """Check that the archive's list of files is short, since zipfile reads all of it; return the archive's bytes."""
-    try:
-        with _open(archive, "give a file of `submodel pack`") as file:
-            size = file.seek(0, os.SEEK_END)
-            tail = min(size, _END.size + _LOCATOR64.size + _END64.size)
-            file.seek(size - tail)
-            end = file.read(tail)
-    except OSError as error:
-        raise BundleError(f"{archive} can't be read ({error.strerror}); give a file of `submodel pack`.") from error
-    if len(end) < _END.size:
-        raise _broken(archive, "it is too short")
-    magic, _, _, _, count, directory, _, comment = _END.unpack(end[-_END.size :])
-    if magic != b"PK\x05\x06" or comment:
-        raise _broken(archive, "its end is missing")
-    before = end[: -_END.size]
-    if before[-_LOCATOR64.size :].startswith(b"PK\x06\x07"):
-        _, _, at, _ = _LOCATOR64.unpack(before[-_LOCATOR64.size :])
-        if len(before) < _END64.size + _LOCATOR64.size or at != size - tail:
-            raise _broken(archive, "its end is misplaced")
-        found, *_, count, directory, _ = _END64.unpack(before[: _END64.size])
-        if found != b"PK\x06\x06":
-            raise _broken(archive, "its end is misplaced")
-    if count > MAX_FILES + 1 or directory > MAX_DIRECTORY_BYTES:
-        raise _broken(archive, f"it lists {count:,} files, and a bundle has at most {MAX_FILES}")
-    return size
-
-
 def _first_entry(source: zipfile.ZipFile, archive: Path) -> bytes:
     """Return the manifest's bytes, at most as many as it claims: `ZipFile.read` would unpack all that there is."""
     entries = source.infolist()
@@ -226,15 +196,6 @@ def _first_entry(source: zipfile.ZipFile, archive: Path) -> bytes:
     if len(content) != entries[0].file_size:
         raise _broken(archive, f"its {MANIFEST_FILE} is not as long as it claims")
     return content
-
-
-def _manifest_of(content: bytes, archive: Path) -> Manifest:
-    try:
-        manifest = parse_json(content)
-    except ValueError as error:
-        raise _broken(archive, f"its {MANIFEST_FILE} is not valid JSON") from error
-    check_manifest(manifest, archive)
-    return cast(Manifest, manifest)
 
 
 def _check_entries(source: zipfile.ZipFile, manifest: Manifest, archive: Path, size: int) -> dict[str, FileFacts]:

@@ -7,7 +7,7 @@ the same next token is picked, and the loss on text. It does not measure speed. 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import cast
 
@@ -21,6 +21,7 @@ from contract.processor import default_threads
 from contract.progress import OnProgress
 from contract.session_config import session_config
 from exporters.checkpoint_reader import DecoderShape, FloatArray
+from exporters.precision import Precision
 from exporters.reference import Reference, token_log_probabilities
 
 
@@ -38,6 +39,14 @@ class ParitySettings:
     max_logit_difference: float = 1e-2  # of the largest logit; rounding alone gives 1e-5, a wrong graph 1e-1 and more
     min_agreement: float = 0.95  # what a bundle promises
     max_loss_increase: float = 0.015  # likewise
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportSettings:
+    """The precision of an export, and its parity check."""
+
+    precision: Precision = Precision.INT8  # a quarter of float32's bytes at 1 % more loss
+    parity: ParitySettings = field(default_factory=ParitySettings)
 
 
 @dataclass(frozen=True, kw_only=True)

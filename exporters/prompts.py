@@ -52,9 +52,8 @@ def _own_prompts(source: SubModel) -> list[ParityPrompt]:
 
 
 def _package_prompts(encoder: PromptEncoder, count: int) -> list[ParityPrompt]:
-    files = [
-        _source_file(path) for package in (contract, builder, exporters) for path in _python_files(package.__path__)
-    ]
+    folders = [Path(folder) for package in (contract, builder, exporters) for folder in package.__path__]
+    files = [_source_file(path) for folder in folders for path in sorted(folder.rglob("*.py"))]
     fim_examples = draw_fim_examples(files, count, seed=0)
     prompts = [_prompt(*ids) for ids in parity_prompts(fim_examples, encoder)]
     return [prompt for prompt in prompts if prompt.prompt_ids]
@@ -62,10 +61,6 @@ def _package_prompts(encoder: PromptEncoder, count: int) -> list[ParityPrompt]:
 
 def _prompt(prompt_ids: Sequence[int], truth_ids: Sequence[int]) -> ParityPrompt:
     return ParityPrompt(prompt_ids=tuple(prompt_ids), truth_ids=tuple(truth_ids))
-
-
-def _python_files(folders: Sequence[str]) -> list[Path]:
-    return sorted(path for folder in folders for path in Path(folder).rglob("*.py"))
 
 
 def _source_file(path: Path) -> SourceFile:

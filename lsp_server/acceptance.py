@@ -89,10 +89,7 @@ class AcceptanceTracker:
         self.statistics.shown += 1
 
     def accepted(self, id: int) -> None:
-        """Note that the client reports a suggestion as accepted. The edit that inserts it is not counted again.
-
-        An edit of one character looks like typing. If it was the last one, this report makes it an acceptance.
-        """
+        """Note that the client reports a suggestion as accepted. The edit that inserts it is not counted again."""
         typed_out, self._typed_out = self._typed_out, None
         for one in (self._shown, typed_out):
             if one is not None and one.id == id:

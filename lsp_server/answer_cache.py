@@ -95,11 +95,7 @@ class AnswerCache:
         return found if found is not None and found[1] == "typed-through" else None
 
     def keep(self, request: CompletionRequest, completion: Completion, since: Epoch) -> None:
-        """Keep an answer, unless it was cancelled or the answers were dropped since the model was asked.
-
-        An answer from a short prompt, or one that ran out of time, is not kept: with more time it could differ. One
-        that ran out of tokens would end there again.
-        """
+        """Keep an answer, unless it was cancelled or the answers were dropped since the model was asked."""
         if completion.rule != "cancelled" and not (completion.is_from_short_prompt or completion.is_late):
             scope = scope_of(request, completion.build)
             self._all.put(scope, request.text, request.offset, completion, generation=since.of_all)

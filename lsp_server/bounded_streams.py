@@ -1,7 +1,4 @@
-"""A stream whose messages have a limit: pygls reads whatever length a header names.
-
-A message that is too long, or that is not UTF-8, is passed over.
-"""
+"""A stream whose messages have a limit: pygls reads whatever length a header names."""
 
 from __future__ import annotations
 
@@ -53,11 +50,7 @@ class BoundedInput:
 
 
 def _instead_of(body: bytes, *, is_whole: bool) -> bytes:
-    """Return what stands in for a message that is passed over: of a change, the news that it is lost.
-
-    The text that the server has is another one from then on. Where `body` is the beginning alone, and does not say what
-    message it is, it counts as a change.
-    """
+    """Return what stands in for a message that is passed over: of a change, the news that it is lost."""
     found = re.search(rb'"method"\s*:\s*"([^"]*)"', body)
     method = found[1].replace(b"\\", b"") if found else b""
     if method != types.TEXT_DOCUMENT_DID_CHANGE.encode() and (is_whole or method):

@@ -74,11 +74,7 @@ class BundleStates:
         return status.build if status is not None else None
 
     def take_replacement(self, folder: Path) -> bool:
-        """Return whether another build has replaced a bundle and is to be loaded now; note that it was.
-
-        Its build is read every LOOK_S seconds at most. A build that failed is due once more. While an older build
-        answers it is due every RETRY_S seconds: it may not have been copied as a whole.
-        """
+        """Return whether another build has replaced a bundle and is to be loaded now; note that it was."""
         status, now = self.by_folder.get(folder), self._now()
         if status is None or status.state is BundleState.LOADING:
             return False

@@ -1,8 +1,4 @@
-"""Answers a request: makes the prompt, asks the engine, and keeps what is worth showing.
-
-The command line and the language server both use this module, so that they give the same answers. `lsp_server.session`
-decides when to ask. `lsp_server.suggestion` decides what is shown of an answer.
-"""
+"""Answers a request: makes the prompt, asks the engine, and keeps what is worth showing."""
 
 from __future__ import annotations
 
@@ -207,10 +203,7 @@ class Completer:
         return replace(prompt, ids=ids)
 
     def _short_prompt_ids(self, whole: Prompt) -> list[int]:
-        """Return a short prompt if reading the whole one would take too long, else [].
-
-        A short prompt that was read already is preferred to a whole one that was not, unless all the time may be used.
-        """
+        """Return a short prompt if reading the whole one would take too long, else []."""
         trigger = whole.request.options.trigger
         may_wait_s = min(trigger.cold_ms, trigger.budget_ms) / 1000
         whole_s = self._engine.reading_s(whole.ids)
@@ -238,10 +231,7 @@ class Completer:
         return own.with_window(min(own.max_prefix_tokens, prefix), min(own.max_suffix_tokens, suffix))
 
     def _encode(self, prompt: Prompt, context: tuple[ContextSnippet, ...], prompt_format: PromptFormat) -> list[int]:
-        """Return the prompt's token ids, without what is begun at the cursor.
-
-        Context and window are cut until prompt and answer fit into the model's positions.
-        """
+        """Return the prompt's token ids, without what is begun at the cursor."""
         request = prompt.request
         text, offset = request.text, request.offset
         start = request.line_start if reads_from_column_0(request) else offset - len(prompt.start)

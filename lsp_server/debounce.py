@@ -1,9 +1,4 @@
-"""How long to wait after a keystroke before the model is asked.
-
-The first keystroke after a pause does not wait. The others wait as long as 1.3 mean gaps between keys, within
-the bounds of the options. Whoever leaves more than 58 ms between keys reaches the upper bound of `normal`, so the model
-is asked at most keys.
-"""
+"""How long to wait after a keystroke before the model is asked."""
 
 from __future__ import annotations
 

@@ -138,10 +138,7 @@ async def _ask_for_settings(ls: CompletionServer) -> object:
 
 
 def _own_settings(settings: object) -> object:
-    """Return the options that a client has sent, bare or under this server's name, as beside those of other servers.
-
-    Return None if it has sent those of other servers alone.
-    """
+    """Return the options that a client has sent, bare or under this server's name, as beside those of other servers."""
     if not isinstance(settings, dict):
         return settings
     if "submodel" in settings:

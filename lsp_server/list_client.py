@@ -1,7 +1,4 @@
-"""What a client's completion list does with an item, by what the client says about itself in `initialize`.
-
-Of the clients with inline completions only IntelliJ needs any of this. Each case here was read in the client's source.
-"""
+"""What a client's completion list does with an item, by what the client says about itself in `initialize`."""
 
 from __future__ import annotations
 
@@ -12,26 +9,7 @@ from lsprotocol import types
 
 from lsp_server.request import Completion, CompletionRequest
 from lsp_server.suggestion.brackets import insertable
-from lsp_server.syntax.grammars import language_name
 
-# Further characters of symbols by Emacs 30.1, as the syntax tables of its modes have them.
-_LISP_SYMBOLS = "!$%&*+-./:<=>?@^~"
-_EMACS_SYMBOLS = {
-    "JavaScript": "$",
-    "TypeScript": "$",
-    "PHP": "$",
-    "C#": "$@",
-    "CSS": "#-.@",
-    "SCSS": "#$%-.@",
-    "HTML": "$%&*+-./:=|",
-    "Shell": "!%*+,-.:^~",
-    "Lisp": _LISP_SYMBOLS,
-    "Clojure": _LISP_SYMBOLS,
-    "Makefile": "%&*+-/<>|",
-    "CMake": "%&*+-/<=>|",
-    "Elixir": "!$%&=?~",
-    "Tcl": "!$%&*+-./:<=>@|~",
-}
 # What Neovim takes for a part of a word in some languages and not in others.
 _NEOVIM_SIGNS = frozenset("!#$%&*+-/:<>?@^|~")
 
@@ -43,14 +21,11 @@ class ListClient:
     takes_blocks: bool = True  # else an item is one line
     replaces_behind: bool = True  # else it only inserts, and replaces nothing right of the cursor
     takes_first_word: bool = False  # of a `textEdit`; then `insertText` is taken whole
-    has_emacs_symbols: bool = False  # it filters by the symbol before the cursor
     has_hyphens: bool = False  # it filters by words that hold hyphens, in every language
 
     def word_before(self, request: CompletionRequest) -> str:
         """Return the word in front of the cursor, by which the client filters its list."""
         further = "-" if self.has_hyphens else ""
-        if self.has_emacs_symbols:
-            further = _EMACS_SYMBOLS.get(language_name(request.path, request.language_id) or "", "")
         start, text = request.offset, request.text
         while start > 0 and (text[start - 1].isalnum() or text[start - 1] in "_" + further):
             start -= 1
@@ -68,11 +43,7 @@ class ListClient:
         return replace(completion, text=text, replaces=replaces)
 
     def needs_insert_text(self, word: str, request: CompletionRequest) -> bool:
-        """Return whether `insertText` has to stand in the place of `textEdit`.
-
-        The client replaces its own word then. That may be longer than `word` behind a sign that is part of words in
-        some languages. If it is, the client's filter drops the item, unless `word` is empty.
-        """
+        """Return whether `insertText` has to stand in the place of `textEdit`."""
         is_sure = word or request.line_before[-1:] not in _NEOVIM_SIGNS
         return self.takes_first_word and bool(is_sure)
 
@@ -83,8 +54,6 @@ def find_list_client(info: types.ClientInfo | None, capabilities: types.ClientCa
         return ListClient(replaces_behind=False)
     if info.name == "kakoune-lsp":  # it inserts a block as a snippet
         return ListClient(takes_blocks=False, replaces_behind=False)
-    if info.name == "Eglot":
-        return ListClient(has_emacs_symbols=True)
     if info.name != "Neovim":
         return ListClient()
     if _has_insert_text_modes(capabilities):  # nvim-cmp and blink.cmp announce them, Neovim's own list does not
@@ -95,11 +64,7 @@ def find_list_client(info: types.ClientInfo | None, capabilities: types.ClientCa
 
 
 def is_intellij(info: types.ClientInfo | None) -> bool:
-    """Whether a client is LSP4IJ, which writes the version of any IntelliJ product so.
-
-    It shows an inline item behind the text that the item replaces, and that text stays
-    (LSPInlineCompletionProvider.kt, at 0.20.1).
-    """
+    """Whether a client is LSP4IJ, which writes the version of any IntelliJ product so."""
     return info is not None and re.search(r"\(build [A-Z]+-\d", info.version or "") is not None
 
 

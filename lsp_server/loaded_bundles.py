@@ -63,11 +63,7 @@ class LoadedBundles:
         return self.completers.get(folder) if status is not None and status.threads == threads else None
 
     def use(self, folder: Path, threads: int | None) -> Completer:
-        """Return a bundle's completer, loaded for so many threads if need be; it was the last used then.
-
-        One in memory is returned with the threads that it has: a request can't wait until it is loaded again. Raises
-        what `load` raises.
-        """
+        """Return a bundle's completer, loaded for so many threads if need be; it was the last used then."""
         if folder not in self.completers:
             self.load(folder, threads)
         self.completers.move_to_end(folder)

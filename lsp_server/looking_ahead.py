@@ -1,7 +1,4 @@
-"""What is read and asked before somebody needs it: the text around a resting cursor, and what follows a suggestion.
-
-Nobody waits for it. A request that the model is asked for ends it. All methods are called from the event loop's thread.
-"""
+"""What is read and asked before somebody needs it: the text around a resting cursor, and what follows a suggestion."""
 
 from __future__ import annotations
 
@@ -100,10 +97,7 @@ class LookingAhead:
             self.prefetch(request, followed)
 
     def prefetch(self, request: CompletionRequest, shown: Completion) -> None:
-        """Ask for what follows a suggestion, unless its answer is cached. A request for the model ends that.
-
-        That is the line after it, or the rest of its own line.
-        """
+        """Ask for what follows a suggestion, unless its answer is cached. A request for the model ends that."""
         after = self._request_after(request, shown)
         if after is not None and self._answers.find(after, self._options()) is None:
             unwanted = self._service.supersede()

@@ -12,11 +12,7 @@ _CLOSED_BLOCK = re.compile(r"\}[)\]};,]*+")
 
 
 def place_of_first_key(text: str, offset: int, grammar: Grammar | None = None) -> tuple[str, int] | None:
-    """Return the text and offset at which the first keystroke after a pause would be answered; None if unknown.
-
-    On a blank line it is the cursor. At the end of a line, and between the braces of a block, it is the next one, after
-    Enter.
-    """
+    """Return the text and offset at which the first keystroke after a pause would be answered; None if unknown."""
     if text[text.rfind("\n", 0, offset) + 1 : offset].strip():
         return place_after_accepting(text, offset, "", grammar=grammar)
     return None if _rest_of_line(text, offset).strip() else (text, offset)

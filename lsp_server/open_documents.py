@@ -1,8 +1,4 @@
-"""Open documents: their texts as the client last described them, within bounds.
-
-The text of a document longer than MAX_DOCUMENT_CHARS is not kept: each keystroke would cost a pass over it. It gets no
-completion until it is opened again, or sent as a whole.
-"""
+"""Open documents: their texts as the client last described them, within bounds."""
 
 from __future__ import annotations
 
@@ -29,11 +25,7 @@ class Edit:
 
 
 class Document(TextDocument):
-    """pygls' document with the protocol's own line ends and clamping.
-
-    pygls 2.1 splits lines with `str.splitlines`, so that one form feed in a file shifts every later edit. It also
-    clamps a character past the end of the last line to the one before the end.
-    """
+    """pygls' document with the protocol's own line ends and clamping."""
 
     def __init__(self, item: types.TextDocumentItem, encoding: Encoding, *, has_one_line_end: bool = False) -> None:
         super().__init__(

@@ -1,7 +1,4 @@
-"""Methods beyond the protocol: this server's own, and commands.
-
-docs/protocol.md describes them, but for LOST_CHANGE, which `lsp_server.bounded_streams` puts in a client's place.
-"""
+"""Methods beyond the protocol: this server's own, and commands."""
 
 from __future__ import annotations
 

@@ -1,10 +1,4 @@
-"""Converts positions of the language server protocol to offsets into a text.
-
-Lines end at LF, CRLF or CR and nowhere else. `str.splitlines`, which pygls uses, also splits at form feeds and seven
-more characters, so that it numbers the lines of some files otherwise than editors do. Neovim, Emacs and Helix know
-one line end a file, and count any other CR as a character. Characters are counted in the code units that client and
-server agreed on. The command line refuses a position outside the file; the protocol demands that it is clamped.
-"""
+"""Converts positions of the language server protocol to offsets into a text."""
 
 from __future__ import annotations
 
@@ -27,10 +21,7 @@ class Encoding(StrEnum):
 
 
 class LineStarts:
-    """Offsets at which the lines of a text begin, found as far as they are needed. An edit keeps those before it.
-
-    Thousands of edits in one message, or a keystroke at the end of a long file, thus cost no pass over the text each.
-    """
+    """Offsets at which the lines of a text begin, found as far as they are needed. An edit keeps those before it."""
 
     def __init__(self, line_end: re.Pattern[str] = _LINE_END) -> None:
         self._starts = [0]
@@ -78,11 +69,7 @@ def offset_at(text: str, line: int, character: int, encoding: Encoding = Encodin
 def clamp(
     text: str, line: int, character: int, encoding: Encoding = Encoding.UTF16, lines: LineStarts | None = None
 ) -> tuple[int, int, int]:
-    """Return offset into `text` (code points), line and character of a position, clamped to the text.
-
-    A character past its line's end becomes that end, a line past the last becomes the text's end. `lines`: the line
-    starts of `text` that are known.
-    """
+    """Return offset into `text` (code points), line and character of a position, clamped to the text."""
     number, start, end = (lines or LineStarts()).find(text, line)
     index, units = _count(text[start:end], character, encoding)
     if number != line:

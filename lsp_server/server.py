@@ -1,7 +1,4 @@
-"""The language server: one client's documents, options and bundles.
-
-`lsp_server.handlers` and `lsp_server.own_methods` answer its messages; `lsp_server.transports` starts it.
-"""
+"""The language server: one client's documents, options and bundles."""
 
 from __future__ import annotations
 
@@ -22,6 +19,7 @@ from contract.documents import ServerStatus
 from contract.errors import SubmodelError
 from contract.files.file_names import is_file
 from contract.files.folders import is_being_replaced
+from lsp_server.battery import Policy
 from lsp_server.bundle_finder import BundleFinder, search_bundle, working_folder
 from lsp_server.bundle_states import BundleState
 from lsp_server.decoding.providers import Provider
@@ -30,7 +28,6 @@ from lsp_server.loaded_bundles import MAX_LOADED
 from lsp_server.notices import Notices
 from lsp_server.open_documents import MAX_DOCUMENT_CHARS, Document, Edit, OpenDocuments
 from lsp_server.options import ServerOptions, read_options
-from lsp_server.policy import Policy
 from lsp_server.positions import Encoding
 from lsp_server.request import ClientCursor, Completion, CompletionRequest, line_end_of, path_in
 from lsp_server.service import CompletionService
@@ -173,11 +170,7 @@ class CompletionServer(LanguageServer):
         is_invoked: bool = False,
         is_listed: bool = False,
     ) -> CompletionRequest:
-        """Return the request of a cursor in a document, as if the selected item of the editor's list were inserted.
-
-        is_listed: the answer becomes an item of that list. So it keeps the line's white space and leaves the cursor at
-        its own end, as an answer behind the selected item does.
-        """
+        """Return the request of a cursor in a document, as if the selected item of the editor's list were inserted."""
         text = document.source
         offset, within = document.clamp(position)
         if info is not None:
@@ -247,12 +240,7 @@ class CompletionServer(LanguageServer):
         self.service.keep_current(bundle, self.session.threads, free_later)
 
     async def load_bundles(self) -> None:
-        """Find the workspace's bundles, load those that are not loaded, with progress.
-
-        Those that serve neither a folder nor an opened file are forgotten.
-
-        Problems are reported to the user.
-        """
+        """Find the workspace's bundles, load those that are not loaded, with progress."""
         async with self._changing_bundles:
             await self._load_found()
 

@@ -88,12 +88,7 @@ class CompletionService:
     def keep_current(
         self, bundle_folder: Path, threads: Callable[[], int | None], on_build: Callable[[], None] = lambda: None
     ) -> None:
-        """Load a bundle again if another build has replaced it, or if it is to run with another number of threads.
-
-        One that answers is loaded once this was not called for QUIET_S seconds: else the next keystroke would wait.
-        The number of threads changes when the machine is plugged in or unplugged. `on_build` is called when
-        another build begins to load.
-        """
+        """Load a bundle again if another build has replaced it, or if it is to run with another number of threads."""
 
         def look() -> None:
             self._quiet.pop(bundle_folder, None)
@@ -247,10 +242,7 @@ class CompletionService:
         self._worker.close()
 
     def end_process_if_busy(self, within_s: float) -> None:
-        """End the process if native code runs after `within_s` seconds: Python would wait for it for ever.
-
-        Loading a model is not waited for: it is no fault, so the process ends with 0. Call this after `close`.
-        """
+        """End the process if native code runs after `within_s` seconds: Python would wait for it for ever."""
         until = time.monotonic() + within_s
         while not self._loaded.is_loading and not self._worker.is_idle and time.monotonic() < until:
             time.sleep(0.01)

@@ -1,8 +1,4 @@
-"""One client's session: it decides when the model is asked, caches the answers, and traces the reasons.
-
-A document is a text here; the session knows nothing of the protocol. All methods are called from the event loop's
-thread.
-"""
+"""One client's session: it decides when the model is asked, caches the answers, and traces the reasons."""
 
 from __future__ import annotations
 
@@ -15,13 +11,12 @@ from dataclasses import replace
 from contract.errors import SubmodelError
 from lsp_server.acceptance import AcceptanceTracker
 from lsp_server.answer_cache import AnswerCache, Epoch, KnownAnswer
-from lsp_server.battery import PowerMeter
+from lsp_server.battery import Policy, PowerMeter, choose_policy, choose_threads, options_on
 from lsp_server.debounce import Debounce
 from lsp_server.looking_ahead import LookingAhead
 from lsp_server.next_places import place_of_first_key
 from lsp_server.options import WHEN_ASKED, ServerOptions
 from lsp_server.pauses import SNOOZE_MINUTES, Pauses
-from lsp_server.policy import Policy, choose_policy, choose_threads, options_on
 from lsp_server.read_ahead_budget import ReadAheadBudget
 from lsp_server.request import Completion, CompletionRequest
 from lsp_server.service import CompletionService
@@ -123,13 +118,7 @@ class Session:
         return found if is_other else None
 
     def read_ahead(self, request: CompletionRequest) -> bool:
-        """Begin to read the text around a resting cursor, before a request needs it; return whether that was begun.
-
-        If nothing would be completed there because of text right of the cursor, the end of the line is read instead.
-        Otherwise the likeliest first key is answered, too. A budget limits the time of what no request makes use of:
-        below half of it a short prompt is read alone, since a whole one takes as much as five of these.
-        A request that the model is asked for ends a reading.
-        """
+        """Begin to read the text around a resting cursor, before a request needs it; return whether that was begun."""
         if not self._may_read_ahead(request):
             return False
         refusal = self._find_refusal(request)

@@ -28,10 +28,7 @@ class Outcome(StrEnum):
 
 @dataclass(kw_only=True)
 class Trace:
-    """Why a request showed something or nothing. A trace is filled in while the request is answered.
-
-    A trace holds no document: KEPT traces would keep KEPT texts in memory.
-    """
+    """Why a request showed something or nothing. A trace is filled in while the request is answered."""
 
     id: int
     uri: str

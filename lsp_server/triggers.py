@@ -1,13 +1,9 @@
-"""Rules that refuse a completion while the user types: pure functions of the place.
-
-They don't apply to a request by hand.
-"""
+"""Rules that refuse a completion while the user types: pure functions of the place."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import suppress
 
 from contract.repository.languages import Language, get_language, is_comment_line
 from lsp_server.options import TriggerOptions
@@ -15,12 +11,7 @@ from lsp_server.request import CompletionRequest
 from lsp_server.suggestion.brackets import CLOSING, CLOSING_MARK, QUOTES, SIDE_CHARS, open_at_end
 from lsp_server.suggestion.steps import Step
 from lsp_server.suggestion.stops import shorten
-from lsp_server.syntax.grammars import NoTreeError, language_name
-from lsp_server.syntax.parsed_text import ParsedText
-
-# This runs in the event loop, so only short texts are parsed: 7 ms, and 0.8 s for the worst that is known. In a longer
-# one the cursor's line decides, which misses a block of comments whose lines begin with no star.
-MAX_CHARS_IN_LOOP = 20_000
+from lsp_server.syntax.grammars import language_name
 
 _QUOTED = re.compile(r"\"[^\"]*+\"|'[^']*+'|`[^`]*+`")
 
@@ -53,14 +44,9 @@ def _refusals(request: CompletionRequest, options: TriggerOptions, is_after_acce
 
 
 def _is_in_comment(request: CompletionRequest) -> bool:
-    """Return whether the cursor stands in a comment. A short text is parsed, if the line may be one."""
+    """Return whether the cursor stands in a comment, by its line. A line of a block needs a star to count."""
     name = language_name(request.path, request.language_id)
     language = None if name is None else get_language(name)
-    if language is not None and not _may_be_in_comment(request, language):
-        return False
-    if request.grammar is not None and len(request.text) <= MAX_CHARS_IN_LOOP:
-        with suppress(NoTreeError):
-            return ParsedText(request.text, request.grammar).is_comment_at(request.offset)
     return language is not None and (
         _begins_as_comment(request, language) or _ends_in_comment(request.line_before, language)
     )
@@ -70,17 +56,6 @@ def _begins_as_comment(request: CompletionRequest, language: Language) -> bool:
     """Return whether the line begins as a comment does; a line of a block counts only if one is open."""
     is_block = request.line_before.lstrip().startswith(("/*", "*"))
     return is_comment_line(request.line_before, language) and (not is_block or _is_block_open(request))
-
-
-def _may_be_in_comment(request: CompletionRequest, language: Language) -> bool:
-    """Return whether the line holds a comment's mark, or a comment of several lines may be open."""
-    text, end = request.text, request.offset
-    if any(mark in request.line_before for mark in language.line_comments):
-        return True
-    if language.name == "Ruby":
-        return "=begin" in text
-    is_open = _is_block_open(request) or text.count("/*", 0, end) > text.count("*/", 0, end)  # in Rust they nest
-    return language.has_star_blocks and (is_open or is_comment_line(request.line_before, language))
 
 
 def _is_block_open(request: CompletionRequest) -> bool:

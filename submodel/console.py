@@ -10,11 +10,11 @@ import json
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final, Literal
 
-from rich.console import Console, RenderableType
+from rich.console import Console
 from rich.measure import Measurement
 from rich.progress import (
     BarColumn,
@@ -98,7 +98,7 @@ class StageDisplay:
         # rich takes FORCE_COLOR for a terminal, but a log can't take a line back.
         is_terminal = console.is_terminal and console.file.isatty() and not console.is_dumb_terminal
         self.has_bars = not self._is_json and is_terminal
-        self._progress = _Bars(
+        self._progress = Progress(
             TextColumn("{task.description:<24}"),
             _WaitingBar(),
             TaskProgressColumn(),
@@ -198,10 +198,6 @@ class StageDisplay:
         else:
             self._progress.console.print(text, highlight=False, markup=False)
 
-    def show(self, table: RenderableType) -> None:
-        """Keep a table above the bars, in the place of the one before; nothing where there are no bars."""
-        self._progress.above = table
-
     def print_if_due(self) -> None:
         """Print how far the stage is if nothing was printed for a while; every tick where there are no bars."""
         now = self._clock()
@@ -269,18 +265,6 @@ class StageDisplay:
     def _print(self, line: str) -> None:
         self._printed_s = self._clock()
         console.print(line, highlight=False, markup=False, soft_wrap=True)
-
-
-class _Bars(Progress):
-    """Bars below a table, if there is one."""
-
-    above: RenderableType | None = None
-
-    def get_renderables(self) -> Iterable[RenderableType]:
-        """As rich's, behind the table."""
-        if self.above is not None:
-            yield self.above
-        yield from super().get_renderables()
 
 
 class _WaitingBar(BarColumn):

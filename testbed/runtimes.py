@@ -23,7 +23,7 @@ PLACE = Path(platformdirs.user_cache_dir("submodel")) / "benchmarks" / "runtimes
 JAVASCRIPT = Path(__file__).parent / "javascript"
 PACKAGES = ("@huggingface/transformers@4.3.1", "playwright-core@1.56")  # the first brings onnxruntime-node and -web
 # transformers.js' `dtype` by the name of the file that it then looks for.
-DTYPES = {"model.onnx": "fp32", "model_fp16.onnx": "fp16", "model_quantized.onnx": "q8", "model_q4.onnx": "q4"}
+DTYPES = {"model.onnx": "fp32", "model_fp16.onnx": "fp16", "model_quantized.onnx": "q8"}
 
 Ids = Sequence[int]
 

@@ -4,8 +4,8 @@ import re
 
 from benchmarks.make_code_pieces import specs
 from benchmarks.measured_repositories import REPORTED, TUNING
-from builder.sources.distribution import parse_distribution
-from builder.sources.language_sets import LANGUAGE_SETS, TEXT_SET
+from laboratory.sources.distribution import parse_distribution
+from laboratory.sources.language_sets import LANGUAGE_SETS, TEXT_SET
 
 CLONES = {"cobra", "gson", "hono", "httpx"}  # what we report on
 

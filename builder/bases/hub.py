@@ -6,9 +6,7 @@ given up after `PATIENCE_S`, so that a machine without it loses seconds. HF_HUB_
 
 from __future__ import annotations
 
-import errno
 import fnmatch
-import json
 import queue
 import re
 import threading
@@ -33,10 +31,10 @@ from huggingface_hub.utils import disable_progress_bars
 from builder.artifact import MANIFEST
 from builder.bases.catalogue import BaseModel, gguf_path
 from builder.bases.download import disk_refusal
-from builder.bases.model_config import check_prunable, read_base_config
-from builder.bases.network import OF_ADDRESSES, network_problem, not_readable
+from builder.bases.model_config import read_base_config
+from builder.bases.network import network_problem
 from builder.bases.weight_index import INDEX, WEIGHTS, read_weight_index
-from builder.bases.wheels import check_space
+from builder.bases.wheels import check_space, disk_full
 from contract.errors import BaseModelError
 from contract.files.disk_errors import DISK_ERRORS, NETWORK_ERRORS, is_disk_full
 from contract.files.whole_files import SPARE_BYTES, write_text
@@ -44,7 +42,6 @@ from contract.progress import OnProgress, no_progress
 
 PATIENCE_S: Final = 5.0  # for the hub's first answer
 POLL_S: Final = 0.2
-TRIES: Final = 2  # of a download, which resumes: a laptop may have slept, or changed its network
 WANTED_FILES: Final = (
     "config.json",
     "generation_config.json",
@@ -81,14 +78,11 @@ def is_cached(entry: BaseModel, cache_dir: Path) -> bool:
 def cached_snapshot(hub_id: str) -> Snapshot | None:
     """What the hub's cache has as the newest snapshot, if it is whole; never touches the network."""
     try:
-        found = huggingface_hub.snapshot_download(hub_id, allow_patterns=list(WANTED_FILES), local_files_only=True)
-        folders = [Path(found)]
-    except LocalEntryNotFoundError:  # it has no `main`: a program that names a commit writes none
-        folders = _unnamed_snapshots(_cache_of(hub_id))
-    except HFValidationError:
+        patterns = list(WANTED_FILES)
+        folder = Path(huggingface_hub.snapshot_download(hub_id, allow_patterns=patterns, local_files_only=True))
+    except (LocalEntryNotFoundError, HFValidationError):
         return None
-    folder = next((one for one in folders if is_whole(one)), None)
-    if folder is None:
+    if not is_whole(folder):
         return None
     # The cache keeps each large file under its SHA-256 and links to it.
     blobs = {path.name: path.resolve().name for path in folder.glob("model*.safetensors")}
@@ -111,28 +105,21 @@ def fetch_snapshot(hub_id: str, on_progress: OnProgress = no_progress, check: Ch
         raise BaseModelError(f"The hub's {hub_id} holds no safetensors weights of a whole model; {advice}.")
     if not {"config.json", "tokenizer.json"} <= set(names):
         raise BaseModelError(f"The hub's {hub_id} lacks a configuration or tokenizer.json; take another model.")
-    known = getattr(info, "config", None) or {}  # some of config.json
-    if known.get("model_type") is not None:
-        check_prunable(known, hub_id)
     total = sum(file.size or 0 for file in files)
     blobs = _cache_of(hub_id) / "blobs"
     check_space(blobs, total - _bytes_in(blobs) + SPARE_BYTES, "HF_HOME")  # huggingface_hub only warns
     disable_progress_bars()  # ours is shown instead
-    constants.HF_HUB_DISABLE_SYMLINKS_WARNING = True  # on Windows: nobody can do anything about it here
-    for tries_left in reversed(range(TRIES)):
-        try:
-            folder = _in_background(
-                lambda: _download(names, hub_id, info.sha, check),
-                meanwhile=lambda: on_progress(min(_bytes_in(blobs), total), total),
-            )
-            break
-        except (OSError, RuntimeError) as error:  # hf_xet raises RuntimeError alone, with the system's message in it
-            if isinstance(error, RuntimeError) and is_disk_full(error):
-                error = OSError(errno.ENOSPC, str(error))
-            if isinstance(error, OSError) and error.errno in DISK_ERRORS - NETWORK_ERRORS:
-                raise disk_refusal(error, blobs, total, "HF_HOME") from error
-            if not tries_left:
-                raise _refusal(hub_id, error) from error
+    try:
+        folder = _in_background(
+            lambda: _download(names, hub_id, info.sha, check),
+            meanwhile=lambda: on_progress(min(_bytes_in(blobs), total), total),
+        )
+    except (OSError, RuntimeError) as error:  # hf_xet raises RuntimeError alone
+        if is_disk_full(error):
+            raise disk_full(blobs, total, "HF_HOME") from error
+        if isinstance(error, OSError) and error.errno in DISK_ERRORS - NETWORK_ERRORS:
+            raise disk_refusal(error, blobs, total, "HF_HOME") from error
+        raise _refusal(hub_id, error) from error
     on_progress(total, total)
     if not is_whole(folder):
         raise BaseModelError(f"The hub's {hub_id} lacks some of its weights; take another model.")
@@ -166,13 +153,6 @@ def _is_weights(name: str) -> bool:
 def _cache_of(hub_id: str) -> Path:
     name = huggingface_hub.file_download.repo_folder_name(repo_id=hub_id, repo_type="model")
     return Path(constants.HF_HUB_CACHE, name)
-
-
-def _unnamed_snapshots(cache: Path) -> list[Path]:
-    """A model's cached snapshots that are no named branch's, tag's or pull request's, the newest first."""
-    named = {path.read_text("utf-8", "replace").strip() for path in (cache / "refs").rglob("*") if path.is_file()}
-    found = [folder for folder in (cache / "snapshots").glob("*") if folder.name not in named]
-    return sorted(found, key=lambda folder: folder.stat().st_mtime, reverse=True)
 
 
 def is_whole(folder: Path) -> bool:
@@ -241,12 +221,6 @@ def _refusal(hub_id: str, error: Exception) -> BaseModelError:
         why = f"the hub didn't answer within {PATIENCE_S:.0f} seconds"
     elif (problem := network_problem(str(error), "its", "REQUESTS_CA_BUNDLE")) is not None:
         why = problem
-    elif "TLS CA certificate bundle" in str(error):
-        why = "the file of certificates that REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE names isn't there"
-    elif isinstance(error, json.JSONDecodeError):
-        why = "what answered is no model hub; check HTTPS_PROXY and HF_ENDPOINT"
-    elif type(error).__name__ in OF_ADDRESSES:
-        why = not_readable("the hub", "HF_ENDPOINT")
     else:
         why = "the hub can't be reached"
     return BaseModelError(f"{hub_id} is unavailable from the model hub: {why}.")

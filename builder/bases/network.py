@@ -11,18 +11,7 @@ NOT_TRUSTED: Final = "CERTIFICATE_VERIFY_FAILED"  # OpenSSL's word, in everybody
 ASKS_FOR_PASSWORD: Final = (
     "the proxy asks for a password, or refuses the one that it got; set HTTPS_PROXY to http://USER:PASSWORD@HOST:PORT"
 )
-# Names of the errors that pip and huggingface_hub raise over an address that can't be read.
-OF_ADDRESSES: Final = (
-    "InvalidProxyURL",
-    "InvalidSchema",
-    "InvalidURL",
-    "LocationParseError",
-    "MissingSchema",
-    "ValueError",
-)
-
 _PROXY_REFUSES = "Tunnel connection failed: 407"  # http.client's words, in the errors of all three
-_NEEDS_SOCKS = "Missing dependencies for SOCKS support"  # requests' words, of pip and of huggingface_hub
 
 
 def network_problem(output: str, whose: str, variable: str) -> str | None:
@@ -35,14 +24,4 @@ def network_problem(output: str, whose: str, variable: str) -> str | None:
         return f"{whose} certificate is not trusted here; name your proxy's certificates with {variable}"
     if _PROXY_REFUSES in output:
         return ASKS_FOR_PASSWORD
-    if _NEEDS_SOCKS in output:
-        return "HTTPS_PROXY names a SOCKS proxy, which needs the package PySocks; install it or name an http:// proxy"
     return None
-
-
-def not_readable(whose: str, variable: str) -> str:
-    """Return the words for an address of the proxy or of `whose`, such as "the hub", which `variable` sets."""
-    return (
-        f"the address of the proxy or of {whose} can't be read; check HTTPS_PROXY and {variable}, and write signs of a "
-        "password such as # as %23"
-    )

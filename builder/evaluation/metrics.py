@@ -13,7 +13,6 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
-from itertools import accumulate
 
 from contract.documents import Estimate
 
@@ -59,22 +58,16 @@ def bootstrap(
     figure: Callable[[Sequence[int]], float],
     count: int,
     *,
-    groups: Sequence[int] = (),
     files: Sequence[str] = (),
 ) -> Interval:
     """The 95 % percentile interval of `figure(indices)` when the `count` positions are drawn again with replacement.
 
-    The figure sees indices, so that paired figures (two models on the same positions) are drawn in pairs. groups: sizes
-    of the groups (repositories, say) that lie one behind the other and add up to `count`; each is drawn within itself.
-    files: the file of each position, in place of groups. Lines of one file are alike, so whole files are drawn as
-    well, one fewer than there are (Rao and Wu, 1988). The interval holds both, since few files alone say too little.
+    The figure sees indices, so that paired figures (two models on the same positions) are drawn in pairs.
+    files: the file of each position. Lines of one file are alike, so whole files are drawn as well, one fewer than
+    there are (Rao and Wu, 1988). The interval holds both, since few files alone say too little.
     """
     rng = random.Random(0)
-    ends = list(accumulate(groups or (count,)))
-    strata = [range(end - size, end) for end, size in zip(ends, groups or (count,), strict=True)]
-    low, high = _percentiles(
-        [figure([index for stratum in strata for index in rng.choices(stratum, k=len(stratum))]) for _ in range(DRAWS)]
-    )
+    low, high = _percentiles([figure(rng.choices(range(count), k=count)) for _ in range(DRAWS)])
     of_files: dict[str, list[int]] = {}
     for index, file in enumerate(files):
         of_files.setdefault(file, []).append(index)

@@ -63,30 +63,6 @@ class TorchPredictor:
         return float(head_nats(self.model, hidden, tokens[0, start:]).sum())
 
     @torch.inference_mode()
-    def read_truth(self, prompt: Sequence[int], truth: Sequence[int]) -> tuple[float, bool]:
-        """The truth's negative log-likelihood after a prompt, in nats, and whether the model would write it as a line.
-
-        One pass and no decoding: a greedy line is the truth where each of its tokens is the likeliest one, and a line
-        break or an end is the likeliest after them. A line that the model would write in other tokens doesn't count.
-        Neither may be empty.
-        """
-        ids = torch.tensor([[*prompt, *truth]])
-        logits = self.model(ids, use_cache=False, logits_to_keep=len(truth) + 1).logits[0].float()
-        expected = ids[0, len(prompt) :]
-        nats = torch.nn.functional.cross_entropy(logits[:-1], expected, reduction="sum")
-        *before, last, after = logits.argmax(dim=1).tolist()
-        *truth_before, truth_last = truth
-        is_ended = after in self.encoder.stop_ids or self._text_of(after).lstrip(" \t\r").startswith("\n")
-        # Of some vocabularies a token holds the end of a line and the break behind it.
-        end, line_break, _ = self._text_of(last).partition("\n")
-        is_end_of_line = bool(line_break) and end.rstrip() == self._text_of(truth_last).rstrip()
-        is_last = (last == truth_last and is_ended) or is_end_of_line
-        return float(nats), is_last and before == list(truth_before)
-
-    def _text_of(self, token: int) -> str:
-        return str(self.encoder.tokenizer.decode([token], skip_special_tokens=False))
-
-    @torch.inference_mode()
     def complete(
         self,
         prompts: Sequence[Sequence[int]],

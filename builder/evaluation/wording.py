@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from builder.evaluation.scores import is_of_one_file
 from contract.documents import Comparison, Estimate
 
 
-def difference(figure: Estimate, *, scale: float = 1.0, unit: str = "", places: int = 1) -> str:
+def difference(figure: Estimate, *, scale: float = 1.0, unit: str = "") -> str:
     """A value with its sign and unit, and its interval. An end of -0.0 is below 0."""
-    value, low, high = (f"{scale * one:+.{places}f}" for one in (figure["value"], figure["low"], figure["high"]))
+    value, low, high = (f"{scale * one:+.1f}" for one in (figure["value"], figure["low"], figure["high"]))
     return f"{value}{unit} ({low} to {high})"
 
 
@@ -33,13 +30,3 @@ def compared(figures: Comparison) -> str:
         reported.append(f"bits per byte {change(figures['bits_per_byte_ratio'])}")
     ends = "; all of it is from one file, which says little about others" if is_of_one_file(figures) else ""
     return f"{', '.join(reported)}{ends}"
-
-
-def ranked(method: Mapping[str, Any]) -> str:
-    """A method of a sweep's ranking: its mean, and by how much it is before the next one."""
-    reported = f"{method['method']} {method['mean']:.3f}"
-    if "over_next" not in method:
-        return reported
-    gain = method["over_next"]
-    interval = " ({:.3f} to {:.3f})".format(*gain["gain_interval"]) if "gain_interval" in gain else ""
-    return f"{reported}, by {gain['gain']:.3f}{interval}"

@@ -19,16 +19,15 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from transformers import PreTrainedModel
 
 from builder.corpus.corpus import SourceFile
-from builder.finetuning.finetune_settings import FinetuneSettings, wanted_device
+from builder.finetuning.finetune_settings import DEVICE_VARIABLE, FinetuneSettings, wanted_device
 from builder.finetuning.gated import gated_in_half
 from builder.finetuning.int8_products import int8_products
 from builder.finetuning.packed import choose_attention
 from builder.finetuning.training_data import Material
 from builder.finetuning.training_run import TrainingRun
 from builder.finetuning.training_state import StateFile
-from builder.memory import give_back_memory
 from contract.documents import FineTuningFacts
-from contract.errors import CorpusError, first_line
+from contract.errors import BuildError, CorpusError, first_line
 from contract.progress import OnEvent, OnProgress, no_event, no_progress
 from contract.prompt import PromptEncoder
 
@@ -51,17 +50,14 @@ def finetune(
     *,
     state: StateFile,
     is_int8: bool = False,
-    cpu_dtype: torch.dtype | None = None,
     on_event: OnEvent = no_event,
     on_progress: OnProgress = no_progress,
 ) -> Finetuned:
     """Fine-tune `model` (changed in place) on the calibration files of a corpus.
 
     is_int8: the CPU multiplies by the frozen weights in 8 bits (`builder.int8.is_int8_faster`); a GPU does not.
-    cpu_dtype: the number format that the CPU trains in if it has to take a GPU's place; None: the model's own.
-    What `state` holds of its stage hash is resumed; the caller removes it once the model is safe. If a GPU
-    fails, for lack of memory for example, the CPU takes its place. Raises CorpusError if the files hold nothing to
-    train or validate on.
+    What `state` holds of its stage hash is resumed; the caller removes it once the model is safe. Raises CorpusError
+    if the files hold nothing to train or validate on, and BuildError if the GPU fails.
     """
     material = Material(files, encoder, settings)
     for has_lines, purpose in (
@@ -79,17 +75,10 @@ def finetune(
     except RuntimeError as error:  # too little memory, a torch without kernels for this GPU, an operation it lacks
         if device.type == "cpu":
             raise
-        run, why = None, first_line(error, 200)
-    if run is None:
-        on_event(f"The GPU can't fine-tune this model ({why}); the CPU fine-tunes it")
-        adapted.unload().to("cpu")
-        if cpu_dtype not in (None, model.dtype):  # one that the CPU may have no fast products in
-            model.to(cpu_dtype)
-        give_back_memory()
-        del model.peft_config  # or peft warns of it
-        adapted = _adapted(model, settings)
-        device = torch.device("cpu")
-        run = _train(adapted, device, material, settings, state, is_int8, on_event, on_progress)
+        raise BuildError(
+            f"The GPU can't fine-tune this model ({first_line(error, 200)}); set {DEVICE_VARIABLE}=cpu to fine-tune it "
+            "on the processor."
+        ) from error
     summary = run.summary()
     summary["products"] = "int8" if is_int8 and device.type == "cpu" else str(model.dtype).removeprefix("torch.")
     return Finetuned(model=_merged(adapted), summary=summary)
@@ -141,29 +130,17 @@ def _merged(adapted: Any) -> PreTrainedModel:
 
 
 def training_device() -> torch.device:
-    """Return the GPU if torch has one and `wanted_device` does not exclude it, else the CPU.
-
-    Apple's has to be asked for: training there is not measured, and an error of Metal ends the process, so that neither
-    the CPU takes its place nor a resumed build gets any further.
-    """
-    wanted = wanted_device()
-    if wanted == "cpu":
-        return torch.device("cpu")
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    if wanted == "mps" and torch.backends.mps.is_available():
-        return torch.device("mps")
-    return torch.device("cpu")
+    """Return the CUDA device if torch has one and `wanted_device` does not exclude it, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() and wanted_device() != "cpu" else "cpu")
 
 
 def training_dtype(measured: torch.dtype) -> torch.dtype:
     """Return the number format to train in: bfloat16 on a GPU that computes in it, else `measured`, the CPU's."""
-    if training_device().type != "cuda":
-        return measured
     try:
-        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else measured
-    except RuntimeError:  # the card is busy or broken: `finetune` will say so, and train on the CPU
-        return measured
+        has_bfloat16 = training_device().type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    except RuntimeError:  # the card is busy or broken: `finetune` will say so
+        has_bfloat16 = False
+    return torch.bfloat16 if has_bfloat16 else measured
 
 
 @contextmanager
@@ -174,7 +151,7 @@ def _packed_and_mixed(model: Any, device: torch.device, attention: str) -> Itera
     """
     before = model.config._attn_implementation
     model.set_attn_implementation(attention)
-    is_mixed = model.dtype is torch.bfloat16 and device.type in ("cpu", "cuda")
+    is_mixed = model.dtype is torch.bfloat16
     try:
         with (
             disable_input_dtype_casting(model, active=is_mixed),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import sys
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
@@ -47,14 +46,8 @@ class FinetuneSettings:
 
 
 def wanted_device() -> str:
-    """Return what DEVICE_VARIABLE asks for: "cpu", "mps" (Apple's GPU), or "" for the default.
-
-    Raises BuildError if it holds another word, or asks for Apple's GPU on another system.
-    """
+    """Return what DEVICE_VARIABLE asks for: "cpu", or "" for the GPU if there is one. Raises BuildError otherwise."""
     device = os.environ.get(DEVICE_VARIABLE, "")
-    if device not in ("", "cpu") and (device, sys.platform) != ("mps", "darwin"):
-        advice = "set it to cpu, or unset it for the GPU that torch finds"
-        if sys.platform == "darwin":
-            advice = "set it to mps for Apple's GPU, or unset it for the processor"
-        raise BuildError(f"{DEVICE_VARIABLE} is {device!r}; {advice}.")
+    if device not in ("", "cpu"):
+        raise BuildError(f"{DEVICE_VARIABLE} is {device!r}; set it to cpu, or unset it for the GPU that torch finds.")
     return device

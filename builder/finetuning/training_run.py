@@ -25,7 +25,6 @@ STEPS_A_VALIDATION = 40  # at least; a step takes one to four seconds on two cor
 PASS_TOKENS = 900  # of validation, or a few more, that are in memory at once
 TIMING_SHARE, LEAST_TIMED = 0.2, 2  # the plan is made after so much of the minutes, or after the warm-up's steps
 MOST_SLOWER = 1.25  # the mean pace beside the median: more is a process that stood still
-EMPTIED_EVERY = 8  # steps on Apple's GPU
 MOMENTS = ("exp_avg", "exp_avg_sq", "step")  # what AdamW keeps of each factor
 
 
@@ -116,7 +115,6 @@ class TrainingRun:
                 self._save()
             progress.losses.append(self._step())
             progress.step += 1
-            empty_cache_if_due(self._device, progress.step)
             seconds = time.perf_counter() - started
             progress.seconds += seconds
             tokens = progress.tokens - before
@@ -324,12 +322,6 @@ class TrainingRun:
     def _load(self, tensors: dict[str, torch.Tensor]) -> None:
         for name, factor in self._factors.items():
             factor.data.copy_(tensors[name])
-
-
-def empty_cache_if_due(device: torch.device, step: int) -> None:
-    """Give the freed memory of Apple's GPU back after some steps: torch keeps buffers for each length of a row."""
-    if device.type == "mps" and step % EMPTIED_EVERY == 0:
-        torch.mps.empty_cache()
 
 
 @torch.no_grad()

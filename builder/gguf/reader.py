@@ -31,8 +31,6 @@ SUPPORTED_VERSIONS: Final = (2, 3)  # 1 counts in 32 bits and went out of use in
 MAX_ARRAY_DEPTH: Final = 4  # the format allows any; no known writer nests at all
 MAX_KEY_BYTES: Final = 65_535  # the format's own limit
 MAX_TENSOR_DIMENSIONS: Final = 4  # GGML_MAX_DIMS
-MAX_ENTRIES: Final = 65_536  # of metadata, and of tensors; known files have some hundred
-MAX_VALUES: Final = 4_000_000  # texts and arrays in all arrays, of ten times their bytes; vocabularies have a million
 LEAST_METADATA_BYTES: Final = 8 + 4 + 1  # key length, type, the smallest value: bounds the entry count by the file size
 LEAST_TENSOR_BYTES: Final = 8 + 4 + 8 + 4 + 8  # name length, dimension count, one dimension, type, offset
 
@@ -149,7 +147,6 @@ class _HeaderParser:
         self.data = data
         self.size = len(data)
         self.position = len(MAGIC)
-        self.values = 0
 
     def parse(self) -> tuple[dict[str, Any], dict[str, TensorInfo]]:
         version = self.uint32()
@@ -157,8 +154,8 @@ class _HeaderParser:
             swapped = int.from_bytes(version.to_bytes(4, "little"), "big") in SUPPORTED_VERSIONS
             what = "is big-endian" if swapped else f"has GGUF version {version}"
             raise BaseModelError(f"{self.path} {what}; only little-endian versions 2 and 3 can be read.")
-        tensor_count = self.count("tensors", LEAST_TENSOR_BYTES, MAX_ENTRIES)
-        metadata_count = self.count("metadata entries", LEAST_METADATA_BYTES, MAX_ENTRIES)
+        tensor_count = self.count("tensors", LEAST_TENSOR_BYTES)
+        metadata_count = self.count("metadata entries", LEAST_METADATA_BYTES)
         metadata: dict[str, Any] = {}
         for _ in range(metadata_count):
             key = self.key("a metadata key")
@@ -229,9 +226,9 @@ class _HeaderParser:
         if kind in SCALARS:
             return self.numbers(kind, self.count(f"values of {key!r}", SCALARS[kind].itemsize), key)
         if kind == STRING:
-            return self.strings(self.count_values(key, UINT64.size), key)
+            return self.strings(self.count(f"values of {key!r}", UINT64.size), key)
         if kind == ARRAY:
-            count = self.count_values(key, UINT32.size + UINT64.size)
+            count = self.count(f"values of {key!r}", UINT32.size + UINT64.size)
             return [self.array(key, depth + 1) for _ in range(count)]
         raise self.broken(f"{key!r} has the unknown type {kind}")
 
@@ -274,18 +271,11 @@ class _HeaderParser:
         except UnicodeDecodeError as error:
             raise self.broken(f"{what} is no UTF-8 text") from error
 
-    def count_values(self, key: str, least_bytes_each: int) -> int:
-        count = self.count(f"values of {key!r}", least_bytes_each, MAX_VALUES - self.values)
-        self.values += count
-        return count
-
-    def count(self, what: str, least_bytes_each: int, most: int | None = None) -> int:
-        """A count that the rest of the file has room for, and of which there are at most `most`."""
+    def count(self, what: str, least_bytes_each: int) -> int:
+        """A count that the rest of the file has room for."""
         count = self.uint64()
         if count * least_bytes_each > self.size - self.position:
             raise self.broken(f"it claims {count:,} {what}, more than its {self.size:,} bytes can hold")
-        if most is not None and count > most:
-            raise self.broken(f"it has {count:,} {what}, and at most {most:,} are read")
         return count
 
     def uint32(self) -> int:

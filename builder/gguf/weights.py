@@ -23,7 +23,6 @@ from builder.bases.model_config import HEAD_STEP, MAX_LAYERS
 from builder.gguf.reader import GgufFile, TensorInfo
 from builder.gguf.tokenizer import vocabulary
 from contract.errors import BaseModelError
-from contract.progress import OnProgress, no_progress
 
 SLICE_ELEMENTS: Final = 1 << 20  # 4 MiB of fp32: stays near the cache, and numpy's overhead a call is small
 GROUP_ROWS: Final = 16  # gguf-py works on this many rows at once
@@ -47,12 +46,11 @@ EMBEDDING: Final = "token_embd.weight"
 HEAD: Final = "output.weight"
 
 
-def read_model(gguf: GgufFile, *, dtype: torch.dtype, on_progress: OnProgress = no_progress) -> PreTrainedModel:
+def read_model(gguf: GgufFile, *, dtype: torch.dtype) -> PreTrainedModel:
     """Load the whole model on the CPU, in evaluation mode.
 
-    `on_progress` gets bytes of the file read so far and in all. The rows that no token has (`[PAD…]`) are dropped. A
-    file with two copies of one tied matrix is tied to the better copy. Raises BaseModelError for what can't be read
-    faithfully.
+    The rows that no token has (`[PAD…]`) are dropped. A file with two copies of one tied matrix is tied to the better
+    copy. Raises BaseModelError for what can't be read faithfully.
     """
     _check_architecture(gguf)
     sources = _sources(gguf)
@@ -74,13 +72,8 @@ def read_model(gguf: GgufFile, *, dtype: torch.dtype, on_progress: OnProgress = 
         part = name.split(".")[-2]
         return _unpermuted(weight, heads[part]) if config.model_type == "llama" and part in heads else weight
 
-    state: dict[str, torch.Tensor] = {}
-    total, done = sum(source.size for source in sources.values()), 0
     with ThreadPoolExecutor(THREADS) as pool:
-        for name, weight in zip(sources, pool.map(load, sources), strict=True):
-            state[name] = weight
-            done += sources[name].size
-            on_progress(done, total)
+        state = dict(zip(sources, pool.map(load, sources), strict=True))
     model.load_state_dict(state, strict=not is_tied, assign=True)
     model.tie_weights()
     # Its frequencies are no part of a checkpoint, so that they are still without storage: make it anew from the config.

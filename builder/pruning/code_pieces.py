@@ -27,16 +27,6 @@ class CodePieces:
     languages: tuple[str, ...]
     shares: np.ndarray[Any, np.dtype[np.float16]]
 
-    def save(self, path: Path) -> None:
-        """Write the table."""
-        joined = "\0".join(self.pieces).encode()
-        np.savez_compressed(
-            path,
-            pieces=np.frombuffer(joined, dtype=np.uint8),
-            languages=np.array(self.languages),
-            shares=self.shares,
-        )
-
     def expected(self, code_bytes: Mapping[str, int]) -> np.ndarray[Any, np.dtype[np.float64]]:
         """Share of new files that hold each piece, in code with so many bytes of each language.
 

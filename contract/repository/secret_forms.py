@@ -14,9 +14,11 @@ from dataclasses import dataclass
 
 from contract.repository.secret_values import (
     PLAIN_PASSWORDS,
+    entropy_bits,
     is_placeholder,
     is_random,
     is_seed_phrase,
+    is_strong_password,
     is_used_password,
 )
 
@@ -36,14 +38,19 @@ def _form(kind: str, leads: str, pattern: str) -> TokenForm:
     return TokenForm(kind=kind, leads=tuple(leads.split()), pattern=re.compile(rf"{start}(?:{pattern})"))
 
 
+def _hosts(prefixes: str, rest: str) -> TokenForm:
+    """Tokens of many hosts, each a prefix of its own and a drawn rest."""
+    return _form("service token", prefixes, rf"(?:{'|'.join(map(re.escape, prefixes.split()))}){rest}")
+
+
 TOKEN_FORMS: tuple[TokenForm, ...] = (
     _form("AWS key", "AKIA ASIA ABIA ACCA", r"(?:AKIA|ASIA|ABIA|ACCA)[A-Z2-7]{16}\b"),
     _form("GitHub token", "ghp_ gho_ ghu_ ghs_ ghr_", r"gh[pousr]_[A-Za-z0-9]{36,255}"),
     _form("GitHub token", "github_pat_", r"github_pat_\w{22,255}"),
     _form(
         "GitLab token",
-        "glpat- gldt- glrt- glcbt- glptt- gloas- glft- glsoat- glimt- glffct- glagent- GR1348941",
-        r"(?:gl(?:pat|dt|rt|cbt|ptt|oas|ft|soat|imt|ffct|agent)-|GR1348941)[\w.-]{20,300}",
+        "gl GR1348941",
+        r"(?:gl(?:pat|[dr]t|cbt|ptt|oas|ft|soat|imt|ffct|agent)-|GR1348941)[\w.-]{20,300}",
     ),
     _form("Slack token", "xox xapp-", r"(?:xox[abeoprs](?:\.xox[bp])?|xapp)-[A-Za-z0-9-]{10,250}"),
     _form("Slack webhook", "hooks.slack.com", r"hooks\.slack\.com/(?:services|workflows|triggers)/[\w/+-]{20,100}"),
@@ -53,72 +60,51 @@ TOKEN_FORMS: tuple[TokenForm, ...] = (
     _form("OpenAI key", "sk-", r"sk-(?=[A-Za-z]{0,31}\d)[A-Za-z0-9]{32,64}\b"),
     _form("Google key", "AIza", r"AIza[\w-]{35}"),
     _form("Google key", "ya29. GOCSPX-", r"(?:ya29\.[\w-]{20,250}|GOCSPX-[\w-]{28})"),
-    _form("npm token", "npm_", r"npm_[A-Za-z0-9]{36}\b"),
     _form("npm token", ":_authToken=", r":_authToken=(?!\$)[\w./+=-]{20,250}"),
     _form("PyPI token", "pypi-AgE", r"pypi-AgE[\w-]{50,500}"),
-    _form("Hugging Face token", "hf_", r"hf_[A-Za-z0-9]{34}\b"),
     _form("SendGrid key", "SG.", r"SG\.[\w-]{20,24}\.[\w-]{39,50}"),
     _form("Twilio key", "SK", r"SK[0-9a-f]{32}\b"),
-    _form("DigitalOcean token", "do", r"do[opr]_v1_[0-9a-f]{64}\b"),
-    _form("Docker token", "dckr_", r"dckr_[po]at_[\w-]{27,64}"),
-    _form("Databricks token", "dapi", r"dapi[0-9a-f]{32}(?:-\d)?\b"),
-    _form("Shopify token", "shp", r"shp(?:at|ca|pa|ss)_[0-9a-fA-F]{32}\b"),
     _form("Telegram token", ":AA", r"(?:bot)?\d{8,10}:AA[\w-]{33}(?![\w-])"),
     _form("Azure key", "AccountKey= SharedAccessKey=", r"(?:AccountKey|SharedAccessKey)=[A-Za-z0-9+/]{40,100}={0,2}"),
     _form("age key", "AGE-SECRET-KEY-1", r"AGE-SECRET-KEY-1[A-Z0-9]{58}"),
     _form("Azure key", "8Q~ 7Q~", r"[A-Za-z0-9_~.-]{3}[78]Q~[A-Za-z0-9_~.-]{30,38}"),  # a client secret
     _form("Azure key", "sig=", r"sig=[A-Za-z0-9%+/]{40,120}(?:%3D|=){0,2}"),  # a shared access signature
-    _form("Vault token", "hvs. hvb.", r"hv[sb]\.[\w-]{24,300}"),
     _form("Terraform token", ".atlasv1.", r"[A-Za-z0-9]{14}\.atlasv1\.[\w-]{60,80}"),
-    _form("Grafana token", "glsa_ glc_", r"gl(?:sa|c)_[A-Za-z0-9+/=_]{32,400}"),
     _form("Discord token", ".", r"[MNO][A-Za-z\d_-]{22,27}\.[A-Za-z\d_-]{6}\.[A-Za-z\d_-]{27,38}(?![\w-])"),
     _form("Discord webhook", "/api/webhooks/", r"discord(?:app)?\.com/api/webhooks/\d{16,20}/[\w-]{60,80}"),
-    _form("Groq key", "gsk_", r"gsk_[A-Za-z0-9]{48,60}\b"),
-    _form("xAI key", "xai-", r"xai-[A-Za-z0-9]{60,100}\b"),
-    _form("Perplexity key", "pplx-", r"pplx-[A-Za-z0-9]{40,60}\b"),
-    _form("Replicate token", "r8_", r"r8_[A-Za-z0-9]{37}\b"),
-    _form("Supabase token", "sbp_ sb_secret_", r"(?:sbp_[0-9a-f]{40}|sb_secret_[\w-]{20,60})"),
-    _form("Linear key", "lin_api_", r"lin_api_[A-Za-z0-9]{32,48}"),
-    _form("Notion token", "ntn_ secret_", r"(?:ntn_[A-Za-z0-9]{40,60}|secret_[A-Za-z0-9]{43})\b"),
-    _form("Figma token", "figd_", r"figd_[\w-]{32,60}"),
-    _form("Postman key", "PMAK-", r"PMAK-[0-9a-f]{24}-[0-9a-f]{34}\b"),
-    _form("New Relic key", "NRAK- NRJS- NRII-", r"NR(?:AK|JS|II)-[A-Z0-9]{19,32}"),
-    _form("Sentry token", "sntrys_ sntryu_", r"sntry[su]_[A-Za-z0-9+/=_]{40,300}"),
-    _form("Atlassian token", "ATATT3 ATCTT3", r"AT[AC]TT3[\w=-]{60,300}"),
     _form("Mailgun key", "key-", r"key-[0-9a-f]{32}\b"),
     _form("Square token", "sq0 EAAA", r"(?:sq0(?:atp|csp)-[\w-]{22,43}|EAAA[\w-]{60}(?![\w/+-]))"),
-    _form("AWS key", "ABSK bedrock-api-key-", r"(?:ABSK[A-Za-z0-9+/]{100,300}|bedrock-api-key-[A-Za-z0-9+/]{40,2000})"),
-    _form("RubyGems token", "rubygems_", r"rubygems_[0-9a-f]{48}\b"),
-    _form("Clojars token", "CLOJARS_", r"CLOJARS_[0-9a-f]{60}\b"),
-    _form("Brevo key", "xkeysib-", r"xkeysib-[0-9a-f]{64}-[A-Za-z0-9]{16}"),
-    _form("Pulumi token", "pul-", r"pul-[0-9a-f]{40}\b"),
-    _form("Doppler token", "dp.", r"dp\.(?:pt|st|ct|sa|scim|audit)\.[\w.-]{40,80}"),
-    _form("NVIDIA key", "nvapi-", r"nvapi-[\w-]{60,80}"),
-    _form("LangSmith key", "lsv2_", r"lsv2_(?:pt|sk)_[0-9a-f]{32}_[0-9a-f]{10}"),
-    _form("PlanetScale token", "pscale_", r"pscale_(?:tkn|pw|oauth)_[\w=.-]{32,64}"),
-    _form("Fly.io token", "fm1 fm2_ fo1_", r"(?:fm1[ar]_[A-Za-z0-9+/]{100}|fm2_[A-Za-z0-9+/]{100}|fo1_[\w-]{43})"),
-    _form("Heroku key", "HRKU-AA", r"HRKU-AA[\w-]{58}"),
     _form("Airtable token", "pat", r"pat[A-Za-z0-9]{14}\.[0-9a-f]{64}\b"),
     _form("Dynatrace token", "dt0", r"dt0[cs]\d\d\.[A-Z0-9]{24}\.[A-Z0-9]{64}"),
-    _form("Artifactory token", "AKCp cmVmd", r"(?:AKCp[A-Za-z0-9]{69}|cmVmd[A-Za-z0-9]{59})\b"),
-    _form("EasyPost key", "EZAK EZTK", r"EZ[AT]K[A-Za-z0-9]{54}\b"),
-    _form("Shippo key", "shippo_", r"shippo_(?:live|test)_[0-9a-f]{40}\b"),
-    _form("Tailscale key", "tskey-", r"tskey-[a-z]{2,10}-[A-Za-z0-9]{8,20}(?:CNTRL)?-[A-Za-z0-9]{20,40}"),
-    _form("Cloudflare key", "v1.0-", r"v1\.0-[0-9a-f]{24}-[0-9a-f]{146}"),
-    _form("Contentful token", "CFPAT-", r"CFPAT-[\w-]{43}"),
-    _form("Buildkite token", "bkua_", r"bkua_[0-9a-f]{40}\b"),
-    _form(
-        "Plaid token",
-        "access-",
-        r"access-(?:sandbox|development|production)-[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}",
-    ),
     _form("OpenShift token", "sha256~", r"sha256~[\w-]{43}(?![\w-])"),
     _form("1Password key", "A3- ops_eyJ", r"(?:A3-[A-Z0-9]{6}-[A-Z0-9-]{20,30}\b|ops_eyJ[A-Za-z0-9+/]{200})"),
-    _form("Adobe key", "p8e-", r"p8e-[a-z0-9]{32}\b"),
-    _form("Prefect key", "pnu_", r"pnu_[A-Za-z0-9]{36}\b"),
-    _form("ReadMe key", "rdme_", r"rdme_[a-z0-9]{70}\b"),
     _form("Harness key", "pat. sat.", r"[ps]at\.[\w-]{22}\.[A-Za-z0-9]{24}\.[A-Za-z0-9]{20}\b"),
-    _form("Sourcegraph token", "sgp_", r"sgp_(?:[0-9a-f]{16}_|local_)?[0-9a-f]{40}\b"),
+    _form("HubSpot key", "pat-", r"pat-(?:na|eu|ap)\d-[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}"),
+    _form("Facebook token", "EAA", r"EAA[A-Za-z0-9]{100,300}\b"),
+    _form("Google key", "1// :AAAA AAAA", r"(?:1//0[\w-]{40,120}|AAAA[\w-]{7}:[\w-]{140})"),
+    _form("Mailchimp key", "-us", r"[0-9a-f]{32}-us\d{1,2}\b"),
+    _form("Mapbox token", "sk.eyJ", r"sk\.eyJ[\w-]{40,200}\.[\w-]{20,40}"),
+    _form("cloud key", "LTAI AKID", r"(?:LTAI[A-Za-z0-9]{20}|AKID[A-Za-z0-9]{32})\b"),  # Alibaba's, Tencent's
+    _form("Octopus Deploy key", "API-", r"API-[A-Z0-9]{25,27}\b"),
+    _form("Azure key", "JQQJ99", r"[A-Za-z0-9]{52}JQQJ99[A-Za-z0-9]{2,40}"),
+    _hosts(
+        "npm_ hf_ dop_v1_ doo_v1_ dor_v1_ dapi shpat_ shpca_ shppa_ shpss_ gsk_ xai- pplx- r8_ sbp_ lin_api_ ntn_ "
+        "secret_ rubygems_ CLOJARS_ pul- EZAK EZTK AKCp cmVmd shippo_live_ shippo_test_ bkua_ p8e- pnu_ rdme_ oy2 vcp_ "
+        "vck_ nfp_ rnd_ tvly- pcsk_ fw_ ico- napi_ sqp_ squ_ sqa_",
+        r"[A-Za-z0-9]{24,100}\b",
+    ),
+    _hosts(
+        "hvs. hvb. glsa_ glc_ figd_ sb_secret_ dckr_pat_ dckr_oat_ PMAK- NRAK- NRJS- NRII- sntrys_ sntryu_ ATATT3 "
+        "ATCTT3 ABSK bedrock-api-key- xkeysib- nvapi- lsv2_pt_ lsv2_sk_ pscale_ fm1a_ fm1r_ fm2_ fo1_ HRKU-AA tskey- "
+        "CFPAT- sgp_ AQVN v1.0- dp.pt. dp.st. dp.ct. dp.sa. dp.scim. dp.audit. tgp_v1_ sk-lf- tfp_ FLWSECK fio-u- "
+        "mdb_sa_sk_ glrtr- tk-us- duffel_live_ polar_pat_ polar_oat_ pdl_live_ access-production- access-sandbox-",
+        r"(?=[\w.=+/-]{0,60}\d)[\w.=+/-]{19,4000}",
+    ),
+    _form(
+        "service token",
+        "sk_ rzp_ re_",
+        r"(?:sk_[0-9a-f]{48}|rzp_(?:live|test)_\w{14}|re_[A-Za-z0-9]{8}_[A-Za-z0-9]{24})\b",
+    ),
     # A private key of PEM in base64, as Kubernetes takes it: "-----BEGIN", and "PRIVATE KEY" at one of three offsets
     _form(
         "private key",
@@ -184,6 +170,31 @@ PLACES: tuple[SecretPlace, ...] = (
     ),
     # PGPASSWORD=password psql; docker run -e MYSQL_PASSWORD=password
     _place("pass pwd", rf"(?<![\w${{-])[A-Z0-9_]{{0,60}}(?:PASSWORD|PASSWD|PASS|PWD)={_WORD}"),
+    # Ansible's inventory; helm --set db.password=password; kubectl --from-literal=password=password
+    _place(
+        "password= pass=",
+        rf"(?i)(?:\bansible_\w{{0,40}}|--(?:set|set-string|from-literal)[ =][\w.-]{{0,60}})pass(?:word)?={_WORD}",
+    ),
+    # SQL; PowerShell
+    _place(
+        "identified",
+        rf"(?i)\bidentified\s{{1,4}}(?:with\s{{1,4}}\S{{1,60}}\s{{1,4}})?by\s{{1,4}}(?:password\s)?{_WORD}",
+    ),
+    _place("securestring", rf"(?i)securestring\s{{1,4}}(?:-\w{{1,20}}\s{{1,4}})?{_WORD}"),
+    # jwt.encode(payload, "…"), hmac.new(b"…", message)
+    _place(
+        "jwt hmac",
+        r"(?:jwt\w{0,10}\.(?:encode|sign|decode|verify)|hmac\.new|[hH]mac)\([^\"'\n]{0,80}?[\"']([^\"'\s]{20,200})[\"']",
+        kind="secret value",
+        is_secret=is_random,
+    ),
+    # WordPress: define('AUTH_KEY', '…');
+    _place(
+        "_key _salt",
+        r"(?i)(?:_KEY|_SALT)[\"']\s{0,4},\s{0,20}'([^'\n]{40,100})'",
+        kind="secret value",
+        is_secret=lambda value: entropy_bits(value) > 4.7,
+    ),
     # echo user:password | chpasswd
     _place("chpasswd", r"\becho\s{1,8}[\"']?[\w.-]{1,60}:([^\s\"'`]{6,200})[\"']?\s{0,8}\|"),
     # /etc/network/interfaces: wpa-psk password
@@ -204,12 +215,6 @@ PLACES: tuple[SecretPlace, ...] = (
     _place("requirepass masterauth", rf"\b(?:requirepass|masterauth)\s{{1,8}}{_WORD}"),
     # Dockerfile: ENV DB_PASSWORD password; csh's setenv, Apache's SetEnv, Windows' setx, fish's set -x
     _place("env arg setx set", rf"{_SETS}\w{{0,40}}(?:PASSWORD|PASSWD|PASSPHRASE|PASS|PWD)\s{{1,8}}{_WORD}[\"']?\s*$"),
-    _place(
-        "env arg setx set",
-        rf"{_SETS}\w{{0,40}}(?:TOKEN|SECRET|KEY)\s{{1,8}}[\"']?([^\s\"'`]{{20,500}})[\"']?\s*$",
-        kind="secret value",
-        is_secret=is_random,
-    ),
     # auth=("user", "password"), HTTPBasicAuth("user", "password"), smtp.login("user", "password")
     _place(
         "auth credential login(",
@@ -276,6 +281,14 @@ PLACES: tuple[SecretPlace, ...] = (
     ),
     # XML of .NET: <add key="SmtpPassword" value="password" />
     _place("password", r"(?i)password[\"']\s{1,8}value\s{0,4}=\s{0,4}[\"']([^\"']{6,200})[\"']"),
+    # {"value": "…", "name": "API_TOKEN"}
+    _place(
+        "token secret passw key",
+        r"(?i)value[\"']?\s{0,4}[:=]\s{0,4}[\"']([^\"']{8,1000})[\"'][\s,]{1,8}[\"']?(?:name|key|id)[\"']?\s{0,4}[:=]"
+        r"\s{0,4}[\"'][\w.-]{0,60}?(?:token|secret|passw|key)",
+        kind="secret value",
+        is_secret=is_strong_password,
+    ),
     # Docker's config.json: user and password in base64
     _place(
         "auth",

@@ -26,6 +26,7 @@ _REFERENCE = re.compile(
     re.VERBOSE | re.IGNORECASE,
 )
 _CASE_CHANGE = re.compile(r"[a-z][A-Z]")  # of which a value drawn without a digit has several
+_DIGIT_WITHIN = re.compile(r"\d[A-Za-z]")
 _KIND_CHANGE = re.compile(r"[a-z](?=[A-Z0-9])|[A-Z](?=[a-z0-9])|[0-9](?=[A-Za-z])")
 _HEX = re.compile(r"[0-9a-fA-F]+")
 _TOKEN_CHARACTERS = re.compile(r"[A-Za-z0-9+/=_.~:!@#$%^&*()-]+")
@@ -120,6 +121,13 @@ def is_used_literal(value: str) -> bool:
     """As `is_strong_password`, of a literal that may as well be words to show: with a digit, and few words."""
     is_mixed = any(map(str.isdigit, value)) and any(map(str.isalpha, value))
     return is_mixed and is_strong_password(value) and _worded_share(value) <= 0.7
+
+
+def is_doubtful(value: str) -> bool:
+    """Whether a run of letters and digits may be drawn; it asks less than `is_random`."""
+    is_mixed = value != value.lower() and _DIGIT_WITHIN.search(value) is not None
+    has_changes = len(_CASE_CHANGE.findall(value)) >= 3 and _worded_share(value) <= 0.9
+    return entropy_bits(value) >= 2.7 and (is_mixed or has_changes)
 
 
 def is_drawn_word(value: str) -> bool:

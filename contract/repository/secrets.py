@@ -14,6 +14,7 @@ import re
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from contract.repository.secret_forms import PLACES, TOKEN_FORMS, SecretPlace, TokenForm, is_basic_credential
 from contract.repository.secret_names import (
@@ -22,9 +23,10 @@ from contract.repository.secret_names import (
     NAME_LEADS,
     OPEN_ENDS,
     find_assigned,
+    names_in,
     names_of_open_values,
 )
-from contract.repository.secret_values import PLAIN_PASSWORDS, entropy_bits, is_placeholder, is_random
+from contract.repository.secret_values import PLAIN_PASSWORDS, entropy_bits, is_doubtful, is_placeholder, is_random
 
 # What no reader sees within a name or a token: what Unicode lets editors leave out (default-ignorable), line ends that
 # are none in a file, and letters that look like a blank.
@@ -52,9 +54,11 @@ _KEY_BODY_START = re.compile(
     r"|MI[E-H][A-Za-z0-9+/]M[A-H][A-Za-z0-9+/]GCSqGSIb3DQEF|b3BlbnNzaC1rZXktdjE)[A-Za-z0-9+/=]{30}"
 )
 # A line of the body, quoted, commented or joined as programming languages do: base64, or a header of PEM.
-_KEY_BODY_WRAP = " \t#*/>|\"'`+(,;)b"
-_KEY_REST = re.compile(r"[A-Za-z0-9+/]{2,60}={0,2}")
-_KEY_BODY = re.compile(r"[A-Za-z0-9+/=]{40,}(?:\\[rn])*+|(?:Proc-Type|DEK-Info|Version|Comment|Hash|Charset):.*|")
+_KEY_WRAP = " \t#*/>|\"'`+(,;)b"
+_KEY_REST = re.compile(r"[A-Za-z0-9+/]{2,}+={0,2}")
+# Or put together by calls: `pem.append("…\n");`, `key += "…"`, `echo … >> key.pem`
+_KEY_LINE = re.compile(r"(.{0,60}?(?<![A-Za-z0-9+/]))([A-Za-z0-9+/=]{40,}+)(.{0,40})")
+_KEY_HEADER = re.compile(r"(?:Proc-Type|DEK-Info|Version|Comment|Hash|Charset):.*|")
 # Between two literals that are one: "a" + "b", 'a' 'b', `a` . `b`.
 _JOINT = re.compile(r"([\"'`])\s{0,40}+[+.&\\]{0,2}+\s{0,40}+\1")
 _LITERAL_ENDS = tuple(f"{quote}{joint}" for quote in "\"'`" for joint in ("", "+", " +", "\\", " \\", ".", " .", " &"))
@@ -67,10 +71,22 @@ _MAX_OPEN_NAMES = 4  # the last ones
 _KEY_MARKS = ("PRIVATE KEY", "PuTTY-User-Key-File", "Private-MAC:")  # where a key's first and last lines are
 _ELSE_LINE = re.compile(r"\n[ \t]{0,80}+(?:\|\||\?\?|\?:|or\b)")  # it goes on with an alternative
 _ELSE_STARTS = ("||", "??", "?:", "or ")
+# The second field of a pair: `value: …` below `name: KEY`, or above it; and how many lines from the name it may stand.
+_VALUE_FIELD = re.compile(
+    r"(?im)^[ \t,{<\"'-]{0,80}+\w{0,20}?(?:value|default|string)[\"']?[ \t]{0,8}(?:=>|[:=>])(.*)$"
+)
+_NAME_FIELD = re.compile(r"(?i)^[ \t,{<\"'-]{0,80}+\w{0,20}?(?:name|key|id)[\"']?[ \t]{0,8}(?:=>|[:=>])")
+_MAX_PAIR_LINES = 4
 
 _URL_PASSWORD = re.compile(
     r"[a-z][a-z0-9+.-]{1,20}://([^\s:/?#@\"'<>]{0,100}):([^\s/?#@\"'<>]{1,200})@([\w.-]+|\[[\da-f:]+\])"
 )
+# With characters that should be written otherwise: `/`, `#`, `?`, `@`. What begins with digits is a port.
+_ODD_URL_PASSWORD = re.compile(
+    r"[a-z][a-z0-9+.-]{1,20}://([^\s:/?#@\"'<>]{0,100}):(?!\d{1,5}(?:[/?#]|$))([^\s\"'<>]{6,200})@([\w.-]+|\[[\da-f:]+\])"
+)
+_NAME_PART = re.compile(r"[-_.=]([A-Za-z0-9]{12,200}+)(?![A-Za-z0-9_-])")
+_RUN = re.compile(r"[A-Za-z0-9+/]{8,1000}+")
 _AUTH_HEADER = re.compile(r"(?i)\b(basic|bearer|token)\s+([A-Za-z0-9+/=_.~-]{8,2000})")
 
 
@@ -86,6 +102,12 @@ def kind_of_secret(line: str) -> str | None:
     """The kind of secret that a line seems to hold, or None. The time is linear in the line's length."""
     line = _undisguise(line)
     return _find_in_line(line, _leads_in(line))
+
+
+def is_secret_path(path: str) -> bool:
+    """Whether a folder's or a file's name holds a secret: `ghp_….txt`, `api_key-….json`."""
+    names = path.replace("/", " ")
+    return any(map(kind_of_secret, (names, _NAME_PART.sub(r" = \1 ", names))))
 
 
 def blank_secrets(text: str) -> str:
@@ -107,20 +129,24 @@ def first_related_line(lines: Sequence[str], number: int) -> int:
     if not text.isascii() or any(mark in text for mark in _KEY_MARKS):
         return 0
     first = number
-    while first > 0 and not _ends_secrets(lines[first - 1], lines[first]):
+    while first > 0 and not _ends_secrets(lines[first - 1 : first + _MAX_PAIR_LINES]):
         first -= 1
     rest = "\n".join(lines[first:])
     return 0 if "\\" in rest or _JOINT.search(rest) else first
 
 
-def _ends_secrets(line: str, below: str) -> bool:
-    """Return whether no secret that begins at or above a line goes on below it; no block of a key begins there.
+def _ends_secrets(lines: Sequence[str]) -> bool:
+    """Return whether no secret that begins at or above the first line goes on below it; no block of a key begins there.
 
-    A value may follow an open end, a token a joint, an alternative a look-up, and the body of a key goes on as such.
+    A value may follow an open end, or be a field below, a token follow a joint, an alternative a look-up, and the body
+    of a key goes on as such.
     """
+    line, below = lines[:2]
+    if any(map(_VALUE_FIELD.match, lines)):
+        return False
     end = line.rstrip()
     is_open = end.endswith(OPEN_ENDS) or end[-1:] in _LAST_OF_LITERAL or below.lstrip().startswith(_ELSE_STARTS)
-    return not is_open and not any(_KEY_BODY.fullmatch(one.strip(_KEY_BODY_WRAP)) for one in (line, below))
+    return not is_open and not any(map(_is_key_line, (line, below)))
 
 
 def remove_secrets(text: str) -> CleanText:
@@ -133,6 +159,19 @@ def remove_secrets(text: str) -> CleanText:
     if gone:
         text = "\n".join(line for number, line in enumerate(text.split("\n")) if number not in gone)
     return CleanText(text=text, removed_lines=dict(removed))
+
+
+def remove_doubtful(text: str) -> CleanText:
+    """As `remove_secrets`, and every line with a value that may be drawn at or close below a secret's name."""
+    clean = remove_secrets(text)
+    removed, kept, since_name = Counter(clean.removed_lines), [], _MAX_PAIR_LINES
+    for line in clean.text.split("\n"):
+        since_name = 0 if any(names_in(line)) else since_name + 1
+        if since_name < _MAX_PAIR_LINES and any(map(is_doubtful, _RUN.findall(line))):
+            removed["doubtful value"] += 1
+        else:
+            kept.append(line)
+    return CleanText(text="\n".join(kept), removed_lines=dict(removed))
 
 
 def _find_all(text: str) -> Iterator[tuple[str, range]]:
@@ -171,6 +210,7 @@ class _Leads:
     has_key_body: bool
     has_url: bool
     has_else_line: bool
+    has_value_field: bool
 
     def __bool__(self) -> bool:
         return bool(self.forms or self.places or self.names or self.has_key_block or self.has_key_body or self.has_url)
@@ -186,6 +226,7 @@ def _leads_in(text: str) -> _Leads:
         has_key_block="PRIVATE KEY" in text or "PuTTY-User-Key-File" in text,
         has_url="://" in text,
         has_else_line=_ELSE_LINE.search(text) is not None,
+        has_value_field=_VALUE_FIELD.search(text) is not None,
     )
 
 
@@ -194,13 +235,15 @@ def _find_in_line(line: str, leads: _Leads) -> str | None:
     kind = _find_form(line, leads) or (_find_form(joined, leads) if joined != line else None)
     if kind is not None:
         return kind
-    if leads.has_key_block and _KEY_BLOCK_START.search(line):
+    if leads.has_key_block and (_KEY_BLOCK_START.search(line) or _KEY_BLOCK_START.search(joined)):
         return _PRIVATE_KEY
     if leads.has_key_body and _KEY_BODY_START.search(line):
         return _PRIVATE_KEY
-    if leads.has_url and "://" in line and any(map(_is_url_password, _URL_PASSWORD.finditer(line))):
-        return "password in a URL"
-    kind = _find_by_surroundings(line, leads)
+    if leads.has_url and "://" in line:
+        odd = (match for match in _ODD_URL_PASSWORD.finditer(line) if not match[2].islower())
+        if any(map(_is_url_password, chain(_URL_PASSWORD.finditer(line), odd))):
+            return "password in a URL"
+    kind = _find_by_surroundings(line, leads) or (_find_by_surroundings(joined, leads) if joined != line else None)
     if kind is None and "\\" in line:
         unescaped = _ESCAPED_QUOTE.sub(r"\1", line)
         kind = _find_by_surroundings(unescaped, leads) if unescaped != line else None
@@ -247,6 +290,8 @@ def _find_at(lines: list[str], position: int, leads: _Leads) -> tuple[str | None
         kind = find_assigned(f"{line.rstrip()} {below}") if below.startswith(_ELSE_STARTS) else None
         if kind is not None:
             return kind, 2
+    if kind is None and leads.names and leads.has_value_field and (found := _find_pair(lines, position))[0]:
+        return found
     return _find_split(lines, position, leads) if kind is None else (kind, 1)
 
 
@@ -262,6 +307,29 @@ def _find_below(line: str, below: str) -> str | None:
         if kind is not None:
             return None if kind == _PRIVATE_KEY else kind
     return None
+
+
+def _find_pair(lines: list[str], position: int) -> tuple[str | None, int]:
+    """A name and its value in two fields on lines of their own, as `_find_at` tells it."""
+    line = lines[position][-_MAX_OPEN_CHARS:]
+    value = _VALUE_FIELD.match(line)
+    if value is not None and position + 1 < len(lines) and _NAME_FIELD.match(lines[position + 1]):
+        kind = _kind_of_pair(lines[position + 1][:_MAX_OPEN_CHARS], value)
+        if kind is not None:
+            return kind, 2
+    for count, below in enumerate(lines[position + 1 : position + _MAX_PAIR_LINES], start=2):
+        if not below.strip():
+            break
+        if value := _VALUE_FIELD.match(below):
+            return _kind_of_pair(line, value), count
+    return None, 1
+
+
+def _kind_of_pair(line: str, value: re.Match[str]) -> str | None:
+    names = deque(names_in(line), maxlen=_MAX_OPEN_NAMES)
+    return next(
+        filter(None, (kind_of_secret(f"{name} = {value[1].strip()[:_MAX_BELOW_CHARS]}") for name in names)), None
+    )
 
 
 def _find_split(lines: list[str], position: int, leads: _Leads) -> tuple[str | None, int]:
@@ -294,17 +362,22 @@ def _key_block_length(lines: list[str], start: int) -> int:
 def _key_body_length(lines: list[str], start: int) -> int:
     """How many lines follow one another as those of a key do: of one length, then a shorter one."""
     end = start + 1
-    while end < len(lines) and _KEY_BODY.fullmatch(lines[end].strip(_KEY_BODY_WRAP)):
+    while end < len(lines) and _is_key_line(lines[end]):
         end += 1
     while end > start + 1 and not lines[end - 1].strip():
         end -= 1
-    is_body = _KEY_BODY.fullmatch(lines[end - 1].strip(_KEY_BODY_WRAP)) is not None
-    if is_body and end < len(lines) and len(lines[end]) < len(lines[end - 1]):
-        rest = lines[end].strip(_KEY_BODY_WRAP)
-        end += _KEY_REST.fullmatch(rest) is not None and (rest.endswith("=") or any(map(str.isdigit, rest)))
+    body = _KEY_LINE.fullmatch(lines[end - 1])
+    if body and end < len(lines) and len(lines[end]) < len(lines[end - 1]) and lines[end].startswith(body[1]):
+        rest = _KEY_REST.match(lines[end], len(body[1]))
+        if rest is not None and (rest[0].endswith("=") or any(map(str.isdigit, rest[0]))):
+            end += lines[end][rest.end() :].strip(_KEY_WRAP) == body[3].strip(_KEY_WRAP)
     if end < len(lines) and _KEY_BLOCK_END.search(lines[end]):
         end += 1
     return end - start
+
+
+def _is_key_line(line: str) -> bool:
+    return bool(_KEY_LINE.fullmatch(line) or _KEY_HEADER.fullmatch(line.strip(_KEY_WRAP)))
 
 
 def _is_url_password(match: re.Match[str]) -> bool:

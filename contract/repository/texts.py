@@ -34,7 +34,7 @@ from contract.repository.listing import (
     repository_of,
 )
 from contract.repository.reading import DELETED, SourceReader, Unreadable
-from contract.repository.secrets import remove_secrets
+from contract.repository.secrets import is_secret_path, remove_secrets
 from contract.repository.submodelignore import NAME, left_out_files
 
 REPORT_EVERY: Final = 64  # files between two reports of progress, at most
@@ -304,6 +304,8 @@ def _reason_by_name(path: str, listing: _RootListing, reader: SourceReader) -> s
         path.encode()
     except UnicodeEncodeError:  # a name that is not UTF-8 fits into no manifest
         return "name not UTF-8"
+    if is_secret_path(path):
+        return "name holds a secret"
     if path in listing.filtered:
         return "under a filter of git"
     if path in listing.ignored:

@@ -55,7 +55,7 @@ def publish(
     from submodel.extras import install_advice
 
     if importlib.util.find_spec("cryptography") is None:
-        line = install_advice("publish", extra="publish", program="submodel-fleet")
+        line = install_advice("publish")
         raise SubmodelError(f"`submodel-fleet publish` needs cryptography to sign. Add it with: {line}")
     if (folder is None) == (remove is None):
         raise typer.BadParameter("give either FOLDER or --remove NAME")

@@ -9,9 +9,7 @@ import typer
 
 
 def compare(
-    models: Annotated[
-        list[Path], typer.Argument(metavar="A B…", help="Folders of `submodel-lab prune`, or of builds; of one base.")
-    ],
+    models: Annotated[list[Path], typer.Argument(metavar="A B…", help="Folders of `submodel-lab prune`, of one base.")],
     picture: Annotated[
         Path | None,
         typer.Option("--picture", metavar="FILE.svg", dir_okay=False, help="Write the distances as a picture."),

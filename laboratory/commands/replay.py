@@ -18,14 +18,6 @@ def replay(
         typer.Option(metavar="REVISION", help="Type what commits after this one added. Default: held-out files."),
     ] = None,
     passages: Annotated[int, typer.Option(min=1, help="Passages of one to six lines to type.")] = 30,
-    switch: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--switch",
-            metavar="NAME",
-            help="Replay once more with one part switched, such as 'without syntax', or with each in turn ('all').",
-        ),
-    ] = None,
     pace: Annotated[
         int | None,
         typer.Option(
@@ -48,7 +40,6 @@ def replay(
         since=since,
         passages=passages,
         seed=seed,
-        switches=tuple(switch or ()),
         pace_ms=pace,
     )
     with StageDisplay() as display:
@@ -56,5 +47,3 @@ def replay(
     print_replay(document)
     if as_json:
         print_json(document)
-    if "failed" in document:
-        raise typer.Exit(1)

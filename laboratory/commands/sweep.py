@@ -52,9 +52,6 @@ def sweep(
     positions: Annotated[int, typer.Option(min=0, help="Held-out lines to complete per dataset; slow.")] = 0,
     dtype: Annotated[str, typer.Option(help="float32, bfloat16, or auto for what is fastest here.")] = "auto",
     jobs: Annotated[int, typer.Option(min=1, help="Processes at a time.")] = 1,
-    ray: Annotated[
-        str | None, typer.Option(metavar="ADDRESS", help="Run the points on a Ray cluster: auto, HOST:PORT or local.")
-    ] = None,
     threads: Annotated[
         int | None, typer.Option(min=1, help="Threads of each point. Default: the cores over --jobs.")
     ] = None,
@@ -69,7 +66,7 @@ def sweep(
 
     prepare_to_build("sweep", "submodel-lab")
     from builder.bases.resolve import AUTO, is_hub_id
-    from builder.datasets import LANGUAGE_PREFIX
+    from laboratory.datasets import LANGUAGE_PREFIX
     from laboratory.experiments.method import MethodSettings
     from laboratory.experiments.quality import QualitySettings
     from laboratory.experiments.study_options import (
@@ -96,7 +93,6 @@ def sweep(
         quality=QualitySettings(excerpts=excerpts, middles=middles, positions=positions),
         dtype=dtype,
         jobs=jobs,
-        ray=ray,
         threads=threads,
     )
     with StageDisplay() as display:

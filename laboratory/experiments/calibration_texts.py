@@ -10,11 +10,11 @@ from typing import Final, Literal
 
 from builder.corpus.corpus import Corpus, SourceFile
 from builder.corpus.split import SPLITS
-from builder.datasets import Dataset
 from builder.evaluation.held_out import excerpt_starts
 from builder.learning_examples import make_sequences
 from contract.errors import CorpusError
 from contract.prompt import PromptEncoder
+from laboratory.datasets import Dataset
 
 CalibrationFormat = Literal["prompt", "plain"]
 _SNIPPET_CHARS: Final = 1280  # as long as a prompt's window, prefix and suffix together

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from markupsafe import Markup
 
-from builder.evaluation.charts import Line, heatmap, line_chart
+from builder.evaluation.charts import Line, line_chart
 
 _STYLE: Final = """
 svg { background: #fff; font-family: system-ui, sans-serif; } .label { font-size: 13px; fill: #1d2430; }
@@ -37,13 +37,8 @@ def _size(part: Markup) -> tuple[float, float]:
 
 
 def draw_regions(document: Mapping[str, Any]) -> str:
-    """Draw the document of `submodel-lab compare`: distances of all pairs, and by layer."""
-    names: Sequence[str] = document["models"]
+    """Draw the document of `submodel-lab compare`: distances by layer."""
     distances = document["jaccard_distance"]
-
-    def value(row: int, column: int) -> float | None:
-        return distances.get("|".join(names[index] for index in sorted((row, column)))) if row != column else None
-
     groups: dict[str, list[str]] = {}
     for pair in document["pairs"]:
         name = "|".join(pair["models"])
@@ -62,10 +57,7 @@ def draw_regions(document: Mapping[str, Any]) -> str:
     lines.append(
         Line(label="random", points=[(layer["layer"], layer["random_baseline"]) for layer in document["layers"]])
     )
-    return standalone(
-        heatmap(names, value, label="Jaccard distance of what two models keep"),
-        line_chart(lines, x_label="layer", y_label="Jaccard distance"),
-    )
+    return standalone(line_chart(lines, x_label="layer", y_label="Jaccard distance"))
 
 
 _MOST: Final = 3.0  # times the dense base's bits; points beyond would press all others together

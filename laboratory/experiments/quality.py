@@ -7,18 +7,20 @@ gives them. Both score the text alone, so that models with different vocabularie
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from transformers import PreTrainedModel
 
-from builder.datasets import Dataset
 from builder.evaluation.held_out import HeldOut, ScoringSettings, draw_excerpts
 from builder.evaluation.scoring import score
 from builder.evaluation.torch_predictor import TorchPredictor
 from builder.fim_examples import draw_fim_examples
 from contract.errors import BuildError
 from contract.prompt import PromptEncoder
+from laboratory.datasets import Dataset
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +77,7 @@ def _middles(predictor: TorchPredictor, dataset: Dataset, settings: QualitySetti
     for drawn in draw_fim_examples(dataset.select("held-out"), settings.middles, settings.seed + 1, kind=dataset.kind):
         example = drawn if encoder.drops_indentation else drawn.as_served(encoder)
         prompt, middle = example.prompt(encoder), encoder.text_ids(example.middle)
-        read_nats, is_exact = predictor.read_truth(prompt, middle)
+        read_nats, is_exact = read_truth(predictor, prompt, middle)
         nats.append(read_nats)
         exact.append(is_exact)
         paths.append(example.file.path)
@@ -89,3 +91,28 @@ def _middles(predictor: TorchPredictor, dataset: Dataset, settings: QualitySetti
         "middle_files": paths,
         "middle_exact": exact,
     }
+
+
+@torch.inference_mode()
+def read_truth(predictor: TorchPredictor, prompt: Sequence[int], truth: Sequence[int]) -> tuple[float, bool]:
+    """The truth's negative log-likelihood after a prompt, in nats, and whether the model would write it as a line.
+
+    One pass and no decoding: a greedy line is the truth where each of its tokens is the likeliest one, and a line
+    break or an end is the likeliest after them. A line that the model would write in other tokens doesn't count.
+    Neither may be empty.
+    """
+
+    def text_of(token: int) -> str:
+        return str(predictor.encoder.tokenizer.decode([token], skip_special_tokens=False))
+
+    ids = torch.tensor([[*prompt, *truth]])
+    logits = predictor.model(ids, use_cache=False, logits_to_keep=len(truth) + 1).logits[0].float()
+    nats = torch.nn.functional.cross_entropy(logits[:-1], ids[0, len(prompt) :], reduction="sum")
+    *before, last, after = logits.argmax(dim=1).tolist()
+    *truth_before, truth_last = truth
+    is_ended = after in predictor.encoder.stop_ids or text_of(after).lstrip(" \t\r").startswith("\n")
+    # Of some vocabularies a token holds the end of a line and the break behind it.
+    end, line_break, _ = text_of(last).partition("\n")
+    is_end_of_line = bool(line_break) and end.rstrip() == text_of(truth_last).rstrip()
+    is_last = (last == truth_last and is_ended) or is_end_of_line
+    return float(nats), is_last and before == list(truth_before)

@@ -9,10 +9,10 @@ from typing import cast, get_args
 import torch
 
 from builder.bases.catalogue import CATALOGUE
-from builder.datasets import TEXT
 from builder.number_format import DTYPES, fastest_dtype
 from contract.errors import BuildError
 from contract.files.home import expand_home
+from laboratory.datasets import TEXT
 from laboratory.experiments.calibration_texts import CalibrationFormat
 
 

@@ -8,13 +8,12 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
-from builder.datasets import LANGUAGE_PREFIX
-from builder.evaluation.wording import ranked
+from laboratory.datasets import LANGUAGE_PREFIX
 
 
 def regions_table(document: Mapping[str, Any]) -> list[Table]:
     """Make the tables of `submodel-lab compare`: the pairs with their baselines, then the modules."""
-    pairs = Table(title=f"Jaccard distance of kept {'weights' if document['kind'] == 'masks' else 'channels'}")
+    pairs = Table(title="Jaccard distance of kept weights")
     for title in ("models", "relation", "distance", "random", "random, simulated"):
         pairs.add_column(title, justify="left" if title in ("models", "relation") else "right")
     for pair in document["pairs"]:
@@ -25,11 +24,6 @@ def regions_table(document: Mapping[str, Any]) -> list[Table]:
         reported.append(f"another seed, same dataset: {document['same_dataset_baseline']:.4f}")
     if "other_dataset_mean" in document:
         reported.append(f"another dataset: {document['other_dataset_mean']:.4f}")
-    if "tokens" in document:
-        distances = document["tokens"]["jaccard_distance"].values()
-        reported.append(
-            f"kept tokens: {sum(distances) / len(distances):.4f} (random {document['tokens']['random_baseline']:.4f})"
-        )
     pairs.caption = "mean distances: " + "; ".join(reported) if reported else None
     modules = Table(title="by module, mean and range over pairs")
     for title in ("module", "mean", "least", "most"):
@@ -93,3 +87,13 @@ def _matrix(matrix: Mapping[str, Any]) -> Table:
         ]
         table.add_row(_named(calibration), *cells)
     return table
+
+
+def ranked(method: Mapping[str, Any]) -> str:
+    """A method of a sweep's ranking: its mean, and by how much it is before the next one."""
+    reported = f"{method['method']} {method['mean']:.3f}"
+    if "over_next" not in method:
+        return reported
+    gain = method["over_next"]
+    interval = " ({:.3f} to {:.3f})".format(*gain["gain_interval"]) if "gain_interval" in gain else ""
+    return f"{reported}, by {gain['gain']:.3f}{interval}"

@@ -12,7 +12,7 @@ from onnxruntime import IOBinding, OrtValue
 from contract.runtime_errors import RUNTIME_ERRORS
 from lsp_server.decoding.kv_cache import PAST, KvCache
 from lsp_server.decoding.prompt_chunks import ChunkSize
-from lsp_server.decoding.providers import PROVIDERS, Provider
+from lsp_server.decoding.providers import Provider
 from lsp_server.decoding.runtime import open_session
 from lsp_server.serve_errors import EngineCrash, ServeError
 
@@ -36,8 +36,6 @@ class Decoder:
         self._session = open_session(model_path, threads, provider)
         types = {value.name: value.type for value in self._session.get_inputs()}
         cache.number = np.float16 if types.get(f"{PAST}0.key") == "tensor(float16)" else np.float32
-        self.is_started = PROVIDERS[provider].name in self._session.get_providers()  # else all runs on the processor
-        cache.device = PROVIDERS[provider].device if self.is_started else None
         self._bound: tuple[KvCache, int] | None = None  # whose buffers the session has, and after how many moves
         self._binding: IOBinding = self._session.io_binding()
         optional = {value.name for value in self._session.get_overridable_initializers()}

@@ -34,10 +34,7 @@ def control_ids(tokenizer: Tokenizer) -> frozenset[int]:
 
 
 class Detokenizer:
-    """The text of an answer as it grows.
-
-    The prompt's last token is decoded too, since some tokenizers strip the space in front of a text's first word.
-    """
+    """The text of an answer as it grows."""
 
     def __init__(self, tokenizer: Tokenizer, prompt_ids: Sequence[int]) -> None:
         self._tokenizer = tokenizer

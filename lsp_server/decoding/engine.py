@@ -1,8 +1,4 @@
-"""Greedy decoding over a bundle, with the KV cache kept from one request to the next.
-
-The engine takes the prompt's token ids and returns the answer's, with their text. `contract.prompt` makes the prompt.
-`lsp_server.completion` decides what of the answer is shown.
-"""
+"""Greedy decoding over a bundle, with the KV cache kept from one request to the next."""
 
 from __future__ import annotations
 
@@ -18,7 +14,6 @@ from numpy.typing import NDArray
 
 from contract.bundle.bundle import Bundle
 from contract.bundle.drafts import FILES, FOLDER, open_index
-from contract.errors import first_line
 from contract.prompt import PromptEncoder, PromptFormat
 from lsp_server.decoding.decoder import Decoder
 from lsp_server.decoding.detokenizer import Detokenizer, control_ids, load_tokenizer
@@ -27,10 +22,10 @@ from lsp_server.decoding.greedy import GreedyTokens
 from lsp_server.decoding.healing import Start, Vocabulary
 from lsp_server.decoding.kv_cache import KvCache, KvMemory
 from lsp_server.decoding.prompt_chunks import PROMPT_CHUNK
-from lsp_server.decoding.providers import Choice, Provider, choose_provider, without_accelerator
+from lsp_server.decoding.providers import Provider, choose_provider
 from lsp_server.decoding.runtime import offered_providers
 from lsp_server.decoding.speculation import MAX_DRAFT, Drafter
-from lsp_server.serve_errors import EngineCrash, ServeError
+from lsp_server.serve_errors import ServeError
 
 log = logging.getLogger(__name__)
 
@@ -98,13 +93,11 @@ class Engine:
         # A file that the manifest doesn't list was not checked.
         has_drafts = all(f"{FOLDER}/{name}" in bundle.manifest["files"] for name in FILES)
         self.drafter: Drafter | None = Drafter(open_index(bundle.folder / FOLDER) if has_drafts else None)
-        choice = choose_provider(provider, offered_providers(), bundle.graphs)
-        decoder, self.choice = self._open_accelerated(bundle, choice, cache.empty(), threads)
-        self.decoder = decoder or _open(bundle, self.choice, cache, threads)
-        (log.warning if self.choice.is_fallback else log.info)(
-            "Running on %s: %s.", self.choice.provider, self.choice.why
-        )
-        cache = self.decoder.cache
+        self.choice = choose_provider(provider, offered_providers(), bundle.graphs)
+        path = bundle.graphs[self.choice.precision] if self.choice.precision else bundle.model_path
+        check_external_data(bundle, path)  # the runtime opens any file that a graph names
+        self.decoder = Decoder(path, cache, shape.vocab_size, threads, self.choice.provider)
+        log.info("Running on %s: %s.", self.choice.provider, self.choice.why)
         self.memory = KvMemory(
             cache, most_kv_bytes(cache, self.encoder.prompt_format) if kv_bytes is None else kv_bytes
         )
@@ -186,21 +179,14 @@ class Engine:
         )
 
     def recall(self, prompt_ids: Sequence[int]) -> str:
-        """Return the rest of a line that followed the prompt's last tokens earlier in it, or in the repository.
-
-        "" if there is none. The model is not asked.
-        """
+        """Return the rest of a line that followed the prompt's last tokens earlier in it, or in the repository."""
         tokens = self.drafter.recall(prompt_ids, LINE_TOKENS).tokens if self.drafter is not None else ()
         known = list(itertools.takewhile(lambda token: token not in self._control_ids, tokens))
         line, newline, _ = Detokenizer(self.encoder.tokenizer, prompt_ids).text(known).partition("\n")
         return line if newline else ""  # the end of the line is not known
 
     def read(self, prompt_ids: Sequence[int], stop: Callable[[], bool] | None = None) -> int:
-        """Read a prompt that may be asked for soon, and return how many tokens were computed.
-
-        `stop` is asked before each chunk, which takes some AHEAD_S seconds; what was read until then is kept. Raises as
-        `generate` does.
-        """
+        """Read a prompt that may be asked for soon, and return how many tokens were computed."""
         self._check(prompt_ids)
         cache, sizes = self._use_memory(prompt_ids, LINE_TOKENS), self.decoder.chunk
         known = len(cache.tokens)
@@ -232,35 +218,11 @@ class Engine:
         return np.concatenate([self.decoder.feed(chunk, keep=len(chunk)).copy() for chunk in chunks])
 
     def logits_behind(self, prompt_ids: Sequence[int], token_ids: Sequence[int]) -> NDArray[np.float32]:
-        """Return the logits that predict each of `token_ids` behind a prompt, (tokens, vocabulary); for scoring.
-
-        Neither may be empty. What a cache holds of the prompt is not read again. Raises as `generate` does, and
-        ServeError if all tokens are more than the positions.
-        """
+        """Return the logits that predict each of `token_ids` behind a prompt, (tokens, vocabulary); for scoring."""
         self._check([*prompt_ids, *token_ids[1:]])
         self.read(prompt_ids)
         self._use_memory(prompt_ids, len(token_ids)).keep(len(prompt_ids) - 1)
         return self.decoder.feed([prompt_ids[-1], *token_ids[:-1]], keep=len(token_ids)).copy()
-
-    def _open_accelerated(
-        self, bundle: Bundle, choice: Choice, cache: KvCache, threads: int | None
-    ) -> tuple[Decoder | None, Choice]:
-        """Return a decoder on the accelerator of `choice` that has computed a step, and `choice`.
-
-        None if that is the processor, or if the processor takes its place, with the choice that is then to be opened.
-        `cache` is then not to be used.
-        """
-        if choice.provider is Provider.CPU:
-            return None, choice
-        try:
-            decoder = _open(bundle, choice, cache, threads)
-            if not decoder.is_started:
-                return None, without_accelerator(choice)  # its memory is free before the other graph is read
-            decoder.feed([0, 0])
-            decoder.cache.keep(0)
-        except (ServeError, EngineCrash) as error:  # of its driver or its memory, or of a graph that it can't run
-            return None, without_accelerator(choice, first_line(error.__cause__ or error, 200))
-        return decoder, choice
 
     def _check(self, prompt_ids: Sequence[int]) -> None:
         if not prompt_ids:
@@ -274,13 +236,6 @@ class Engine:
         cache = self.memory.take(prompt_ids, positions)
         self.decoder.use(cache, positions)
         return cache
-
-
-def _open(bundle: Bundle, choice: Choice, cache: KvCache, threads: int | None) -> Decoder:
-    """Return a decoder over the graph of `choice`, on its provider."""
-    path = bundle.graphs[choice.precision] if choice.precision else bundle.model_path
-    check_external_data(bundle, path)  # the runtime opens any file that a graph names
-    return Decoder(path, cache, bundle.architecture.vocab_size, threads, choice.provider)
 
 
 def _never() -> bool:

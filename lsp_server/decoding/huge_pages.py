@@ -1,8 +1,4 @@
-"""Moves the weights into huge pages: a step reads all weights, and has to look up the place of each page.
-
-Linux gives huge pages to a program that asks for them (`transparent_hugepage/enabled` is `madvise` on most systems).
-Neither ONNX Runtime nor glibc asks, so this module does once a model is loaded. dev/LOG.md has the gain.
-"""
+"""Moves the weights into huge pages: a step reads all weights, and has to look up the place of each page."""
 
 from __future__ import annotations
 
@@ -28,10 +24,7 @@ _lock = threading.Lock()
 
 
 def use_huge_pages() -> int:
-    """Move this process's large regions of memory into huge pages; return the bytes moved, on other systems 0.
-
-    The function never fails: if the kernel can't do it, or has no room, the pages stay as they are. One call at a time.
-    """
+    """Move this process's large regions of memory into huge pages; return the bytes moved, on other systems 0."""
     return _use_huge_pages() if sys.platform == "linux" and _lock.acquire(blocking=False) else 0
 
 

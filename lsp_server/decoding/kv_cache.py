@@ -25,7 +25,7 @@ GROWTH_POSITIONS = 512  # enough for most prompts with their answers; attention'
 MAX_CACHES = 16  # choosing one compares the prompt with each
 MAX_LOGITS_BYTES = 2 << 20  # in one cache: those after some sixteen tokens of a sub-model
 
-# Of numpy, of the system, of an accelerator.
+# Of numpy, of the system, of the runtime.
 _MEMORY_ERRORS: tuple[type[Exception], ...] = (MemoryError, OSError, *RUNTIME_ERRORS)
 
 PAST = "past_key_values."  # before layer and kind, in the names of the graph's inputs
@@ -41,7 +41,6 @@ class KvCache:
     def __init__(self, *, layers: int, kv_heads: int, head_dim: int, max_positions: int) -> None:
         self.tokens: list[int] = []
         self.number: type[np.float32 | np.float16] = np.float32
-        self.device: str | None = None  # ONNX Runtime's name of an accelerator, whose memory then holds the buffers
         self.max_positions = max_positions
         self.moves = 0  # how often the buffers were replaced: what was bound before is gone
         self._written = 0  # positions of the buffers that were ever written: only their pages are in memory
@@ -49,40 +48,35 @@ class KvCache:
         self._names = [f"{layer}.{kind}" for layer in range(layers) for kind in ("key", "value")]
         self._shape = (1, kv_heads, 0, head_dim)
         self._buffers: NDArray[np.floating[Any]] = np.zeros((len(self._names), *self._shape), np.float32)
-        self._on_device: list[OrtValue] = []
 
     def empty(self) -> KvCache:
-        """Return another cache for the same graph and device, which holds nothing."""
+        """Return another cache for the same graph, which holds nothing."""
         other = KvCache(
             layers=len(self._names) // 2,
             kv_heads=self._shape[1],
             head_dim=self._shape[3],
             max_positions=self.max_positions,
         )
-        other.number, other.device = self.number, self.device
+        other.number = self.number
         return other
 
     @property
     def capacity(self) -> int:
         """Positions that the buffers have room for."""
-        return self.max_positions if self._on_device else int(self._buffers.shape[3])
+        return int(self._buffers.shape[3])
 
     @property
     def bytes(self) -> int:
-        """Memory of the buffers: of what was written to them, on an accelerator of all."""
+        """Memory of what was written to the buffers."""
         return self.bytes_for(len(self.tokens))
 
     def bytes_for(self, positions: int) -> int:
         """Return the memory of the buffers once they hold `positions` tokens."""
-        if self.device is not None:
-            return self._grown(positions) * self._position_bytes
         return max(self._written if positions <= self.capacity else 0, positions) * self._position_bytes
 
     def copy_start(self, other: KvCache, count: int) -> None:
-        """Copy the first `count` tokens of another cache, and hold nothing else; on an accelerator, hold nothing."""
+        """Copy the first `count` tokens of another cache, and hold nothing else."""
         self.keep(0)
-        if self.device is not None:  # its memory can't be copied from here
-            return
         self.reserve(count)
         self._buffers[..., :count, :] = other._buffers[..., :count, :]
         self.tokens = other.tokens[:count]
@@ -121,16 +115,7 @@ class KvCache:
 
     def _allocate(self, positions: int) -> None:
         self.moves += 1
-        if self.device is not None:
-            # In full at once, since an accelerator's memory can't be copied from here. That takes 100 MB for half a
-            # billion parameters in fp16 and 8,192 positions.
-            _, kv_heads, _, head_dim = self._shape
-            full = [1, kv_heads, self.max_positions, head_dim]
-            self._on_device = [
-                OrtValue.ortvalue_from_shape_and_type(full, self.number, self.device) for _ in self._names
-            ]
-            return
-        capacity = self._grown(positions)
+        capacity = min(-(-positions // GROWTH_POSITIONS) * GROWTH_POSITIONS, self.max_positions)
         _, kv_heads, _, head_dim = self._shape
         shape = (len(self._names), 1, kv_heads, capacity, head_dim)
         memory = _pages(capacity * self._position_bytes)
@@ -141,8 +126,8 @@ class KvCache:
 
     def bind(self, binding: IOBinding) -> None:
         """Bind every buffer as its layer's past and present."""
-        values = self._on_device or [OrtValue.ortvalue_from_numpy(buffer) for buffer in self._buffers]
-        for name, value in zip(self._names, values, strict=True):
+        for name, buffer in zip(self._names, self._buffers, strict=True):
+            value = OrtValue.ortvalue_from_numpy(buffer)
             binding.bind_ortvalue_input(f"{PAST}{name}", value)
             binding.bind_ortvalue_output(f"present.{name}", value)
 
@@ -151,27 +136,14 @@ class KvCache:
         _, kv_heads, _, head_dim = self._shape
         return len(self._names) * kv_heads * head_dim * np.dtype(self.number).itemsize
 
-    def _grown(self, positions: int) -> int:
-        """The capacity that `reserve` chooses."""
-        if self.device is not None:
-            return self.max_positions
-        return min(-(-positions // GROWTH_POSITIONS) * GROWTH_POSITIONS, self.max_positions)
-
 
 def _pages(size: int) -> mmap.mmap:
     """Memory from the system: only pages that are written are given, and all is given back. The heap keeps holes."""
-    if sys.platform == "win32":
-        pages = mmap.mmap(-1, size)
-    else:
-        pages = mmap.mmap(-1, size, mmap.MAP_PRIVATE)
-    return pages
+    return mmap.mmap(-1, size) if sys.platform == "win32" else mmap.mmap(-1, size, mmap.MAP_PRIVATE)
 
 
 class KvMemory:
-    """Caches of several places within `max_bytes`, so that going back to a place reads nothing again.
-
-    The least recently used caches make room. The one in use may be larger than `max_bytes`; then it is alone.
-    """
+    """Caches of several places within `max_bytes`, so that going back to a place reads nothing again."""
 
     def __init__(self, first: KvCache, max_bytes: int) -> None:
         self._caches = [first]  # the last used is last

@@ -11,7 +11,7 @@ import onnxruntime
 from contract.processor import default_threads
 from contract.runtime_errors import RUNTIME_ERRORS
 from contract.session_config import session_config
-from lsp_server.decoding.providers import PROVIDERS, Provider
+from lsp_server.decoding.providers import RUNTIME_NAMES, Provider
 from lsp_server.serve_errors import ServeError
 
 
@@ -25,14 +25,13 @@ def open_session(
 ) -> onnxruntime.InferenceSession:
     """Return a session over an ONNX file; `threads` is the number of cores to use, by default `default_threads()`.
 
-    Operators that `provider` lacks run on the processor.
-
-    Raises ServeError if the file is not a model that this version of ONNX Runtime can run.
+    Operators that `provider` lacks run on the processor. Raises ServeError if the file is not a model that this version
+    of ONNX Runtime can run, or the provider does not start.
     """
     onnxruntime.disable_telemetry_events()  # older builds for Windows know no other switch (contract/telemetry.py)
     if provider is Provider.CUDA:
         onnxruntime.preload_dlls()  # NVIDIA's wheels beside it, which the system's loader doesn't find
-    names = list(dict.fromkeys((PROVIDERS[provider].name, PROVIDERS[Provider.CPU].name)))
+    names = list(dict.fromkeys((RUNTIME_NAMES[provider], RUNTIME_NAMES[Provider.CPU])))
     try:
         session = onnxruntime.InferenceSession(str(model_path), session_options(threads), providers=names)
     except RUNTIME_ERRORS as error:
@@ -40,6 +39,9 @@ def open_session(
             f"ONNX Runtime {onnxruntime.__version__} can't load {model_path} ({error}); install a newer one, or build "
             "the bundle again."
         ) from error
+    if names[0] not in session.get_providers():
+        advice = "check its driver and its libraries, or set the provider to cpu"
+        raise ServeError(f"ONNX Runtime's {names[0]} did not start; {advice}.")
     return_freed_memory()
     return session
 

@@ -38,13 +38,7 @@ NO_DRAFT = Draft()
 
 @dataclass
 class StepCosts:
-    """Time of a step over k tokens, as a straight line through what was measured; old steps are forgotten slowly.
-
-    Before the first steps, a further token is taken to cost a twentieth of a step, as measured on two processors. The
-    first measured step sets the scale. A step during which the machine stood still (swapping, a paused virtual machine)
-    does not tell what a token costs: it counts as MOST_TIMES the expected time, and a quick step behind slow ones
-    makes all of those quicker.
-    """
+    """Time of a step over k tokens, as a straight line through what was measured; old steps are forgotten slowly."""
 
     forget: float = 0.98  # weight of the past after each step, so that some fifty steps count
     _sums: list[float] = field(default_factory=list)  # Σ1, Σk, Σk², Σt, Σkt
@@ -121,11 +115,7 @@ class Drafter:
             self._answers.appendleft(([*prompt, *answer], len(prompt)))
 
     def propose(self, tokens: Sequence[int], room: int, *, only_answers: bool = False) -> Draft:
-        """Return a draft of at most `room` tokens to follow `tokens` (the whole context, answer included).
-
-        It is of the first source whose rate pays. `only_answers`: from an earlier answer to the very same tokens, or
-        none.
-        """
+        """Return a draft of at most `room` tokens to follow `tokens` (the whole context, answer included)."""
         for draft in self._drafts(tokens, min(MAX_DRAFT, room), only_answers):
             assert draft.source is not None
             length = self._length(self.acceptance.rate(draft.source), len(draft.tokens))

@@ -1,8 +1,4 @@
-"""Answers requests over HTTP, with the engine, filters and confidence threshold of the language server.
-
-The client decides when to ask. The newest request of a client ends its older one; clients take turns. A client is
-recognized by `User-Agent` and the body's `user`: most plug-ins open a connection for each request.
-"""
+"""Answers requests over HTTP, with the engine, filters and confidence threshold of the language server."""
 
 from __future__ import annotations
 
@@ -20,14 +16,13 @@ from contract.bundle.manifest import MANIFEST_FILE
 from contract.errors import SubmodelError
 from contract.files.file_names import is_file
 from contract.prompt import ContextSnippet
-from lsp_server.battery import PowerMeter
+from lsp_server.battery import Policy, PowerMeter, choose_policy, choose_threads, options_on
 from lsp_server.bundle_finder import BundleFinder, search_bundle, workspace_of
 from lsp_server.bundle_states import BundleState
 from lsp_server.decoding.providers import Provider
 from lsp_server.http import messages
 from lsp_server.http.messages import Found, Refusal, Reply, Request, Wanted
 from lsp_server.options import ServerOptions
-from lsp_server.policy import Policy, choose_policy, choose_threads, options_on
 from lsp_server.read_ahead_budget import BURST_S
 from lsp_server.request import Completion, CompletionRequest, line_end_of, path_in
 from lsp_server.service import CompletionService

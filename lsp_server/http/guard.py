@@ -25,11 +25,7 @@ _TOKEN_BYTES: Final = 24  # 32 characters
 
 
 def read_token() -> tuple[str, Path]:
-    """Return this user's token, 32 characters, and the file that holds it, of mode 0600. The first call makes it.
-
-    The file's path is the real one: that of %LOCALAPPDATA% is a file of another folder to Python from the Microsoft
-    Store, and none to other programs. Raises StateFolderError if the file can't be written or read.
-    """
+    """Return this user's token, 32 characters, and the file that holds it, of mode 0600. The first call makes it."""
     token = private_key(TOKEN_FILE, lambda: secrets.token_urlsafe(_TOKEN_BYTES).encode())
     return token.decode("ascii", "replace"), Path(os.path.realpath(state_folder() / TOKEN_FILE))
 

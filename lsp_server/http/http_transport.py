@@ -1,9 +1,4 @@
-"""Listens for HTTP: uvicorn reads and writes the protocol; the application here guards and answers requests.
-
-stdout stays empty; the log and the hint about the token go to stderr. uvicorn 0.55 was chosen over uvicorn with
-Starlette (28 and 46 ms to import, 1 and 3.4 MB more to install), hypercorn (41 ms, 2.3 MB) and aiohttp (74 ms, 13 MB):
-four routes need no framework. It needs h11 and click, which is here for the command line.
-"""
+"""Listens for HTTP: uvicorn reads and writes the protocol; the application here guards and answers requests."""
 
 from __future__ import annotations
 

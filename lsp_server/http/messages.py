@@ -1,7 +1,4 @@
-"""Reads and writes the messages of llama.cpp's `/infill` and OpenAI's `/v1/completions`.
-
-Sampling parameters are ignored: decoding is greedy. File names are labels of the prompt; none of them is opened.
-"""
+"""Reads and writes the messages of llama.cpp's `/infill` and OpenAI's `/v1/completions`."""
 
 from __future__ import annotations
 
@@ -82,10 +79,7 @@ class Found:
 
 
 def read_infill(body: bytes) -> Wanted:
-    """Read a request to `/infill`. Raises Refusal if it can't be read.
-
-    The text before the cursor is `input_prefix`, then `prompt`: the line that is typed.
-    """
+    """Read a request to `/infill`. Raises Refusal if it can't be read."""
     document = _parse(body)
     before = _text(document, "input_prefix") + _text(document, "prompt")
     return Wanted(
@@ -99,10 +93,7 @@ def read_infill(body: bytes) -> Wanted:
 
 
 def read_completion(body: bytes) -> Wanted:
-    """Read a request to `/v1/completions`. Raises Refusal if it can't be read.
-
-    A prompt that is written with fill-in-the-middle tokens is taken apart; the model gets it in its own format.
-    """
+    """Read a request to `/v1/completions`. Raises Refusal if it can't be read."""
     document = _parse(body)
     prompt = document.get("prompt")
     if isinstance(prompt, list) and len(prompt) == 1:

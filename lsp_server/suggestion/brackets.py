@@ -1,8 +1,4 @@
-"""Brackets and quotes of one line, read character by character: what is open, and what a text closes from outside.
-
-The scan covers what editors close by themselves. It recognizes neither comments nor strings of several lines; the
-syntax tree does.
-"""
+"""Brackets and quotes of one line, read character by character: what is open, and what a text closes from outside."""
 
 from __future__ import annotations
 
@@ -35,11 +31,7 @@ def open_at_end(line: str) -> str:
 
 
 def open_at_cursor(before: str, after: str) -> str:
-    """Return the closers that a cursor's line waits for, as `open_at_end` of SIDE_CHARS `before` the cursor.
-
-    Brackets in a string are text, unless `after` goes on with the closer of one: then the string holds code, as between
-    the braces of an f-string.
-    """
+    """Return the closers that a cursor's line waits for, as `open_at_end` of SIDE_CHARS `before` the cursor."""
     before = before[-SIDE_CHARS:]
     waiting = open_at_end(before)
     quote = waiting[-1:]
@@ -58,10 +50,7 @@ def outer_closers(text: str, waiting: str) -> list[int]:
 
 
 def insertable(text: str, replaced: str, line_before: str) -> str:
-    """Return a suggestion for clients that only insert text; `replaced` is the text that it would replace.
-
-    The suggestion ends before the closing brackets that stand right of the cursor, since those stay.
-    """
+    """Return a suggestion for clients that only insert text; `replaced` is the text that it would replace."""
     if not replaced:
         return text
     if text.endswith(replaced):
@@ -71,10 +60,7 @@ def insertable(text: str, replaced: str, line_before: str) -> str:
 
 
 def _scan(text: str, waiting: list[str], outside: int = 0) -> Iterator[tuple[int, bool]]:
-    """Yield (index, whether it closes one of the first `outside` of `waiting`) of each closer; update `waiting`.
-
-    Three quotes that close a string are three closers.
-    """
+    """Yield (index, whether it closes one of the first `outside` of `waiting`) of each closer; update `waiting`."""
     end = 0
     while mark := _MARK.search(text, end):
         index, character, width = mark.start(), mark.group(), 1

@@ -227,21 +227,13 @@ def _parsed_part(
 
 
 def _breaks_off(completion: Completion) -> bool:
-    """Return whether the rest of a line is left out: the model is not sure of it, or time ran out.
-
-    A block that breaks off ends with its last whole line.
-    """
+    """Return whether the rest of a line is left out: the model is not sure of it, or time ran out."""
     cuts = [step for step in completion.steps if step.name in ("threshold", "budget") and step.after is not None]
     return any(not (step.before or "").startswith(f"{step.after}\n") for step in cuts)
 
 
 def _own_closers(completion: Completion, request: CompletionRequest) -> Iterator[str]:
-    """Yield what may close the brackets at the end of an answer of one line, the shortest first.
-
-    Closers alone stand right of the cursor. They are of brackets before it, since editors close only what is typed. If
-    the answer ends there because the model is not sure of the rest, the rest belongs within: the client must be able to
-    put the cursor there.
-    """
+    """Yield what may close the brackets at the end of an answer of one line, the shortest first."""
     is_cut = any(step.name == "threshold" for step in completion.steps)
     if is_cut and not request.may_place_cursor:
         return

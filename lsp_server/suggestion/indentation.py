@@ -31,10 +31,7 @@ def columns_of(line: str) -> int:
 
 
 def indent_unit(text: str, offset: int = 0) -> str | None:
-    r"""Return what the document indents with around `offset`: "\t", or so many spaces; None if nothing shows it.
-
-    None, too, if it mixes them, as GNU's style does, whose tabs stand for 8 spaces.
-    """
+    r"""Return what the document indents with around `offset`: "\t", or so many spaces; None if nothing shows it."""
     text = text[max(0, offset - _SHOWN_CHARS) : offset + _SHOWN_CHARS]
     indents = [match.group() for match in re.finditer(r"(?m)^[ \t]+(?=[^\s*])", text)]
     tabs = sum("\t" in indent for indent in indents)

@@ -44,10 +44,7 @@ _OUT_OF_TIME = "time or tokens ran out, or the model broke off, before the line 
 
 
 def reads_from_column_0(request: CompletionRequest) -> bool:
-    """Return whether the model is asked for the whole line, since only tabs and spaces stand before the cursor.
-
-    Tokens of code hold the space in front of a word. So a prompt that ends in white space has no good next token.
-    """
+    """Return whether the model is asked for the whole line, since only tabs and spaces stand before the cursor."""
     return request.options.filters.whole_line and request.is_in_indentation and request.indent != ""
 
 
@@ -160,11 +157,7 @@ def _from_cursor(raw: str, request: CompletionRequest) -> tuple[str, bool]:
 
 
 def _outdented(raw: str, request: CompletionRequest) -> CompletionRequest | None:
-    """Return the request with the indentation of an answer that is indented less than what stands before the cursor.
-
-    After Enter an editor indents as the line above. So a line that leaves the block begins too far right. None if the
-    client can't replace that, or the user has indented otherwise, or no outer block has the answer's indentation.
-    """
+    """Return the request with the indentation of an answer that is indented less than what stands before the cursor."""
     indent = indent_of(raw)
     if indent not in request.outdented:
         request.outdented[indent] = _with_less_indentation(indent, request)

@@ -152,10 +152,7 @@ def without_marks(text: str, request: CompletionRequest) -> str:
 
 
 def closer_below(completion: Completion, request: CompletionRequest) -> Change | None:
-    """Give the closer right of the cursor a line of its own below a body that the answer leaves open.
-
-    The body begins below its opener. Without the line the closer would stand behind the body's last statement.
-    """
+    """Give the closer right of the cursor a line of its own below a body that the answer leaves open."""
     text, after = completion.text, request.line_after
     header = request.previous_line if request.is_blank_before else request.line_before
     closer = OPENERS.get(header.rstrip()[-1:])

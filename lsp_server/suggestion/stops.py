@@ -110,10 +110,7 @@ def dedent(text: str, request: CompletionRequest, is_final: bool) -> Cut | None:
 
 
 def missing_closer(request: CompletionRequest) -> int | None:
-    """Return the columns before the closer that the header above a blank line lacks, as far as indentation says so.
-
-    None if the closer stands below the cursor or right of it, or the body has lines, or nothing says where it ends.
-    """
+    """Return the columns before the closer that the header above a blank line lacks, as far as indentation says so."""
     header, below = request.previous_line, request.next_line
     closer, columns = OPENERS.get(header.rstrip()[-1:]), columns_of(header)
     if closer is None or not request.is_blank_before or request.line_after.strip():
@@ -138,12 +135,7 @@ def begins_body(request: CompletionRequest) -> bool:
 
 
 def next_line(text: str, request: CompletionRequest, is_final: bool) -> Cut | None:
-    """End before the line that already stands below the cursor. A closer is the same one at the same depth alone.
-
-    A closer that the answer's own lines wait for is another one. So is, behind a blank line, what many definitions or
-    elements begin with, such as an annotation, the start of a comment or an opening tag: what is written here has its
-    own. One with arguments or content is the line below.
-    """
+    """End before the line that already stands below the cursor. A closer is the same one at the same depth alone."""
     below = request.next_line.strip()
     is_closer = below != "" and (set(below) <= CLOSING or _closes(below))
     if not is_closer and _is_head(below, request) and _is_blank_below(request):
@@ -185,10 +177,7 @@ def _is_blank_below(request: CompletionRequest) -> bool:
 
 
 def _in_document(line: str, request: CompletionRequest, *, is_first: bool, is_last: bool) -> tuple[str, str]:
-    """Return a line of the answer behind what is typed; and the same with what stands right of the cursor.
-
-    That may be the closing quote and comma which the answer lacks. It counts for the answer's only line.
-    """
+    """Return a line of the answer behind what is typed; and the same with what stands right of the cursor."""
     whole = f"{request.line_before}{line}" if is_first else line
     return whole, f"{whole}{request.line_after}" if is_first and is_last else whole
 
@@ -199,10 +188,7 @@ def _waits_for(closers: str, text: str) -> bool:
 
 
 def _leaves_deeper(line: str, request: CompletionRequest) -> bool:
-    """Return whether a line leaves a block that is deeper than the line below, as far as indentation says so.
-
-    Other statements that are equal to it but for the indentation are the line below, which models copy.
-    """
+    """Return whether a line leaves a block that is deeper than the line below, as far as indentation says so."""
     is_indented = request.grammar is not None and request.grammar.is_indented
     return is_indented and leaves_block(line) and columns_of(line) > columns_of(request.next_line)
 
@@ -265,10 +251,7 @@ def _as_compared(line: str) -> str:
 
 
 def _is_same(line: str, other: str) -> bool:
-    """Return whether two lines are equal but for white space between words, and a comma or semicolon at the end.
-
-    They are those of `_as_compared`. Where that keeps their depth, it is compared, too.
-    """
+    """Return whether two lines are equal but for white space between words, and a comma or semicolon at the end."""
     if line == other:
         return True
     if columns_of(line) != columns_of(other):

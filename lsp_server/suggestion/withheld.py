@@ -22,10 +22,7 @@ _KEY_BODY = re.compile(r"[A-Za-z0-9+/=]{40}")  # its beginning may stand far abo
 
 
 def without_refused(completion: Completion, request: CompletionRequest) -> Completion:
-    """Return what may be given out of an answer: no text but the shown one if any looks like a secret or is unseen.
-
-    A step's sentence may quote the text. It goes with it.
-    """
+    """Return what may be given out of an answer: no text but the shown one if any looks like a secret or is unseen."""
     steps = completion.steps
     if completion.rule in _REFUSING:  # whatever came before, this is why
         return replace(completion, raw="", steps=tuple(map(_without_text, steps[-1:])))

@@ -1,13 +1,9 @@
-"""The tree-sitter grammars that serving knows, each loaded when a file of its language is first completed.
-
-A language without a grammar, or whose grammar does not load, is served too. Rules that need the syntax then do nothing.
-"""
+"""The tree-sitter grammars that serving knows, each loaded when a file of its language is first completed."""
 
 from __future__ import annotations
 
 import importlib
 import logging
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import PurePosixPath
@@ -164,11 +160,6 @@ def load_language(grammar: Grammar) -> Language:
     if language is None:
         raise NoTreeError
     return language
-
-
-def broken_grammars() -> Iterator[str]:
-    """Load all grammars; yield the modules of those that don't load."""
-    return (grammar.module for grammar in (*_GRAMMARS.values(), _TSX) if _load(grammar) is None)
 
 
 @cache

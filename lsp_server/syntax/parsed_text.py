@@ -25,10 +25,7 @@ class ParsedText:
         self.root = self._tree.root_node
 
     def edited(self, start: int, removed: int, inserted: str) -> ParsedText:
-        """Return the text after an edit at `start`. Only what the edit affects is parsed again.
-
-        Raises TooSlowToParseError if the edits of a text take too long together.
-        """
+        """Return the text after an edit at `start`. Only what the edit affects is parsed again."""
         old_end = start + removed
         text = self._text[:start] + inserted + self._text[old_end:]
         tree = self._tree.copy()
@@ -112,10 +109,7 @@ def begins_block(text: str, offset: int, grammar: Grammar, *, is_unclosed: bool 
 
 
 def _nodes_around(root: Node, start: int, end: int) -> list[Node]:
-    """Return the nodes around a range of bytes, the innermost first and `root` last.
-
-    They are found from the root down, once: `Node.parent` begins there each time, and generated code nests deeply.
-    """
+    """Return the nodes around a range of bytes, the innermost first and `root` last."""
     innermost = root.descendant_for_byte_range(start, end)
     if innermost is None:
         return []

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
-from pathlib import Path
 from typing import Any
 
 import torch
+from tokenizers import Tokenizer
 
-from builder.artifact import read_artifact
+from builder.artifact import SubModel, read_artifact
 from builder.bases.load import LoadedBase, load_resolved
 from builder.bases.resolve import ResolvedBase
 from builder.checkpoint_writer import parity_examples, save_checkpoint, save_reweighted
@@ -24,15 +25,14 @@ from builder.number_format import DTYPES, fastest_dtype
 from builder.pruning.structured_pruning import prune
 from builder.versions import EXPORT_VERSION, PIPELINE_VERSION
 from contract.bundle.drafts import within_limit
-from contract.bundle.manifest import MANIFEST_FILE
 from contract.documents import FineTuningFacts
-from contract.files.untrusted_json import read_json
 from contract.progress import OnProgress
 from contract.prompt import PromptEncoder
+from contract.repository.secrets import remove_doubtful
 from contract.repository.texts import cut_order
 from exporters.bundle_export import export_bundle
-from exporters.export_settings import ExportSettings
-from exporters.precision import VARIANT_FILES, Precision, parse_precision
+from exporters.parity import ExportSettings
+from exporters.precision import parse_precision
 from submodel.build.build_settings import BuildSettings
 from submodel.build.paths import BuildPaths
 from submodel.build.score_stages import ScoreStages
@@ -63,6 +63,7 @@ class ModelStages:
         self._paths = BuildPaths(root=settings.output)
         self._stages = Stages(self._paths.stages, display, force=settings.force)
         self._scores = ScoreStages(self._stages)
+        self._left_out: Counter[str] = Counter()  # lines of the drafts that look like secrets, by kind
 
     @cached_property
     def _dtype(self) -> torch.dtype:
@@ -156,7 +157,6 @@ class ModelStages:
                 settings,
                 state=state,
                 is_int8=is_int8,
-                cpu_dtype=self._dtype,
                 on_event=self._display.say,
                 on_progress=advance,
             )
@@ -213,11 +213,13 @@ class ModelStages:
             self._paths.bundle,
             ExportSettings(precision=parse_precision(self._settings.quantize)),
             drafts=self._drafts(),
-            variants=variants_of(self._paths.bundle),  # as the new one is to have them
             on_event=self._display.say,
             on_progress=advance,
         )
-        return {"parity": bundle.manifest["parity"]}
+        if self._left_out:
+            kinds = ", ".join(f"{count} {kind}" for kind, count in self._left_out.most_common())
+            self._display.say(f"Left out of the bundle's drafts, lines that look like secrets: {kinds}")
+        return {"parity": bundle.manifest["parity"], "secret_lines": dict(self._left_out)}
 
     def _drafts(self) -> Iterator[Sequence[int]]:
         """The token ids of each code file but the held-out ones: a bundle is measured on those.
@@ -226,21 +228,14 @@ class ModelStages:
         """
         code = [file for file in self._corpus.learned if file.is_code]
         order = sorted(range(len(code)), key=lambda index: cut_order(code[index].path))
-        encoded = within_limit(read_artifact(self._paths.model).token_ids(code[index].text for index in order))
+        artifact = read_artifact(self._paths.model)
+        tokenizer = artifact.tokenizer()
+        encoded = within_limit(artifact.token_ids(code[index].text for index in order))
         taken = dict(zip(order, encoded, strict=False))
-        return (taken[index].tolist() for index in sorted(taken))
+        return (self._without_secrets(taken[index].tolist(), artifact, tokenizer) for index in sorted(taken))
 
-
-def variants_of(bundle: Path) -> tuple[Precision, ...]:
-    """Return the precisions that `submodel export --add` has put into a bundle; none if its manifest can't be read.
-
-    The bundle may be damaged, or of a version with another schema.
-    """
-    try:
-        document = read_json(bundle / MANIFEST_FILE)
-    except (OSError, ValueError):
-        return ()
-    found = document.get("variants") if isinstance(document, dict) else None
-    if not isinstance(found, dict):
-        return ()
-    return tuple({VARIANT_FILES[one]: one for one in VARIANT_FILES if one in found}.values())  # one for each file
+    def _without_secrets(self, ids: list[int], artifact: SubModel, tokenizer: Tokenizer) -> list[int]:
+        """The last net: what the bundle is to hold is read once more as text. Lines that look like secrets go."""
+        clean = remove_doubtful(tokenizer.decode(ids, skip_special_tokens=False))
+        self._left_out.update(clean.removed_lines)
+        return next(artifact.token_ids([clean.text])) if clean.removed_lines else ids

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -70,6 +71,13 @@ class BuildPaths:
     def finetuning_state(self) -> Path:
         """The state of a fine-tuning that has not ended."""
         return self.stages / "finetuning.safetensors"
+
+
+def remove_leftovers(paths: BuildPaths) -> None:
+    """Remove what a finished build has no use for: what killed runs have left."""
+    for path in paths.stages.glob(f"*{paths.finetuning_state.name}*"):  # with its seals, and half of one
+        with suppress(OSError):
+            path.unlink()
 
 
 def prepare_output(folder: Path) -> None:

@@ -37,7 +37,7 @@ def build(
     minutes: Annotated[float, typer.Option(help="Minutes of fine-tuning on the repository; 0 only prunes.")] = 4.5,
     quantize: Annotated[
         str,
-        typer.Option(help="Precision of the bundle: int8, fp32, fp16 or int4."),
+        typer.Option(help="Precision of the bundle: int8, fp32 or fp16."),
     ] = "int8",
     positions: Annotated[int, typer.Option(min=0, help="Held-out lines to score on; 0 scores nothing.")] = 50,
     seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Seed of all sampling.")] = 0,
@@ -66,7 +66,6 @@ def build(
     real_folder(repository)
     check_no_home(repository)
 
-    from submodel.awake import kept_awake
     from submodel.build.build_settings import BuildSettings
     from submodel.build.pipeline import run_build
     from submodel.console import StageDisplay, console, print_json
@@ -83,7 +82,7 @@ def build(
         seed=seed,
         force=force,
     )
-    with kept_awake(), StageDisplay(as_json=progress is ProgressForm.JSON) as display:
+    with StageDisplay(as_json=progress is ProgressForm.JSON) as display:
         document = run_build(settings, display)
     if progress is ProgressForm.JSON:
         with console.capture() as table:

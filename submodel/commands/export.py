@@ -29,7 +29,7 @@ def export(
     ] = Format.ONNX,
     quantize: Annotated[
         str,
-        typer.Option(help="fp32, fp16, int8 or int4; a GGUF file has fp32, fp16 and int8 (Q8_0)."),
+        typer.Option(help="fp32, fp16 or int8; a GGUF file has int8 as Q8_0."),
     ] = "int8",
     add: Annotated[
         bool, typer.Option("--add", help="Add this precision to the bundle that DIR is, under transformers.js' name.")
@@ -48,7 +48,7 @@ def export(
         return
     from contract.errors import ExportError
     from exporters.bundle_export import add_precision, export_any
-    from exporters.export_settings import ExportSettings
+    from exporters.parity import ExportSettings
     from exporters.precision import parse_precision
     from submodel.build.lock import bundle_lock
     from submodel.build.paths import BuildPaths

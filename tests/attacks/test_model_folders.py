@@ -25,7 +25,7 @@ from builder.bases.resolve import licence_of
 from contract.errors import BaseModelError, SubmodelError
 from exporters.bundle_export import export_any
 from exporters.checkpoint_reader import Checkpoint
-from exporters.export_settings import ExportSettings
+from exporters.parity import ExportSettings
 from exporters.precision import Precision
 from testbed.models import save_base, write_parity_prompts
 

@@ -28,9 +28,8 @@ from contract.errors import BundleError, CorpusError
 from contract.files.home import holds_home
 from contract.repository.texts import read_repository
 from exporters.bundle_export import add_precision, export_bundle
-from exporters.export_settings import ExportSettings
 from exporters.packed_bundle import pack_bundle, unpack_bundle
-from exporters.parity import ParitySettings
+from exporters.parity import ExportSettings, ParitySettings
 from exporters.precision import Precision
 from laboratory.replay.replay_run import ReplaySettings, run_replay
 from lsp_server.bundle_finder import RETRY_S, BundleFinder, older_bundles

@@ -8,14 +8,11 @@ from __future__ import annotations
 
 import os
 import sys
-import tarfile
-import zipfile
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import cast
 
 import pytest
 
-from builder.sources.archives import ArchiveError, _Writer, unpack
 from contract.children import shell_line
 from contract.repository.listing import list_files
 from contract.repository.reading import SourceReader, Unreadable
@@ -86,46 +83,6 @@ def test_own_folders_under_another_case_are_no_part_of_a_corpus(folder: str, tmp
     assert list_files(tmp_path).paths == ("b.py",)
     git(tmp_path, "init")
     assert list_files(tmp_path).paths == ("b.py",)
-
-
-# Archives
-
-
-@pytest.mark.parametrize("kind", ["tar", "zip"])
-@pytest.mark.parametrize("name", ["pkg/c:evil.py", "pkg/sub/D:evil.py", r"pkg/..\..\evil.py"])
-def test_a_member_that_leads_outside_on_windows_is_refused_everywhere(kind: str, name: str, tmp_path: Path) -> None:
-    """`pkg/c:evil.py` joined to a folder is a file of drive C there. The one with backslashes held on 104ea66."""
-    path = tmp_path / f"a.{kind}"
-    (tmp_path / "x").write_bytes(b"x")
-    if kind == "tar":
-        with tarfile.open(path, "w") as archive:
-            archive.add(tmp_path / "x", name)
-    else:
-        with zipfile.ZipFile(path, "w") as zipped:
-            zipped.write(tmp_path / "x", name)
-    with pytest.raises(ArchiveError, match="path outside"):
-        unpack(path, tmp_path / "out")
-
-
-@pytest.mark.parametrize("name", ["pkg/aux.py", "pkg/a.py:evil", "pkg/a.py.", "pkg/GIT~1", "pkg/con"])
-def test_a_member_that_is_no_file_on_windows_is_refused_there(name: str, tmp_path: Path) -> None:
-    class Room(PureWindowsPath):
-        def exists(self) -> bool:
-            raise AssertionError(f"{self} is looked at")
-
-    with pytest.raises(ArchiveError, match="name that no file should have"):
-        _Writer(cast(Path, Room(r"C:\room")), 9, 9).write(name, cast("tarfile.ExFileObject", None))
-
-
-@posix
-def test_a_member_named_as_a_device_is_unpacked_elsewhere(tmp_path: Path) -> None:
-    """No attack: Linux packages hold such files."""
-    (tmp_path / "x").write_bytes(b"x")
-    with tarfile.open(tmp_path / "a.tar", "w") as archive:
-        for name in ("pkg/aux.py", "man/Foo::Bar.3", "pkg/nul"):
-            archive.add(tmp_path / "x", name)
-    unpack(tmp_path / "a.tar", tmp_path / "out")
-    assert sum(path.is_file() for path in (tmp_path / "out").rglob("*")) == 3
 
 
 def test_one_rule_for_both_flavours() -> None:

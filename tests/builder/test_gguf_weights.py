@@ -83,15 +83,6 @@ def test_two_copies_of_one_matrix_are_tied_to_the_better(tmp_path, better):
         assert count_parameters(gguf) == pytest.approx(model.num_parameters(), rel=0.01)
 
 
-def test_progress_ends_at_the_whole(tmp_path):
-    _, _, metadata, tensors = make_parts("llama")
-    seen = []
-    with open_gguf(write(tmp_path, "llama", metadata, tensors)) as gguf:
-        read_model(gguf, dtype=torch.float32, on_progress=lambda done, total: seen.append((done, total)))
-    assert seen == sorted(seen)
-    assert seen[-1][0] == seen[-1][1] == sum(data.nbytes for data, _ in tensors.values())
-
-
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [

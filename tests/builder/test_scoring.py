@@ -23,7 +23,7 @@ from builder.evaluation.metrics import (
     share_of,
 )
 from builder.evaluation.scores import ExcerptScore, ScoredAnswer, Scores, compare
-from builder.evaluation.scoring import EXAMPLE_WORK, EXCERPT_WORK, score
+from builder.evaluation.scoring import score
 from contract.errors import CorpusError, EvaluationError
 from contract.prompt import PromptEncoder, PromptFormat
 from testbed.tokenizer import make_tokenizer
@@ -98,14 +98,6 @@ def test_bits_per_byte_is_bits_over_the_bytes_of_the_text():
     assert (row["positions"], row["multi_line_positions"]) == (len(held_out.fim_examples), 5)
     assert row["languages"]["Python"]["bits_per_byte"] == pytest.approx(bits)
     assert Scores.from_record(json.loads(json.dumps(scores.to_record()))) == scores
-
-
-def test_progress_reaches_its_total():
-    held_out = make_held_out([file("held-out")], ScoringSettings(blocks=3))
-    seen = []
-    score(oracle(held_out), held_out, on_progress=lambda done, total: seen.append((done, total)))
-    examples = len(held_out.fim_examples) + 3
-    assert seen[-1][0] == seen[-1][1] == EXAMPLE_WORK * examples + EXCERPT_WORK * len(held_out.excerpts)
 
 
 def test_nothing_held_out_is_said():

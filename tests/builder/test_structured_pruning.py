@@ -13,7 +13,7 @@ from contract.errors import BuildError
 from testbed.models import make_model
 from testbed.tokenizer import FIM, make_tokenizer
 from tests.builder.sample_texts import TEXT
-from tests.builder.tiny_datasets import write_code
+from tests.laboratory.tiny_datasets import write_code
 
 SETTINGS = PruneSettings(
     size=SizeSettings(size=0.97, least_token_share=1.0),

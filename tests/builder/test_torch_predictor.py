@@ -115,22 +115,3 @@ def test_middles_are_scored_given_all_that_precedes():
     truth = -sum(float(logits[place - 1, ids[place]]) for place in range(15, 20))
     assert predictor.nats_after(ids, 15) == pytest.approx(truth, rel=1e-4)
     assert predictor.nats(ids) == pytest.approx(predictor.nats_after(ids, 1))
-
-
-def test_a_truth_that_the_model_would_write_is_exact_without_decoding():
-    tokenizer = make_tokenizer()
-    model = make_model(tokenizer.get_vocab_size())
-    for parameter in model.parameters():
-        parameter.data *= 3
-    prompt = PromptEncoder(tokenizer, PromptFormat()).text_ids(TEXT[:30])
-    written = list(prompt)
-    for _ in range(4):
-        written.append(int(model(torch.tensor([written])).logits[0, -1].argmax()))
-    truth, after = written[len(prompt) : -1], written[-1]
-    ends_there = PromptFormat(stop_tokens=(tokenizer.id_to_token(after),))
-    predictor = TorchPredictor("tiny", model, PromptEncoder(tokenizer, ends_there))
-    nats, is_exact = predictor.read_truth(prompt, truth)
-    assert is_exact
-    assert nats == pytest.approx(predictor.nats_after([*prompt, *truth], len(prompt)), rel=1e-4)
-    assert not predictor.read_truth(prompt, [*truth[:-1], (truth[-1] + 1) % 400])[1]
-    assert not TorchPredictor("tiny", model, PromptEncoder(tokenizer, PromptFormat())).read_truth(prompt, truth)[1]

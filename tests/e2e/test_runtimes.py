@@ -15,8 +15,7 @@ import pytest
 
 from contract.bundle.bundle import Bundle
 from exporters.bundle_export import add_precision, export_bundle
-from exporters.export_settings import ExportSettings
-from exporters.parity import ParitySettings
+from exporters.parity import ExportSettings, ParitySettings
 from exporters.precision import Precision
 from testbed import browser, runtimes
 from testbed.models import make_export_model, save_model

@@ -16,22 +16,19 @@ from tokenizers import Tokenizer
 from transformers import AutoModelForCausalLM
 
 from builder.artifact import read_artifact
-from builder.bases.download import sha256_of
 from contract.bundle.bundle import WORKSPACE_BUNDLE, read_bundle
 from contract.bundle.drafts import FOLDER, open_index
 from contract.bundle.previous import previous_bundles
-from contract.errors import BuildError, ExportError, ParityError, SubmodelError
-from contract.files.file_hash import hash_file
+from contract.errors import BuildError, ExportError, SubmodelError
 from contract.prompt import PromptFormat
 from exporters import graph as graph_module
 from exporters import graph_writer as writer_module
 from exporters.bundle_export import add_precision, export_any, export_bundle
 from exporters.checkpoint_reader import MAX_POSITIONS, Checkpoint, DecoderShape
 from exporters.configuration_files import describe_graphs, write_configs
-from exporters.export_settings import ExportSettings
 from exporters.graph_writer import GraphWriter
-from exporters.parity import ParityReport, ParitySettings
-from exporters.precision import CANDIDATES, Precision
+from exporters.parity import ExportSettings, ParityReport, ParitySettings
+from exporters.precision import Precision
 from exporters.prompts import choose_prompts
 
 # Of random weights the next token is nearly a tie, so int8 agrees seldom.
@@ -119,22 +116,6 @@ def test_exports_a_sub_model(sub_model: Path, tmp_path: Path, settings: ExportSe
     assert maxima == (2 * Checkpoint(sub_model).shape.layers if settings is INT8 else 0), "int8 is in a rotated basis"
     assert len(events) == len(set(events)) > 1
     assert not any("it was asked for" in event for event in events), "no base was chosen"
-
-
-def test_a_checkpoint_with_a_manifest_is_not_hashed_and_the_graph_is_once(
-    sub_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    hashed: list[str] = []
-
-    def noted(real: Callable[[Path], str]) -> Callable[[Path], str]:
-        return lambda path: hashed.append(path.name) or real(path)
-
-    for module in ("bundle", "manifest"):
-        monkeypatch.setattr(f"contract.bundle.{module}.hash_file", noted(hash_file))
-    monkeypatch.setattr("builder.bases.resolve.sha256_of", noted(sha256_of))
-    export_bundle(sub_model, tmp_path / "bundle", FP32)
-    assert hashed.count("model.onnx") == 1
-    assert "model.safetensors" not in hashed
 
 
 def test_a_float32_graph_is_checked_on_the_longest_prompt_too(
@@ -235,16 +216,6 @@ def test_the_progress_is_one_of_the_whole_export(sub_model: Path, tmp_path: Path
     assert len(shares) >= 2 * len(Checkpoint(sub_model).names), "one for each reading"
 
 
-def test_the_progress_of_the_float32_graph_ends_with_its_last_reading(sub_model: Path, tmp_path: Path) -> None:
-    seen: list[float] = []
-    checkpoint = Checkpoint(sub_model)
-    settings = replace(FP32, parity=replace(LOOSE, logit_prompts=0))
-    writer = GraphWriter(checkpoint=checkpoint, references=[], settings=settings, on_event=lambda text: None)
-    with pytest.raises(ExportError, match="one prompt at least"):  # nothing to compare it with
-        writer.write_float32(tmp_path, lambda done, total: seen.append(done / total))
-    assert seen[-1] == 1
-
-
 @pytest.mark.slow
 def test_exports_a_foreign_checkpoint(model_folder: Callable[[str], Path], tmp_path: Path) -> None:
     """No manifest: the prompt's form is read off the tokenizer, the parity prompts are this package's own code."""
@@ -318,27 +289,12 @@ def test_an_int8_graph_that_fails_its_check_gives_way_to_a_finer_one(sub_model: 
     assert any("trying a finer one" in event for event in events)
 
 
-def test_four_bits_have_wider_limits(sub_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = ParitySettings()
-    limits = ExportSettings(precision=Precision.INT4).limits
-    assert limits.min_agreement < whole.min_agreement and limits.max_loss_increase > whole.max_loss_increase
-    assert ExportSettings(precision=Precision.INT8).limits == whole
-    assert ExportSettings(precision=Precision.INT4, parity=replace(LOOSE, max_loss_increase=9)).limits == replace(
-        LOOSE, max_loss_increase=9
-    ), "what was asked for is wider still"
-    for name, limit in (("INT4_MIN_AGREEMENT", 0.1), ("INT4_MAX_LOSS_INCREASE", 0.5)):  # as of random weights
-        monkeypatch.setattr(f"exporters.export_settings.{name}", limit)
-    parity = replace(LOOSE, min_agreement=0.99, max_loss_increase=0.001)
-    bundle = export_bundle(sub_model, tmp_path / "bundle", ExportSettings(precision=Precision.INT4, parity=parity))
-    assert bundle.manifest["parity"]["greedy_agreement"] < 0.99
-
-
 def test_a_model_that_blocks_do_not_divide_has_no_graph_with_blocks(sub_model: Path, tmp_path: Path) -> None:
     checkpoint = Checkpoint(sub_model)
     checkpoint.shape = replace(checkpoint.shape, ffn_width=100)
-    int4 = ExportSettings(precision=Precision.INT4, parity=LOOSE)
-    writer = GraphWriter(checkpoint=checkpoint, references=[], settings=int4, on_event=lambda text: None)
-    with pytest.raises(ExportError, match="divides into blocks for int4; export it as int8"):
+    blocks = ExportSettings(precision=Precision.INT8_WEIGHTS, parity=LOOSE)
+    writer = GraphWriter(checkpoint=checkpoint, references=[], settings=blocks, on_event=lambda text: None)
+    with pytest.raises(ExportError, match="divides into blocks for int8-weights; export it as int8"):
         writer.write_quantized(tmp_path / "model.onnx", ParityReport(logit_prompts=0), lambda done, total: None)
     assert not (tmp_path / "model.onnx").exists()
 
@@ -414,15 +370,12 @@ def test_the_tokenizer_of_a_foreign_bundle_knows_its_control_tokens(
 def test_precisions_are_added_under_the_names_of_transformers_js(sub_model: Path, tmp_path: Path) -> None:
     first = export_bundle(sub_model, tmp_path / "bundle", INT8, drafts=[[5, 6, 7, 8, 9]])
     model = first.model_path.read_bytes()
-    for precision, file in ((Precision.FP16, "model_fp16.onnx"), (Precision.INT4, "model_q4.onnx")):
-        bundle = add_precision(sub_model, tmp_path / "bundle", ExportSettings(precision=precision, parity=LOOSE))
-        assert bundle.graphs[precision] == bundle.folder / "onnx" / file
-        assert bundle.manifest["variants"][precision]["parity"]["greedy_agreement"] > 0.3
-    assert set(bundle.graphs) == {"int8", "fp16", "int4"}
+    bundle = add_precision(sub_model, tmp_path / "bundle", ExportSettings(precision=Precision.FP16, parity=LOOSE))
+    assert bundle.graphs == {"int8": bundle.model_path, "fp16": bundle.folder / "onnx" / "model_fp16.onnx"}
+    assert bundle.manifest["variants"]["fp16"]["parity"]["greedy_agreement"] > 0.3
     assert bundle.model_path.read_bytes() == model
     assert bundle.manifest["drafts"] == first.manifest["drafts"]
-    files = {"onnx/model_fp16.onnx", "onnx/model_q4.onnx"}
-    assert set(bundle.manifest["files"]) == {*first.manifest["files"], *files}
+    assert set(bundle.manifest["files"]) == {*first.manifest["files"], "onnx/model_fp16.onnx"}
     for_js = json.loads((bundle.folder / "config.json").read_text())["transformers.js_config"]
     assert for_js == {"kv_cache_dtype": {"fp16": "float16"}}, "versions before 4.2 take float32 else"
     again = add_precision(sub_model, tmp_path / "bundle", ExportSettings(precision=Precision.FP16, parity=LOOSE))
@@ -430,46 +383,6 @@ def test_precisions_are_added_under_the_names_of_transformers_js(sub_model: Path
     for precision in (Precision.FP32, Precision.INT8):
         with pytest.raises(ExportError, match="without --add"):
             add_precision(sub_model, tmp_path / "bundle", ExportSettings(precision=precision, parity=LOOSE))
-
-
-def test_an_export_writes_the_graphs_that_were_added_before_as_they_were(sub_model: Path, tmp_path: Path) -> None:
-    export_bundle(sub_model, tmp_path / "added", INT8)
-    for precision in (Precision.FP16, Precision.INT4):
-        added = add_precision(sub_model, tmp_path / "added", ExportSettings(precision=precision, parity=LOOSE))
-    seen: list[float] = []
-    written = export_bundle(
-        sub_model,
-        tmp_path / "written",
-        INT8,
-        variants=(Precision.FP16, Precision.INT8, Precision.INT4),
-        on_progress=lambda done, total: seen.append(done / total),
-    )
-    assert written.manifest["files"] == added.manifest["files"]
-    assert written.manifest["variants"] == added.manifest["variants"]
-    assert seen == sorted(seen)
-
-
-def test_a_graph_that_was_added_before_and_fails_its_check_is_left_out(
-    sub_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    write = GraphWriter.write_quantized
-
-    def write_quantized(writer: GraphWriter, path: Path, *arguments: Any) -> tuple[Precision, ParityReport]:
-        found = write(writer, path, *arguments)
-        if writer.settings.precision is Precision.FP16:
-            raise ParityError("The quantized graph's loss is +2 %")
-        return found
-
-    monkeypatch.setattr(GraphWriter, "write_quantized", write_quantized)
-    monkeypatch.setattr(writer_module, "CANDIDATES", {**CANDIDATES, Precision.INT8: (Precision.INT8_WEIGHTS,)})
-    settings = ExportSettings(precision=Precision.INT8_WEIGHTS, parity=LOOSE)
-    events: list[str] = []
-    variants = (Precision.FP16, Precision.INT8)
-    bundle = export_bundle(sub_model, tmp_path / "bundle", settings, variants=variants, on_event=events.append)
-    assert "variants" not in bundle.manifest
-    assert [name for name in bundle.manifest["files"] if name.startswith("onnx/")] == ["onnx/model.onnx"]
-    assert "The bundle gets no fp16 graph. The quantized graph's loss is +2 %." in events
-    assert any("no int8 graph. It falls back to int8-weights" in event for event in events)
 
 
 def test_another_model_s_precision_is_not_added(
@@ -490,13 +403,6 @@ def test_another_fine_tuning_s_precision_is_not_added(sub_model: Path, tmp_path:
     with pytest.raises(ExportError, match="another model"):
         add_precision(sub_model, tmp_path / "bundle", ExportSettings(precision=Precision.FP16, parity=LOOSE))
     assert read_bundle(tmp_path / "bundle") == old
-
-
-def test_two_precisions_with_one_file_s_name_take_turns(sub_model: Path, tmp_path: Path) -> None:
-    export_bundle(sub_model, tmp_path / "bundle", FP32)
-    for precision in (Precision.INT8, Precision.INT8_WEIGHTS):
-        bundle = add_precision(sub_model, tmp_path / "bundle", ExportSettings(precision=precision, parity=LOOSE))
-        assert list(bundle.manifest["variants"]) == [precision]
 
 
 def test_what_falls_back_to_the_bundle_s_precision_is_not_added(

@@ -4,19 +4,16 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from transformers import LlamaForCausalLM, Qwen2ForCausalLM
 
-from builder.bases import folder_model
 from builder.bases.folder_model import read_folder_model
 from contract.errors import ExportError
-from exporters import checkpoint_reader
 from exporters.checkpoint_reader import MAX_POSITIONS, Checkpoint
 
 
@@ -130,7 +127,7 @@ def test_refuses_tensors_that_would_be_left_out(folder: Path) -> None:
 
 def test_refuses_biases_in_some_places_only(folder: Path) -> None:
     change_tensors(folder, lambda t: t.update({"model.layers.0.self_attn.q_proj.bias": torch.ones(64)}))
-    with pytest.raises(ExportError, match="all or none"):
+    with pytest.raises(ExportError, match="lacks 5 tensors"):
         Checkpoint(folder)
 
 
@@ -147,32 +144,6 @@ def test_refuses_damaged_files(folder: Path) -> None:
     (folder / "config.json").write_text("{")
     with pytest.raises(ExportError, match="not valid JSON"):
         Checkpoint(folder)
-
-
-def test_names_a_missing_shard(tmp_path: Path, model_folder: Callable[[str], Path]) -> None:
-    LlamaForCausalLM.from_pretrained(model_folder("llama-tied")).save_pretrained(tmp_path, max_shard_size="50KB")
-    lost = sorted(tmp_path.glob("*.safetensors"))[-1]
-    lost.unlink()
-    with pytest.raises(ExportError, match=lost.name):
-        Checkpoint(tmp_path)
-
-
-def test_a_lack_of_memory_is_no_fault_of_the_files(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As Windows has it if the paging file is too small to map them."""
-    checkpoint = Checkpoint(folder)
-
-    def refuse(*_: object, **__: object) -> NoReturn:
-        raise SafetensorError("The paging file is too small for this operation to complete. (os error 1455)")
-
-    monkeypatch.setattr(checkpoint_reader, "safe_open", refuse)
-    monkeypatch.setattr(folder_model, "load_file", refuse)
-    for read in (
-        lambda: checkpoint.read("model.norm.weight"),
-        lambda: Checkpoint(folder),
-        lambda: read_folder_model(folder, torch.float32),
-    ):
-        with pytest.raises(SafetensorError, match="1455"):
-            read()
 
 
 def test_names_a_shard_that_is_cut_off(tmp_path: Path, model_folder: Callable[[str], Path]) -> None:

@@ -8,7 +8,6 @@ import shutil
 import unicodedata
 import urllib.request
 from collections.abc import Callable
-from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,8 +24,9 @@ from builder.gguf.reader import open_gguf
 from builder.gguf.tokenizer import PRE_TOKENIZERS, QWEN2_PATTERN, read_tokenizer
 from builder.gguf.weights import read_model
 from contract.errors import ExportError
-from exporters.gguf_export import PATH_FIRST, SUFFIX_FIRST, GgufPrecision, export_gguf, parse_gguf_precision
+from exporters.gguf_export import PATH_FIRST, SUFFIX_FIRST, export_gguf, parse_gguf_precision
 from exporters.gguf_tokenizer import PROBE, find_pre, read_vocabulary
+from exporters.precision import Precision
 from laboratory.bench import llama_cpp_worker
 from submodel.app import app
 from testbed.models import make_export_model, save_model
@@ -72,7 +72,7 @@ def folders(model_folder: Callable[[str], Path], tmp_path_factory: pytest.TempPa
 def test_our_reader_finds_the_same_model(
     folders: Callable[[str], Path], tmp_path: Path, kind: str, precision: str, tolerance: float
 ) -> None:
-    path = export_gguf(folders(kind), tmp_path / "model.gguf", GgufPrecision(precision))
+    path = export_gguf(folders(kind), tmp_path / "model.gguf", Precision(precision))
     wanted = AutoModelForCausalLM.from_pretrained(folders(kind), dtype=torch.float32).state_dict()
     own = Tokenizer.from_file(str(folders(kind) / "tokenizer.json"))
     with open_gguf(path) as gguf:
@@ -98,7 +98,7 @@ def test_the_command_writes_the_precision_that_it_was_asked_for(folders: Callabl
     done = CliRunner().invoke(app, [*words, "--json"], catch_exceptions=False)
     assert done.exit_code == 0, done.output
     assert json.loads(done.stdout) == {"gguf": str(path), "bytes": path.stat().st_size, "quantization": "fp16"}
-    same = export_gguf(folders("llama-tied"), tmp_path / "same.gguf", GgufPrecision("fp16"))
+    same = export_gguf(folders("llama-tied"), tmp_path / "same.gguf", Precision("fp16"))
     assert path.read_bytes() == same.read_bytes()
     with pytest.raises(ExportError, match="--add has no place"):
         CliRunner().invoke(app, [*words, "--add"], catch_exceptions=False)
@@ -199,21 +199,9 @@ def test_files_of_others_stay(folders: Callable[[str], Path], tmp_path: Path) ->
     assert (tmp_path / "thesis.gguf").read_text() == "precious"
     assert (tmp_path / "base.gguf").read_bytes() == content
     (tmp_path / "new.gguf").touch()
-    for precision in (GgufPrecision.FP16, GgufPrecision.INT8):  # the second time in the place of the first
+    for precision in (Precision.FP16, Precision.INT8):  # the second time in the place of the first
         size = export_gguf(folders("llama-tied"), tmp_path / "new.gguf", precision).stat().st_size
     assert size == export_gguf(folders("llama-tied"), tmp_path / "same.gguf").stat().st_size
-
-
-def test_a_file_of_before_the_mark_is_replaced(folders: Callable[[str], Path], tmp_path: Path) -> None:
-    for key, is_ours in ((SUFFIX_FIRST, True), (PATH_FIRST, True), ("general.name", False)):
-        writer = GGUFWriter(tmp_path / "model.gguf", "llama")
-        writer.add_bool(key, True)
-        for write in (writer.write_header_to_file, writer.write_kv_data_to_file, writer.write_ti_data_to_file):
-            write()
-        writer.close()
-        refusal = pytest.raises(ExportError, match="has no mark of submodel; remove it, or choose another file with -o")
-        with nullcontext() if is_ours else refusal:
-            export_gguf(folders("llama-tied"), tmp_path / "model.gguf")
 
 
 def test_unknown_precisions_are_named() -> None:
@@ -247,7 +235,7 @@ class LlamaServer:
 @pytest.mark.parametrize("kind", ["llama-tied", "qwen2-untied"])
 def test_llama_cpp_says_what_the_checkpoint_says(folders: Callable[[str], Path], tmp_path: Path, kind: str) -> None:
     folder = folders(kind)
-    llama = LlamaServer(export_gguf(folder, tmp_path / "model.gguf", GgufPrecision.FP32))
+    llama = LlamaServer(export_gguf(folder, tmp_path / "model.gguf", Precision.FP32))
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
     own = Tokenizer.from_file(str(folder / "tokenizer.json"))
     greedy: dict[str, Any] = {

@@ -13,8 +13,8 @@ from contract.errors import BundleError, ExportError
 from exporters import optimum_export
 from exporters.bundle_export import export_any, export_bundle
 from exporters.checkpoint_reader import MAX_POSITIONS
-from exporters.export_settings import ExportSettings
 from exporters.optimum_export import optimum_types
+from exporters.parity import ExportSettings
 from exporters.precision import Precision
 from testbed.models import make_byte_tokenizer
 

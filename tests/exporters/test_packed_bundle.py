@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import stat
-import struct
 import subprocess
 import sys
-import tracemalloc
 import warnings
 import zipfile
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -92,14 +88,6 @@ def test_the_manifest_comes_first_and_the_same_bundle_gives_the_same_file(
     assert again.path.read_bytes() == archive.read_bytes()
 
 
-def test_every_file_is_packed_at_the_fastest_level(archive: Path) -> None:
-    with zipfile.ZipFile(archive) as source:
-        for entry in source.infolist():
-            deflate = zlib.compressobj(1, zlib.DEFLATED, -15)
-            packed = deflate.compress(source.read(entry)) + deflate.flush()
-            assert entry.compress_size == len(packed), entry.filename
-
-
 def test_the_repository_s_code_can_stay_at_home(bundle: Path, tmp_path: Path) -> None:
     packed = pack_bundle(bundle, tmp_path / "bundle.submodel", drafts=False)
     assert not packed.has_drafts
@@ -136,14 +124,6 @@ def test_a_changed_bundle_is_not_packed(bundle: Path, tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["repository"]
 
 
-def test_what_a_killed_run_left_is_taken_by_the_next(bundle: Path, archive: Path, tmp_path: Path) -> None:
-    again = tmp_path / "again"
-    again.mkdir()
-    (again / ".bundle.submodel.partial").write_bytes(b"half")
-    assert pack_bundle(bundle, again / "bundle.submodel").path.read_bytes() == archive.read_bytes()
-    assert [path.name for path in again.iterdir()] == ["bundle.submodel"]
-
-
 def test_only_archives_of_ours_are_replaced(bundle: Path, archive: Path, tmp_path: Path) -> None:
     assert pack_bundle(bundle, archive).path == archive
     (tmp_path / "thesis.zip").write_bytes(b"PK\x03\x04 precious")
@@ -151,17 +131,6 @@ def test_only_archives_of_ours_are_replaced(bundle: Path, archive: Path, tmp_pat
         with pytest.raises(ExportError, match="with -o"):
             pack_bundle(bundle, target)
     assert (tmp_path / "thesis.zip").read_bytes() == b"PK\x03\x04 precious"
-
-
-@pytest.mark.skipif(os.name != "posix", reason="pipes have names on POSIX")
-def test_a_pipe_or_a_device_is_not_replaced(bundle: Path, tmp_path: Path) -> None:
-    pipe, link = tmp_path / "pipe", tmp_path / "stdout"
-    os.mkfifo(pipe)
-    link.symlink_to("/proc/self/fd/1")
-    for target in (pipe, link):
-        with pytest.raises(ExportError, match="is a device or a pipe; name a file with -o"):
-            pack_bundle(bundle, target)
-    assert pipe.is_fifo() and link.is_symlink()
 
 
 def test_a_bundle_that_was_there_stays_where_the_new_one_is_broken(bundle: Path, archive: Path, tmp_path: Path) -> None:
@@ -218,13 +187,6 @@ def test_names_that_leave_the_folder(archive: Path, tmp_path: Path, name: str) -
 def test_a_file_that_the_manifest_does_not_know(archive: Path, tmp_path: Path, name: str) -> None:
     rewrite(archive, lambda entries: [*entries, (zipfile.ZipInfo(name), b"x")])
     with pytest.raises(BundleError, match="disagree"):
-        unpack_bundle(archive, tmp_path / "out")
-
-
-def test_a_name_that_is_no_text(archive: Path, tmp_path: Path) -> None:
-    rewrite(archive, lambda entries: [*entries, (zipfile.ZipInfo("é"), b"x")])
-    archive.write_bytes(archive.read_bytes().replace("é".encode(), b"\xff\xff"))
-    with pytest.raises(BundleError, match="no packed bundle that can be trusted"):
         unpack_bundle(archive, tmp_path / "out")
 
 
@@ -285,22 +247,6 @@ def test_an_entry_that_holds_more_than_it_says(archive: Path, tmp_path: Path) ->
         unpack_bundle(archive, tmp_path / "out")
 
 
-def test_a_manifest_that_holds_more_than_it_says_is_not_unpacked_further(archive: Path, tmp_path: Path) -> None:
-    def inflate(entries: Entries) -> Entries:
-        entries[0][0].compress_type = zipfile.ZIP_DEFLATED
-        return [(entries[0][0], bytes(64 << 20)), *entries[1:]]
-
-    rewrite(archive, inflate)
-    data = archive.read_bytes()
-    archive.write_bytes(data.replace(struct.pack("<I", 64 << 20), struct.pack("<I", 1000)))
-    tracemalloc.start()
-    with pytest.raises(BundleError, match="is no packed bundle"):
-        unpack_bundle(archive, tmp_path / "out")
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert peak < 8 << 20
-
-
 def test_a_bundle_of_a_later_version_replaces_nothing(archive: Path, bundle: Path, tmp_path: Path) -> None:
     unpack_bundle(archive, tmp_path / "out")
 
@@ -315,12 +261,6 @@ def test_a_bundle_of_a_later_version_replaces_nothing(archive: Path, bundle: Pat
     with pytest.raises(BundleError, match=r"prompt key .*; upgrade submodel"):
         unpack_bundle(archive, tmp_path / "out")
     assert contents(tmp_path / "out") == contents(bundle)
-
-
-def test_many_files(archive: Path, tmp_path: Path) -> None:
-    rewrite(archive, lambda entries: [*entries, *((zipfile.ZipInfo(f"f{n}"), b"") for n in range(300))])
-    with pytest.raises(BundleError, match=r"lists 30. files"):
-        unpack_bundle(archive, tmp_path / "out")
 
 
 @pytest.mark.parametrize("kind", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
@@ -361,19 +301,6 @@ def test_files_of_others_stay(archive: Path, tmp_path: Path) -> None:
     with pytest.raises(ExportError, match=r"no bundle\.json"):
         unpack_bundle(archive, tmp_path / "out")
     assert (tmp_path / "out" / "thesis.txt").read_text() == "precious"
-
-
-def test_a_big_bundle_has_a_longer_list_of_files(bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """More than 4 GB needs zip's 64-bit fields; here the limit is small instead."""
-    monkeypatch.setattr(zipfile, "ZIP64_LIMIT", 1000)
-    packed = pack_bundle(bundle, tmp_path / "big.submodel")
-    assert b"PK\x06\x06" in packed.path.read_bytes()[-200:]
-    assert contents(unpack_bundle(packed.path, tmp_path / "out").path) == contents(bundle)
-    data = bytearray(packed.path.read_bytes())
-    data[data.rindex(b"PK\x06\x07") + 8] ^= 1  # the place of that list's end
-    packed.path.write_bytes(data)
-    with pytest.raises(BundleError, match="its end is misplaced"):
-        unpack_bundle(packed.path, tmp_path / "out")
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ import pytest
 from onnx_ir.tape import Tape
 
 from exporters.matrices import Matrix
-from exporters.weight_quantization import BLOCK, Int8WeightMatrices, block_codes, block_scales
+from exporters.precision import BLOCK, Int8WeightMatrices, block_codes, block_scales
 
 HIDDEN, OUTPUTS = 2 * BLOCK, 24
 

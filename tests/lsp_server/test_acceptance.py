@@ -93,15 +93,6 @@ def test_a_suggestion_whose_last_character_is_accepted_is_accepted(text: str, ty
     assert typist.counts() == (1, 1)
 
 
-def test_a_report_that_comes_after_another_edit_is_of_something_else() -> None:
-    typist = Typist()
-    typist.send(":")
-    typist.insert(":")
-    typist.insert("\n")
-    typist.tracker.accepted(1)
-    assert typist.counts() == (1, 0)
-
-
 def test_acceptance_with_a_replaced_range() -> None:
     typist = Typist("print()")
     typist.tracker.sent(1, URI, 6, "name)")
@@ -155,14 +146,6 @@ def test_typing_it_up_to_a_closer_that_stands_there_is_no_acceptance() -> None:
         typist.insert(key, at=at)
     assert typist.counts() == (1, 0)
     assert not typist.tracker.is_at_accepted_end(URI, len(typist.text))
-
-
-def test_an_edit_may_leave_the_closer_that_the_text_replaces() -> None:
-    """Neovim sends what has changed, not what was done."""
-    typist = Typist("foo()")
-    typist.tracker.sent(1, URI, 4, "bar)")
-    typist.insert("bar", at=4)
-    assert typist.counts() == (1, 1)
 
 
 def test_the_end_of_an_accepted_half_line_is_no_end() -> None:

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from contract.bundle.manifest import build_of
-from contract.bundle.previous import previous_bundles
 from contract.bundle.trusted_builds import trust_build
 from contract.errors import BundleError
 from lsp_server.bundle_finder import RETRY_S, BundleFinder, manifest_or_empty, search_bundle, workspace_of
@@ -102,16 +101,6 @@ def test_one_that_is_gone_or_trusted_by_now_is_refused_no_more(tmp_path: Path, e
     assert finder.refused == {}
 
 
-def test_folders_that_nobody_asks_of_are_forgotten(tmp_path: Path) -> None:
-    now = 0.0
-    finder = BundleFinder(now=lambda: now)
-    for number in range(10):
-        finder.for_file(tmp_path / str(number) / "a.py", [])
-    now += RETRY_S
-    finder.for_file(tmp_path / "a.py", [])
-    assert len(finder._found) == 1
-
-
 def test_one_that_is_set_belongs_to_the_repository_that_it_lies_in_if_that_has_a_bundle(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -162,11 +151,3 @@ def test_facts_of_a_bundle(tmp_path: Path) -> None:
     assert manifest_or_empty(bundle) == {}
     (bundle / "bundle.json").write_text("[")
     assert manifest_or_empty(bundle) == {}
-
-
-def test_a_bundle_that_a_build_removes_meanwhile_is_not_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    bundle, kept, gone = make_bundle(tmp_path), make_bundle(tmp_path, "previous/a"), make_bundle(tmp_path, "previous/b")
-    manifests = [folder / "bundle.json" for folder in (gone, kept)]
-    (gone / "bundle.json").unlink()
-    monkeypatch.setattr(Path, "glob", lambda *_: manifests)
-    assert previous_bundles(bundle) == [kept]

@@ -11,27 +11,22 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
 from builder.artifact import PARITY_PROMPTS
 from builder.checkpoint_writer import write_prompts
 from builder.fim_examples import FimExample
 from builder.learning_examples import make_examples
-from contract.bundle.bundle import Bundle, read_bundle
-from contract.bundle.manifest import write_manifest_of
+from contract.bundle.bundle import Bundle
 from contract.errors import BundleError
 from contract.prompt import ContextSnippet, PromptEncoder, shared_prefix
 from lsp_server.completion import Completer, open_completer
 from lsp_server.decoding.detokenizer import Detokenizer
 from lsp_server.decoding.engine import LINE_TOKENS, Engine, FinishReason, Generation
-from lsp_server.decoding.speculation import StepCosts
 from lsp_server.options import PATIENT, WHEN_ASKED, FilterOptions, ServerOptions, ThresholdOptions, TriggerOptions
 from lsp_server.request import Completion, CompletionRequest
-from lsp_server.suggestion import filters
 from lsp_server.suggestion.refine import refine
 from lsp_server.suggestion.word_ends import without_begun_word
 from testbed.tokenizer import FILE_TOKEN, FIM, FIM_TOKENS, make_tokenizer
@@ -114,31 +109,6 @@ def test_the_server_asks_as_fine_tuning_taught_and_as_the_builder_scores(tmp_pat
     assert double.prompts[1] == parity[len(head) :]
 
 
-def computed_after(engine: Engine, before: str, typed: str, behind: str) -> int:
-    """Tokens that are read for a place once `before`, up to where `typed` begins, was completed."""
-    completer, options = Completer(engine), replace(UNTIMED, max_new_tokens=2)
-    text = f"{before}\n{CODE}"
-    completer.complete(at(text, len(before), options=options))
-    text = f"{before}{typed}{behind}\n{CODE}"
-    return completer.complete(at(text, len(before) + len(typed), options=options)).computed_tokens
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("typed", "behind"), [("x", ""), ("(", ")"), ("x = [", "]"), ("\n        y", "")])
-def test_with_the_suffix_first_a_key_computes_itself(
-    tiny_bundle: Bundle, tmp_path: Path, typed: str, behind: str
-) -> None:
-    folder = tmp_path / "bundle"
-    shutil.copytree(tiny_bundle.folder, folder)
-    manifest = {key: tiny_bundle.manifest[key] for key in ("prompt", "architecture")}
-    prompt = {**manifest["prompt"], "suffix_first": True}
-    write_manifest_of(folder, {**manifest, "prompt": prompt})
-    before = "def width(self):\n    return self.right - self.left\n\n\ndef height(self):\n    "
-    assert computed_after(Engine(read_bundle(folder), threads=1), before, typed, behind) <= len(typed) + 2
-    plain = Engine(tiny_bundle, threads=1)
-    assert computed_after(plain, before, typed, behind) > len(plain.encoder.text_ids(CODE)) // 2
-
-
 def test_drafts_of_earlier_answers_change_no_answer(tiny_bundle: Bundle) -> None:
     drafting, plain = Engine(tiny_bundle, threads=1), Engine(tiny_bundle, threads=1)
     plain.drafter = None
@@ -153,26 +123,6 @@ def test_drafts_of_earlier_answers_change_no_answer(tiny_bundle: Bundle) -> None
         assert drafted == (None if alone is None else pytest.approx(alone, rel=1e-3))
         raws.append(answers[0].raw)
     assert len(set(raws)) > 3
-
-
-def test_the_same_place_again_takes_one_step(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
-    engine = Engine(tiny_bundle, threads=1)
-    options = replace(UNTIMED, max_new_tokens=6)
-    first = Completer(engine).complete(at(CODE, len(CODE), options=options))
-    assert engine.drafter is not None
-    monkeypatch.setattr(engine.drafter, "costs", StepCosts())  # those of a real model: a further token costs little
-    steps: list[int] = []
-    feed = engine.decoder.feed
-
-    def counted(tokens: Sequence[int], *, keep: int = 1) -> NDArray[np.float32]:
-        steps.append(len(tokens))
-        return feed(tokens, keep=keep)
-
-    monkeypatch.setattr(engine.decoder, "feed", counted)
-    again = Completer(engine).complete(at(CODE, len(CODE), options=options))
-    assert again.raw == first.raw
-    assert again.confidence == pytest.approx(first.confidence, rel=1e-3)
-    assert len(steps) == 1, "the whole answer is checked at once"
 
 
 @given(before=st.text(alphabet="ab \n", max_size=12), after=st.text(alphabet="ab \n", max_size=12))
@@ -320,13 +270,6 @@ def test_a_space_after_text_is_no_part_of_the_prompt(engine: Engine) -> None:
     assert double.prompts[0] == double.prompts[1]
 
 
-def test_a_dot_is_no_part_of_the_prompt_where_it_may_be_one_token_with_what_follows(engine: Engine) -> None:
-    completer, double = fixed(engine, ".perimeter(self)")
-    assert completer.complete(at("x = self.", 9)).text == "perimeter(self)"
-    completer.complete(at("x = self", 8, options=NOT_HEALED))
-    assert double.prompts[0] == double.prompts[1]
-
-
 @pytest.mark.parametrize(
     ("typed", "rest"),
     [
@@ -376,18 +319,6 @@ def test_that_a_line_begins_further_left_counts_for_its_confidence(engine: Engin
     completion = Completer(double).complete(request)  # type: ignore[arg-type]
     assert (completion.indent, completion.text) == ("    ", "else:")
     assert completion.confidence == pytest.approx(math.prod(shares[:-1]))
-
-
-def test_confidence_is_of_the_whole_block_whose_indentation_is_changed(engine: Engine) -> None:
-    text, answer = "def f(a):\n\tif a:\n\t\t", "        b = a\n        return b\n"
-    token_ids = tuple(engine.encoder.text_ids(answer))
-    double = FixedEngine(engine.encoder, engine.encoder.tokenizer.decode(list(token_ids)))
-    shares = tuple(0.99 - 0.01 * index for index in range(len(token_ids)))
-    double._answer = replace(double._answer, token_ids=token_ids, probabilities=shares)
-    completion = Completer(double).complete(at(text, len(text), path="a.py", options=NOT_HEALED))  # type: ignore[arg-type]
-    assert completion.text == "b = a\n\t\treturn b"
-    typed = next(count for count in range(9) if len(engine.encoder.tokenizer.decode(list(token_ids[:count]))) > 8)
-    assert completion.confidence == pytest.approx(math.prod(shares[typed - 1 : -1]))
 
 
 class SpellingEngine(FixedEngine):
@@ -461,12 +392,6 @@ def test_a_block_ends_behind_the_last_line_that_the_model_is_sure_of(engine: Eng
     assert completion.is_line_whole
 
 
-def test_the_first_line_of_a_body_is_whole_before_an_unsure_second_one(engine: Engine) -> None:
-    parts = [("    go()\n    ", 0.9), ("stop()\n", 0.3)]
-    completion = spelled(engine, parts, "def f():\n    ", path="a.py")
-    assert (completion.text, completion.is_line_whole, completion.is_unsure) == ("go()", True, True)
-
-
 def test_white_space_behind_a_header_counts_as_it_does_for_the_confidence(engine: Engine) -> None:
     """Else the whole answer is dropped, though its first word is sure enough."""
     parts = [("\n    ", 0.8), ("go", 0.8), (".on()\n", 0.7)]
@@ -531,32 +456,10 @@ def test_a_bracket_is_closed_only_where_the_cursor_goes_within(
     assert completion.text == shown
 
 
-def test_a_line_that_is_whole_as_time_runs_out_keeps_its_last_word(engine: Engine) -> None:
-    class SlowEngine(SpellingEngine):
-        def generate(self, prompt_ids: Sequence[int], **options: object) -> Generation:
-            is_done = options["is_done"]
-
-            def slow(text: str, probability: float) -> bool:
-                time.sleep(0.6 * text.endswith("\n"))
-                return is_done(text, probability)  # type: ignore[operator]
-
-            return super().generate(prompt_ids, **{**options, "is_done": slow})
-
-    options = replace(NOT_HEALED, trigger=TriggerOptions(budget_ms=500))
-    spelling = SlowEngine(engine.encoder, ("return", 0.9), (" value", 0.9), ("\n", 0.9))
-    completion = Completer(spelling).complete(at("y = ", 4, options=options))  # type: ignore[arg-type]
-    assert (completion.text, completion.is_late) == ("return value", False)
-
-
 def test_neither_indentation_nor_what_is_typed_makes_a_suggestion_unsure(engine: Engine) -> None:
     parts = [("    ", 0.1), ("go()", 0.9), ("\n", 0.9)]
     completion = spelled(engine, parts, "if a:\n    stop()\n    ", path="a.py")
     assert completion.text == "go()"
-
-
-def test_a_model_that_is_as_sure_as_it_has_to_be_goes_on(engine: Engine) -> None:
-    completion = spelled(engine, [("go(", 0.5), ("x)", 1.0), ("\n", 1.0)], "y = ")
-    assert (completion.text, completion.is_unsure) == ("go(x)", False)
 
 
 @pytest.mark.parametrize(("share", "is_shown"), [(0.9, True), (0.5, True), (0.1, False), (math.nan, False)])
@@ -719,45 +622,6 @@ def test_a_line_whose_rest_does_not_parse_is_not_whole() -> None:
     assert (completion.text, completion.is_line_whole) == ("g(2)", False)
 
 
-def test_what_is_not_wanted_any_more_is_not_parsed(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A key was pressed with the last token: it would wait for the filters."""
-    text = "def f():\n    return "
-    completer, _ = fixed(engine, "1\n")
-    monkeypatch.setattr("lsp_server.completion.refine", lambda *_, **__: pytest.fail("it is refined"))
-    assert completer.complete(at(text, len(text)), stop=lambda: True).rule == "cancelled"
-
-
-def test_a_key_ends_the_parses_of_a_filter(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An answer that does not parse is cut at one word after the other, which takes up to a second in a long file."""
-    parses: list[int] = []
-    errors_with = filters._errors_with
-    monkeypatch.setattr(filters, "_errors_with", lambda *args, **more: parses.append(1) or errors_with(*args, **more))
-    text = "def f(x):\n    return "
-    completer, _ = fixed(engine, f"    return {') '.join('abcdefghij')}\n")
-    request = at(text, len(text), path="a.py")
-    assert completer.complete(request).rule != "cancelled"
-    assert len(parses) > 6
-    parses.clear()
-    assert completer.complete(request, stop=lambda: len(parses) >= 3).rule == "cancelled"
-    assert len(parses) == 3
-
-
-@pytest.mark.parametrize(("rest", "is_late"), [("", True), (")\n", False)])
-def test_what_a_stop_ends_as_time_runs_out_is_not_late(engine: Engine, rest: str, is_late: bool) -> None:
-    class SlowEngine(FixedEngine):
-        def generate(self, prompt_ids: Sequence[int], **options: object) -> Generation:
-            is_done = options["is_done"]
-            assert callable(is_done)
-            is_done("fo", 0.9)
-            time.sleep(0.06)
-            assert is_done(f"foo(ba{rest}", 0.9)
-            return replace(self._answer, text=f"foo(ba{rest}", finish=FinishReason.DONE)
-
-    completer = Completer(SlowEngine(engine.encoder, ""))  # type: ignore[arg-type]
-    options = replace(NOT_HEALED, trigger=TriggerOptions(budget_ms=50))
-    assert completer.complete(at("x = ", 4, options=options)).is_late == is_late
-
-
 def test_time_budget_ends_the_answer(engine: Engine) -> None:
     prompts = []
 
@@ -893,36 +757,3 @@ def test_the_short_prompt_is_read_ahead_first_and_answers_a_key_until_the_whole_
     double.token_s = 1.0 / len(whole)
     by_hand = replace(resting, options=WHEN_ASKED)
     assert not completer.complete(by_hand).is_from_short_prompt, "all the time may be used"
-
-
-def test_a_first_key_with_other_text_behind_it_is_read_as_well() -> None:
-    """Enter between the braces of a block: with the suffix first its prompt shares next to nothing with the other."""
-    encoder = PromptEncoder(make_tokenizer(control_tokens=FIM_TOKENS), replace(FIM, stop_tokens=()).as_taught())
-    double = FixedEngine(encoder, "x")
-    resting = at(f"{CODE}f() {{}}\n{CODE}", len(CODE) + 5, path="a.ts", options=UNTIMED)
-    for behind, count in (("{}\n", 1), ("{\n    \n}\n", 2)):
-        double.read_ahead = []
-        first_key = replace(resting, text=f"{CODE}f() {behind}{CODE}", offset=len(CODE) + (5 if count == 1 else 10))
-        Completer(double).read_ahead(resting, None, first_key)  # type: ignore[arg-type]
-        assert len(double.read_ahead) == count
-
-
-def test_a_fast_machine_answers_from_a_longer_short_prompt(engine: Engine) -> None:
-    text = "".join(f"value_{number} = compute({number})\n" for number in range(400)) + "x = "
-    completer, double = fixed(engine, max_positions=100_000)
-    double.encoder = PromptEncoder(engine.encoder.tokenizer, engine.encoder.prompt_format.with_window(2000, 256))
-    resting = at(text, len(text), options=ServerOptions())
-    double.token_s = 0.0005  # the whole window takes a second
-    assert completer.complete(resting).is_from_short_prompt
-    (long,) = double.prompts
-    double.token_s = 0.75 * 0.4 / len(long) * 1.01
-    assert completer.complete(resting).is_from_short_prompt
-    short = double.prompts[1]
-    assert 100 < len(short) < 0.8 * len(long)
-    assert short[-100:] == long[-100:]
-    double.read_ahead, double.token_s = [short], 0.0005
-    completer.complete(resting)
-    assert double.prompts[2] == short, "it was read already"
-    double.read_ahead = [short, long]
-    completer.complete(resting)
-    assert double.prompts[3] == long, "both were read"

@@ -5,7 +5,6 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import NoReturn
 
 import numpy as np
@@ -95,14 +94,6 @@ def test_probabilities_are_those_of_the_softmax(engine: Engine, session: onnxrun
     np.testing.assert_allclose(generation.probabilities, expected, rtol=1e-3)
 
 
-def test_a_control_token_that_ends_the_answer_has_a_probability_too(
-    engine: Engine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    script(monkeypatch, engine, [*engine.encoder.text_ids("ab"), engine.encoder.tokenizer.token_to_id("<|end|>")])
-    generation = answer(engine, "x = ")
-    assert len(generation.probabilities) == len(generation.token_ids) + 1
-
-
 EDITS = st.lists(
     st.tuples(st.integers(0, 400), st.integers(0, 5), st.lists(st.integers(0, 399), max_size=8)), max_size=8
 )
@@ -187,23 +178,6 @@ def test_right_drafts_save_steps(engine: Engine, session: onnxruntime.InferenceS
     assert calls == [len(prompt_ids) + 11]  # the prompt and the whole draft in one step
 
 
-@pytest.mark.parametrize(("lines", "read"), [(1, 3), (2, 5), (None, 5)])
-def test_of_one_line_nothing_is_drafted_behind_its_end(
-    engine: Engine, monkeypatch: pytest.MonkeyPatch, lines: int | None, read: int
-) -> None:
-    """The engine would read those tokens for nothing."""
-    rest = engine.encoder.text_ids("x\ny\n")
-    assert [engine.encoder.tokenizer.decode([token]) for token in rest] == ["x", "\n", "y", "\n"]
-    feed, calls = engine.decoder.feed, []
-    monkeypatch.setattr(
-        engine.decoder, "feed", lambda tokens, keep=1: calls.append(len(tokens)) or feed(tokens, keep=keep)
-    )
-    monkeypatch.setattr(engine, "drafter", Oracle(rest))
-    engine.memory.clear()
-    engine.generate([5], max_new_tokens=1, lines=lines)
-    assert calls == [read]
-
-
 @pytest.mark.parametrize("calls", [0, 1, 2, 3, 5])
 def test_cancelled_anywhere_the_next_answer_is_right(
     engine: Engine, session: onnxruntime.InferenceSession, monkeypatch: pytest.MonkeyPatch, calls: int
@@ -236,38 +210,6 @@ def test_chunks_take_as_long_as_a_cancelled_request_may_wait() -> None:
     for _ in range(20):
         chunk.observe(chunk.tokens, chunk.tokens / 1e6)
     assert chunk.tokens == pytest.approx(MAX_CHUNK, abs=1)
-
-
-def test_a_chunk_in_which_the_machine_stood_still_changes_little() -> None:
-    chunk = ChunkSize()
-    for _ in range(10):
-        chunk.observe(250, 0.2)
-    chunk.observe(250, 60.0)
-    assert chunk.seconds(1000) == pytest.approx(1.6, rel=0.01), "twice the time, not 150 times"
-    for _ in range(3):
-        chunk.observe(250, 0.2)
-    assert chunk.seconds(1000) == pytest.approx(0.9, rel=0.01)
-    slow = ChunkSize()
-    slow.observe(100, 2.0)  # the first one shows what machine it is
-    assert slow.seconds(100) > 1.0
-
-
-def test_the_draft_that_is_read_with_a_chunk_counts_for_its_time(
-    engine: Engine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    observed: list[int] = []
-    monkeypatch.setattr(engine, "drafter", Oracle([9] * 12))
-    monkeypatch.setattr(engine.decoder, "chunk", ChunkSize())
-    monkeypatch.setattr(engine.decoder.chunk, "observe", lambda tokens, seconds: observed.append(tokens))
-    engine.memory.clear()
-    generation = engine.generate([5 * i % 251 for i in range(PROMPT_CHUNK + 100)], max_new_tokens=1)
-    assert observed == [PROMPT_CHUNK, 100 + 12]
-    assert generation.computed_tokens == PROMPT_CHUNK + 100
-
-
-def test_what_is_left_of_a_prompt_is_no_chunk_of_its_own() -> None:
-    chunk = ChunkSize()
-    assert [chunk.take(left) for left in (1, 100, 128, 168, 169, 1000)] == [1, 100, 128, 168, 128, 128]
 
 
 def test_failure_of_the_runtime_leaves_no_stale_cache(engine: Engine, session: onnxruntime.InferenceSession) -> None:
@@ -307,7 +249,7 @@ def test_logits_that_are_no_numbers_are_an_error_and_leave_nothing_in_the_cache(
     assert list(engine.generate(prompt_ids, max_new_tokens=3).token_ids) == naive_answer(session, prompt_ids, 3)
 
 
-@pytest.mark.parametrize("where", ["the keys and values", "an accelerator", "the logits"])
+@pytest.mark.parametrize("where", ["the keys and values", "the logits"])
 def test_a_lack_of_memory_for_buffers_is_a_crash(
     tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
@@ -316,16 +258,12 @@ def test_a_lack_of_memory_for_buffers_is_a_crash(
     def fail(*_: object) -> NoReturn:
         raise {
             "the keys and values": OSError(errno.ENOMEM, "Cannot allocate memory"),
-            "an accelerator": RuntimeException("CUDA failure 2: out of memory"),
             "the logits": MemoryError(),
         }[where]
 
     engine = Engine(tiny_bundle, threads=1)
     if where == "the logits":
         monkeypatch.setattr(engine.decoder, "_bind_logits", fail)
-    elif where == "an accelerator":
-        engine.decoder.cache.device = "cuda"
-        monkeypatch.setattr(kv_cache, "OrtValue", SimpleNamespace(ortvalue_from_shape_and_type=fail))
     else:
         monkeypatch.setattr(kv_cache, "_pages", fail)
     with pytest.raises(EngineCrash, match=r"memory|MemoryError"):

@@ -16,15 +16,12 @@ import pytest
 from contract.bundle.bundle import Bundle, read_bundle
 from contract.prompt import ContextSnippet, PromptFormat, cut_window
 from lsp_server.battery import READ_EVERY_S, Power, PowerMeter
-from lsp_server.bundle_states import BundleState, BundleStatus
 from lsp_server.http import endpoint, http_transport
 from lsp_server.http.endpoint import Endpoint
 from lsp_server.http.guard import Guard
 from lsp_server.http.messages import Refusal, Request
 from lsp_server.options import ServerOptions, TriggerOptions
-from lsp_server.request import Completion, CompletionRequest
-from lsp_server.serve_errors import ServeError
-from tests.lsp_server.closed_folders import close
+from lsp_server.request import CompletionRequest
 from tests.lsp_server.played_models import BUNDLE, SlowCompleter, use
 
 
@@ -34,13 +31,6 @@ class ReadingCompleter(SlowCompleter):
     def read_ahead(self, request: CompletionRequest, stop: Callable[[], bool], *_: object) -> int:
         self.started.append(f"read {request.text}")
         return 7
-
-
-class ShortPromptCompleter(ReadingCompleter):
-    """Answers from a short prompt."""
-
-    def complete(self, request: CompletionRequest, stop: Callable[[], bool]) -> Completion:
-        return replace(super().complete(request, stop), is_from_short_prompt=True)
 
 
 def slow_endpoint(**options: Any) -> tuple[Endpoint, SlowCompleter]:
@@ -179,38 +169,6 @@ def test_the_prompt_of_a_client_that_sends_the_lines_around_the_cursor_begins_at
         assert sum(one != other for one, other in itertools.pairwise(begins)) < len(begins) / 10
 
 
-def windows_of(*texts: str) -> list[tuple[str, int]]:
-    """Each text as the model is asked, and where its window begins."""
-
-    async def run() -> list[tuple[str, int]]:
-        endpoint, completer = slow_endpoint()
-        completer.release.set()
-        for text in texts:
-            await endpoint.answer(request(text))
-        endpoint.close()
-        return [(asked.text, asked.window_from) for asked in completer.asked]
-
-    return asyncio.run(run())
-
-
-def lines_before(line: int, name: str) -> str:
-    return "".join(f"{name}_{number} = compute({number}, {number + 1})\n" for number in range(line - 256, line))
-
-
-def test_a_file_to_which_a_user_returns_begins_at_the_same_line() -> None:
-    texts = [lines_before(300, "a"), *(lines_before(line, "b") for line in range(300, 340)), lines_before(301, "a")]
-    begins = [text[start:].partition("\n")[0] for text, start in windows_of(*texts)]
-    assert begins[0] == begins[-1]
-
-
-def test_a_window_begins_with_a_line_though_the_start_of_another_stands_within_one() -> None:
-    text = lines_before(300, "a")
-    [(_, start)] = windows_of(text)
-    other = f"{text[:start]}not_{text[start:]}"
-    for found, begin in windows_of(text, other):
-        assert found[begin - 1] == "\n"
-
-
 def _count(piece: str) -> int:
     """Tokens, more or less."""
     return -(-len(piece) // 4)
@@ -236,27 +194,6 @@ def test_a_client_that_asks_without_pause_does_not_starve_another() -> None:
     assert asyncio.run(run()) == "answer to patient"
 
 
-def test_each_request_of_a_storm_is_answered_or_superseded() -> None:
-    async def run() -> None:
-        endpoint, completer = slow_endpoint()
-        completer.release.set()
-
-        async def client(name: str) -> list[str]:
-            asked = []
-            for number in range(100):
-                asked.append(asyncio.ensure_future(outcome(endpoint, request(f"{name} {number}", name))))
-                await asyncio.sleep(0)
-            return list(await asyncio.gather(*asked))
-
-        for name, answers in zip("abcd", await asyncio.gather(*map(client, "abcd")), strict=True):
-            wanted = [(f"answer to {name} {number}", SUPERSEDED) for number in range(100)]
-            assert all(answer in both for answer, both in zip(answers, wanted, strict=True))
-            assert answers[-1] == f"answer to {name} 99", "the newest of each is answered"
-        endpoint.close()
-
-    asyncio.run(run())
-
-
 def test_a_warm_up_is_read_and_ends_nothing() -> None:
     async def run() -> None:
         endpoint, completer = slow_endpoint()
@@ -267,30 +204,6 @@ def test_a_warm_up_is_read_and_ends_nothing() -> None:
         completer.release.set()
         assert [await asking, await reading] == ["answer to a", ""]
         assert completer.started == ["a", "read b"]
-        endpoint.close()
-
-    asyncio.run(run())
-
-
-def test_after_a_short_prompt_the_whole_one_is_read_unless_another_client_waits() -> None:
-    async def run() -> None:
-        endpoint, _ = slow_endpoint()
-        use(endpoint.service, completer := ShortPromptCompleter())
-        read: list[str] = []
-        read_ahead = endpoint.service.read_ahead
-
-        async def note(request: CompletionRequest, *arguments: Any) -> Any:
-            read.append(request.text)
-            return await read_ahead(request, *arguments)
-
-        endpoint.service.read_ahead = note  # type: ignore[method-assign,assignment]
-        asking = [asyncio.ensure_future(outcome(endpoint, request(text, client=text))) for text in "ab"]
-        while len(endpoint._newest) < 2:
-            await asyncio.sleep(0.001)
-        completer.release.set()
-        assert await asyncio.gather(*asking) == ["answer to a", "answer to b"]
-        await started(completer, "read b")
-        assert read == ["b"]
         endpoint.close()
 
     asyncio.run(run())
@@ -328,36 +241,6 @@ def test_an_error_of_the_answering_is_answered_and_logged(error: Exception, capl
     assert str(error) in caplog.text
 
 
-def test_requests_of_one_connection_follow_each_other() -> None:
-    """Also where the second is sent before the first is answered."""
-
-    async def run() -> bytes:
-        endpoint, completer = slow_endpoint()
-        completer.release.set()
-        async with connected(endpoint.answer) as (reader, writer):
-            for prompt, last in ((b'{"prompt":"a"}', b""), (b'{"prompt":"b"}', b"Connection: close\r\n")):
-                head = b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\n%bContent-Length: 14\r\n\r\n"
-                writer.write(head % last + prompt)
-            answers = await reader.read()
-        endpoint.close()
-        return answers
-
-    answers = asyncio.run(asyncio.wait_for(run(), 30))
-    assert 0 < answers.find(b"answer to a") < answers.find(b"answer to b")
-
-
-def test_a_client_s_limit_reaches_the_completer() -> None:
-    async def limits(max_tokens: int | None) -> tuple[int | None, int | None]:
-        endpoint, completer = slow_endpoint(max_new_tokens=16)
-        completer.release.set()
-        await outcome(endpoint, request("a", max_tokens=max_tokens))
-        endpoint.close()
-        return completer.asked[0].max_tokens, completer.asked[0].options.max_new_tokens
-
-    assert asyncio.run(limits(None)) == (None, 16)
-    assert asyncio.run(limits(20)) == (20, 16)
-
-
 def test_a_low_battery_is_spared() -> None:
     async def run() -> str:
         endpoint, completer = slow_endpoint()
@@ -368,24 +251,6 @@ def test_a_low_battery_is_spared() -> None:
         return answer
 
     assert asyncio.run(run()) == ""
-
-
-def test_the_log_says_once_that_the_battery_empties_the_answers(caplog: pytest.LogCaptureFixture) -> None:
-    async def run() -> None:
-        endpoint, completer = slow_endpoint()
-        completer.release.set()
-        clock = itertools.count(step=READ_EVERY_S).__next__
-        endpoint._meter = PowerMeter(clock, lambda: next(readings), lambda job: job())
-        for _ in range(5):
-            await outcome(endpoint, request("a"))
-        endpoint.close()
-
-    low = Power(on_battery=True, battery_percent=5)
-    readings = itertools.chain([low, low, Power()], itertools.repeat(low))
-    asyncio.run(run())
-    said = [one.message for one in caplog.records if one.levelname == "WARNING"]
-    assert len(said) == 2, "once until it is plugged in, and once afterwards"
-    assert said[0].startswith("The battery is at 5 %")
 
 
 def test_line_ends_are_the_client_s() -> None:
@@ -430,87 +295,6 @@ def test_without_a_bundle_the_client_learns_what_to_do(tmp_path: Path) -> None:
         assert caught.value.status == 503
         with pytest.raises(Refusal, match="no bundle"):
             await endpoint.answer(Request(method="GET", path="/health", headers={}, body=b""))
-        endpoint.close()
-
-    asyncio.run(run())
-
-
-@pytest.mark.parametrize("is_named", [False, True])
-def test_a_bundle_that_can_t_be_looked_at_is_reported(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_named: bool
-) -> None:
-    (bundle := tmp_path / ".submodel" / "bundle").mkdir(parents=True)
-    close(bundle, monkeypatch)
-
-    async def run() -> str | None:
-        endpoint = Endpoint(ServerOptions(bundle=bundle if is_named else None), tmp_path)
-        sentence = endpoint.start()
-        with pytest.raises(Refusal) as caught:
-            await endpoint.answer(request("a"))
-        assert caught.value.status == 503
-        endpoint.close()
-        return sentence
-
-    sentence = asyncio.run(run())
-    assert sentence is None if is_named else str(sentence).startswith(f"No bundle can be looked for in {bundle} (")
-
-
-def test_only_what_listening_raises_is_blamed_on_the_address(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def fail(*given: Any) -> None:
-        raise PermissionError("of a folder")
-
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = taken.getsockname()[1]
-        with pytest.raises(ServeError, match="Can't listen on 127"):
-            http_transport.serve_http("127.0.0.1", port, ServerOptions(), is_open=True)
-    monkeypatch.setattr(http_transport, "_serve", fail)
-    with pytest.raises(PermissionError):
-        http_transport.serve_http("127.0.0.1", port, ServerOptions(), is_open=True)
-
-
-def test_another_build_is_loaded_once_nobody_types(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Else the next keystroke would wait for it; where nothing answers yet it is loaded at once."""
-    monkeypatch.setattr("lsp_server.service.QUIET_S", 600.0)
-
-    async def run() -> None:
-        slow, completer = slow_endpoint()
-        completer.release.set()
-        followed: list[Path] = []
-        monkeypatch.setattr(slow.service, "follow_build", lambda bundle, threads: followed.append(bundle))
-        for number in range(3):
-            await slow.answer(request(f"a{number}"))
-        assert followed == []
-        monkeypatch.setattr("lsp_server.service.QUIET_S", 0.0)
-        await slow.answer(request("a"))
-        while not followed:
-            await asyncio.sleep(0.01)
-        assert followed == [BUNDLE]
-        slow.service.states.set(BUNDLE, BundleStatus(state=BundleState.FAILED))
-        with pytest.raises(Refusal, match="can't be loaded"):
-            await slow.answer(Request(method="GET", path="/health", headers={}, body=b""))
-        assert followed == [BUNDLE, BUNDLE]
-        slow.close()
-
-    asyncio.run(run())
-
-
-@pytest.mark.parametrize("state", [None, BundleState.FAILED])
-def test_a_model_that_a_probe_loads_is_freed_again(
-    state: BundleState | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def run() -> None:
-        endpoint = Endpoint(ServerOptions(bundle=tmp_path), tmp_path)
-        loaded: list[Path] = []
-        monkeypatch.setattr(endpoint.service, "load", lambda bundle, threads: loaded.append(bundle) or object())
-        monkeypatch.setattr(endpoint.service.states, "take_replacement", lambda bundle: True)
-        if state is not None:
-            endpoint.service.states.set(tmp_path, BundleStatus(state=state))
-        with pytest.raises(Refusal):
-            await endpoint.answer(Request(method="GET", path="/health", headers={}, body=b""))
-        assert loaded == [tmp_path]
-        assert endpoint.service._idle is not None
         endpoint.close()
 
     asyncio.run(run())

@@ -10,11 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from contract.bundle.bundle import Bundle
-from contract.prompt import PromptFormat, shared_prefix
+from contract.prompt import shared_prefix
 from contract.runtime_errors import RUNTIME_ERRORS
-from lsp_server.completion import SHORT_WINDOWS
 from lsp_server.decoding import kv_cache
-from lsp_server.decoding.engine import KV_BYTES, Engine, Generation, most_kv_bytes
+from lsp_server.decoding.engine import Engine, Generation
 from lsp_server.decoding.kv_cache import GROWTH_POSITIONS, MAX_CACHES, KvCache, KvMemory
 from lsp_server.decoding.prompt_chunks import AHEAD_S, CHUNK_S, MIN_AHEAD, PROMPT_CHUNK, ChunkSize
 from lsp_server.serve_errors import ServeError
@@ -184,26 +183,6 @@ def test_the_memory_of_all_places_is_bounded(tiny_bundle: Bundle) -> None:
     assert len(engine.memory) == 1, "one place may take more than all should"
 
 
-def test_going_to_another_place_and_back_finds_what_was_read_there() -> None:
-    """Of half a billion parameters, in files that fill the window: each place has a short prompt and a whole one."""
-    window = PromptFormat()
-    beside = 60  # path and repository of a prompt, and its answer
-    short, whole = (
-        before + behind + beside
-        for before, behind in (SHORT_WINDOWS[0], (window.max_prefix_tokens, window.max_suffix_tokens))
-    )
-    memory = KvMemory(KvCache(layers=24, kv_heads=2, head_dim=64, max_positions=8192), KV_BYTES)
-    for place in range(2):
-        hold(memory, [100 + place] * short)
-        hold(memory, [200 + place] * whole)
-    assert memory.known([200] * whole) == whole
-    larger = KvCache(layers=28, kv_heads=2, head_dim=128, max_positions=8192)  # one and a half billion parameters
-    memory = KvMemory(larger, most_kv_bytes(larger, window))
-    hold(memory, [100] * short)
-    hold(memory, [200] * whole)
-    assert (memory.known([100] * short), memory.known([200] * whole)) == (short, whole)
-
-
 PROMPTS = st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=12), min_size=1, max_size=30)
 
 
@@ -240,18 +219,6 @@ def test_there_are_not_too_many_caches_to_compare_with() -> None:
     assert len(memory) == MAX_CACHES
 
 
-def test_on_a_device_nothing_is_copied() -> None:
-    first = new_cache()
-    first.device = "cpu"
-    memory = KvMemory(first, max_bytes=1 << 30)
-    hold(memory, [1, 2, 3, 4, 5])
-    other = memory.take([1, 2, 9], 3)
-    assert other is not first
-    assert other.tokens == []
-    assert other.device == "cpu"
-    assert other.bytes_for(1) == other.bytes_for(other.max_positions)
-
-
 def test_chunks_that_are_read_ahead_are_shorter() -> None:
     chunk = ChunkSize()
     assert chunk.take_ahead(1000) == PROMPT_CHUNK * AHEAD_S / CHUNK_S
@@ -261,26 +228,3 @@ def test_chunks_that_are_read_ahead_are_shorter() -> None:
         chunk.observe(chunk.tokens, chunk.tokens / 100)  # tokens a second
     assert chunk.take_ahead(1000) == MIN_AHEAD
     assert chunk.seconds(100) == pytest.approx(1, rel=0.01)
-
-
-def test_chunks_that_are_read_ahead_correct_a_slow_first_one() -> None:
-    chunk = ChunkSize()
-    chunk.observe(PROMPT_CHUNK, PROMPT_CHUNK / 100)  # tokens a second
-    for _ in range(20):
-        ahead = chunk.take_ahead(1000)
-        chunk.observe(ahead, ahead / 1000)
-    assert chunk.seconds(100) == pytest.approx(0.1, rel=0.01)
-    assert chunk.take_ahead(1000) == pytest.approx(1000 * AHEAD_S, abs=1)
-
-
-def test_what_was_written_stays_in_memory_until_the_buffers_are_replaced() -> None:
-    cache = new_cache()
-    of_a_token = cache.bytes_for(1)
-    cache.reserve(10)
-    assert cache.bytes == 0, "nothing is written yet"
-    cache.tokens = [1] * 10
-    cache.keep(4)
-    assert cache.bytes == 10 * of_a_token
-    assert cache.bytes_for(12) == 12 * of_a_token
-    cache.reserve(GROWTH_POSITIONS + 1)
-    assert cache.bytes == 4 * of_a_token, "the new buffers hold what was kept"

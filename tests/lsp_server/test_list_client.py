@@ -110,13 +110,6 @@ def test_neovim_0_11_takes_more_than_the_first_word(
 @pytest.mark.parametrize(
     ("name", "announced", "path", "before", "word"),
     [
-        ("Eglot", {}, "a.php", "echo $fo", "$fo"),
-        ("Eglot", {}, "a.ts", "x = $fo", "$fo"),
-        ("Eglot", {}, "a.css", "a { font-si", "font-si"),
-        ("Eglot", {}, "a.css", "@med", "@med"),
-        ("Eglot", {}, "a.el", "(use-pa", "use-pa"),
-        ("Eglot", {}, "a.sh", "git-re", "git-re"),
-        ("Eglot", {}, "a.py", "x-ba", "ba"),
         ("Neovim", PLUG_IN, "a.py", "x-ba", "x-ba"),
         ("Neovim", PLUG_IN, "a.py", "x = -ba", "ba"),
         ("Neovim", OWN, "a.css", "font-si", "si"),

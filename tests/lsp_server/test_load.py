@@ -170,16 +170,6 @@ def test_a_document_that_grows_too_long_is_given_up() -> None:
     assert (document.is_kept, document.is_too_long) == (True, False)
 
 
-def test_who_edits_a_document_that_is_too_long_is_not_sent_to_open_it_again() -> None:
-    async def test(client: Client) -> None:
-        client.open("file:///a.py", "y" * (MAX_DOCUMENT_CHARS + 1))
-        await client.complete("file:///a.py", 0, 5, 2)
-        [decision] = client.server.session.traces.newest()
-        assert decision.reason == "This document has more than 2,000,000 characters, too many for suggestions."
-
-    talk(test)
-
-
 def test_edits_out_of_order_and_of_nothing_are_survived() -> None:
     rng = random.Random(0)
 
@@ -282,18 +272,6 @@ def test_a_server_whose_program_was_replaced_asks_for_a_restart(monkeypatch: pyt
     with pytest.raises(SubmodelError, match=r"upgraded while this server ran.*'new'.*restart the language server"):
         service.load(Path("/w/bundle"), None).result(10)
     assert "build" not in str(service.bundles[Path("/w/bundle")].error)
-    service.close()
-
-
-def test_a_server_whose_modules_have_another_time_asks_for_a_restart(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(path: Path, **options: Any) -> Any:
-        raise TypeError("open_completer() missing 1 required positional argument")
-
-    monkeypatch.setattr("lsp_server.completion.open_completer", fail)
-    monkeypatch.setattr("lsp_server.loaded_bundles._STAMP", (0, 0))
-    service = CompletionService()
-    with pytest.raises(SubmodelError, match="restart the language server"):
-        service.load(Path("/w/bundle"), None).result(10)
     service.close()
 
 

@@ -1,15 +1,10 @@
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
-from typing import Any
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from lsprotocol import types
 
-from lsp_server import positions
 from lsp_server.open_documents import Document
 from lsp_server.positions import Encoding
 
@@ -58,33 +53,6 @@ def test_lines_that_are_kept_are_those_of_the_text(text: str, edits: list[tuple[
         for number in range(12):
             there = types.Position(number, 1)
             assert document.clamp(there) == make_document(document.source).clamp(there)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("lines", [range(20_000), range(20_000, 0, -1)], ids=["down", "up"])
-def test_an_edit_costs_no_pass_over_the_text(lines: range, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On 104ea66 200 edits of a document of 1.9 MB kept the event loop for 15 s."""
-    seen = 0
-
-    class Counting:
-        def finditer(self, *arguments: Any) -> Iterator[re.Match[str]]:
-            nonlocal seen
-            for match in pattern.finditer(*arguments):
-                seen += 1
-                yield match
-
-        def search(self, *arguments: Any) -> re.Match[str] | None:
-            nonlocal seen
-            seen += 1
-            return pattern.search(*arguments)
-
-    pattern = positions._LINE_END
-    monkeypatch.setattr(positions, "_LINE_END", Counting())
-    document = make_document("value = 1\n" * 20_001)
-    for line in lines:
-        document.apply_change(change((line, 0), (line, 5), "number"))
-    assert document.source.count("number") == 20_000
-    assert seen < 6 * 20_001
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,8 @@ import itertools
 import json
 import os
 import shutil
-import threading
 import time
 from collections.abc import Awaitable, Callable, Generator
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,7 +15,6 @@ from unittest.mock import AsyncMock
 
 import pytest
 from lsprotocol import types
-from pygls.exceptions import JsonRpcException
 
 from contract.bundle.manifest import MANIFEST_FILE, build_of
 from contract.bundle.trusted_builds import UntrustedError, trust_build
@@ -27,10 +24,7 @@ from lsp_server.battery import READ_EVERY_S, Power, PowerMeter
 from lsp_server.bundle_finder import RETRY_S
 from lsp_server.bundle_states import BundleState, BundleStatus
 from lsp_server.notices import Notices
-from lsp_server.open_documents import Document
-from lsp_server.options import CareOptions, ServerOptions, TriggerOptions
-from lsp_server.positions import Encoding
-from lsp_server.read_ahead_budget import BURST_S, PLACE_S, RATE
+from lsp_server.options import CareOptions, ServerOptions
 from lsp_server.request import Completion, CompletionRequest
 from lsp_server.trace import Trace
 from lsp_server.transports import create_server
@@ -71,30 +65,6 @@ def test_client_that_has_sent_0_counts_from_there() -> None:
     assert kinds == [invoked, invoked, automatic, automatic]
 
 
-def test_a_message_is_refused_at_its_first_fault() -> None:
-    """All faults together are as many as the letters of a text that stands where a list should."""
-    structure = create_server(ServerOptions(), "1").protocol.structure_message
-    message = {"jsonrpc": "2.0", "method": "workspace/didChangeWorkspaceFolders"}
-    with pytest.raises(JsonRpcException) as refused:
-        structure({**message, "params": {"event": {"added": "x" * 20, "removed": []}}})
-    fault = refused.value.__cause__
-    assert fault is not None
-    assert not isinstance(fault, ExceptionGroup)
-
-
-def test_a_snooze_takes_the_place_of_the_last_one_and_ends_with_the_server() -> None:
-    async def snooze() -> list[bool]:
-        server = create_server(ServerOptions(), "1")
-        timers = []
-        for seconds in (60, 600):
-            server.send_status_in(seconds)
-            timers.append(server._snooze)
-        server.close()
-        return [timer.cancelled() for timer in timers if timer is not None]
-
-    assert asyncio.run(snooze()) == [True, True]
-
-
 def follow_status(test: Callable[[Client, Callable[[], list[Any]]], Awaitable[None]]) -> None:
     """Talk to a server with a bundle that seems loaded; the test's second argument returns what was notified."""
 
@@ -128,29 +98,6 @@ def test_a_client_learns_that_the_battery_holds_suggestions_back() -> None:
     follow_status(test)
 
 
-def test_the_battery_is_read_beside_the_event_loop() -> None:
-    async def test(client: Client, notified: Callable[[], list[Any]]) -> None:
-        now, readers, jobs = 0.0, [], []
-
-        def read() -> Power:
-            readers.append(threading.current_thread())
-            return Power()
-
-        def note(job: Callable[[], None]) -> None:
-            jobs.append(threading.Thread(target=job))
-
-        client.server.session.meter = PowerMeter(lambda: now, read, note)
-        client.server.send_status()  # the first one, as the server starts
-        now += READ_EVERY_S
-        readers.clear()
-        client.server.send_status()
-        assert (readers, len(jobs)) == ([], 1)
-        await client.ask("submodel/status", {}, 2)
-        assert readers and threading.main_thread() not in readers, "who asks gets a new reading, beside the event loop"
-
-    follow_status(test)
-
-
 def test_a_client_learns_of_each_bundle_that_is_not_served_while_another_is_ready(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -169,18 +116,6 @@ def test_a_client_learns_of_each_bundle_that_is_not_served_while_another_is_read
         states = [{one["folder"]: one["state"] for one in status["bundles"]} for status in notified()]
         assert [one.get(str(tmp_path)) for one in states] == [None, "ready", "failed", "failed"]
         assert [one.get("/c") for one in states] == [None, None, None, "untrusted"]
-
-    follow_status(test)
-
-
-def test_a_snooze_that_ended_while_the_machine_slept_is_over_in_the_status() -> None:
-    async def test(client: Client, notified: Callable[[], list[Any]]) -> None:
-        client.server.session.snooze(5)
-        client.server.send_status()
-        client.server.session.pauses.snoozed_until = datetime.now(UTC)  # the timer has stood still
-        await client.complete("file:///a.py", 0, 0, 2)
-        assert [one["state"] for one in notified()] == ["ready", "snoozed", "ready"]
-        assert notified()[-1]["snoozedUntil"] is None
 
     follow_status(test)
 
@@ -211,19 +146,6 @@ def test_the_settings_of_other_servers_are_none_of_ours(settings: object, warnin
         await rest()
         shown = [one for one in client.written if one.get("method") == "window/showMessage"]
         assert len(shown) == warnings, "it is known"
-
-    talk(test)
-
-
-def test_a_model_that_is_to_be_kept_is_not_freed_by_a_timer_of_before() -> None:
-    async def test(client: Client) -> None:
-        client.server.note_use()
-        timer = client.server.service._idle
-        assert timer is not None and not timer.cancelled()
-        client.send("workspace/didChangeConfiguration", {"settings": {"care": {"idleUnloadMinutes": 0}}})
-        await rest()
-        assert timer.cancelled()
-        assert client.server.service._idle is timer, "there is no other"
 
     talk(test)
 
@@ -277,62 +199,6 @@ def test_a_bundle_is_kept_while_a_build_replaces_it_and_freed_once_it_is_gone(
     talk(test)
 
 
-def test_a_build_that_has_replaced_the_one_which_answers_is_loaded_once_nobody_asks(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    followed: list[Path] = []
-
-    async def nothing(request: CompletionRequest) -> None:
-        return None
-
-    async def test(client: Client) -> None:
-        server = client.server
-        monkeypatch.setattr(server.finder, "for_file", lambda *_: tmp_path)
-        monkeypatch.setattr(server.session, "suggest", nothing)
-        monkeypatch.setattr(server.service, "follow_build", lambda bundle, threads: followed.append(bundle))
-        client.open("file:///a.py", "x = 1\n")
-        for number, state in enumerate(BundleState):
-            server.service.states.set(tmp_path, BundleStatus(state=state))
-            await client.complete("file:///a.py", 0, 5, 2 + number)
-            assert followed == ([] if state is BundleState.READY else [tmp_path]), state
-            followed.clear()
-        monkeypatch.setattr("lsp_server.service.QUIET_S", 0.001)
-        server.service.states.set(tmp_path, BundleStatus(state=BundleState.READY))
-        await client.complete("file:///a.py", 0, 5, "last")
-        while not followed:
-            await asyncio.sleep(0.001)
-        followed.clear()
-        other = tmp_path / "other"
-        server.service.states.set(other, BundleStatus(state=BundleState.READY))
-        for bundle in (tmp_path, other):  # a request of another root does not end the wait of the first
-            server.service.keep_current(bundle, lambda: None)
-        while {*followed} != {tmp_path, other}:
-            await asyncio.sleep(0.001)
-
-    talk(test)
-
-
-def test_builds_that_a_client_has_seen_are_loaded_though_nobody_asks(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    followed: list[Path] = []
-    bundles = [tmp_path / name for name in ("a", "b")]
-
-    async def test(client: Client) -> None:
-        server = client.server
-        monkeypatch.setattr("lsp_server.service.QUIET_S", 0.001)
-        monkeypatch.setattr(server.service, "follow_build", lambda bundle, threads: followed.append(bundle))
-        for bundle in bundles:
-            server.service.states.set(bundle, BundleStatus(state=BundleState.READY))
-        server.service.note_unloaded(tmp_path / "nobody has asked")
-        for name in ("a.py", "bundle.json"):
-            client.send("workspace/didChangeWatchedFiles", {"changes": [{"uri": f"file:///a/{name}", "type": 2}]})
-            await asyncio.sleep(0.05)
-            assert followed == ([] if name == "a.py" else bundles)
-
-    talk(test)
-
-
 def test_a_bundle_that_appears_is_loaded_and_that_of_an_opened_file_is_in_the_status(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -361,36 +227,6 @@ def test_a_bundle_that_appears_is_loaded_and_that_of_an_opened_file_is_in_the_st
             await asyncio.sleep(0.001)
         assert server.service.bundles[below].state is BundleState.UNLOADED
         assert loaded == [tmp_path / ".submodel" / "bundle"]
-
-    talk(test)
-
-
-@pytest.mark.parametrize(
-    ("power", "is_automatic", "loads"), [(Power(), True, 1), (Power(), False, 0), (Power(on_battery=True), True, 0)]
-)
-def test_a_model_that_was_freed_is_loaded_at_the_first_edit_on_mains(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, power: Power, is_automatic: bool, loads: int
-) -> None:
-    loaded: list[Path] = []
-
-    async def nothing(request: CompletionRequest) -> None:
-        return None  # as within a word
-
-    async def test(client: Client) -> None:
-        server = client.server
-        server.session.meter = PowerMeter(lambda: 0.0, lambda: power)
-        server.session.set_options(ServerOptions(trigger=TriggerOptions(automatic=is_automatic)))
-        monkeypatch.setattr(server.finder, "for_file", lambda *_, **__: tmp_path)
-        monkeypatch.setattr(server.session, "suggest", nothing)
-        monkeypatch.setattr(server.service, "load", lambda bundle, threads: loaded.append(bundle))
-        client.open("file:///a.py", "x = 1\n")
-        server.service.states.set(tmp_path, BundleStatus(state=BundleState.UNLOADED))
-        client.send("submodel/cursor", cursor(0))
-        await client.complete("file:///a.py", 0, 5, 2)
-        assert loaded == [], "nobody has typed"
-        client.change("file:///a.py", edit(0, 5, "0"))
-        await client.complete("file:///a.py", 0, 6, 3)
-        assert loaded == [tmp_path] * loads
 
     talk(test)
 
@@ -460,31 +296,6 @@ def test_each_build_that_is_not_trusted_is_reported_once(monkeypatch: pytest.Mon
     assert len(reported) == 2, "another account has replaced the first"
 
 
-def test_edits_of_another_document_are_none_of_the_one_that_is_completed(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def nothing(request: CompletionRequest) -> None:
-        return None
-
-    async def test(client: Client) -> None:
-        server, freed = client.server, []
-        monkeypatch.setattr(server.finder, "for_file", lambda *_: Path("/bundle"))
-        monkeypatch.setattr(server.session, "suggest", nothing)
-        monkeypatch.setattr(server, "_load_freed", freed.append)
-        client.open("file:///a.py", "x = 1\n")
-        client.open("file:///app.log", "")
-        client.send("submodel/cursor", cursor(0))
-        client.change("file:///app.log", edit(0, 0, "ready"))
-        rests: list[bool] = [server._cursor is not None]
-        await client.complete("file:///a.py", 0, 5, 2)
-        assert freed == [], "nobody has typed here"
-        client.change("file:///a.py", edit(0, 5, "0"))
-        assert [*rests, server._cursor is not None] == [True, False], "an edit elsewhere lets it rest"
-        client.change("file:///app.log", edit(0, 0, "ready"))
-        await client.complete("file:///a.py", 0, 6, 3)
-        assert freed == [Path("/bundle")]
-
-    talk(test)
-
-
 def test_a_project_without_a_bundle_gets_no_window(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Editors start the server in each project."""
     monkeypatch.chdir(tmp_path)
@@ -518,26 +329,6 @@ def test_a_bundle_that_can_t_be_looked_at_is_reported(tmp_path: Path, monkeypatc
     server.close()
     assert [sentence.partition(" (")[0] for sentence in noted] == [f"No bundle can be looked for in {bundle}"]
     assert server.is_started, "so the status is no longer `starting`"
-
-
-def test_the_bundle_of_an_opened_file_is_not_freed_as_another_folder_comes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    server = create_server(ServerOptions(), "1")
-    below, gone = tmp_path / "below" / "bundle", tmp_path / "gone"
-    file = types.TextDocumentItem((tmp_path / "below" / "a.py").as_uri(), "python", 1, "")
-    freed: list[Path] = []
-    ready = BundleStatus(state=BundleState.READY)
-    monkeypatch.setattr(type(server), "folders", [tmp_path])
-    monkeypatch.setattr(type(server), "documents", [Document(file, Encoding.UTF16)])
-    monkeypatch.setattr(type(server.service), "bundles", {below: ready, gone: ready})
-    monkeypatch.setattr(server.service, "unload", lambda bundle, *, forget: freed.append(bundle))
-    monkeypatch.setattr(server.finder, "for_file", lambda path, folders: below if path is not None else None)
-    monkeypatch.setattr(server.finder, "served", lambda folders: [])
-    monkeypatch.setattr(server, "send_status", lambda: None)
-    asyncio.run(server.load_bundles())
-    server.close()
-    assert freed == [gone]
 
 
 def test_switched_off_nothing_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -800,22 +591,6 @@ def test_a_cursor_that_rests_before_its_bundle_is_loaded_is_read_then(monkeypatc
         client.change("file:///a.py", edit(0, 0, "z"))
         client.server._note_service_change()
         assert len(reader.requests) == 3, "after an edit a request comes"
-
-    with_reader(monkeypatch, test)
-
-
-def test_a_cursor_that_rests_while_the_budget_is_used_up_is_read_later(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def test(client: Client, reader: Reader) -> None:
-        monkeypatch.setattr("lsp_server.server.RETRY_S", 0.001)
-        reader.is_ready = False
-        client.server.session.read_ahead_budget.spend(BURST_S - PLACE_S + RATE / 10)  # 0.1 s until it is enough
-        client.send("submodel/cursor", cursor(1))
-        while not reader.requests:
-            await asyncio.sleep(0.001)
-        reader.is_ready = True
-        while len(reader.requests) < 2:
-            await asyncio.sleep(0.001)
-        assert client.server._cursor is None
 
     with_reader(monkeypatch, test)
 

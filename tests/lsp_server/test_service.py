@@ -7,26 +7,22 @@ import threading
 import weakref
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
 
-from contract.bundle.bundle import Bundle, verify_bundle
+from contract.bundle.bundle import Bundle
 from contract.bundle.drafts import FOLDER, build_index, write_index
 from contract.bundle.manifest import read_manifest, write_manifest, write_manifest_of
 from contract.errors import BundleError, SubmodelError
 from lsp_server import completion
-from lsp_server.bundle_states import LOOK_S, RETRY_S, BundleState, BundleStatus
-from lsp_server.decoding import runtime
-from lsp_server.decoding.providers import Provider, choose_provider
+from lsp_server.bundle_states import LOOK_S, RETRY_S, BundleState
 from lsp_server.loaded_bundles import MAX_LOADED
 from lsp_server.options import UNHURRIED
 from lsp_server.request import Completion, CompletionRequest
-from lsp_server.serve_errors import EngineCrash, ServeError
+from lsp_server.serve_errors import ServeError
 from lsp_server.service import CompletionService, Reading
-from lsp_server.worker import Worker
 from tests.lsp_server.played_models import BUNDLE, SlowCompleter, use
 
 TEXT = "def f(self):\n    return "
@@ -107,22 +103,6 @@ def test_request_that_was_not_begun_is_answered_at_once_by_a_newer_one() -> None
         assert await newest == "answer to newest"
 
     run(test)
-
-
-def test_a_request_that_is_cancelled_in_the_queue_keeps_no_text_in_memory() -> None:
-    class Text:
-        """A string, to which there are no weak references."""
-
-    worker, release, text = Worker(), threading.Event(), Text()
-    kept = weakref.ref(text)
-    running = worker.submit(release.wait)
-    waiting = worker.submit(lambda _: None, text)
-    del text
-    assert waiting.cancel()
-    assert kept() is None
-    release.set()
-    assert running.result()
-    worker.close()
 
 
 def test_cancelled_request_stops_and_the_next_is_answered() -> None:
@@ -235,33 +215,6 @@ def test_a_bundle_that_is_copied_file_by_file_is_loaded_once_it_is_whole(tiny_bu
     asyncio.run(test())
 
 
-def test_for_another_number_of_threads_no_build_is_loaded_that_is_not_whole(
-    tiny_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("lsp_server.service.QUIET_S", 0.0)
-    folder = Path(shutil.copytree(tiny_bundle.folder, tmp_path / "bundle"))
-
-    async def test() -> None:
-        service = CompletionService(is_named=lambda bundle: True, now=lambda: 0.0)
-        await asyncio.wrap_future(service.load(folder, 1))
-        manifest = read_manifest(folder)
-        write_manifest(folder, {**manifest, "learned_sha256": ["0" * 64]})
-        loaded: list[object] = []
-        monkeypatch.setattr(service, "load", lambda *how: loaded.append(how))
-        service.keep_current(folder, lambda: 1)
-        await asyncio.sleep(0.01)
-        service.keep_current(folder, lambda: 2)
-        await asyncio.sleep(0.01)
-        assert not loaded
-        write_manifest(folder, manifest)
-        service.keep_current(folder, lambda: 2)
-        await asyncio.sleep(0.01)
-        assert loaded == [(folder, 2)]
-        service.close()
-
-    asyncio.run(test())
-
-
 def test_bundle_that_fails_is_remembered(tmp_path: Path) -> None:
     async def test(service: CompletionService, _: SlowCompleter) -> None:
         loading = service.load(tmp_path, 1)
@@ -315,64 +268,6 @@ def test_for_another_number_of_threads_it_is_loaded_once_no_request_comes(
     run(test)
 
 
-def test_a_request_that_waits_while_a_bundle_is_to_be_loaded_loads_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Over HTTP requests of several clients wait."""
-
-    class OpenedCompleter(SlowCompleter):
-        build = ""
-        choice = choose_provider(Provider.AUTO, [], [])
-
-    def open_completer(folder: Path, *, threads: int | None, **_: object) -> OpenedCompleter:
-        loaded.append(threads)
-        return completer
-
-    loaded: list[int | None] = []
-    completer = OpenedCompleter()
-    monkeypatch.setattr(completion, "open_completer", open_completer)
-    monkeypatch.setattr("lsp_server.service._verified_build", lambda *_: "")
-
-    async def test(service: CompletionService, _: SlowCompleter) -> None:
-        await asyncio.wrap_future(service.load(BUNDLE, 2))
-        asked = [asyncio.create_task(service.complete(question(text, threads=2), threading.Event())) for text in "ab"]
-        while not completer.is_started.is_set():
-            await asyncio.sleep(0.001)
-        loading = service.load(BUNDLE, 2)
-        completer.release.set()
-        assert None not in await asyncio.gather(*asked)
-        await asyncio.wrap_future(loading)
-        assert loaded == [2, 2]
-
-    run(test)
-
-
-def test_files_are_verified_once_beside_the_imports(
-    tiny_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder = Path(shutil.copytree(tiny_bundle.folder, tmp_path / "bundle"))
-    verified: list[tuple[str, str]] = []
-
-    def verify(bundle: Bundle) -> None:
-        verify_bundle(bundle)
-        verified.append((threading.current_thread().name.partition("_")[0], bundle.build))
-
-    monkeypatch.setattr("lsp_server.service.verify_bundle", verify)
-    monkeypatch.setattr("lsp_server.completion.verify_bundle", verify)
-    service = CompletionService(is_named=lambda _: True)
-    service.load(folder, 1).result(60)
-    [(thread, build)] = verified
-    assert (thread, build) == ("verify", service.build_of(folder))
-    verified.clear()
-    monkeypatch.setattr("lsp_server.service._verified_build", lambda *_: build)
-    write_manifest(folder, {**read_manifest(folder), "learned_sha256": ["0" * 64]})  # another build came meanwhile
-    service.load(folder, 1).result(60)
-    assert verified == [("completion", service.build_of(folder))]
-    monkeypatch.undo()
-    (folder / "onnx" / "model.onnx").write_bytes(b"broken")
-    with pytest.raises(BundleError, match="onnx"):
-        service.load(folder, 1).result(60)
-    service.close()
-
-
 def test_what_is_asked_after_the_end_is_dropped(tiny_bundle: Bundle) -> None:
     """As a suggestion's continuation, which is asked for once the suggestion is there: nobody waits for its error."""
     service = CompletionService()
@@ -412,77 +307,6 @@ def test_a_model_is_gone_before_it_is_loaded_again(tiny_bundle: Bundle, monkeypa
     monkeypatch.setattr(completion, "open_completer", open_completer)
     run(test)
     assert alive == [0, 0]
-
-
-def test_a_model_that_crashed_is_gone_before_it_is_loaded_again(
-    tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    opened: list[weakref.ref[completion.Completer]] = []
-    alive: list[int] = []
-
-    def crash(completer: completion.Completer, *_: object) -> Completion:
-        raise EngineCrash("Failed to allocate memory")
-
-    def open_completer(folder: Path, **options: Any) -> completion.Completer:
-        alive.append(sum(one() is not None for one in opened))
-        completer = original(folder, **options)
-        if not opened:  # the first one is in a cycle, as sessions are
-            completer.complete = partial(crash, completer)  # type: ignore[method-assign]
-        opened.append(weakref.ref(completer))
-        return completer
-
-    async def test(service: CompletionService, _: SlowCompleter) -> None:
-        assert await ask(service, TEXT, tiny_bundle.folder) == ""
-        assert await ask(service, TEXT, tiny_bundle.folder) != ""
-
-    original = completion.open_completer
-    monkeypatch.setattr(completion, "open_completer", open_completer)
-    monkeypatch.setattr("lsp_server.service.log.exception", lambda *_: None)  # pytest keeps the traceback of a record
-    run(test)
-    assert alive == [0, 0]
-
-
-@pytest.mark.parametrize("is_cancelled", [False, True])
-def test_an_answer_that_failed_keeps_no_model_in_memory(monkeypatch: pytest.MonkeyPatch, is_cancelled: bool) -> None:
-    monkeypatch.setattr("lsp_server.service.log.error", lambda *_: None)  # pytest keeps the error of a record
-
-    class FailingCompleter(SlowCompleter):
-        def complete(self, *_: object) -> Completion:
-            self.is_started.set()
-            release.wait()
-            raise ServeError("The model failed.")
-
-    async def test(service: CompletionService, _: SlowCompleter) -> None:
-        completer = FailingCompleter()
-        kept = weakref.ref(completer)
-        use(service, completer)
-        asked = await start(service, completer, "x")
-        del completer
-        if is_cancelled:
-            asked.cancel()
-            await asyncio.wait((asked,))
-            del asked  # it holds the frame that has waited
-        release.set()
-        if not is_cancelled:
-            assert await asked == ""
-        await asyncio.wrap_future(service.unload())
-        assert kept() is None
-        assert not service.is_answering()
-
-    release = threading.Event()
-    run(test)
-
-
-def test_what_is_freed_goes_back_to_the_system(monkeypatch: pytest.MonkeyPatch) -> None:
-    returned: list[None] = []
-    monkeypatch.setattr(runtime, "return_freed_memory", lambda: returned.append(None))
-
-    async def test(service: CompletionService, _: SlowCompleter) -> None:
-        await asyncio.wrap_future(service.unload())
-        await asyncio.wrap_future(service.unload())
-        assert len(returned) == 1, "the second had nothing to free"
-
-    run(test)
 
 
 def test_a_load_that_fails_frees_no_other_bundle() -> None:
@@ -555,47 +379,6 @@ def test_an_answer_at_the_first_key_comes_while_the_reading_goes_on() -> None:
         assert [answer.text for answer in answers] == ["answer to key"]
 
     run(test)
-
-
-def test_readings_that_wait_behind_a_request_starve_nobody() -> None:
-    async def test(service: CompletionService, completer: SlowCompleter) -> None:
-        asked = await start(service, completer, "asked")
-        assert not service.can_read_ahead(BUNDLE, None), "the worker is not free"
-        readings = [asyncio.create_task(service.read_ahead(question(f"{number}"), 1000)) for number in range(20)]
-        await asyncio.sleep(0)
-        newer = asyncio.create_task(ask(service, "newer"))
-        assert await asked == ""
-        completer.release.set()
-        assert await newer == "answer to newer"
-        assert [await reading for reading in readings] == [Reading(was_ended=True)] * 20
-        assert completer.started == ["asked", "newer"]
-        assert service.can_read_ahead(BUNDLE, None)
-        assert not service.can_read_ahead(BUNDLE, 1), "it would be loaded again"
-        assert not service.can_read_ahead(Path("/other"), None)
-
-    run(test)
-
-
-def test_a_bundle_that_the_worker_forgets_between_two_looks_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    looks: list[dict[Path, BundleStatus]] = []
-    monkeypatch.setattr(CompletionService, "bundles", property(lambda _: looks.pop(0) if looks else {}))
-    monkeypatch.setattr("lsp_server.service.QUIET_S", 0.0)
-    ready = {BUNDLE: BundleStatus(state=BundleState.READY, threads=1)}
-    failed: list[dict[str, Any]] = []
-
-    async def run() -> None:
-        asyncio.get_running_loop().set_exception_handler(lambda loop, context: failed.append(context))
-        service = CompletionService()
-        looks.append(ready)
-        assert service.can_read_ahead(BUNDLE, 1)
-        monkeypatch.setattr(service, "follow_build", lambda bundle, threads: None)
-        looks.extend([ready, ready])
-        service.keep_current(BUNDLE, lambda: 2)
-        await asyncio.sleep(0.05)
-        service.close()
-
-    asyncio.run(run())
-    assert failed == []
 
 
 def test_reading_ahead_takes_no_more_of_the_cores_than_it_may() -> None:

@@ -1,26 +1,19 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import shutil
 import threading
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from contract.bundle.bundle import Bundle
-from contract.bundle.manifest import MANIFEST_FILE
-from lsp_server.battery import Power, PowerMeter
+from lsp_server.battery import Policy, Power, PowerMeter
 from lsp_server.bundle_finder import BundleFinder
 from lsp_server.bundle_states import BundleState, BundleStatus
 from lsp_server.open_documents import Edit
 from lsp_server.options import CareOptions, ServerOptions, TriggerOptions
-from lsp_server.policy import Policy
 from lsp_server.read_ahead_budget import BURST_S, PLACE_S, RATE
 from lsp_server.request import ClientCursor, Completion, CompletionRequest
 from lsp_server.serve_errors import ServeError
@@ -248,11 +241,6 @@ def test_asked_by_hand_it_answers_through_a_snooze() -> None:
     assert ask(session, at("x = ‸\n", is_invoked=True)) == ["foo(bar)"]
 
 
-def test_asked_by_hand_rules_of_typing_do_not_hold() -> None:
-    session, _ = make()
-    assert ask(session, at("ab‸cd\n", is_invoked=True)) == ["foo(bar)"]
-
-
 def test_what_a_filter_rejected_is_reported_and_not_asked_again() -> None:
     step = Step(name="repetition", kind="stop", action="rejected", detail="a line repeats the one above it")
     session, service = make(Completion(text="", raw="x", steps=(step,), rule="repetition"))
@@ -387,60 +375,10 @@ def test_on_battery_the_wait_after_a_keystroke_is_twice_as_long(
     assert waits == [pytest.approx(expected_s)]
 
 
-def test_the_wait_after_a_keystroke_is_no_part_of_the_latency(monkeypatch: pytest.MonkeyPatch) -> None:
-    now, real_sleep, service = 0.0, asyncio.sleep, FakeService(Completion(text="foo(bar)"))
-
-    async def sleep(seconds: float) -> None:
-        nonlocal now
-        now += seconds
-        await real_sleep(0)
-
-    monkeypatch.setattr(asyncio, "sleep", sleep)
-    service.wait = lambda: sleep(0.5)  # the model
-    options = replace(OPTIONS, trigger=TriggerOptions(debounce_min_ms=40, debounce_max_ms=40))
-    session = Session(service, options, now=lambda: now, meter=PowerMeter(lambda: 0.0, Power))  # type: ignore[arg-type]
-    assert ask(session, at("x = ‸\n")) == ["foo(bar)"]
-    assert list(session.tracker.statistics.latencies_ms) == [pytest.approx(500)]
-
-
 def test_low_battery_answers_only_what_is_asked_by_hand() -> None:
     session, _ = make(options=ServerOptions(), power=Power(on_battery=True, battery_percent=5))
     assert ask(session, at("x = ‸\n"), at("x = ‸\n", is_invoked=True)) == [None, "foo(bar)"]
     assert session.traces.newest(2)[1].rule == "machine"
-
-
-def test_the_status_says_that_the_battery_is_low(tiny_bundle: Bundle) -> None:
-    session, service = make(options=ServerOptions(), power=Power(on_battery=True, battery_percent=5))
-    service.bundles = {tiny_bundle.folder: BundleStatus(state=BundleState.READY)}
-    status = describe_status(session, BundleFinder(), version="1", is_started=True)
-    assert (status["state"], status["power"]["policy"]) == ("ready", "off")
-    assert "battery is at 5 %" in status["message"]
-
-
-def test_the_status_bears_a_time_that_no_calendar_has(tiny_bundle: Bundle, tmp_path: Path) -> None:
-    session, service = make()
-    folder = Path(shutil.copytree(tiny_bundle.folder, tmp_path / "bundle"))
-    os.utime(folder / MANIFEST_FILE, (-86_400, -86_400))  # few disks keep the times that fail
-    service.bundles = {folder: BundleStatus(state=BundleState.READY)}
-    status = describe_status(session, BundleFinder(), version="1", is_started=True)
-    assert [bundle["builtAt"] for bundle in status["bundles"]] == ["1970-01-01T00:00:00+00:00"]
-
-
-@pytest.mark.parametrize(("threads", "on_battery", "said"), [(None, False, 8), (None, True, 4), (3, False, 3)])
-def test_the_status_says_how_many_cores_the_model_uses(
-    threads: int | None, on_battery: bool, said: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("lsp_server.battery.default_threads", lambda: 8)
-    session, _ = make(options=ServerOptions(threads=threads), power=Power(on_battery=on_battery))
-    status = describe_status(session, BundleFinder(), version="1", is_started=True)
-    assert status["threads"] == said
-
-
-def test_low_battery_takes_no_more_cores_than_a_full_one() -> None:
-    options = ServerOptions(threads=4)
-    for percent in (80.0, 5.0):
-        session, _ = make(options=options, power=Power(on_battery=True, battery_percent=percent))
-        assert session.threads() == 2
 
 
 @pytest.mark.parametrize("other", [{"path": "b.py"}, {"language_id": "rust"}, {"may_place_cursor": True}])
@@ -467,17 +405,6 @@ def test_line_after_a_suggestion_is_asked_for_while_it_is_read() -> None:
     assert asked[:2] == ["    x = ", "    x = foo(bar)\n    "], "as it is once the editor has indented it"
     assert session.tracker.statistics.shown == 2
     assert session.tracker.statistics.requests == 2, "what nobody asked for is no request"
-
-
-def test_the_rest_of_a_half_line_is_asked_for_while_it_is_read() -> None:
-    session, service = make(HALF, options=AHEAD)
-
-    async def test() -> None:
-        await session.suggest(at("x = ‸\ny\n"))
-        await asyncio.sleep(0.01)
-
-    asyncio.run(test())
-    assert [request.text[: request.offset] for request in service.requests] == ["x = ", "x = foo("]
 
 
 def test_the_line_after_a_suggestion_is_asked_for_once() -> None:
@@ -535,23 +462,6 @@ def test_typing_along_a_suggestion_lets_the_line_after_it_be_answered() -> None:
     assert asyncio.run(test()) == "foo(bar)"
 
 
-def test_asked_by_hand_for_what_is_shown_the_line_after_it_makes_way() -> None:
-    """What followed the same words elsewhere is looked up by the thread that would still be at work on that line."""
-    session, service = make(options=AHEAD)
-
-    async def test() -> None:
-        await begin_line_ahead(session, service)
-        assert session._ahead._asked is not None
-        unwanted = session._ahead._asked.unwanted
-        assert await session.suggest(at("x = ‸\n", is_invoked=True))
-        assert unwanted.is_set()
-        assert len(service.requests) == 2, "it is asked for again, but later"
-        await asyncio.sleep(0.01)
-        assert [request.text for request in service.requests] == ["x = \n", *["x = foo(bar)\n\n"] * 2]
-
-    asyncio.run(test())
-
-
 @pytest.mark.parametrize("then", ["it comes", "a key", "the client cancels", "a pause", "it fails"])
 def test_who_asks_for_what_is_asked_ahead_waits_for_its_answer(then: str) -> None:
     """As after Enter, before the answer of the next line is there."""
@@ -599,17 +509,6 @@ def test_who_asks_for_what_is_asked_ahead_waits_for_its_answer(then: str) -> Non
         assert ask(session, at(document)) == ["return x"], "it is cached"
 
 
-def test_what_follows_a_line_that_leaves_its_block_is_asked_where_it_will_stand() -> None:
-    session, service = make(Completion(text="else:", indent="    "), options=replace(OPTIONS, care=CareOptions()))
-
-    async def test() -> None:
-        await session.suggest(at("def f():\n    if x:\n        y()\n        ‸\n"))
-        await asyncio.gather(*session._ahead._background)
-
-    asyncio.run(test())
-    assert service.requests[1].text[: service.requests[1].offset].endswith("y()\n    else:\n        ")
-
-
 def test_what_follows_an_opened_block_is_asked_between_its_braces() -> None:
     session, service = make(Completion(text="(c) => {}", added=1), options=replace(OPTIONS, care=CareOptions()))
 
@@ -620,17 +519,6 @@ def test_what_follows_an_opened_block_is_asked_between_its_braces() -> None:
     asyncio.run(test())
     asked = service.requests[1]
     assert (asked.text[: asked.offset], asked.text[asked.offset :]) == ("get((c) => {", "})\n")
-
-
-def test_what_follows_one_character_is_asked_ahead_though_it_is_not_shown() -> None:
-    session, service = make(Completion(text=")"), options=replace(OPTIONS, care=CareOptions()))
-
-    async def test() -> None:
-        assert await session.suggest(at("f(x‸\n")) is None
-        await asyncio.gather(*session._ahead._background)
-
-    asyncio.run(test())
-    assert service.requests[1].text == "f(x)\n\n"
 
 
 def test_a_refused_request_ends_nothing_that_was_asked_ahead() -> None:
@@ -720,36 +608,6 @@ def test_by_hand_all_of_what_came_cut_is_asked_for() -> None:
     assert len(service.requests) == 2
 
 
-def test_one_line_on_battery_is_no_answer_where_a_block_may_come() -> None:
-    powers = iter([Power(on_battery=True, battery_percent=50.0), Power(on_battery=False)])
-    now = iter(range(0, 1000, 20))
-    service = FakeService(Completion(text="foo(bar)"))
-    meter = PowerMeter(lambda: next(now), lambda: next(powers, Power(on_battery=False)), lambda job: job())
-    session = Session(service, OPTIONS, meter=meter)  # type: ignore[arg-type]
-    ask(session, at("x = ‸\n"))
-    service.completion = Completion(text="foo(bar)\nbaz()")
-    assert ask(session, at("x = ‸\n")) == ["foo(bar)\nbaz()"]
-
-
-def test_line_after_what_was_asked_for_has_a_threshold() -> None:
-    session, service = make(options=AHEAD)
-
-    async def test() -> None:
-        assert await session.suggest(at("x = ‸\n", is_invoked=True))
-        await asyncio.sleep(0.01)
-
-    asyncio.run(test())
-    assert [request.options.threshold.confidence for request in service.requests] == [0.0, 0.4]
-
-
-def test_longest_snooze_is_a_week() -> None:
-    session, _ = make()
-    session.snooze(1e300)
-    assert session.pauses.snooze_end is not None
-    assert session.pauses.snoozed_until is not None
-    assert session.pauses.snoozed_until - datetime.now(UTC) <= timedelta(days=7)
-
-
 def test_one_character_is_shown_by_hand_or_while_a_suggestion_is_typed() -> None:
     session, _ = make(Completion(text=" )\n"))
     assert ask(session, at("f(x‸\n"), at("f(x‸\n"), at("f(x‸\n", is_invoked=True)) == [None, None, " )\n"]
@@ -757,22 +615,6 @@ def test_one_character_is_shown_by_hand_or_while_a_suggestion_is_typed() -> None
     assert session.tracker.statistics.shown == 1
     session, _ = make(Completion(text="x)"))
     assert ask(session, at("f(‸\n"), at("f(x‸\n")) == ["x)", ")"]
-
-
-@pytest.mark.skipif(not hasattr(time, "tzset"), reason="Windows takes no time zone from the environment")
-def test_the_end_of_a_snooze_is_shown_in_local_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    session, _ = make()
-    session.pauses.snoozed_until = datetime(2100, 1, 1, 8, 0, tzinfo=UTC)
-    try:
-        with monkeypatch.context() as patch:
-            patch.setenv("TZ", "IST-5:30")
-            time.tzset()
-            assert ask(session, at("x = ‸\n")) == [None]
-            status = describe_status(session, BundleFinder(), version="1", is_started=True)
-    finally:
-        time.tzset()
-    assert session.traces.newest()[0].reason == "Submodel is snoozed until 13:30."
-    assert status["message"] == "submodel is snoozed until 13:30."
 
 
 @pytest.mark.parametrize(
@@ -874,13 +716,6 @@ def test_the_likeliest_first_key_is_answered_while_the_cursor_rests(
     assert last(session).cache == found
 
 
-def test_a_first_key_whose_answer_is_known_is_not_answered_again() -> None:
-    session, service = make(options=AHEAD)
-    there = at("x = 1\n‸\n")
-    assert read_ahead(session, there, there) == [True, True]
-    assert len(service.answered) == 1
-
-
 def test_an_answer_from_a_short_prompt_serves_the_first_key_alone() -> None:
     session, service = make(Completion(text="foo(bar)", is_from_short_prompt=True), options=AHEAD)
     read_ahead(session, at("x = 1\n‸\n"))
@@ -920,39 +755,6 @@ def test_an_answer_from_a_short_prompt_is_typed_along_while_the_whole_one_is_rea
     asyncio.run(test())
 
 
-def test_the_whole_text_s_answer_takes_the_place_of_the_short_prompt_s() -> None:
-    session, service = make(Completion(text="foo(bar)", is_from_short_prompt=True), options=AHEAD)
-    read_ahead(session, at("x = 1\n‸\n"))
-    service.completion = Completion(text="", rule="threshold", is_unsure=True)
-    request, _ = service.read[0]
-    asyncio.run(session._ahead._read(request, 1.0, service.answered[0]))
-    service.completion = Completion(text="f()")
-    assert ask(session, at("x = 1\nf‸\n")) == ["f()"], "the model's"
-    assert last(session).cache == "miss"
-
-
-def test_an_answer_that_comes_after_the_first_key_serves_no_other() -> None:
-    session, service = make(Completion(text="foo(bar)", is_from_short_prompt=True), options=AHEAD)
-    late: list[Callable[[], None]] = []
-
-    async def read(
-        request: CompletionRequest,
-        max_core_s: float,
-        first_key: Any = None,
-        on_answer: Any = None,
-        is_short_enough: bool = False,
-    ) -> Reading:
-        late.append(lambda: on_answer(service.completion))
-        return Reading()
-
-    service.read_ahead = read  # type: ignore[method-assign]
-    read_ahead(session, at("x = 1\n‸\n"))
-    ask(session, at("x = 1\nf‸\n"))
-    late[0]()
-    ask(session, at("x = 1\nfo‸\n"))
-    assert last(session).cache == "miss"
-
-
 @pytest.mark.parametrize(
     ("text", "typed", "rest", "replaces"),
     [
@@ -975,22 +777,6 @@ def test_typing_along_replaces_the_closers_that_the_editor_has_put_in(
     assert answer is not None
     assert (answer.text, answer.replaces) == (rest, replaces)
     assert len(service.requests) == 1
-
-
-def test_other_options_drop_the_answer_of_a_first_key_too() -> None:
-    session, _ = make(Completion(text="foo(bar)", is_from_short_prompt=True), options=AHEAD)
-    read_ahead(session, at("x = 1\n‸\n"))
-    session.set_options(replace(AHEAD, threads=2))
-    ask(session, at("x = 1\nf‸\n"))
-    assert last(session).cache == "miss"
-
-
-def test_the_same_options_drop_nothing() -> None:
-    session, _ = make()
-    ask(session, at("x = ‸\n"))
-    session.set_options(replace(OPTIONS))
-    ask(session, at("x = ‸\n"))
-    assert last(session).cache == "exact"
 
 
 def test_browsing_takes_what_it_may_and_typing_gives_it_back() -> None:
@@ -1021,22 +807,6 @@ def test_after_an_answer_from_a_short_prompt_the_whole_one_is_read_then_the_line
     assert [request.text[: request.offset] for request in service.requests] == ["x = ", "x = foo(bar)\n"] * 2
     assert [request.offset for request, _ in service.read] == [4, 4], "it is not cached"
     assert session.read_ahead_budget.left_s == BURST_S, "it is no browsing"
-
-
-def test_a_key_or_a_cursor_elsewhere_ends_what_follows_an_answer_from_a_short_prompt() -> None:
-    session, service = make(Completion(text="foo(bar)", is_from_short_prompt=True), options=AHEAD)
-
-    async def test() -> None:
-        await session.suggest(at("x = ‸\n"))
-        service.supersede()  # before the whole prompt was read
-        await asyncio.sleep(0.001)
-        service.ends_readings = True
-        await session.suggest(at("x = ‸\n"))
-        await asyncio.sleep(0.001)
-
-    asyncio.run(test())
-    assert [request.text for request in service.requests] == ["x = \n"] * 2
-    assert len(service.read) == 2
 
 
 def test_asked_by_hand_the_whole_prompt_is_waited_for() -> None:

@@ -1,7 +1,5 @@
 """Drafts: where they are found, how long they are, and what the cost of a step is taken to be."""
 
-import random
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -59,26 +57,6 @@ def test_what_is_seldom_right_is_not_drafted():
     assert len(drafter.propose(context, 8).tokens) >= long
 
 
-def test_a_source_that_becomes_right_again_is_drafted_again():
-    """A phase of 400 steps in which it is never right, then one in which four tokens of five are."""
-    rng, drafter = random.Random(1), Drafter(build_index([[1, 2, 3, 4, *range(50, 70)]]))
-
-    def drafted(steps, share):
-        tokens = 0
-        for _ in range(steps):
-            draft = drafter.propose([1, 2, 3, 4], 8)
-            tokens += len(draft.tokens)
-            if draft.source is not None:
-                wrong = (place for place in range(len(draft.tokens)) if rng.random() >= share)
-                drafter.acceptance.observe(draft.source, next(wrong, len(draft.tokens)), len(draft.tokens))
-        return tokens / steps
-
-    assert drafted(100, 0.0) < 2, "it is given up"
-    assert drafted(300, 0.0) < 0.6, "and tried now and then: a token costs a twentieth of a step"
-    drafted(100, 0.8)
-    assert drafted(100, 0.8) > 3
-
-
 def test_behind_a_source_that_is_seldom_right_the_next_one_is_drafted():
     drafter = Drafter(build_index([[1, 2, 3, 4, *range(90, 99)]]))
     drafter.remember([7, 1, 2, 3, 4], [50, 51, 52])
@@ -114,25 +92,6 @@ def test_costs_are_a_line_through_what_was_seen():
             costs.observe(tokens, 8.0 + 0.5 * tokens)
     for tokens in (1, 2, 5, 12):
         assert costs.of(tokens) == pytest.approx(8.0 + 0.5 * tokens, rel=0.01)
-
-
-@pytest.mark.parametrize(("place", "tokens"), [(0, 1), (100, 1), (100, 13)])
-def test_one_step_in_which_the_machine_stood_still_changes_little(place, tokens):
-    drafter = Drafter(build_index([[1, 2, 3, 4, *range(50, 70)]]))
-
-    def drafted():
-        return len(drafter.propose([1, 2, 3, 4], 12).tokens)
-
-    rng, usual = random.Random(0), StepCosts()
-    for step in range(200):
-        if step == place:
-            drafter.costs.observe(tokens, 1000.0)
-        for costs in (usual, drafter.costs):
-            costs.observe(known := rng.choice((1, 1, 1, 5, 9)), 20.0 + 1.0 * (known - 1))
-        if step >= max(place, 10):
-            assert 4 <= drafted() <= 8
-    for known in (1, 12):
-        assert drafter.costs.of(known) == pytest.approx(usual.of(known), rel=0.1)
 
 
 def test_costs_follow_a_machine_that_becomes_slower_or_faster():

@@ -2,11 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from lsp_server import triggers
 from lsp_server.options import TriggerOptions
 from lsp_server.request import CompletionRequest
-from lsp_server.syntax.grammars import MAX_PARSED_CHARS
-from lsp_server.syntax.parsed_text import ParsedText
 from lsp_server.triggers import find_refusal
 from tests.lsp_server.marked_documents import request_at
 
@@ -125,59 +122,15 @@ def test_empty_document() -> None:
         ("val s = 1 // one ‸\n", "a.kt", True),
         ('val s = "http://one ‸\n', "a.kt", False),
         ("Dim x ' one ‸\n", "a.vb", True),
-        (f"# one ‸\n{' ' * MAX_PARSED_CHARS}", "a.py", True),
+        ("x = 1  # one ‸\n", "a.py", True),
+        ("x = '# one ‸'\n", "a.py", False),
+        ("x = '/*' + f(‸)\n", "a.js", False),
+        ("/* one */ f(‸)\n", "a.js", False),
     ],
 )
-def test_without_a_tree_a_line_that_begins_as_a_comment_is_one(document: str, path: str, is_refused: bool) -> None:
+def test_a_line_that_begins_or_ends_as_a_comment_is_one(document: str, path: str, is_refused: bool) -> None:
     refusal = find_refusal(at(document, path), TriggerOptions(comments=False))
     assert (refusal is not None) == is_refused
-
-
-@pytest.mark.parametrize(
-    ("document", "path", "is_refused", "is_parsed"),
-    [
-        ("x = 1 ‸\n", "a.py", False, False),
-        ("x = /* one */ f(‸\n", "a.js", False, False),
-        ("/* one\n two ‸\n*/", "a.js", True, True),
-        ("/* /* one */ two ‸\n*/", "a.rs", True, True),
-        ("/*\n/* one */\ntwo ‸\n*/", "a.rs", True, True),
-        ("f('**/*.js', '**/') /* ‸ */", "a.js", True, True),
-        ("x = '# one ‸'\n", "a.py", False, True),
-        ("=begin\none ‸\n=end\n", "a.rb", True, True),
-        ("x = 1 ‸\n", "a.rb", False, False),
-    ],
-)
-def test_the_text_is_parsed_only_if_the_line_may_be_a_comment(
-    document: str, path: str, is_refused: bool, is_parsed: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    parsed: list[str] = []
-    monkeypatch.setattr("lsp_server.triggers.ParsedText", lambda *given: parsed.append(path) or ParsedText(*given))
-    refusal = find_refusal(at(document, path), TriggerOptions(comments=False))
-    assert (refusal is not None, bool(parsed)) == (is_refused, is_parsed)
-
-
-@pytest.mark.parametrize(
-    ("line", "path", "is_refused"),
-    [
-        ("# one ‸", "a.py", True),
-        ("x = 1  # one ‸", "a.py", True),
-        ("x = '# one ‸'", "a.py", False),
-        ("/*\n * one ‸", "a.js", True),
-        ("x = '/*' + f(‸)", "a.js", False),
-        ("/* one */ f(‸)", "a.js", False),
-    ],
-)
-def test_a_long_text_is_not_parsed_while_the_event_loop_waits(
-    line: str, path: str, is_refused: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(*_: object) -> None:
-        raise AssertionError("it is parsed")
-
-    monkeypatch.setattr("lsp_server.triggers.ParsedText", fail)
-    document = f"{line}\n" + "x = 1\n" * (triggers.MAX_CHARS_IN_LOOP // 6)
-    assert (find_refusal(at(document, path), TriggerOptions(comments=False)) is not None) == is_refused
-    with pytest.raises(AssertionError, match="it is parsed"):
-        find_refusal(at(f"{line}\n", path), TriggerOptions(comments=False))
 
 
 def test_a_language_without_grammar_is_code() -> None:

@@ -4,7 +4,6 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from lsp_server import answer_cache
 from lsp_server.answer_cache import ENTRIES, MAX_TYPED_CHARS, Suggestions
 from lsp_server.options import FilterOptions, ServerOptions
 from lsp_server.request import Completion, CompletionRequest
@@ -130,16 +129,6 @@ def test_the_least_recently_used_goes_first() -> None:
     assert cache.get("b", "0 = ", 4) is None
 
 
-def test_what_is_kept_again_goes_last() -> None:
-    cache = cache_with("foo")
-    for index in range(ENTRIES - 1):
-        cache.put("b", f"{index} = ", 4, Completion(text="x"))
-    cache.put("b", BEFORE + AFTER, len(BEFORE), Completion(text="bar"))
-    cache.put("b", "z = ", 4, Completion(text="x"))
-    assert ask(cache, "") == ("bar", 0, "exact")
-    assert cache.get("b", "0 = ", 4) is None
-
-
 @pytest.mark.parametrize(("length", "is_found"), [(MAX_TYPED_CHARS, True), (MAX_TYPED_CHARS + 1, False)])
 def test_how_far_a_suggestion_is_followed(length: int, is_found: bool) -> None:
     assert (ask(cache_with("a" * 2 * MAX_TYPED_CHARS), "a" * length) is not None) is is_found
@@ -153,13 +142,6 @@ def test_a_change_anywhere_in_the_window_is_another_place() -> None:
     other = far.replace("json", "yaml")
     assert cache.get("b", far + BEFORE + AFTER, len(far + BEFORE)) is not None
     assert cache.get("b", other + BEFORE + AFTER, len(other + BEFORE)) is None
-
-
-def test_a_miss_copies_no_window(monkeypatch: pytest.MonkeyPatch) -> None:
-    cache = cache_with("foo")
-    monkeypatch.setattr(answer_cache, "_key", lambda *_: pytest.fail("it copies the window"))
-    text = "y = 1\n" * 2000
-    assert cache.get("b", text, len(text) // 2) is None
 
 
 def test_a_suggestion_that_is_typed_up_to_its_closer_is_over() -> None:
@@ -197,13 +179,6 @@ def test_after_enter_a_suggestion_that_goes_on_behind_the_brace_stays_whole() ->
     cache.put("s", "f() {}", 5, Completion(text="\n  a();\n} else b();", replaces=1))
     found = cache.find("s", CompletionRequest(text="f() {\n  \n}", offset=8))
     assert found is not None and found[0].text == "a();\n} else b();"
-
-
-def test_four_closers_can_be_typed_over() -> None:
-    cache = Suggestions()
-    cache.put("s", "f(g(h(i())))", 8, Completion(text="a)))).b", replaces=4))
-    found = cache.find("s", CompletionRequest(text="f(g(h(i(a))))", offset=13))
-    assert found is not None and (found[0].text, found[0].replaces) == (".b", 0)
 
 
 def test_a_suggestion_goes_on_behind_closers_that_are_typed_over() -> None:

@@ -9,7 +9,6 @@ import time
 import pytest
 from msgspec import convert
 from rich.console import Console
-from rich.table import Table
 
 from contract.documents import BuildProgress
 from submodel import console
@@ -227,17 +226,6 @@ def test_bars_of_all_stages_wait_below_and_end_with_the_whole(monkeypatch):
     assert waiting == [("prune", True), ("export", False), ("all stages", True)]
     shown = written.getvalue()
     assert all(name in shown for name in ("prune", "export", "all stages"))
-
-
-def test_a_table_stays_above_the_bars(monkeypatch):
-    written = Terminal()
-    terminal = Console(file=written, force_terminal=True, width=80, _environ={})
-    monkeypatch.setattr(console, "console", terminal)
-    with StageDisplay() as display, display.stage("build"):
-        display.show(Table("at work", caption="1 of 3"))
-        display._progress.refresh()
-    shown = written.getvalue()
-    assert shown.index("at work") < shown.index("1 of 3") < shown.rindex("build")
 
 
 @pytest.mark.parametrize(

@@ -7,23 +7,21 @@ no escaping hides it; in the bytes of every file, in the text behind every list 
 from __future__ import annotations
 
 import base64
-import html
 import json
 import random
 import string
 from pathlib import Path
 
-import numpy as np
 import pytest
 from tokenizers import Tokenizer
 from typer.testing import CliRunner
 
 from contract.bundle.bundle import Bundle
-from contract.bundle.drafts import SEPARATOR
 from lsp_server.decoding.engine import Engine
 from lsp_server.request import CompletionRequest
 from submodel.app import app
 from testbed.models import save_base
+from testbed.secret_search import texts_of
 from tests.contract.test_secrets_of_texts import make_tokens
 from tests.lsp_server.test_completion import fixed
 
@@ -117,32 +115,6 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, tup
     assert done.exit_code == 0, done.output + repr(done.exception)
     (folder / "stdout").write_text(done.output)
     return folder, planted
-
-
-def texts_of(path: Path, tokenizer: Tokenizer) -> list[str]:
-    """Every reading of a file in which a secret might be seen."""
-    content = path.read_bytes()
-    texts = [content.decode("latin-1"), content.decode("utf-16-le", "replace")]
-    texts.append(html.unescape(texts[0]))
-    if path.name == "tokens.npy":
-        ids = np.load(path)
-        texts.append(tokenizer.decode([int(one) for one in ids if one != SEPARATOR], skip_special_tokens=False))
-    if path.suffix == ".json":
-        texts += _decoded(json.loads(content), tokenizer)
-    return texts
-
-
-def _decoded(value: object, tokenizer: Tokenizer) -> list[str]:
-    if isinstance(value, str):
-        return [value]
-    if isinstance(value, dict):
-        return [text for one in value.values() for text in _decoded(one, tokenizer)]
-    if isinstance(value, list):
-        size = tokenizer.get_vocab_size()
-        if value and all(type(one) is int and 0 <= one < size for one in value):
-            return [tokenizer.decode(value, skip_special_tokens=False)]
-        return [text for one in value for text in _decoded(one, tokenizer)]
-    return []
 
 
 def test_no_planted_secret_is_in_any_file_of_a_build(built: tuple[Path, dict[str, tuple[str, str]]]) -> None:

@@ -5,7 +5,7 @@ import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { CodeServer } from './setup/codeServer.mjs';
 import { Editor } from './setup/editor.mjs';
 import { note } from './setup/figures.mjs';
-import { CODE, makeFolder, makeWorkspace, replaceBundle, TYPED } from './setup/workspaces.mjs';
+import { CODE, makeFolder, makeWorkspace, replaceWithNewBuild, TYPED } from './setup/workspaces.mjs';
 
 const LONG = 20_000; // lines
 
@@ -42,7 +42,7 @@ async function expectNewBuild(workspace: string): Promise<void> {
   const [before, pid] = [await built(), editor.server()];
   expect(before).not.toBe('');
   expect(pid).toBeDefined();
-  replaceBundle(workspace);
+  replaceWithNewBuild(workspace);
   await editor.until(built, (now) => now !== '' && now !== before, 'a new build');
   expect(editor.server()).toBe(pid);
   await editor.untilStatus(/ready/);

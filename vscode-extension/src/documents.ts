@@ -34,7 +34,6 @@ export interface Manifest {
   prompt?: PromptFacts;
   quantization?: string;
   schema: 2;
-  seen_sha256?: string[];
   variants?: {
     [k: string]: VariantFacts;
   };
@@ -201,7 +200,6 @@ export interface BuildReport {
   corpus: CorpusFacts;
   evaluation?: {};
   finetuning: FineTuningFacts;
-  history?: {}[];
   is_worse?: boolean;
   models: ModelRow[];
   parity: ParityFacts;
@@ -333,7 +331,7 @@ export interface StageRow {
   seconds: number;
 }
 /**
- * A line of `--progress json` of `submodel build` and `update`: a stage begins, continues or ends, or a message.
+ * A line of `--progress json` of `submodel build`: a stage begins, continues or ends, or a message.
  */
 export interface BuildProgress {
   kind: 'message' | 'stage';
@@ -370,7 +368,6 @@ export interface ServedBundle {
   build: string | null;
   builtAt: string | null;
   bytes: number | null;
-  drift: DriftFacts | null;
   error: string | null;
   folder: string;
   parameters: number | null;
@@ -378,18 +375,6 @@ export interface ServedBundle {
   provider: string | null;
   state: 'failed' | 'loading' | 'ready' | 'unloaded' | 'untrusted';
   workspaceFolder: string | null;
-}
-/**
- * How far the repository has gone from its build, in files.
- */
-export interface DriftFacts {
-  added: number;
-  changed: number;
-  command: string;
-  files: number;
-  isStale: boolean;
-  removed: number;
-  share: number;
 }
 /**
  * Milliseconds of the last computed completions: how many, median, 95th percentile.

@@ -57,7 +57,24 @@ function linkFiles(from: string, to: string): void {
 /** A bundle of somebody else in the place of the tests' own. */
 export function replaceWithForeign(workspace: string): void {
   replaceBundle(workspace);
-  const manifest = path.join(workspace, '.submodel', 'bundle', 'bundle.json');
+  markAsOther(path.join(workspace, '.submodel', 'bundle'));
+}
+
+/** Another build in the place of a bundle, as a build in a terminal puts it there. */
+export function replaceWithNewBuild(workspace: string): void {
+  const [place, next, old] = ['bundle', 'next-bundle', 'old-bundle'].map((name) =>
+    path.join(workspace, '.submodel', name),
+  );
+  fs.cpSync(bundle(), next!, { recursive: true });
+  markAsOther(next!);
+  trusted(next!);
+  fs.renameSync(place!, old!);
+  fs.renameSync(next!, place!);
+}
+
+/** Make another build of a bundle, which nobody trusts yet. */
+function markAsOther(folder: string): void {
+  const manifest = path.join(folder, 'bundle.json');
   const document = JSON.parse(fs.readFileSync(manifest, 'utf8')) as { checksum?: string };
   delete document.checksum; // the last key: the SHA-256 of the file with zeros in its place
   const zeros = '0'.repeat(64);
@@ -65,7 +82,7 @@ export function replaceWithForeign(workspace: string): void {
   fs.writeFileSync(manifest, text.replace(zeros, createHash('sha256').update(text).digest('hex')));
 }
 
-/** Another build of the same bundle in its place. */
+/** A copy of the tests' bundle in the place of its links. */
 export function replaceBundle(workspace: string): void {
   const place = path.join(workspace, '.submodel', 'bundle');
   fs.rmSync(place, { recursive: true });

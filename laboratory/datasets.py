@@ -18,13 +18,13 @@ from builder.bases.catalogue import cache_folder
 from builder.corpus.corpus import Corpus, SourceFile, read_corpus
 from builder.corpus.split import Split, SplitCandidate, split_by_hash, split_by_origin
 from builder.lock_file import hold_lock
-from builder.sources.distribution import Distribution, is_distribution, parse_distribution
-from builder.sources.fetch import fetch
-from builder.sources.language_sets import TEXT_SET, LanguageSet, find_language_set
 from contract.files.disk_calls import sync, sync_tree
 from contract.files.folders import copy_folder
 from contract.progress import OnEvent, no_event
 from contract.repository.languages import Kind
+from laboratory.sources.distribution import Distribution, is_distribution, parse_distribution
+from laboratory.sources.fetch import fetch
+from laboratory.sources.language_sets import TEXT_SET, LanguageSet, find_language_set
 
 LANGUAGE_PREFIX: Final = "language:"
 TEXT: Final = "text"

@@ -11,20 +11,22 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import time
+import zipfile
+import zlib
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from builder.bases.wheels import last_words
 from builder.lock_file import hold_lock
-from builder.sources.archives import ArchiveError, unpack
-from builder.sources.distribution import Distribution
 from contract.children import child_environment, find_program, python_module
-from contract.errors import CorpusError
+from contract.errors import CorpusError, first_line
 from contract.files.disk_calls import remove_tree, sync, sync_tree
 from contract.files.file_hash import hash_file
 from contract.progress import OnEvent, no_event
+from laboratory.sources.distribution import Distribution
 
 _PIP: Final = (*python_module("pip"), "download", "--quiet", "--no-deps")
 _TIMEOUT_S: Final = 600
@@ -179,7 +181,19 @@ def _check(archive: Path, distribution: Distribution) -> None:
 
 
 def _unpack(archive: Path, target: Path, distribution: Distribution) -> None:
+    """Unpack regular files alone, by the standard library's rules, which let none out of the folder."""
     try:
-        unpack(archive, target)
-    except ArchiveError as error:
-        raise CorpusError(f"The archive of {distribution} can't be unpacked ({error}); fetch it again.") from error
+        if zipfile.is_zipfile(archive):
+            with zipfile.ZipFile(archive) as zipped:
+                zipped.extractall(target)
+        else:
+            with tarfile.open(archive) as tarred:
+                tarred.extractall(target, filter=_regular)
+    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, ValueError, OSError) as error:
+        raise CorpusError(
+            f"The archive of {distribution} can't be unpacked ({first_line(error, 300)}); fetch it again."
+        ) from error
+
+
+def _regular(member: tarfile.TarInfo, target: str) -> tarfile.TarInfo | None:
+    return tarfile.data_filter(member, target) if member.isreg() else None

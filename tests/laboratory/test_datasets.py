@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from builder.corpus.split import SPLITS
-from builder.datasets import open_dataset, open_language
-from builder.sources.language_sets import LANGUAGE_SETS
 from contract.errors import CorpusError
-from tests.builder.tiny_datasets import play_index, write_code
+from laboratory.datasets import open_dataset, open_language
+from laboratory.sources.language_sets import LANGUAGE_SETS
+from tests.laboratory.tiny_datasets import play_index, write_code
 
 
 @pytest.fixture

@@ -1,8 +1,8 @@
 """Packages of a language, written to a folder: what the tests of datasets and experiments calibrate on."""
 
-from builder import datasets
-from builder.sources.distribution import Distribution
-from builder.sources.language_sets import LANGUAGE_SETS, LanguageSet
+from laboratory import datasets
+from laboratory.sources.distribution import Distribution
+from laboratory.sources.language_sets import LANGUAGE_SETS, LanguageSet
 
 
 def write_code(folder, suffix, comment, count=24, lines=60):
