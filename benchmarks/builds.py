@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import describe_machine, describe_versions
+from builder.versions import installed_versions
 from contract.errors import SubmodelError
-from contract.versions import installed_versions
 
 RESULTS = Path(__file__).parent / "results"
 

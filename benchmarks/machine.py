@@ -7,8 +7,8 @@ import platform
 from pathlib import Path
 from typing import Any
 
+from builder.versions import PROGRAM, installed_versions
 from contract.repository.git import GitError, run_git
-from contract.versions import PROGRAM, installed_versions
 
 _FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8", "amx_bf16")
 _WRITTEN = "benchmarks/results/"  # by the very runs that ask

@@ -51,10 +51,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("part", choices=parts)
     parser.add_argument("--base", required=True)
-    parser.add_argument("--ray", help="address of a Ray cluster for the sweeps")
-    parser.add_argument("--jobs", type=int, default=1, help="processes at a time of a sweep without Ray")
+    parser.add_argument("--jobs", type=int, default=1, help="processes at a time of a sweep")
     options = parser.parse_args()
-    spread = ["--ray", options.ray] if options.ray else ["--jobs", str(options.jobs)]
+    spread = ["--jobs", str(options.jobs)]
     folder = CACHE / "paper" / options.base / options.part
     folder.mkdir(parents=True, exist_ok=True)
     document = parts[options.part](options.base, folder, spread)

@@ -17,10 +17,10 @@ from builder.artifact import MANIFEST, PARITY_PROMPTS, SCHEMA_VERSION, SubModel
 from builder.corpus.corpus import SourceFile
 from builder.fim_examples import FimExample, draw_fim_examples, parity_prompts
 from builder.pruning.structured_pruning import Pruned
+from builder.versions import installed_versions
 from contract.files.folders import replace_folder
 from contract.files.whole_files import write_json
 from contract.prompt import PromptEncoder
-from contract.versions import installed_versions
 
 PLAN = "plan.json"
 _PARITY_EXAMPLES = 64  # that an export compares precisions on

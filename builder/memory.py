@@ -10,8 +10,6 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from contract.control_groups import processor_quota
-
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # <malloc.h>
 MOST_KERNELS: Final = 128  # of one step: a layer's, forward and backward, and attention's to each number of blocks
 
@@ -56,12 +54,8 @@ def reuse_memory() -> None:
 
 def keep_to_machine() -> None:
     """Set torch up before its first product: few kernels, memory that is reused, the processors of a container."""
-    import torch
-
     limit_kernels()
     reuse_memory()
-    if (quota := processor_quota()) is not None:  # torch counts the machine's processors
-        torch.set_num_threads(min(torch.get_num_threads(), quota))
 
 
 def give_back_memory() -> None:

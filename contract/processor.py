@@ -4,15 +4,10 @@ from __future__ import annotations
 
 import os
 import platform
-import struct
-import sys
-from collections import Counter
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
-
-from contract.control_groups import processor_quota
 
 MAX_DEFAULT_THREADS = 8  # decoding is bound by memory bandwidth, which no laptop needs more cores to fill
 _most_threads = MAX_DEFAULT_THREADS  # of this process: see `limited_threads`
@@ -67,8 +62,8 @@ def default_threads() -> int:
     else:
         logical = os.cpu_count() or 1
         is_hyperthreaded = platform.machine().lower() in {"x86_64", "amd64"} and logical > 2
-        count = _fast_cores_of_macos() or _fast_cores_of_windows() or (logical // 2 if is_hyperthreaded else logical)
-    return max(1, min(count, _most_threads, processor_quota() or _most_threads))
+        count = _fast_cores_of_macos() or (logical // 2 if is_hyperthreaded else logical)
+    return max(1, min(count, _most_threads))
 
 
 @contextmanager
@@ -119,38 +114,6 @@ def _fast_cores_of_macos() -> int | None:
     name = b"hw.perflevel0.physicalcpu"
     failed = ctypes.CDLL(None).sysctlbyname(name, ctypes.byref(count), ctypes.byref(size), None, ctypes.c_size_t(0))
     return None if failed or count.value < 1 else count.value
-
-
-def _fast_cores_of_windows() -> int | None:
-    """Return the number of cores of the fastest kind; None elsewhere, and if Windows does not report them."""
-    if sys.platform == "win32":
-        import ctypes
-
-        cores, size = 0, ctypes.c_ulong(0)  # RelationProcessorCore
-        with suppress(OSError, AttributeError):
-            ask = ctypes.WinDLL("kernel32").GetLogicalProcessorInformationEx
-            ask(cores, None, ctypes.byref(size))  # fails, and says how long its answer is
-            answer = ctypes.create_string_buffer(size.value)
-            if ask(cores, answer, ctypes.byref(size)):
-                return count_fast_cores(answer.raw[: size.value])
-    return None
-
-
-def count_fast_cores(answer: bytes) -> int | None:
-    """Return how many cores have the highest efficiency class; None if an answer of Windows has another form.
-
-    Each core is an entry: the number 0 and the entry's size, of 4 bytes each, flags and the class, of a byte each, and
-    what is not read here.
-    """
-    entry, start = struct.Struct("<IIBB"), 0
-    counts = Counter[int]()
-    while start + entry.size <= len(answer):
-        relation, size, _, efficiency = entry.unpack_from(answer, start)
-        if relation != 0 or size < entry.size:
-            return None
-        counts[efficiency] += 1
-        start += size
-    return counts[max(counts)] if counts and start == len(answer) else None
 
 
 def _siblings(cpu: int) -> str:

@@ -18,17 +18,19 @@ from builder.bases.load import LoadedBase, load_base, load_resolved
 from builder.bases.model_config import unsupported
 from builder.bases.resolve import find_on_disk
 from builder.memory import give_back_memory
+from builder.versions import installed_versions
 from contract.bundle.bundle import (
+    CHECKPOINT_MANIFEST,
     DECODE_GRAPH_LAYOUT,
     Architecture,
     Bundle,
     copy_files,
-    is_bundle_of,
     read_bundle,
     replace_bundle,
 )
 from contract.bundle.drafts import FOLDER, build_index, write_index
 from contract.bundle.manifest import (
+    MAX_MANIFEST_BYTES,
     MODEL_FILE,
     TOKENIZER_FILE,
     complete_manifest,
@@ -38,9 +40,9 @@ from contract.bundle.manifest import (
 from contract.bundle.trusted_builds import check_trusted
 from contract.documents import ListingFacts, Manifest, VariantFacts
 from contract.errors import BundleError, ExportError
+from contract.files.untrusted_json import read_json
 from contract.progress import OnEvent, OnProgress, no_event, no_progress, part_of
 from contract.prompt import PromptEncoder
-from contract.versions import installed_versions
 from exporters.checkpoint_reader import Checkpoint, DecoderShape, read_config
 from exporters.configuration_files import describe_graphs, write_configs
 from exporters.graph_writer import GraphWriter
@@ -50,6 +52,7 @@ from exporters.prompts import choose_prompts
 from exporters.reference import Reference, compute_references
 
 VERSIONED = ("submodel", "onnx-ir", "onnxruntime", "tokenizers", "torch", "transformers")
+_MADE_BY = ("plan", "finetuning", "learned_sha256")  # keys of the manifests of a checkpoint and of its bundle
 # What the sub-model's manifest knows and a bundle's reader may ask for.
 INHERITED = (
     "base",
@@ -247,13 +250,22 @@ def _bundle_of(source: SubModel, bundle_folder: Path) -> Bundle | None:
         check_trusted(bundle_folder, bundle.build)
     except BundleError:
         return None
-    return bundle if source.manifest is not None and is_bundle_of(bundle.manifest, source.folder) else None
+    return bundle if source.manifest is not None and _is_bundle_of(bundle.manifest, source.folder) else None
+
+
+def _is_bundle_of(manifest: Mapping[str, Any], model: Path) -> bool:
+    """Whether a bundle's manifest has the facts of the checkpoint in a folder: no two fine-tunings have the same."""
+    try:
+        made_of = read_json(model / CHECKPOINT_MANIFEST, MAX_MANIFEST_BYTES)
+    except (OSError, ValueError):
+        return False
+    return isinstance(made_of, dict) and all(made_of.get(name) == manifest.get(name) for name in _MADE_BY)
 
 
 def _is_made_of(manifest: Manifest, source: SubModel, loaded: LoadedBase) -> bool:
     """Return whether a bundle's manifest is of this model: another fine-tuning has the same tokenizer and shapes."""
     if source.manifest is not None:
-        return is_bundle_of(manifest, source.folder)
+        return _is_bundle_of(manifest, source.folder)
     return manifest["base"].get("sha256") == loaded.provenance.get("sha256")
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 from contract.bundle.manifest import MODEL_FILE
 from contract.errors import ExportError, ParityError
-from contract.files.disk_calls import remove_folder
 from contract.progress import OnEvent, OnProgress, counted, part_of
 from exporters.checkpoint_reader import Checkpoint
 from exporters.graph import build_graph, save_graph
@@ -43,7 +43,7 @@ class GraphWriter:
         save_graph(graph, path, inline_limit=None if is_wanted else 0)
         report = check_logits(self._open(path), self.references, self.settings.parity)
         if not is_wanted:
-            remove_folder(path.parent)
+            shutil.rmtree(path.parent)
         return report
 
     def write_quantized(

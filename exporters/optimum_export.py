@@ -25,15 +25,14 @@ from builder.bases.folder_model import MODEL_FAULTS, head_size, model_with_weigh
 from builder.bases.model_config import check_sizes, read_tokenizer_settings
 from builder.bases.prompt_tokens import first_token, make_prompt_format, token_of
 from builder.bases.resolve import licence_of
+from builder.versions import installed_versions
 from contract.bundle.bundle import OPTIMUM_LAYOUT, Architecture, Bundle, read_bundle, replace_bundle
 from contract.bundle.manifest import TOKENIZER_FILE, write_manifest_of
 from contract.errors import ExportError, first_line
-from contract.files.disk_calls import remove_folder, rename
 from contract.files.disk_errors import is_out_of_memory
 from contract.progress import OnEvent, no_event
 from contract.prompt import PromptEncoder
 from contract.runtime_errors import RUNTIME_ERRORS
-from contract.versions import installed_versions
 from exporters.checkpoint_reader import MAX_POSITIONS, FloatArray, read_config, read_tokenizer
 from exporters.configuration_files import COPIED_FILES
 from exporters.parity import ExportSettings, ParityReport, ParitySettings, compare_logits
@@ -115,8 +114,8 @@ def _run_optimum(model: PreTrainedModel, fresh: Path) -> None:
         raise ExportError(f"optimum can't export a model of the type {model.config.model_type!r}: {error}.") from error
     (fresh / "onnx").mkdir()
     for path in scratch.glob("*.onnx*"):
-        rename(path, fresh / "onnx" / path.name)
-    remove_folder(scratch)
+        path.replace(fresh / "onnx" / path.name)
+    shutil.rmtree(scratch)
 
 
 def _keep_partials() -> None:

@@ -1,20 +1,18 @@
 """Tasks on a Ray cluster: Ray places them, starts them again if a machine or a process is lost, and counts resources.
 
-What Ray does not do is done here: a task that fits no machine is refused, since Ray would wait for one forever, at once
-or, if its machine has left, after HEAD_WAIT_S. A lost head is waited for. Ray ends the program of a driver whose head
-is gone for a minute, so the head is asked each second. No state of the fleet lies in Ray: what was built is on the
-disk, and unfinished builds resume there.
+What Ray does not do is done here: a task that fits no machine is refused, since Ray would wait for one forever. Others
+may join in the first minute, and one that has left may come back within UNFIT_S. If the head of the cluster is lost,
+the run ends. No state of the fleet lies in Ray: what was built is on the disk, and the next run resumes what was not.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -32,65 +30,27 @@ from submodel.extras import install_advice
 LOCAL: Final = "local"
 RETRIES: Final = 3  # of a task whose process or machine was lost; a build resumes, so that a try is seldom for nothing
 TICK_S: Final = 1.0
-HEAD_MISSES: Final = 3  # connections refused one after the other, a tick apart, before the head counts as lost
-HEAD_WAIT_S: Final = 600.0
-HEAD_RETRY_S: Final = 10.0
-JOIN_WAIT_S: Final = 60.0  # for the machines of a head that has started or come back
+LOOK_EVERY_S: Final = 10.0  # at the machines that are there
+UNFIT_S: Final = 600.0  # how long a task waits for a machine that has left
+JOIN_WAIT_S: Final = 60.0  # for the machines of a head that has started
 MAX_OUTCOME_BYTES: Final = 64 << 10
-HEAD_LOSSES: Final = 10  # of a head that comes back, without a build that ends in between
 LOCAL_STARTS: Final = 3  # Ray gives its own start up after 30 seconds, which a busy machine may need
 _LOCAL_STORE_BYTES: Final = 128 << 20  # of Ray's shared memory: a task's document and outcome are all that is passed
 
 
-class _HeadLost(Exception):
-    """The cluster's head does not answer."""
-
-
 def build_on_cluster(
-    tasks: Mapping[str, tuple[Task, TaskPart]],
-    *,
-    address: str,
-    on_tick: Callable[[Sequence[str]], None],
-    on_event: OnEvent,
+    tasks: Mapping[str, tuple[Task, TaskPart]], *, address: str, on_event: OnEvent
 ) -> Iterator[tuple[str, Outcome]]:
-    """Run each task; yield names and outcomes as they come. on_tick gets the names that Ray has, each second.
+    """Run each task; yield names and outcomes as they come.
 
     address: as ray.init takes it, or "local" for a cluster of this machine that ends with the fleet. Raises
-    SubmodelError if there is no cluster, or if a lost head does not come back.
+    SubmodelError if there is no cluster, or if its head is lost.
     """
     os.environ.setdefault("RAY_task_oom_retries", str(RETRIES))  # by default Ray repeats for ever what lacks memory
-    waiting = dict(tasks)
-    lost_s: float | None = None  # when the head was lost
-    losses = starts = 0
-    with contextlib.redirect_stdout(sys.stderr):  # Ray prints news of its nodes to stdout
-        while waiting:
-            try:
-                with _cluster(address) as ray:
-                    if lost_s is not None:
-                        on_event("The Ray cluster is there again; unfinished builds resume.")
-                    if address != LOCAL:
-                        _wait_for_machines(ray, {part for _, part in waiting.values()}, on_event)
-                    lost_s = None
-                    for name, outcome in _run(ray, waiting, on_tick):
-                        losses = 0
-                        del waiting[name]
-                        yield name, outcome
-            except _HeadLost as error:
-                losses += 1
-                if losses >= HEAD_LOSSES:
-                    raise SubmodelError(
-                        f"The head of the Ray cluster was lost {losses} times before a build ended; look at its log, "
-                        "and run it again: what was built is kept."
-                    ) from error
-                lost_s = time.monotonic()
-                on_event("The head of the Ray cluster does not answer. What was built is kept; waiting for the head.")
-            except SubmodelError as error:
-                starts += 1
-                is_waited_for = lost_s is not None and time.monotonic() - lost_s <= HEAD_WAIT_S
-                if not is_waited_for and not (address == LOCAL and starts < LOCAL_STARTS):
-                    raise
-                on_event(f"{error} It is tried again.")
-                time.sleep(HEAD_RETRY_S)
+    with contextlib.redirect_stdout(sys.stderr), _cluster(address) as ray:  # Ray prints news of its nodes to stdout
+        if address != LOCAL:
+            _wait_for_machines(ray, {part for _, part in tasks.values()}, on_event)
+        yield from _run(ray, tasks)
 
 
 @contextlib.contextmanager
@@ -99,20 +59,25 @@ def _cluster(address: str) -> Iterator[Any]:
         import ray
     except ImportError as error:
         raise SubmodelError(
-            f"`submodel-fleet build` needs the package ray; install it with: "
-            f"{install_advice(extra='build,fleet', program='submodel-fleet')}"
+            f"`submodel-fleet build` needs the package ray; install it with: {install_advice('build,fleet')}"
         ) from error
     store = {"object_store_memory": _LOCAL_STORE_BYTES} if address == LOCAL else {}
-    try:
-        # Ray's workers import from the folder that the driver stands in, which may be a stranger's repository.
-        with contextlib.chdir(state_folder()):
-            # Ray itself refuses a cluster of another version, and 2.60 starts a local one with a token.
-            ray.init(address=address, log_to_driver=False, include_dashboard=False, logging_level="warning", **store)
-    except Exception as error:  # Ray raises a plain Exception if a cluster does not start
-        raise SubmodelError(
-            f"There is no Ray cluster at {address} ({first_line(error)}); start one. If one runs there, it may ask for "
-            "a token: set RAY_AUTH_MODE=token."
-        ) from error
+    for tries_left in reversed(range(LOCAL_STARTS if address == LOCAL else 1)):
+        try:
+            # Ray's workers import from the folder that the driver stands in, which may be a stranger's repository.
+            with contextlib.chdir(state_folder()):
+                # Ray itself refuses a cluster of another version, and 2.60 starts a local one with a token.
+                ray.init(
+                    address=address, log_to_driver=False, include_dashboard=False, logging_level="warning", **store
+                )
+            break
+        except Exception as error:  # Ray raises a plain Exception if a cluster does not start
+            ray.shutdown()
+            if not tries_left:
+                raise SubmodelError(
+                    f"There is no Ray cluster at {address} ({first_line(error)}); start one. If one runs there, it may "
+                    "ask for a token: set RAY_AUTH_MODE=token."
+                ) from error
     try:
         if address != LOCAL and os.environ.get("RAY_AUTH_MODE", "").lower() != "disabled":
             _check_token(ray.get_runtime_context().gcs_address)
@@ -132,10 +97,7 @@ def _check_token(head: str) -> None:
         )
 
 
-def _run(
-    ray: Any, tasks: Mapping[str, tuple[Task, TaskPart]], on_tick: Callable[[Sequence[str]], None]
-) -> Iterator[tuple[str, Outcome]]:
-    head = ray.get_runtime_context().gcs_address
+def _run(ray: Any, tasks: Mapping[str, tuple[Task, TaskPart]]) -> Iterator[tuple[str, Outcome]]:
     machines = _machines(ray)
     remote = ray.remote(max_retries=RETRIES)(build_in_own_process)
     # Ray is handed some more than can run, not all: asking about 100,000 at once takes longer than they do.
@@ -144,7 +106,6 @@ def _run(
     pending: dict[Any, str] = {}  # Ray's reference → name
     unfit_s: dict[str, float] = {}  # name → since when it fits no machine: the one that it fitted has left
     looked_s = time.monotonic()
-    misses = 0
     while True:
         while len(pending) < most and (name := next(names, None)) is not None:
             task, part = tasks[name]
@@ -155,27 +116,21 @@ def _run(
         if not pending:
             return
         ready, _ = ray.wait(list(pending), num_returns=1, timeout=TICK_S)
-        on_tick(tuple(pending.values()))
-        misses = 0 if ready or _answers(head) else misses + 1
-        if misses >= HEAD_MISSES:
-            raise _HeadLost
         for reference in ready:
             try:
                 outcome = _read_outcome(ray.get(reference))
             except ray.exceptions.RayError as error:
-                if not _answers(head):
-                    raise _HeadLost from error
                 outcome = {"reason": _lost(ray, error)}
             yield pending.pop(reference), outcome
         now_s = time.monotonic()
-        if misses or now_s - looked_s < HEAD_RETRY_S or not _answers(head):  # else Ray waits for a head that is gone
+        if now_s - looked_s < LOOK_EVERY_S:
             continue
         looked_s, there = now_s, _machines(ray)
         for reference, name in list(pending.items()):
             refusal = _refuse(tasks[name][1], there)
             if refusal is None:
                 unfit_s.pop(name, None)
-            elif now_s - unfit_s.setdefault(name, now_s) > HEAD_WAIT_S:
+            elif now_s - unfit_s.setdefault(name, now_s) > UNFIT_S:
                 ray.cancel(reference)
                 del pending[reference]
                 yield name, {"reason": refusal}
@@ -223,15 +178,6 @@ def _refuse(part: TaskPart, machines: Sequence[Mapping[str, float]]) -> str | No
         f"No machine of the Ray cluster has {part.cores} cores{memory}{gpus}; ask for less in [task], or start one and "
         "run it again."
     )
-
-
-def _answers(address: str) -> bool:
-    host, _, port = address.rpartition(":")
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), TICK_S).close()
-    except OSError:
-        return False
-    return True
 
 
 def _lost(ray: Any, error: Exception) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import uuid
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
@@ -17,28 +16,26 @@ import msgspec
 
 from builder.bases.resolve import AUTO, SECOND_CHOICE, ResolvedBase, resolve_base
 from builder.number_format import fastest_dtype
-from contract.console import StageDisplay
+from builder.versions import PROGRAM
 from contract.errors import BaseModelError, SubmodelError
-from contract.files.folders import make_folder
-from contract.files.removal import remove_tree
+from contract.files.disk_calls import remove_tree
 from contract.files.seals import seal_key
 from contract.files.whole_files import write_json, write_text
-from contract.versions import PROGRAM
 from fleet.cluster import LOCAL, build_on_cluster
 from fleet.fleet_file import Repository, read_fleet_file
 from fleet.identity import key_of, look_at, remote_of, this_program
 from fleet.layout import INDEX, PAGE, Outcome
-from fleet.live_table import FleetPace, counts_line, make_table, row_line
+from fleet.pace import FleetPace, counts_line, row_line
 from fleet.page import render_fleet
-from fleet.results import SCHEMA, STATES, Row, is_foreign, publish, read_result, renew_remote
+from fleet.results import SCHEMA, STATES, Row, publish, read_result
 from fleet.task import Task
 from submodel.build.lock import LockedError, build_lock
-from submodel.build.paths import prepare_output
+from submodel.build.paths import make_folder, prepare_output
+from submodel.console import StageDisplay
 
 WORK: Final = ".work"
 LOOKERS: Final = 8  # threads that read folders and ask servers for commits
-INDEX_EVERY_S: Final = 10.0  # while builds end: an index that is read meanwhile is not old
-INDEX_REST: Final = 20.0  # times as long as writing it took: that of 100,000 repositories takes its time
+INDEX_EVERY_S: Final = 60.0  # while builds end: an index that is read meanwhile is not old
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,15 +109,12 @@ class Fleet:
 
     def _look(self, bases: Mapping[str, ResolvedBase]) -> Iterator[_Known]:
         """What each repository is now; one that can't be read, or has no base, becomes a row that failed."""
-        foreign: list[str] = []
         with self._display.stage("look at the repositories") as advance, ThreadPoolExecutor(LOOKERS) as pool:
             looked = zip(self._repositories.values(), pool.map(_look_or_fail, self._repositories.values()), strict=True)
             for number, (repository, found) in enumerate(looked, start=1):
                 row: Row = {"name": repository.name, "source": repository.source, "state": "waiting"}
                 if (result := read_result(self._output, repository.name, self._seal)) is not None:
                     row["result"] = result
-                elif is_foreign(self._output, repository.name, self._seal):
-                    foreign.append(repository.name)
                 self._rows[repository.name] = row
                 advance(number, len(self._repositories))
                 if isinstance(found, SubmodelError):
@@ -133,44 +127,29 @@ class Fleet:
                 fingerprint, remote = found
                 key = key_of(repository, fingerprint, bases[repository.build.base].identity)
                 yield _Known(repository=repository, key=key, fingerprint=fingerprint, remote=remote)
-        if foreign:
-            self._display.say(
-                f"{len(foreign)} results in {self._output}, first {foreign[0]}, were not made by this account, or its "
-                "state folder was lost; they are built again. SUBMODEL_STATE_DIR names the folder."
-            )
 
     def _is_kept(self, known: _Known) -> bool:
         row = self._rows[known.repository.name]
         if "result" not in row or row["result"]["key"] != known.key:
             return False
         row["state"] = "kept"
-        row["result"] = renew_remote(self._output, row["name"], row["result"], known.remote, self._seal)
         return True
 
     def _build(self, changed: Mapping[str, _Known], bases: Mapping[str, ResolvedBase]) -> None:
-        run, pace = uuid.uuid4().hex, FleetPace(len(changed))
+        pace = FleetPace(len(changed))
         due_s = time.monotonic() + INDEX_EVERY_S
-        tasks = {name: (self._task(one, bases, run), one.repository.task) for name, one in changed.items()}
-        rows = list(self._rows.values())
-
-        def show(pending: Sequence[str]) -> None:
-            if self._display.has_bars:
-                self._display.show(make_table(rows, pace, self._work, pending))
-
+        tasks = {name: (self._task(one, bases), one.repository.task) for name, one in changed.items()}
         with self._display.stage("build") as advance:
-            for name, outcome in build_on_cluster(
-                tasks, address=self._settings.ray, on_tick=show, on_event=self._display.say
-            ):
+            for name, outcome in build_on_cluster(tasks, address=self._settings.ray, on_event=self._display.say):
                 self._end(changed[name], outcome, bases)
                 pace.done += 1
                 advance(pace.done, len(changed))
                 self._display.say(row_line(self._rows[name], pace))
-                if (begun_s := time.monotonic()) > due_s:
+                if time.monotonic() > due_s:
                     self._write()
-                    ended_s = time.monotonic()
-                    due_s = ended_s + max(INDEX_EVERY_S, INDEX_REST * (ended_s - begun_s))
+                    due_s = time.monotonic() + INDEX_EVERY_S
 
-    def _task(self, known: _Known, bases: Mapping[str, ResolvedBase], run: str) -> Task:
+    def _task(self, known: _Known, bases: Mapping[str, ResolvedBase]) -> Task:
         repository = known.repository
         base = bases[repository.build.base]
         # "auto" may mean another base on another machine.
@@ -188,7 +167,6 @@ class Fleet:
             gpus=repository.task.gpus,
             dtype=self._dtype,
             time_limit_s=repository.task.time_limit_minutes * 60,
-            run=run,
         )
 
     @cached_property

@@ -24,8 +24,8 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from contract.errors import CorpusError
+from contract.files.disk_calls import remove_tree
 from contract.files.disk_errors import is_disk_full
-from contract.files.removal import remove_tree
 from contract.files.whole_files import write_text
 from contract.repository.git import GitError, run_git
 

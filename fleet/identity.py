@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any, Final
 
 import contract.repository
+from builder.versions import PROGRAM, SCORING_VERSION
 from contract.errors import CorpusError
 from contract.repository.file_filters import reason_by_path
 from contract.repository.git import GitError
 from contract.repository.listing import list_files
 from contract.repository.reading import SourceReader, Unreadable
 from contract.repository.texts import ReadingSettings, check_no_home
-from contract.versions import PROGRAM, SCORING_VERSION
 from fleet.fleet_file import Repository
 from fleet.git_source import ask_commit, is_address, without_password
 from submodel.build.stages import hash_of

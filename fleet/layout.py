@@ -7,7 +7,6 @@ A build's folder of work:
 
 WORK/NAME/build/       what `submodel build -o` writes
 WORK/NAME/log.jsonl    what the build says, as of `--progress json`
-WORK/NAME/over-time    the run in which the time limit ended it
 WORK/NAME/repository/NAME/
 the files that git fetched, until the build ends; a title comes from the folder's name
 """
@@ -20,7 +19,6 @@ RECORD: Final = "result.json"
 INDEX: Final = "fleet.json"
 PAGE: Final = "fleet.html"  # the same for people
 LOG: Final = "log.jsonl"
-OVER_TIME: Final = "over-time"
 FETCHED: Final = "repository"
 
 

@@ -16,7 +16,6 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, Literal, NotRequired, TypedDict, cast, get_args
@@ -26,8 +25,8 @@ from contract.bundle.manifest import MANIFEST_FILE
 from contract.bundle.trusted_builds import trust_build
 from contract.documents import SUB_MODEL, Estimate
 from contract.errors import SubmodelError
+from contract.files.disk_calls import remove_tree
 from contract.files.folders import copy_folder, replace_folder
-from contract.files.removal import remove_tree
 from contract.files.seals import open_sealed, sealed_json
 from contract.files.untrusted_json import read_bytes
 from contract.files.whole_files import PRIVATE, write_json, write_text
@@ -99,24 +98,6 @@ def read_result(output: Path, name: str, seal: bytes) -> Result | None:
     except (OSError, ValueError, KeyError, TypeError, AttributeError, SubmodelError):
         return None
     return cast(Result, record)  # sealed by `publish`
-
-
-def is_foreign(output: Path, name: str, seal: bytes) -> bool:
-    """Whether a repository has a record that this account has not sealed."""
-    try:
-        return open_sealed(seal, _PURPOSE, name, read_bytes(output / name / RECORD)) is None
-    except (OSError, ValueError):
-        return False
-
-
-def renew_remote(output: Path, name: str, result: Result, remote: str | None, seal: bytes) -> Result:
-    """The record of a result that is kept, with the address that the repository has now: git hosts move."""
-    if remote is None or result["remote"] == remote:
-        return result
-    renewed = {**result, "remote": remote}
-    with suppress(OSError):  # then the next run does it
-        write_text(output / name / RECORD, sealed_json(seal, _PURPOSE, name, renewed))
-    return cast(Result, renewed)
 
 
 def publish(output: Path, name: str, build: Path, facts: Mapping[str, Any], seal: bytes) -> Result:

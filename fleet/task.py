@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from contract.errors import BuildError, SubmodelError
+from contract.files.disk_calls import remove_tree
 from contract.files.disk_errors import resource_problem
-from contract.files.removal import remove_tree
 from fleet.fleet_file import BuildPart
 from fleet.git_source import fetch
 from fleet.identity import COMMIT, fingerprint_of, this_program
-from fleet.layout import FETCHED, LOG, OVER_TIME, Outcome
+from fleet.layout import FETCHED, LOG, Outcome
 from submodel.build.lock import build_lock, when_free
 
 LOCK_WAIT_S: Final = 180.0
@@ -44,7 +44,6 @@ class Task:
     gpus: float  # 0: it fine-tunes on the CPU, whatever the machine has
     dtype: str  # measured by the caller: on another or a busy machine another one may win, and give other weights
     time_limit_s: float
-    run: str  # of the caller: a task that Ray starts again belongs to the same one
 
 
 def build_repository(document: Mapping[str, Any]) -> Outcome:
@@ -58,10 +57,6 @@ def build_repository(document: Mapping[str, Any]) -> Outcome:
     folder = Path(task.work) / task.name
     started = time.perf_counter()
     outcome: Outcome = {"fingerprint": task.fingerprint, "machine": platform.node()}
-    over_time = f"It took longer than {task.time_limit_s / 60:g} minutes; raise time_limit_minutes."
-    if _read(folder / OVER_TIME) == task.run:
-        remove_tree(folder / FETCHED)
-        return {**outcome, "reason": over_time, "seconds": task.time_limit_s}
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with _log(folder / LOG):
@@ -91,9 +86,9 @@ def _build(task: Task, folder: Path) -> str:
     import torch
 
     from builder.bases.resolve import resolve_base
-    from contract.console import StageDisplay
     from contract.processor import limited_threads
     from submodel.build.pipeline import run_build
+    from submodel.console import StageDisplay
 
     torch.set_num_threads(task.cores)  # other numbers of threads add in another order
     os.environ["RAYON_NUM_THREADS"] = str(task.cores)  # tokenizers reads it once, when it first encodes
@@ -125,7 +120,7 @@ def _build(task: Task, folder: Path) -> str:
 @contextmanager
 def _log(path: Path) -> Iterator[None]:
     """Write to a file what the program says meanwhile."""
-    from contract.console import console
+    from submodel.console import console
 
     with path.open("w", encoding="utf-8") as file:
         console.file = file
@@ -133,13 +128,6 @@ def _log(path: Path) -> Iterator[None]:
             yield
         finally:
             console.file = None  # type: ignore[assignment]  # whatever sys.stderr is by then
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text("utf-8")
-    except OSError:
-        return ""
 
 
 def describe(task: Task) -> dict[str, Any]:

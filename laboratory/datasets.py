@@ -17,9 +17,9 @@ from typing import Final
 from builder.bases.catalogue import cache_folder
 from builder.corpus.corpus import Corpus, SourceFile, read_corpus
 from builder.corpus.split import Split, SplitCandidate, split_by_hash, split_by_origin
-from contract.files.disk_calls import rename, sync, sync_tree
+from builder.lock_file import hold_lock
+from contract.files.disk_calls import sync, sync_tree
 from contract.files.folders import copy_folder
-from contract.files.lock_file import hold_lock
 from contract.progress import OnEvent, no_event
 from contract.repository.languages import Kind
 from laboratory.sources.distribution import Distribution, is_distribution, parse_distribution
@@ -128,6 +128,6 @@ def _gather(chosen: LanguageSet, sources: Path, on_event: OnEvent) -> Path:
             for one in chosen.distributions:
                 copy_folder(fetch(one, sources, on_event=on_event), fresh / one.path)
             sync_tree(fresh)
-            rename(fresh, folder)
+            fresh.replace(folder)
             sync(folder.parent)
     return folder

@@ -168,7 +168,7 @@ def _refusal(bundle: Path) -> BundleError | None:
 
 def _is_still_refused(bundle: Path) -> bool:
     """Return whether a bundle that was refused is still there, and not trusted."""
-    return is_file(bundle / MANIFEST_FILE, if_silent=False) and _refusal(bundle) is not None
+    return is_file(bundle / MANIFEST_FILE) and _refusal(bundle) is not None
 
 
 def workspace_of(bundle: Path) -> Path | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
@@ -10,14 +11,113 @@ from typing import Any, TypeVar
 
 from contract.errors import SubmodelError
 from lsp_server.answer_cache import AnswerCache, Epoch, scope_of, with_threshold
-from lsp_server.next_places import place_after_accepting
 from lsp_server.options import ServerOptions
-from lsp_server.read_ahead_budget import BURST_S, ReadAheadBudget
 from lsp_server.request import Completion, CompletionRequest
 from lsp_server.service import CompletionService
+from lsp_server.suggestion.brackets import OPENERS, open_at_end
+from lsp_server.suggestion.indentation import TAB_WIDTH, indent_of, indent_unit, leaves_block
+from lsp_server.syntax.grammars import Grammar
 from lsp_server.trace import TraceLog
 
 T = TypeVar("T")
+
+
+_CLOSED_BLOCK = re.compile(r"\}[)\]};,]*+")
+
+
+RATE = 0.02  # of a core, on average
+BURST_S = 6.0  # of a core at once: two places of 2,000 tokens; with RATE 3 % of a core over any ten minutes
+PLACE_S = 0.5  # of a core: what a short prompt and the answer at the likeliest first key take
+
+
+class ReadAheadBudget:
+    """Core seconds that may be spent: they grow at RATE up to BURST_S. `now` is a monotonic clock in seconds."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self._left_s, self._at = BURST_S, now()
+        self._unused_s = 0.0  # spent last, unless `use` came after it
+
+    @property
+    def left_s(self) -> float:
+        """Core seconds that may be spent now; negative if more was spent than there was."""
+        now = self._now()
+        self._left_s = min(BURST_S, self._left_s + (now - self._at) * RATE)
+        self._at = now
+        return self._left_s
+
+    @property
+    def wait_s(self) -> float:
+        """Seconds until there is enough for a short prompt; 0 if there is now."""
+        return max(0.0, PLACE_S - self.left_s) / RATE
+
+    def spend(self, core_s: float) -> None:
+        """Subtract core seconds that were spent on what may be of no use."""
+        self._left_s = self.left_s - core_s
+        self._unused_s = core_s
+
+    def use(self) -> None:
+        """Give back what was spent last, since it was of use."""
+        self._left_s = min(BURST_S, self.left_s + self._unused_s)
+        self._unused_s = 0.0
+
+
+def place_of_first_key(text: str, offset: int, grammar: Grammar | None = None) -> tuple[str, int] | None:
+    """Return the text and offset at which the first keystroke after a pause would be answered; None if unknown."""
+    if text[text.rfind("\n", 0, offset) + 1 : offset].strip():
+        return place_after_accepting(text, offset, "", grammar=grammar)
+    return None if _rest_of_line(text, offset).strip() else (text, offset)
+
+
+def place_after_accepting(
+    text: str,
+    offset: int,
+    suggestion: str,
+    replaces: int = 0,
+    *,
+    is_whole: bool = True,
+    grammar: Grammar | None = None,
+) -> tuple[str, int] | None:
+    """Return the text and the offset in it after a suggestion at `offset` was accepted and Enter was pressed.
+
+    `replaces` characters right of the cursor are removed. None if text is left there, since Enter would move it along;
+    between the braces of a block it opens that block.
+    The new line is indented as most editors do it. In an editor that does otherwise the answer there is not used: what
+    is worth showing depends on the indentation.
+
+    `is_whole`: the suggestion ends its line; else the place is its end, and nobody presses Enter there.
+    """
+    line = (text[text.rfind("\n", 0, offset) + 1 : offset] + suggestion).rpartition("\n")[2]
+    left = _rest_of_line(text, offset + replaces).strip()
+    if is_whole and left and not (line.endswith("{") and _CLOSED_BLOCK.fullmatch(left)):
+        return None
+    accepted, rest = text[:offset] + suggestion, text[offset + replaces :]
+    if not is_whole:
+        return accepted + rest, len(accepted)
+    indent = indent_of(line)
+    if left:
+        rest = f"\n{indent}{rest}"  # editors put the brace of a block on a line of its own
+    if line.rstrip().endswith(tuple(OPENERS)) or (line.rstrip().endswith(":") and not _is_comment(line)):
+        indent += indent_unit(text, offset) or ("\t" if grammar is not None and grammar.has_tabs else " " * TAB_WIDTH)
+    elif grammar is not None and grammar.is_indented and _ends_block(line):
+        indent = indent.removesuffix(indent_unit(accepted, len(accepted)) or " " * TAB_WIDTH)
+    accepted += f"\n{indent}"
+    return accepted + rest, len(accepted)
+
+
+def _rest_of_line(text: str, offset: int) -> str:
+    end = text.find("\n", offset)
+    return text[offset : end if end >= 0 else len(text)]
+
+
+def _is_comment(line: str) -> bool:
+    """Return whether a line that ends in a colon is a comment, as most languages write it."""
+    return line.lstrip().startswith(("//", "#", "*"))
+
+
+def _ends_block(line: str) -> bool:
+    """Return whether a line is the last one of its block, and the next one belongs to another statement."""
+    return leaves_block(line) and not open_at_end(line) and not line.endswith("\\")
 
 
 @dataclass(frozen=True, kw_only=True)

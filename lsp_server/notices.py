@@ -14,9 +14,9 @@ from pygls.lsp.server import LanguageServer
 
 from contract.bundle.manifest import build_of
 from contract.bundle.previous import built_at
-from contract.bundle.pulled_builds import pulled_from
 from contract.errors import BundleError
 from contract.plain_text import plain
+from lsp_server.pulled_builds import pulled_from
 
 log = logging.getLogger(__name__)
 

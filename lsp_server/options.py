@@ -171,7 +171,7 @@ class ServerOptions:
     threads: int | None = _option(
         None,
         _count(1, THREADS_LIMIT),
-        "cores to use; without it the fast physical ones, at most 8 and no more than a container may use",
+        "cores to use; without it the fast physical ones, at most 8",
     )
     provider: str = _option(
         "auto",

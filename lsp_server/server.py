@@ -21,10 +21,9 @@ from contract.files.file_names import is_file
 from contract.files.folders import is_being_replaced
 from lsp_server.battery import Policy
 from lsp_server.bundle_finder import BundleFinder, search_bundle, working_folder
-from lsp_server.bundle_states import BundleState
 from lsp_server.decoding.providers import Provider
-from lsp_server.list_client import ListClient
-from lsp_server.loaded_bundles import MAX_LOADED
+from lsp_server.items import ListClient
+from lsp_server.loaded_bundles import MAX_LOADED, BundleState
 from lsp_server.notices import Notices
 from lsp_server.open_documents import MAX_DOCUMENT_CHARS, Document, Edit, OpenDocuments
 from lsp_server.options import ServerOptions, read_options
@@ -388,9 +387,9 @@ def _file_of(document: Document) -> Path | None:
 def _is_gone(bundle: Path) -> bool:
     """Return whether a bundle was removed; one that a build replaces is missing for a moment only."""
     manifest = bundle / MANIFEST_FILE
-    if is_file(manifest, if_silent=True) or is_being_replaced(bundle):
+    if is_file(manifest) or is_being_replaced(bundle):
         return False
-    return not is_file(manifest, if_silent=True)  # the new one may have come between the two looks
+    return not is_file(manifest)  # the new one may have come between the two looks
 
 
 def _announces(capabilities: types.ClientCapabilities, name: str) -> bool:

@@ -16,18 +16,17 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from contract.bundle.bundle import read_bundle, verify_bundle
 from contract.bundle.trusted_builds import check_trusted
 from contract.errors import SubmodelError, first_line
-from lsp_server.bundle_states import BundleState, BundleStates, BundleStatus
 from lsp_server.decoding.providers import Provider
-from lsp_server.loaded_bundles import LoadedBundles
+from lsp_server.loaded_bundles import BundleState, BundleStates, BundleStatus, LoadedBundles
 from lsp_server.request import Completion, CompletionRequest
 from lsp_server.serve_errors import EngineCrash, ServeError
-from lsp_server.worker import Worker
 
 if TYPE_CHECKING:
     from lsp_server.completion import Completer
@@ -36,7 +35,46 @@ log = logging.getLogger(__name__)
 
 QUIET_S = 5.0  # without a request, until a bundle is loaded again: for another build, or another number of threads
 
+P = ParamSpec("P")
 T = TypeVar("T")
+
+
+class Worker:
+    """A thread that runs jobs one after the other."""
+
+    def __init__(self) -> None:
+        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="completion")
+        self._is_closed = False
+        self.is_idle = True  # no job runs
+
+    def submit(self, job: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Run a job after those that were submitted before; once the worker is closed, return a cancelled one."""
+        if self._is_closed:
+            cancelled: Future[T] = Future()
+            cancelled.cancel()
+            return cancelled
+        waiting = [partial(self._run, job, *args, **kwargs)]
+        future = self._executor.submit(lambda: waiting.pop()())
+        # Python's queue keeps what is cancelled until its turn comes, and a request holds a whole document.
+        future.add_done_callback(lambda _: waiting.clear())
+        return future
+
+    def close(self) -> None:
+        """Begin no further job. Jobs that wait are cancelled; the one that runs goes on."""
+        self._is_closed = True
+        self._executor.shutdown(wait=False, cancel_futures=True)
+
+    def _run(self, job: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        self.is_idle = False
+        try:
+            return job(*args, **kwargs)
+        except Exception:
+            raise
+        except BaseException as error:  # a panic of the tokenizers library: nobody else would answer the request
+            reported = f"The model's library failed ({first_line(error, 200)}); build the bundle again."
+            raise ServeError(reported) from error
+        finally:
+            self.is_idle = True
 
 
 @dataclass(frozen=True, kw_only=True)

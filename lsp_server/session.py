@@ -7,17 +7,15 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 from contract.errors import SubmodelError
 from lsp_server.acceptance import AcceptanceTracker
 from lsp_server.answer_cache import AnswerCache, Epoch, KnownAnswer
 from lsp_server.battery import Policy, PowerMeter, choose_policy, choose_threads, options_on
 from lsp_server.debounce import Debounce
-from lsp_server.looking_ahead import LookingAhead
-from lsp_server.next_places import place_of_first_key
+from lsp_server.looking_ahead import LookingAhead, ReadAheadBudget, place_of_first_key
 from lsp_server.options import WHEN_ASKED, ServerOptions
-from lsp_server.pauses import SNOOZE_MINUTES, Pauses
-from lsp_server.read_ahead_budget import ReadAheadBudget
 from lsp_server.request import Completion, CompletionRequest
 from lsp_server.service import CompletionService
 from lsp_server.suggestion.steps import Step
@@ -29,6 +27,48 @@ SAVING_WAIT = 2.0  # on battery the debounce is so many times as long
 _TOO_SHORT = refuse("too-short", "the suggestion is one character, which is as soon typed")
 
 Fit = Callable[[CompletionRequest, Completion], Completion]
+
+
+SNOOZE_MINUTES = 5.0
+MAX_SNOOZE_MINUTES = 7 * 24 * 60.0
+
+
+class Pauses:
+    """The pause and the snooze of a client. Snoozed, it still asks by hand."""
+
+    def __init__(self) -> None:
+        self.is_paused = False
+        self.snoozed_until: datetime | None = None
+
+    @property
+    def snooze_end(self) -> datetime | None:
+        """When the snooze ends, by the clock here; None if there is none or it has ended."""
+        until = self.snoozed_until
+        return until.astimezone() if until is not None and datetime.now(UTC) < until else None
+
+    def pause(self) -> None:
+        """Answer nothing until `resume`."""
+        self.is_paused = True
+
+    def snooze(self, minutes: float = SNOOZE_MINUTES) -> float:
+        """Answer only requests by hand for `minutes`, MAX_SNOOZE_MINUTES at most; return how many minutes."""
+        minutes = min(minutes, MAX_SNOOZE_MINUTES)
+        self.snoozed_until = datetime.now(UTC) + timedelta(minutes=minutes)
+        return minutes
+
+    def resume(self) -> None:
+        """End a pause or a snooze."""
+        self.is_paused, self.snoozed_until = False, None
+
+    def find_refusal(self, *, is_enabled: bool, is_invoked: bool) -> Step | None:
+        """Return why nothing is suggested; None if suggestions are on. is_enabled: the client's option."""
+        if not is_enabled:
+            return refuse("disabled", "submodel is switched off (option enabled)")
+        if self.is_paused:
+            return refuse("paused", "submodel is paused")
+        if (end := self.snooze_end) is not None and not is_invoked:
+            return refuse("snoozed", f"submodel is snoozed until {end:%H:%M}")
+        return None
 
 
 class Session:

@@ -12,7 +12,7 @@ from contract.bundle.trusted_builds import UntrustedError
 from contract.documents import ServedBundle, ServerState, ServerStatus
 from lsp_server.battery import choose_policy
 from lsp_server.bundle_finder import BundleFinder, manifest_or_empty, older_bundles, workspace_of
-from lsp_server.bundle_states import BundleState, BundleStatus
+from lsp_server.loaded_bundles import BundleState, BundleStatus
 from lsp_server.session import Session
 
 

@@ -12,9 +12,8 @@ from typing import BinaryIO, cast
 
 from contract.standard_input import take_stdin
 from lsp_server.bounded_streams import BoundedInput
-from lsp_server.handlers import register_handlers
+from lsp_server.handlers import register_handlers, register_own_methods
 from lsp_server.options import ServerOptions
-from lsp_server.own_methods import register_own_methods
 from lsp_server.server import CompletionServer
 from lsp_server.server_log import log_to_stderr
 

@@ -13,8 +13,8 @@ import typer
 
 from contract.errors import SubmodelError, first_line
 from contract.files.disk_errors import resource_problem
-from contract.null_device import put_null_device
 from contract.plain_text import plain
+from contract.standard_input import put_null_device
 from submodel import __version__
 
 INTERRUPTED = 130  # the exit code after Ctrl+C, as shells give it

@@ -12,7 +12,6 @@ import os
 import platform
 import subprocess
 import sys
-import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
@@ -20,79 +19,46 @@ from pathlib import Path
 from typing import Any, Final
 
 from builder.bases.catalogue import CATALOGUE
+from builder.versions import installed_versions
 from contract.bundle.bundle import find_bundle, read_bundle, verify_bundle
-from contract.bundle.pulled_builds import pulled_from
 from contract.bundle.trusted_builds import UntrustedError, check_trusted, trusted_folder
 from contract.children import child_environment, find_program, python_module, shell_line
 from contract.errors import BundleError, CorpusError
-from contract.files.home import expand_home
 from contract.files.state_folder import StateFolderError
 from contract.processor import default_threads, is_x86, processor_flags, saturates
-from contract.repository.git import MACOS_GIT, advice_on, find_git
+from contract.repository.git import advice_on
 from contract.repository.texts import CUT_REASONS, ReadingSettings, check_no_home, weigh_repository
-from contract.versions import installed_versions
 from lsp_server.decoding.providers import PACKAGES
-from submodel import __version__
+from lsp_server.pulled_builds import pulled_from
 from submodel.check_result import CheckResult
 from submodel.extras import install_advice, missing_modules
 from submodel.memory_and_disk import (
     BUILD_DISK_BYTES,
-    HUB_DISK_BYTES,
     can_be_written,
-    check_cache,
     check_disk,
     check_memory,
-    has_hub,
 )
 
 PATIENCE_S: Final = 5.0  # for an answer of the network
 CHILD_PATIENCE_S: Final = 60.0
 READING_S: Final = 20.0  # for the names and sizes of a repository's files; git has a limit of its own
-EDITORS: Final = {
-    "VS Code": ("code", "codium", "code-server"),
-    "Neovim": ("nvim",),
-    "Helix": ("hx", "helix"),
-    "Emacs": ("emacs",),
-}
-CONTAINER_FILES: Final = (Path("/.dockerenv"), Path("/run/.containerenv"))  # Docker's and Podman's
-EXTENSION: Final = "submodel.submodel-"  # begins the name of its folder
-EXTENSION_FOLDERS: Final = (
-    *(".vscode", ".vscode-insiders", ".vscode-oss", ".vscode-server", ".vscode-server-insiders", ".vscode-remote"),
-    *(".vscodium-server", ".local/share/code-server"),
-)
 
 
 def run_checks(folder: Path, *, is_offline: bool) -> list[CheckResult]:
     """Look at everything; `folder` (absolute) is where the bundle is searched from."""
     checks: list[Callable[[], CheckResult]] = [
-        check_python,
         check_processor,
         check_memory,
-        lambda: check_disk("disk, .submodel", folder, BUILD_DISK_BYTES + HUB_DISK_BYTES * has_hub(folder)),
-        check_cache,
+        lambda: check_disk("disk, .submodel", folder, BUILD_DISK_BYTES),
         check_state_folder,
         check_runtime,
-        check_grammars,
         check_build_extra,
         check_git,
         lambda: check_repository(folder),
         lambda: check_base(is_offline=is_offline),
         lambda: check_bundle(folder),
-        check_editors,
     ]
     return [check() for check in checks]
-
-
-def check_python() -> CheckResult:
-    """The version, and an environment of its own, as a container is one."""
-    found = f"submodel {__version__}, Python {platform.python_version()} in {sys.prefix}"
-    is_container = any(map(Path.exists, CONTAINER_FILES))
-    if sys.prefix == sys.base_prefix and "CONDA_PREFIX" not in os.environ and not is_container:
-        advice = "Install it with uv or pipx, which give it an environment of its own."
-        return CheckResult(
-            name="Python", status="warn", found=f"{found}, which is not a virtual environment", advice=advice
-        )
-    return CheckResult(name="Python", status="ok", found=found)
 
 
 def check_processor() -> CheckResult:
@@ -145,21 +111,6 @@ def check_runtime() -> CheckResult:
     return CheckResult(name="ONNX Runtime", status="ok", found=f"{named}: {', '.join(offered_providers())}")
 
 
-def check_grammars() -> CheckResult:
-    """The packages that tell the server where a body begins and whether an answer parses."""
-    try:
-        from lsp_server.syntax.grammars import broken_grammars
-
-        broken = sorted(set(broken_grammars()))
-    except ImportError as error:  # tree-sitter itself
-        broken = [str(error)]
-    if broken:
-        found = f"can't be loaded: {', '.join(broken)}"
-        advice = "Install submodel again; until then these languages get single lines, and no answer is parsed."
-        return CheckResult(name="grammars", status="warn", found=found, advice=advice)
-    return CheckResult(name="grammars", status="ok", found="all can be loaded")
-
-
 def check_build_extra() -> CheckResult:
     """The packages that serving does without, torch the largest."""
     missing = missing_modules()
@@ -178,14 +129,10 @@ def _install_build() -> str:
 
 def check_git() -> CheckResult:
     """The program, found as a build finds it."""
-    program = find_git()
+    program = find_program("git")
     if program is None:
-        later = "until then builds go by the ignore rules alone."
-        found, advice = "not found in PATH", f"Install git; {later}"
-        if find_program("git") is not None:
-            found = f"{MACOS_GIT} needs Apple's developer tools, which are not installed"
-            advice = f"Run `xcode-select --install`, or install git; {later}"
-        return CheckResult(name="git", status="warn", found=found, advice=advice)
+        advice = "Install git; until then builds go by the ignore rules alone."
+        return CheckResult(name="git", status="warn", found="not found in PATH", advice=advice)
     return CheckResult(name="git", status="ok", found=program)
 
 
@@ -266,24 +213,6 @@ def check_bundle(folder: Path) -> CheckResult:
     return CheckResult(name="bundle", status="ok", found=reported)
 
 
-def check_editors() -> CheckResult:
-    """Editors in PATH that docs/editors.md has lines for; VS Code's extension."""
-    found = [name for name, programs in EDITORS.items() if any(map(find_program, programs))]
-    if not found:
-        advice = "submodel's docs/editors.md says how to set one up; VS Code's palette can put `code` into PATH."
-        return CheckResult(name="editor", status="warn", found="none in PATH that we know", advice=advice)
-    reported = ", ".join(found)
-    versions = _extension_versions(expand_home(Path("~")))
-    if "VS Code" in found and not any(_is_of_this_release(version) for version in versions):
-        lacks = f"has the extension {', '.join(versions)}, this is {__version__}" if versions else "lacks the extension"
-        run = "run `make vsix` in submodel's clone"
-        if sys.platform == "win32":
-            run = "run `npm ci --ignore-scripts` and `npm run package` in vscode-extension of submodel's clone"
-        advice = f"For VS Code {run}, then Install from VSIX; docs/editors.md has the others."
-        return CheckResult(name="editor", status="warn", found=f"{reported}; VS Code {lacks}", advice=advice)
-    return CheckResult(name="editor", status="ok", found=reported)
-
-
 def _describe(manifest: Mapping[str, Any]) -> str:
     """Of which base, how large, made by which version; a stranger may have written it."""
     versions, base = manifest.get("versions"), manifest.get("base")
@@ -317,24 +246,16 @@ def _known_bases() -> list[dict[str, Any]]:
 
 
 def _hub_has(hub_id: str) -> bool:
-    """Whether the model hub answers for a model within PATIENCE_S, the look-up of its name included."""
+    """Whether the model hub answers for a model within PATIENCE_S."""
     if os.environ.get("HF_HUB_OFFLINE", "0").upper() in ("1", "ON", "YES", "TRUE"):
         return False
     endpoint = os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
-    answered = threading.Event()
-
-    def ask() -> None:
-        try:
-            request = urllib.request.Request(f"{endpoint}/api/models/{hub_id}", method="HEAD")
-            with urllib.request.urlopen(request, timeout=PATIENCE_S):
-                answered.set()
-        except (OSError, ValueError, http.client.HTTPException):
-            pass  # it is not there for us, whatever the reason
-
-    asking = threading.Thread(target=ask, daemon=True)  # it never holds up the exit
-    asking.start()
-    asking.join(PATIENCE_S)
-    return answered.is_set()
+    try:
+        request = urllib.request.Request(f"{endpoint}/api/models/{hub_id}", method="HEAD")
+        with urllib.request.urlopen(request, timeout=PATIENCE_S):
+            return True
+    except (OSError, ValueError, http.client.HTTPException):  # it is not there for us, whatever the reason
+        return False
 
 
 def _index_has(name: str) -> bool:
@@ -349,14 +270,3 @@ def _index_has(name: str) -> bool:
     except (OSError, subprocess.SubprocessError):
         return False
     return done.returncode == 0 and part.version in done.stdout
-
-
-def _extension_versions(home: Path) -> list[str]:
-    """The versions of our extension in the folders where VS Code and its kin keep theirs."""
-    found = (path for folder in EXTENSION_FOLDERS for path in (home / folder / "extensions").glob(f"{EXTENSION}*"))
-    return sorted({path.name.removeprefix(EXTENSION) for path in found})
-
-
-def _is_of_this_release(version: str) -> bool:
-    """Whether a version differs from this one in its last number at most."""
-    return version.split(".")[:2] == __version__.split(".")[:2]

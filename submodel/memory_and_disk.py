@@ -5,19 +5,14 @@ A build looks here before its long stages; `submodel doctor` shows the same resu
 
 from __future__ import annotations
 
-import os
 import shutil
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 import psutil
 
-from builder.bases.catalogue import SMOLLM2_SMALL, cache_folder
-from contract.control_groups import memory_limits
-from contract.errors import BaseModelError
+from builder.bases.catalogue import SMOLLM2_SMALL
 from contract.files.disk_calls import check_writable
-from contract.files.home import expand_home
 from submodel.check_result import CheckResult
 
 # A base of half a billion parameters in float32 (docs/faq.md); which number format a build takes is measured later.
@@ -28,8 +23,6 @@ BUILD_DISK_BYTES: Final = 3_000_000_000  # what the default base and smaller one
 # Bytes a parameter of what a build writes.
 CHECKPOINTS: Final = 4  # the pruned and the tuned model, both in bfloat16
 FLOAT32_GRAPH: Final = 4  # an export checks it, and removes it before it writes another precision
-HUB_DISK_BYTES: Final = 1_000_000_000  # the hub's file of the first base
-INDEX_DISK_BYTES: Final = 500_000_000  # the package index's file of it
 
 
 def check_memory(parameters: int | None = None) -> CheckResult:
@@ -53,10 +46,9 @@ def check_memory(parameters: int | None = None) -> CheckResult:
 
 
 def _memory() -> tuple[int, int]:
-    """The bytes that this process can still take, and all there are: of the machine, or of a group that has less."""
+    """The bytes that this process can still take, and all there are."""
     memory = psutil.virtual_memory()
-    limits = [(memory.available, memory.total), *memory_limits()]
-    return min(available for available, _ in limits), min(total for _, total in limits)
+    return memory.available, memory.total
 
 
 def build_disk_bytes(parameters: int, size: float) -> int:
@@ -82,20 +74,6 @@ def check_disk(name: str, folder: Path, needed: int) -> CheckResult:
     return CheckResult(name=name, status="ok", found=found)
 
 
-def has_hub(folder: Path) -> bool:
-    """Whether base models of the hub lie on the disk of a folder."""
-    with suppress(OSError):
-        return _existing(folder).stat().st_dev == _existing(_hub_folder()).stat().st_dev
-    return False
-
-
-def _hub_folder() -> Path:
-    """The hub's cache as huggingface_hub finds it, which may not be installed."""
-    home = os.environ.get("HF_HOME", str(Path(os.environ.get("XDG_CACHE_HOME", "~/.cache"), "huggingface")))
-    folder = os.environ.get("HF_HUB_CACHE", os.environ.get("HUGGINGFACE_HUB_CACHE", f"{home}/hub"))
-    return Path(os.path.expandvars(expand_home(Path(folder))))
-
-
 def can_be_written(folder: Path) -> bool:
     """Whether a file can be made in a folder."""
     try:
@@ -108,17 +86,6 @@ def can_be_written(folder: Path) -> bool:
 def _existing(folder: Path) -> Path:
     """The folder, or the nearest one above it that is there; of a drive that is gone its root."""
     return next((one for one in (folder, *folder.parents) if one.exists()), Path(folder.anchor))
-
-
-def check_cache() -> CheckResult:
-    """Room for base models: in the hub's cache and, for those of the package index, in ours."""
-    name = "disk, base models"
-    try:
-        places = ((_hub_folder(), HUB_DISK_BYTES), (cache_folder(), INDEX_DISK_BYTES))
-    except BaseModelError as error:
-        return CheckResult(name=name, status="warn", found="no folder for them", advice=str(error))
-    checks = [check_disk(name, folder, needed) for folder, needed in places]
-    return next((check for check in checks if check.status != "ok"), checks[0])
 
 
 def _gigabytes(count: int) -> str:

@@ -43,10 +43,8 @@ def _commands(program: str, app: typer.Typer) -> Iterator[str]:
 def _command(name: str, function: Callable[..., Any]) -> Iterator[str]:
     hints = get_type_hints(function, include_extras=True)
     parameters = [(one, *get_args(hints[one.name])[:2]) for one in inspect.signature(function).parameters.values()]
-    arguments = [_argument(one, info) for one, _, info in parameters if isinstance(info, ArgumentInfo)]
     yield f"## `{name}`\n"
     yield f"{inspect.getdoc(function)}\n"
-    yield f"```\n{' '.join([name, *arguments, '[OPTIONS]'])}\n```\n"
     yield "| argument or option | default | what it is |"
     yield "| --- | --- | --- |"
     for one, kind, info in parameters:

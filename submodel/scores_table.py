@@ -13,7 +13,7 @@ from builder.bases.resolve import SECOND_CHOICE
 from builder.evaluation.wording import compared
 from contract.bundle.bundle import WORKSPACE_BUNDLE
 from contract.children import shell_line
-from contract.console import console, print_table
+from submodel.console import console, print_table
 
 
 def print_build(document: Mapping[str, Any]) -> None:

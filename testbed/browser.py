@@ -48,8 +48,7 @@ def ask_page(bundle: Bundle, graph: Path, picture: Path) -> dict[str, Any]:
 
 def ask_engine(bundle: Bundle) -> list[int]:
     """The same tokens from the language server's engine, control tokens included."""
-    from lsp_server.decoding.engine import Engine
-    from lsp_server.decoding.greedy import GreedyTokens
+    from lsp_server.decoding.engine import Engine, GreedyTokens
 
     engine = Engine(bundle)
     steps = iter(GreedyTokens(engine.decoder, prompt_ids(bundle), 0, lambda: False))

@@ -73,8 +73,7 @@ def ask_engine(bundle: Bundle, graph: Path, prompts: list[list[int]]) -> Runtime
 
     import onnxruntime
 
-    from lsp_server.decoding.engine import Engine
-    from lsp_server.decoding.greedy import GreedyTokens
+    from lsp_server.decoding.engine import Engine, GreedyTokens
 
     engine = Engine(replace(bundle, model_path=graph))
     started = time.perf_counter()

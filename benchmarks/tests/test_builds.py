@@ -10,8 +10,8 @@ import pytest
 
 from benchmarks.builds import run_program
 from benchmarks.machine import describe_commit, describe_versions
+from builder.versions import PROGRAM
 from contract.bundle.bundle import read_bundle
-from contract.versions import PROGRAM
 from testbed.git import git
 
 

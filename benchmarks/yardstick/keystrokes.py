@@ -26,9 +26,9 @@ from benchmarks.yardstick.clusters import Cluster, cluster_numbers, clustered_me
 from benchmarks.yardstick.yardstick_plan import Repository, read_plan
 from builder.evaluation.metrics import Interval
 from contract.bundle.bundle import read_bundle
-from contract.console import StageDisplay
 from laboratory.replay.figures import print_replay
 from laboratory.replay.replay_run import ReplaySettings, run_replay
+from submodel.console import StageDisplay
 
 PACE_MS = 200  # 60 words of five characters a minute
 WAYS: dict[str, int | None] = {"waiting": None, "at a pace": PACE_MS}

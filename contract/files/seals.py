@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from contract.files.disk_calls import rename, sync
+from contract.files.disk_calls import sync
 from contract.files.state_folder import ANOTHER, StateFolderError, check_private, state_folder
 from contract.files.untrusted_json import parse_json
 
@@ -77,7 +77,7 @@ def keep_key(path: Path, make: Callable[[], bytes]) -> None:
         except FileExistsError:
             pass  # another process was faster, and its key holds
         except OSError:  # a file system without hard links
-            rename(fresh, path)
+            fresh.replace(path)
         sync(path.parent)  # a power cut must not lose a key that was signed with
     finally:
         fresh.unlink(missing_ok=True)

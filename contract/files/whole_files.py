@@ -20,7 +20,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from contract.errors import BuildError, SubmodelError
-from contract.files.disk_calls import rename, sync
+from contract.files.disk_calls import sync
 from contract.files.disk_errors import is_disk_full
 from contract.files.file_names import is_link
 
@@ -56,7 +56,7 @@ def replace_file(path: Path, *, mode: int = OPEN) -> Iterator[Path]:
     try:
         yield fresh
         sync(fresh)
-        rename(fresh, path)
+        fresh.replace(path)
         sync(path.parent)
     except BaseException as error:
         with suppress(OSError):

@@ -8,7 +8,6 @@ of them may be published where the text may not. All of it is numpy: a corpus ha
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -145,21 +144,8 @@ class Fingerprints:
     runs: HashSet
     names: HashSet
 
-    def save(self, path: Path) -> None:
-        """Write an .npz, the same bytes for the same fingerprints."""
-        np.savez(path, runs=self.runs.hashes, names=self.names.hashes)
-
 
 def load_fingerprints(path: Path) -> Fingerprints:
-    """Read what `Fingerprints.save` wrote."""
+    """Read what `benchmarks.make_fingerprints` wrote."""
     with np.load(path, allow_pickle=False) as arrays:
         return Fingerprints(runs=HashSet.of(arrays["runs"]), names=HashSet.of(arrays["names"]))
-
-
-def make_fingerprints(prompts: Iterable[str], names: Iterable[str]) -> Fingerprints:
-    """Fingerprints of problems, by their prompts and the names of the functions that they ask for."""
-    runs = [read_words(prompt).hash_runs() for prompt in prompts]
-    return Fingerprints(
-        runs=HashSet.of(np.concatenate(runs)),
-        names=HashSet.of(read_words("\n".join(names)).hashes),
-    )

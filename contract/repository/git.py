@@ -12,7 +12,6 @@ names, which is read (it says what is ignored).
 from __future__ import annotations
 
 import os
-import platform
 import re
 import signal
 import subprocess
@@ -28,7 +27,6 @@ from contract.children import child_environment, find_program, kill_tree, shell_
 from contract.errors import CorpusError
 
 TIMEOUT_S = 60.0  # a pipe in place of a file that git reads would hold it for ever
-MACOS_GIT = "/usr/bin/git"
 MAX_ANSWER_BYTES = 256 << 20  # names of some million files; a diff that is larger is no person's work
 _SETTINGS = {
     "core.fsmonitor": "false",
@@ -53,7 +51,6 @@ _OPTIONS = (
     "--literal-pathspecs",
     *(word for name, value in _SETTINGS.items() for word in ("-c", f"{name}={value}")),
 )
-_NOT_READ = "fatal: Could not read from remote repository"
 # `ulimit` counts in blocks of 512 bytes. It fails if a lower limit is in force, which then holds.
 _LIMITED = ("/bin/sh", "-c", 'ulimit -f "$0" 2>/dev/null; exec "$@"')
 # Of every command that prints differences: attributes can name a program for each kind of file.
@@ -98,40 +95,6 @@ def git_environment() -> dict[str, str]:
     }
 
 
-def find_git() -> str | None:
-    """Return the absolute path of git, or None.
-
-    macOS has a program in its place at MACOS_GIT. Without Apple's developer tools that program opens a window, which
-    asks to install them. Until they are there it counts as no git.
-    """
-    git = find_program("git")
-    if git != MACOS_GIT or platform.system() != "Darwin" or _found_tools:
-        return git
-    if _has_developer_tools():
-        _found_tools.append(True)
-        return git
-    return None
-
-
-_found_tools: list[bool] = []  # once they are there they are not asked for again
-
-
-def _has_developer_tools() -> bool:
-    """Return whether macOS names a folder of developer tools; True if it can't be asked."""
-    try:
-        asked = subprocess.run(
-            ["/usr/bin/xcode-select", "-p"],
-            env=child_environment(),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=TIMEOUT_S,
-            check=False,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return True
-    return asked.returncode == 0
-
-
 def run_git(
     root: Path,
     *arguments: str,
@@ -146,7 +109,7 @@ def run_git(
     `more` is added to git's environment, as for a command that reaches out (`fleet.git_source`). On POSIX git
     fails, too, if it writes a file of more than `max_file_bytes`. `asked` is what it reads from stdin.
     """
-    git = find_git()
+    git = find_program("git")
     if git is None:
         raise GitError("git is not installed")
     limited = () if max_file_bytes is None or os.name != "posix" else (*_LIMITED, str(max_file_bytes // 512))
@@ -155,17 +118,11 @@ def run_git(
 
 
 def advice_on(git_problem: str, repository: PurePath) -> str:
-    """Return what a user can do about a GitError, a sentence behind a space, or "".
-
-    repository: its absolute path, where git does not name it. git before 2.46 compares it letter by letter, on Windows
-    with slashes.
-    """
+    """Return what a user can do about a GitError, a sentence behind a space, or ""; repository: its absolute path."""
     if "dubious ownership" not in git_problem:
         return ""
     named = re.search(r" in repository at '(/.+)'", git_problem)  # a folder above, of a part
     folder = shell_line([named.group(1) if named else repository.as_posix()])
-    if repository.drive.startswith("\\\\"):  # of a share, as git itself writes it
-        folder = f'"%(prefix)/{folder.strip(chr(34))}"'
     command = f"git config --global --add safe.directory {folder}"
     return f" submodel does not read the system's configuration of git; if you trust the folder, run `{command}`."
 
@@ -230,12 +187,7 @@ def _answer_of(process: subprocess.Popen[bytes], name: str, timeout_s: float, ma
 def _reason(said: str) -> str:
     """Return why git failed, of all that it and the programs that it started have said."""
     lines = said.strip().splitlines() or [""]
-    number = next((number for number, line in enumerate(lines) if line.startswith("fatal:")), len(lines) - 1)
-    if lines[number].startswith(_NOT_READ):  # ssh and servers say it before git does, some of them in a frame
-        earlier = (line.removeprefix("remote:").strip() for line in reversed(lines[:number]))
-        if why := next((line for line in earlier if any(map(str.isalpha, line))), None):
-            return f"{why.rstrip('.'):.300}; {lines[number]}"
-    return lines[number]
+    return next((line for line in lines if line.startswith("fatal:")), lines[-1])
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:

@@ -19,7 +19,7 @@ from pathlib import Path, PurePosixPath
 from typing import Final, Literal
 
 from contract.errors import CorpusError
-from contract.files.file_names import is_link_status, path_below
+from contract.files.file_names import is_link, path_below
 from contract.files.home import folders_up
 from contract.repository.git import GitError, decode_name, run_git
 from contract.repository.ignore_rules import MAX_BYTES, IgnoreRules, decode_rules
@@ -191,12 +191,7 @@ def _walk(top: Path, root: Path, limits: ListingLimits) -> Listing:
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
     """Whether an entry is a folder and no link to one: a junction of Windows is a folder to `is_dir`."""
-    if not entry.is_dir(follow_symlinks=False):
-        return False
-    try:
-        return not is_link_status(entry.stat(follow_symlinks=False))
-    except OSError:  # the walk looks into it next, and counts it then
-        return True
+    return entry.is_dir(follow_symlinks=False) and not is_link(Path(entry.path))
 
 
 def _is_repository(folder: Path) -> bool:

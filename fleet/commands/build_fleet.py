@@ -36,14 +36,13 @@ def build(
     missing = [name for name in ("msgspec", "ray") if importlib.util.find_spec(name) is None]
     if missing:
         raise SubmodelError(
-            f"`submodel-fleet build` needs {' and '.join(missing)}; install them with: "
-            f"{install_advice(extra='build,fleet', program='submodel-fleet')}"
+            f"`submodel-fleet build` needs {' and '.join(missing)}; install them with: {install_advice('build,fleet')}"
         )
-    from contract.console import StageDisplay, console, print_json
     from fleet.fleet_run import FleetSettings, is_complete, run_fleet
     from fleet.layout import PAGE
-    from fleet.live_table import counts_line
+    from fleet.pace import counts_line
     from fleet.results import worse_than_base
+    from submodel.console import StageDisplay, console, print_json
 
     with StageDisplay() as display:
         document = run_fleet(FleetSettings(file=file, output=output, ray=ray), display)

@@ -49,13 +49,13 @@ def publish(
     Of a folder of repositories or of results, each bundle is published; one that can't be is reported, and the exit
     code is 1.
     """
-    from contract.console import StageDisplay, print_json
     from contract.errors import SubmodelError
     from contract.plain_text import plain
+    from submodel.console import StageDisplay, print_json
     from submodel.extras import install_advice
 
     if importlib.util.find_spec("cryptography") is None:
-        line = install_advice("publish", extra="publish", program="submodel-fleet")
+        line = install_advice("publish")
         raise SubmodelError(f"`submodel-fleet publish` needs cryptography to sign. Add it with: {line}")
     if (folder is None) == (remove is None):
         raise typer.BadParameter("give either FOLDER or --remove NAME")

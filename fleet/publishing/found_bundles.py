@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from contract.bundle.bundle import WORKSPACE_BUNDLE, is_workspace_link
-from contract.bundle.manifest import AGAIN, MANIFEST_FILE
+from contract.bundle.manifest import MANIFEST_FILE
 from contract.errors import RegistryError, first_line
 from contract.files.file_names import is_link
 from contract.files.untrusted_json import read_json
@@ -92,13 +92,6 @@ def name_of(bundle: Path) -> str:
             f"{bundle} has no name: its remote {document['remote']} is a path of this machine; {_alone(bundle)}."
         )
     return name
-
-
-def mended_by_fleet(bundle: Path, error: str) -> str:
-    """The sentence about a bundle, with the advice that helps: `fleet` keeps a damaged result until it is removed."""
-    if not (bundle.parent / RECORD).is_file():
-        return error
-    return error.replace(f"; {AGAIN}.", f"; remove {bundle.parent} and run `submodel-fleet build` again.")
 
 
 def _alone(bundle: Path) -> str:

@@ -13,7 +13,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -26,18 +25,18 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from securesystemslib.signer import CryptoSigner
 from tuf.api.metadata import TargetFile
 
+from builder.lock_file import hold_lock
 from contract.bundle.bundle import read_bundle
 from contract.bundle.manifest import MANIFEST_FILE, build_of, with_checksum
 from contract.bundle.trusted_builds import check_trusted
 from contract.documents import FileFacts, Manifest
 from contract.errors import RegistryError, SubmodelError, first_line
 from contract.files.file_names import is_stray
-from contract.files.lock_file import hold_lock
 from contract.files.seals import keep_key
 from contract.files.untrusted_json import parse_json, read_bytes
 from contract.progress import OnEvent, OnProgress, no_event, no_progress
 from exporters.packed_bundle import has_drafts, without_drafts
-from fleet.publishing.found_bundles import find_bundles, mended_by_fleet, name_of
+from fleet.publishing.found_bundles import find_bundles, name_of
 from fleet.publishing.signed_index import SignedIndex
 from submodel.registry.index import (
     BUNDLE,
@@ -111,12 +110,6 @@ def run_publish(
         # Again: another publisher may have begun it meanwhile.
         _check_registry(settings.registry, is_new=settings.is_new)
         index = SignedIndex(settings.registry, signer, is_new=settings.is_new)
-        if index.signed_at_s > time.time() + 3600:
-            on_event(
-                f"The index was signed at {datetime.fromtimestamp(index.signed_at_s, UTC):%Y-%m-%d %H:%M} UTC, which "
-                "this machine's clock has not reached. Set the clock, or other machines may refuse the index as not "
-                "renewed in time."
-            )
         store = FileStore(settings.registry / FILES)
         store.forget_partial()
         for number, (bundle, is_named) in enumerate(bundles):
@@ -135,26 +128,14 @@ def run_publish(
                     check_trusted(bundle, build)
                 row = _publish(bundle, build, name, settings, index, store)
             except SubmodelError as error:
-                why = mended_by_fleet(bundle, str(error))
-                row = PublishedRow(bundle=bundle, state="failed", repository=name, error=why)
+                row = PublishedRow(bundle=bundle, state="failed", repository=name, error=str(error))
             except OSError as error:
                 why = f"{bundle} can't be published ({error.strerror or error}); look at the disk of the registry."
                 row = PublishedRow(bundle=bundle, state="failed", repository=name, error=why)
             rows.append(row)
         if not settings.is_new or any(row.state != "failed" for row in rows):  # else the next run begins it
             index.save(settings.valid_days)
-            _say_if_closed(settings.registry, on_event)
     return signer.public_key.keyval["public"], rows
-
-
-def _say_if_closed(registry: Path, on_event: OnEvent) -> None:
-    """Say it if the umask closes the index to those who may read the registry's folder."""
-    modes = [path.stat().st_mode for path in (registry, registry / METADATA / "timestamp.json")]
-    if os.name == "posix" and modes[0] & ~modes[1] & 0o044:
-        on_event(
-            f"Other accounts, such as a web server's, can't read what was written: run `chmod -R go+rX {registry}`, "
-            "and publish with the umask 022."
-        )
 
 
 def run_remove(

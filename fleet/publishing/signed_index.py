@@ -50,7 +50,6 @@ from submodel.registry.index import (
 _Signed = TypeVar("_Signed", Root, Timestamp, Snapshot, Targets)
 # Of what timestamp and snapshot pin; these two alone are renewed, and end soon.
 LASTING_DAYS: Final = 3650
-_LATEST_S = 1 << 32  # the year 2106: a version may be any number
 
 
 class SignedIndex:
@@ -81,11 +80,6 @@ class SignedIndex:
         except KeyError as error:
             raise RegistryError(f"The index in {folder} lacks {error}; copy it again.") from error
         self._timestamp_version = timestamp.version
-
-    @property
-    def signed_at_s(self) -> float:
-        """When the index was last saved, by the clock of then, as `time.time` counts; 0 if it is new."""
-        return float(min(self._timestamp_version, _LATEST_S))
 
     def find(self, path: str) -> TargetFile | None:
         """Return what the index says of a document."""

@@ -25,16 +25,16 @@ import numpy as np
 import psutil
 
 from builder.evaluation.metrics import is_exact
+from builder.versions import installed_versions
 from contract.bundle.bundle import read_bundle
 from contract.children import child_environment, find_program, python_module
-from contract.console import StageDisplay
 from contract.errors import SubmodelError
 from contract.files.file_hash import hash_file
 from contract.processor import default_threads
-from contract.versions import installed_versions
 from laboratory.bench.workload import Workload, WorkloadSettings, make_workload
 from laboratory.replay.figures import estimate
 from laboratory.replay.passages import check_later
+from submodel.console import StageDisplay
 
 PEER_WORKER = Path(__file__).with_name("llama_cpp_worker.py")
 OWN_NAMES = ("submodel", "submodel, no drafts")
@@ -52,7 +52,7 @@ class BenchSettings:
 
     bundle: Path
     repository: Path
-    peers: tuple[tuple[str, Path], ...] = ()  # name, and a GGUF file or the folder of another bundle
+    peers: tuple[tuple[str, Path], ...] = ()  # name, and a GGUF file
     peer_python: str = sys.executable  # one that has llama-cpp-python
     threads: int | None = None
     workload: WorkloadSettings = field(default_factory=WorkloadSettings)
@@ -140,8 +140,7 @@ def run_bench(settings: BenchSettings, display: StageDisplay) -> dict[str, Any]:
     with display.stage("read the repository"):
         measured, peers = read_bundle(settings.bundle), describe_peers(settings.peers)
         workload = make_workload(settings.repository, settings.workload, measured.manifest.get("held_out_sha256", ()))
-        others = [file for _, file in settings.peers if file.is_dir()]
-        check_unlearned([settings.bundle, *others], workload, settings.workload.since)
+        check_unlearned([settings.bundle], workload, settings.workload.since)
         if len(workload.passages) < 2:
             raise BenchError(
                 f"{settings.repository} has too few lines to type, held out or added later; take a larger repository."
@@ -205,14 +204,11 @@ def check_unlearned(bundles: Sequence[Path], asked: Workload, since: str | None)
 
 
 def describe_peers(peers: Sequence[tuple[str, Path]]) -> dict[str, dict[str, str]]:
-    """Return the file's name of each peer, and its SHA-256: of a bundle, whose files are checked, its manifest's.
-
-    Raises BenchError or BundleError if one can't be read.
-    """
+    """Return the file's name of each peer, and its SHA-256. Raises BenchError if one can't be read."""
     described = {}
     for name, peer in peers:
         try:
-            digest = read_bundle(peer).build if peer.is_dir() else hash_file(peer)
+            digest = hash_file(peer)
         except OSError as error:
             raise BenchError(f"{peer} can't be read ({error.strerror or error}); name another file.") from error
         described[name] = {"file": peer.name, "sha256": digest}
@@ -257,10 +253,6 @@ def _open_workers(settings: BenchSettings, stack: ExitStack) -> Iterator[_Worker
     if settings.with_plain:
         yield stack.enter_context(_opened("submodel, no drafts", [*module, json.dumps({**own, "has_drafts": False})]))
     for name, file in settings.peers:
-        if file.is_dir():
-            rival = json.dumps({**own, "bundle": str(file), "has_drafts": True})
-            yield stack.enter_context(_opened(name, [*module, rival]))
-            continue
         arguments = {"model": str(file), "threads": threads, "context": 4096}
         python = find_program(settings.peer_python)
         if python is None:

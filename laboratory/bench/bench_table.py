@@ -8,8 +8,8 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
-from contract.console import print_table
 from laboratory.replay.figures import NO_INTERVAL
+from submodel.console import print_table
 
 SPEED = {
     "prompt characters/s": ("prompt_characters_per_s", "prompt"),

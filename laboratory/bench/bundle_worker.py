@@ -12,8 +12,7 @@ from typing import Any
 from contract.bundle.bundle import read_bundle
 from laboratory.bench.llama_cpp_worker import answer_requests
 from lsp_server.completion import Completer
-from lsp_server.decoding.engine import Engine
-from lsp_server.decoding.greedy import GreedyTokens
+from lsp_server.decoding.engine import Engine, GreedyTokens
 from lsp_server.decoding.huge_pages import use_huge_pages
 from lsp_server.options import PATIENT
 from lsp_server.request import CompletionRequest

@@ -21,9 +21,8 @@ def bench(
     peer: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="NAME=FILE.gguf|NAME=BUNDLE",
-            help="A model for llama.cpp, or another bundle; repeat it for several. llama.cpp needs the extra `bench`. "
-            "Another bundle is asked with its whole window.",
+            metavar="NAME=FILE.gguf",
+            help="A model for llama.cpp; repeat it for several. llama.cpp needs the extra `bench`.",
         ),
     ] = None,
     peer_python: Annotated[
@@ -40,17 +39,16 @@ def bench(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
     """Prompt and decode speed, keystroke latency, memory and exact match, engine by engine."""
-    from contract.bundle.manifest import MANIFEST_FILE
-    from contract.console import StageDisplay, print_json
     from laboratory.bench.bench_run import BenchError, BenchSettings, run_bench
     from laboratory.bench.bench_table import print_bench
     from laboratory.bench.workload import WorkloadSettings
+    from submodel.console import StageDisplay, print_json
 
     peers = []
     for text in peer or ():
         name, separator, file = text.partition("=")
-        if not separator or not (Path(file).is_file() or (Path(file) / MANIFEST_FILE).is_file()):
-            raise BenchError(f"--peer {text} names neither a file nor a bundle; write NAME=FILE.gguf or NAME=BUNDLE.")
+        if not separator or not Path(file).is_file():
+            raise BenchError(f"--peer {text} names no file; write NAME=FILE.gguf.")
         peers.append((name, Path(file)))
     settings = BenchSettings(
         bundle=bundle,

@@ -9,9 +9,7 @@ import typer
 
 
 def compare(
-    models: Annotated[
-        list[Path], typer.Argument(metavar="A B…", help="Folders of `submodel-lab prune`, or of builds; of one base.")
-    ],
+    models: Annotated[list[Path], typer.Argument(metavar="A B…", help="Folders of `submodel-lab prune`, of one base.")],
     picture: Annotated[
         Path | None,
         typer.Option("--picture", metavar="FILE.svg", dir_okay=False, help="Write the distances as a picture."),
@@ -23,11 +21,11 @@ def compare(
     from submodel.extras import prepare_to_build
 
     prepare_to_build("compare", "submodel-lab")
-    from contract.console import StageDisplay, console, print_json, print_table
     from contract.files.whole_files import check_no_device, write_text
     from laboratory.experiments.compare_run import run_compare
     from laboratory.experiments.pictures import draw_regions
     from laboratory.experiments.tables import regions_table
+    from submodel.console import StageDisplay, console, print_json, print_table
 
     if picture is not None:
         check_no_device(picture, "--picture")

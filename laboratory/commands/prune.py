@@ -20,12 +20,8 @@ def prune(
         Path | None,
         typer.Argument(metavar="REPO", help="Calibrate on this repository. Default: the current folder."),
     ] = None,
-    method: Annotated[
-        str, typer.Option(help="magnitude, wanda, sparsegpt, or structured, which is what build does.")
-    ] = "wanda",
-    sparsity: Annotated[
-        float, typer.Option(help="Share of weights set to zero. With structured: share of parameters removed.")
-    ] = 0.5,
+    method: Annotated[str, typer.Option(help="magnitude, wanda or sparsegpt.")] = "wanda",
+    sparsity: Annotated[float, typer.Option(help="Share of weights set to zero.")] = 0.5,
     calibration: Annotated[
         list[str] | None, typer.Option("--calibration", metavar="DATASET", help=CALIBRATION_HELP)
     ] = None,
@@ -45,10 +41,10 @@ def prune(
     from submodel.extras import prepare_to_build
 
     prepare_to_build("prune", "submodel-lab")
-    from contract.console import StageDisplay, console, print_json
     from laboratory.experiments.method import MethodSettings
     from laboratory.experiments.prune_run import PruneRunSettings, run_prune
     from laboratory.experiments.study_options import calibration_specs, parse_prompt_format
+    from submodel.console import StageDisplay, console, print_json
 
     settings = PruneRunSettings(
         output=output,
@@ -66,8 +62,7 @@ def prune(
     )
     with StageDisplay() as display:
         document = run_prune(settings, display)
-    if "note" in document:
-        console.print(document["note"], style="yellow", highlight=False)
+    console.print(document["note"], style="yellow", highlight=False)
     console.print(f"Wrote {output} in {document['seconds']:.0f} s.", highlight=False, markup=False, soft_wrap=True)
     if as_json:
         print_json(document)

@@ -18,14 +18,6 @@ def replay(
         typer.Option(metavar="REVISION", help="Type what commits after this one added. Default: held-out files."),
     ] = None,
     passages: Annotated[int, typer.Option(min=1, help="Passages of one to six lines to type.")] = 30,
-    switch: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--switch",
-            metavar="NAME",
-            help="Replay once more with one part switched, such as 'without syntax', or with each in turn ('all').",
-        ),
-    ] = None,
     pace: Annotated[
         int | None,
         typer.Option(
@@ -38,9 +30,9 @@ def replay(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
     """Type code at the real server and count what it saves."""
-    from contract.console import StageDisplay, print_json
     from laboratory.replay.figures import print_replay
     from laboratory.replay.replay_run import ReplaySettings, run_replay
+    from submodel.console import StageDisplay, print_json
 
     settings = ReplaySettings(
         repository=repository,
@@ -48,7 +40,6 @@ def replay(
         since=since,
         passages=passages,
         seed=seed,
-        switches=tuple(switch or ()),
         pace_ms=pace,
     )
     with StageDisplay() as display:
@@ -56,5 +47,3 @@ def replay(
     print_replay(document)
     if as_json:
         print_json(document)
-    if "failed" in document:
-        raise typer.Exit(1)

@@ -31,14 +31,6 @@ def sweep(
         typer.Option("--calibration", metavar="DATASET", help=f"The same for any dataset. {CALIBRATION_HELP}"),
     ] = None,
     mixed: Annotated[bool, typer.Option("--mixed", help="Also calibrate on a mixture of all datasets.")] = False,
-    measured_on: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--on",
-            metavar="DATASET",
-            help="Datasets whose held-out files are scored. Default: the calibration datasets.",
-        ),
-    ] = None,
     seeds: Annotated[list[int] | None, typer.Option("--seed", min=0, help="Repeat it for several. Default: 0.")] = None,
     tokens: Annotated[int, typer.Option(min=1, help="Calibration tokens of each point.")] = 24_576,
     prompt_format: Annotated[
@@ -49,12 +41,8 @@ def sweep(
     middles: Annotated[
         int, typer.Option(min=0, help="Line ends to score per dataset, each with the text around it.")
     ] = 32,
-    positions: Annotated[int, typer.Option(min=0, help="Held-out lines to complete per dataset; slow.")] = 0,
     dtype: Annotated[str, typer.Option(help="float32, bfloat16, or auto for what is fastest here.")] = "auto",
     jobs: Annotated[int, typer.Option(min=1, help="Processes at a time.")] = 1,
-    ray: Annotated[
-        str | None, typer.Option(metavar="ADDRESS", help="Run the points on a Ray cluster: auto, HOST:PORT or local.")
-    ] = None,
     threads: Annotated[
         int | None, typer.Option(min=1, help="Threads of each point. Default: the cores over --jobs.")
     ] = None,
@@ -69,19 +57,18 @@ def sweep(
 
     prepare_to_build("sweep", "submodel-lab")
     from builder.bases.resolve import AUTO, is_hub_id
-    from contract.console import StageDisplay, console, print_json, print_table
     from laboratory.datasets import LANGUAGE_PREFIX
     from laboratory.experiments.method import MethodSettings
     from laboratory.experiments.quality import QualitySettings
     from laboratory.experiments.study_options import (
         absolute,
         calibration_specs,
-        dataset_specs,
         parse_prompt_format,
         parse_ratios,
     )
     from laboratory.experiments.sweep_run import SweepSettings, is_complete, make_methods, run_sweep
     from laboratory.experiments.tables import sweep_tables
+    from submodel.console import StageDisplay, console, print_json, print_table
 
     named = [*(LANGUAGE_PREFIX + language for language in languages or ()), *(calibration or ())]
     specs = calibration_specs(repository, named)
@@ -91,12 +78,11 @@ def sweep(
         output=output,
         methods=make_methods(methods or ["wanda"], parse_ratios(sparsity), seeds or [0], like),
         calibrations=tuple(mixtures),
-        measured_on=dataset_specs(measured_on) if measured_on else specs,
+        measured_on=specs,
         base=base if base == AUTO or is_hub_id(base) else absolute(base),  # names go before folders, as everywhere
-        quality=QualitySettings(excerpts=excerpts, middles=middles, positions=positions),
+        quality=QualitySettings(excerpts=excerpts, middles=middles),
         dtype=dtype,
         jobs=jobs,
-        ray=ray,
         threads=threads,
     )
     with StageDisplay() as display:

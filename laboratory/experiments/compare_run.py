@@ -12,7 +12,7 @@ import numpy as np
 
 from contract.errors import BuildError
 from contract.progress import OnProgress, no_progress
-from laboratory.experiments.regions import TOKENS, Region, read_region, short_names
+from laboratory.experiments.regions import Region, read_region, short_names
 from laboratory.sparsity.overlap import Overlap, expect_random, measure, simulate_random
 
 SAME_DATASET: Final = "same dataset, another seed"
@@ -33,7 +33,7 @@ def run_compare(folders: Sequence[Path], *, seed: int = 0, on_progress: OnProgre
 def compare_regions(
     regions: Sequence[Region], *, seed: int = 0, on_progress: OnProgress = no_progress
 ) -> dict[str, Any]:
-    """Return the document of `submodel-lab compare`; raise BuildError if the models differ in base or kind."""
+    """Return the document of `submodel-lab compare`; raise BuildError if the models differ in base."""
     _check_alike(regions)
     pairs = list(itertools.combinations(range(len(regions)), 2))
     rng = np.random.default_rng(seed)
@@ -54,7 +54,7 @@ def compare_regions(
     relations = {pair: _relation(regions[pair[0]], regions[pair[1]]) for pair in pairs}
     document: dict[str, Any] = {
         "models": [region.name for region in regions],
-        "kind": "masks" if regions[0].masks is not None else "channels",
+        "kind": "masks",
         "jaccard_distance": {names[pair]: totals.all(pair).distance for pair in pairs},
         "random_baseline": _mean([expected.all(pair).distance for pair in pairs]),
         "random_simulated": _mean([simulated.all(pair).distance for pair in pairs]),
@@ -75,21 +75,12 @@ def compare_regions(
         distances = [totals.all(pair).distance for pair in pairs if relations[pair] == relation]
         if distances:
             document[key] = _mean(distances)
-    if TOKENS in parts:
-        document[TOKENS] = {
-            "jaccard_distance": {names[pair]: totals.part(TOKENS, pair).distance for pair in pairs},
-            "random_baseline": _mean([expected.part(TOKENS, pair).distance for pair in pairs]),
-        }
     return document
 
 
 def _check_alike(regions: Sequence[Region]) -> None:
     first = regions[0]
     for region in regions[1:]:
-        if (region.masks is None) != (first.masks is None):
-            raise BuildError(
-                f"{first.name} and {region.name} are of two kinds, sparse and structured; compare one kind."
-            )
         if set(region.parts) != set(first.parts):
             raise BuildError(f"{first.name} and {region.name} have other layers; compare models of one base.")
         bases = [one.manifest.get("base", {}).get("sha256") for one in (first, region)]
@@ -124,17 +115,17 @@ class _Sums:
         return self._overlaps[part, pair]
 
     def all(self, pair: tuple[int, int]) -> Overlap:
-        """Return the sum over all layers; tokens are reported separately."""
-        return self._sum(pair, lambda part: part != TOKENS)
+        """Return the sum over all layers."""
+        return self._sum(pair, lambda part: True)
 
     def _sum(self, pair: tuple[int, int], counts: Callable[[str], bool]) -> Overlap:
         return sum((found for (part, of), found in self._overlaps.items() if of == pair and counts(part)), Overlap())
 
     def by_module(self, pairs: Sequence[tuple[int, int]], names: dict[tuple[int, int], str]) -> dict[str, Any]:
-        modules = dict.fromkeys(_split(part)[1] for part, _ in self._overlaps if part != TOKENS)
+        modules = dict.fromkeys(_split(part)[1] for part, _ in self._overlaps)
         return {
             module: {
-                names[pair]: self._sum(pair, lambda part: part != TOKENS and _split(part)[1] == module).distance  # noqa: B023
+                names[pair]: self._sum(pair, lambda part: _split(part)[1] == module).distance  # noqa: B023
                 for pair in pairs
             }
             for module in modules
@@ -145,8 +136,7 @@ class _Sums:
     ) -> list[dict[str, Any]]:
         layers: defaultdict[int, dict[str, None]] = defaultdict(dict)
         for part, _ in self._overlaps:
-            if part != TOKENS:
-                layers[_split(part)[0]][part] = None
+            layers[_split(part)[0]][part] = None
         return [
             {
                 "layer": layer,

@@ -6,21 +6,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from tokenizers import Tokenizer
 from transformers import PreTrainedModel
 
 from builder.bases.load import LoadedBase
 from builder.calibration import CalibrationSettings
 from builder.pruning.plan import SizeSettings
-from builder.pruning.structured_pruning import Pruned, PruneSettings, prune
+from builder.pruning.structured_pruning import PruneSettings, prune
 from contract.errors import BuildError
 from contract.progress import OnProgress, no_progress
 from contract.prompt import PromptEncoder
 from laboratory.datasets import Dataset
 from laboratory.experiments.calibration_texts import CalibrationFormat, calibration_sequences, mix
-from laboratory.sparsity.methods import METHODS
+from laboratory.sparsity.methods import METHODS, SparsitySettings
 from laboratory.sparsity.sparse_checkpoint import summarize
-from laboratory.sparsity.sparsity_settings import SparsitySettings
 from laboratory.sparsity.walk import SparseLayer, sparsify_layers
 
 STRUCTURED: Final = "structured"  # the method of `submodel build`: fewer tokens and narrower layers
@@ -67,19 +65,13 @@ class MethodSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class MethodResult:
-    """A pruned model. Methods that set weights to zero fill `layers`, the structured method fills `pruned`."""
+    """A pruned model. Methods that set weights to zero fill `layers`."""
 
     model: PreTrainedModel  # the base's object, changed in place
     encoder: PromptEncoder
     calibration: dict[str, Any]
     plan: Mapping[str, Any]  # how the ratio was reached, for people and manifests
     layers: tuple[SparseLayer, ...] = ()
-    pruned: Pruned | None = None
-
-    @property
-    def tokenizer(self) -> Tokenizer:
-        """Trimmed by the structured method, else the base's."""
-        return self.encoder.tokenizer
 
 
 def apply_method(
@@ -112,7 +104,6 @@ def apply_method(
             encoder=PromptEncoder(pruned.tokenizer, pruned.prompt),
             calibration=facts | pruned.calibration.summary(),
             plan=pruned.plan_summary,
-            pruned=pruned,
         )
     encoder = PromptEncoder(base.tokenizer, base.prompt)
     sequences = calibration_sequences(

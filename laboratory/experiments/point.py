@@ -17,8 +17,8 @@ from typing import Any
 import torch
 
 from builder.bases.load import LoadedBase, load_base
+from builder.versions import PIPELINE_VERSION
 from contract.errors import SubmodelError
-from contract.versions import PIPELINE_VERSION
 from laboratory.datasets import Dataset, open_dataset
 from laboratory.experiments.method import MethodSettings, apply_method
 from laboratory.experiments.quality import QualitySettings, measure_quality

@@ -9,15 +9,16 @@ from typing import Any
 
 from builder.artifact import MANIFEST
 from builder.bases.load import load_resolved, resolve_base
-from builder.checkpoint_writer import parity_examples, save_checkpoint
+from builder.checkpoint_writer import parity_examples
 from builder.memory import keep_to_machine, peak_rss_bytes
-from contract.console import StageDisplay
 from contract.errors import BuildError
-from contract.files.folders import check_replaceable, make_folder
+from contract.files.folders import check_replaceable
 from laboratory.datasets import open_dataset
 from laboratory.experiments.method import MethodSettings, apply_method
 from laboratory.experiments.study_options import choose_dtype
 from laboratory.sparsity.sparse_checkpoint import NOTE, save_sparse
+from submodel.build.paths import make_folder
+from submodel.console import StageDisplay
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,8 +33,8 @@ class PruneRunSettings:
     dtype: str = "auto"
 
     def __post_init__(self) -> None:
-        if self.masks_only and self.method.is_structured:
-            raise BuildError("The structured method makes no masks; leave out --masks-only.")
+        if self.method.is_structured:
+            raise BuildError("`submodel build` prunes by the structured method; name another --method.")
 
 
 def run_prune(settings: PruneRunSettings, display: StageDisplay) -> dict[str, Any]:
@@ -64,28 +65,20 @@ def run_prune(settings: PruneRunSettings, display: StageDisplay) -> dict[str, An
     }
     with display.stage("write the folder"):
         parity = parity_examples(files, method.seed)
-        if outcome.pruned is not None:
-            described = {
-                **manifest,
-                "datasets": outcome.calibration,
-                "settings": method.structured_settings().to_json(),
-            }
-            save_checkpoint(settings.output, outcome.pruned, parity, described)
-        else:
-            save_sparse(
-                settings.output,
-                base,
-                outcome.layers,
-                method.sparse_settings(),
-                parity,
-                {**manifest, "calibration": outcome.calibration},
-                with_weights=not settings.masks_only,
-            )
+        save_sparse(
+            settings.output,
+            base,
+            outcome.layers,
+            method.sparse_settings(),
+            parity,
+            {**manifest, "calibration": outcome.calibration},
+            with_weights=not settings.masks_only,
+        )
     return {
         "method": method.method,
         "plan": outcome.plan,
         "calibration": outcome.calibration,
-        **({} if method.is_structured else {"note": NOTE}),
+        "note": NOTE,
         "base": resolved.to_json(),
         "seconds": round(time.perf_counter() - started, 1),
         "paths": {"model": str(settings.output)},

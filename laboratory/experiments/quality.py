@@ -29,12 +29,11 @@ class QualitySettings:
 
     excerpts: int = 24  # of 1,200 characters each
     middles: int = 32  # ends of lines, given what stands around them
-    positions: int = 0  # lines to complete, for exact match: takes several times as long as the rest
     seed: int = 1
 
     def __post_init__(self) -> None:
-        if self.excerpts < 1 or min(self.middles, self.positions) < 0:
-            raise BuildError("A sweep needs one excerpt at least, and no negative numbers of middles or positions.")
+        if self.excerpts < 1 or self.middles < 0:
+            raise BuildError("A sweep needs one excerpt at least, and no negative number of middles.")
 
 
 def measure_quality(
@@ -46,28 +45,20 @@ def measure_quality(
     """
     files = dataset.select("held-out")
     scoring = ScoringSettings(excerpts=settings.excerpts, seed=settings.seed)
-    held_out = HeldOut(
-        fim_examples=draw_fim_examples(files, settings.positions, settings.seed, kind=dataset.kind),
-        blocks=(),
-        excerpts=draw_excerpts(files, scoring),
-    )
+    held_out = HeldOut(fim_examples=(), blocks=(), excerpts=draw_excerpts(files, scoring))
     if not held_out.excerpts:
-        raise BuildError(f"{dataset.name} has no held-out text to measure on; name another dataset with --on.")
+        raise BuildError(f"{dataset.name} has no held-out text to measure on; name another dataset.")
     predictor = TorchPredictor("model", model, encoder)
     scores = score(predictor, held_out)
-    row = scores.to_json()
     nats, sizes = [one.nats for one in scores.excerpts], [one.bytes for one in scores.excerpts]
     figures: dict[str, Any] = {
-        "bits_per_byte": row["bits_per_byte"],
+        "bits_per_byte": scores.to_json()["bits_per_byte"],
         "excerpt_nats": [round(one, 3) for one in nats],
         "excerpt_bytes": sizes,
         "excerpt_files": [one.file for one in scores.excerpts],
     }
     if encoder.prompt_format.is_fim and settings.middles:
         figures |= _middles(predictor, dataset, settings)
-    for key in ("fim_exact_match", "fim_exact_match_interval", "fim_edit_similarity", "positions"):
-        if key in row:
-            figures[key] = row[key]
     return figures
 
 

@@ -19,12 +19,7 @@ from laboratory.experiments.calibration_texts import CalibrationFormat
 def calibration_specs(repository: Path | None, named: Sequence[str] | None) -> tuple[str, ...]:
     """Return the named datasets, each once, the repository first; the current folder if nothing is named."""
     own = [] if repository is None else [str(expand_home(repository).resolve())]  # a folder, whatever its name
-    return dataset_specs((*own, *(named or ())) or (".",))
-
-
-def dataset_specs(named: Sequence[str]) -> tuple[str, ...]:
-    """Return each dataset once, folders by their whole paths."""
-    return tuple(dict.fromkeys(map(absolute, named)))
+    return tuple(dict.fromkeys(map(absolute, (*own, *(named or ())) or (".",))))
 
 
 def absolute(spec: str) -> str:

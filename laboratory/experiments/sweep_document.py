@@ -15,7 +15,7 @@ from typing import Any, Final
 from builder.evaluation.metrics import bootstrap
 from laboratory.experiments.method import STRUCTURED
 
-FIGURES: Final = ("bits_per_byte", "fim_bits_per_byte", "fim_exact_match")
+FIGURES: Final = ("bits_per_byte", "fim_bits_per_byte")  # less is better
 # Of figures that are sums over held-out snippets: what each snippet adds, and its file.
 _SNIPPETS: Final = {
     "bits_per_byte": ("excerpt_nats", "excerpt_bytes", "excerpt_files"),
@@ -94,9 +94,8 @@ def make_rankings(rows: Sequence[Row]) -> list[dict[str, Any]]:
             seeds = sorted(set.intersection(*map(set, cells.values()))) if len(cells) > 1 else []
             if not seeds:
                 continue
-            sign = _sign(figure)
             means = {method: fmean(cell[seed][figure] for seed in seeds) for method, cell in cells.items()}
-            ordered = sorted(means, key=lambda method: -sign * means[method])
+            ordered = sorted(means, key=lambda method: means[method])
             columns = [[cells[method][seed] for seed in seeds] for method in ordered]
             methods: list[dict[str, Any]] = [{"method": method, "mean": means[method]} for method in ordered]
             for place, reported in enumerate(methods[:-1]):
@@ -170,7 +169,7 @@ def make_matrices(rows: Sequence[Row]) -> list[dict[str, Any]]:
             if len(singles) > 1:
                 columns = [measured.index(calibrations[own]) for own in singles]
                 by_seed = [
-                    own_gains([[values[own][column][seed] for column in columns] for own in singles], figure)
+                    own_gains([[values[own][column][seed] for column in columns] for own in singles])
                     for seed in range(len(seeds))
                 ]
                 matrix["own_gain"] = {
@@ -183,7 +182,7 @@ def make_matrices(rows: Sequence[Row]) -> list[dict[str, Any]]:
     return matrices
 
 
-def own_gains(square: Sequence[Sequence[float]], figure: str) -> list[float]:
+def own_gains(square: Sequence[Sequence[float]]) -> list[float]:
     """Return how much better each dataset's own calibration is than the levels of that calibration and dataset say.
 
     square: calibrations × datasets, in one order. It is the interaction of both on the diagonal: the cell, less the
@@ -192,7 +191,7 @@ def own_gains(square: Sequence[Sequence[float]], figure: str) -> list[float]:
     """
     rows, columns = ([fmean(line) for line in lines] for lines in (square, [*zip(*square, strict=True)]))
     overall = fmean(rows)
-    return [_sign(figure) * (square[at][at] - rows[at] - columns[at] + overall) for at in range(len(square))]
+    return [rows[at] + columns[at] - overall - square[at][at] for at in range(len(square))]
 
 
 def _cell(rows: Sequence[Row], calibration: str, dataset: str, figure: str) -> dict[int, Mapping[str, Any]]:
@@ -208,8 +207,7 @@ def _gain(
     own: int, others: Sequence[int], column: Sequence[Sequence[Mapping[str, Any]]], figure: str
 ) -> dict[str, Any]:
     """Return the lead of `own` over the best of the others; `column`: calibrations, or methods, × seeds."""
-    sign = _sign(figure)
-    best = [[sign * one[figure] for one in cell] for cell in column]
+    best = [[-one[figure] for one in cell] for cell in column]
 
     def over_next(scores: Sequence[float]) -> float:
         return scores[own] - max(scores[index] for index in others)
@@ -230,8 +228,3 @@ def _gain(
         interval = bootstrap(drawn_gain, len(sizes), files=column[own][0].get(files_key, ()))
         reported["gain_interval"] = [interval.low, interval.high]
     return reported
-
-
-def _sign(figure: str) -> float:
-    """Return 1 if more is better, -1 if less is."""
-    return 1.0 if "match" in figure else -1.0

@@ -9,18 +9,15 @@ import itertools
 import json
 import os
 import platform
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from builder.bases.resolve import AUTO, resolve_base
-from contract.console import StageDisplay
-from contract.control_groups import processor_quota
+from builder.versions import installed_versions
 from contract.errors import BuildError
-from contract.files.folders import make_folder
 from contract.files.whole_files import write_json, write_text
-from contract.versions import installed_versions
 from laboratory.datasets import Dataset, open_dataset
 from laboratory.experiments.calibration_texts import learned_bytes
 from laboratory.experiments.method import STRUCTURED, MethodSettings
@@ -29,7 +26,9 @@ from laboratory.experiments.point import Point, fingerprints_of
 from laboratory.experiments.quality import QualitySettings
 from laboratory.experiments.study_options import choose_dtype
 from laboratory.experiments.sweep_document import make_curves, make_matrices, make_rankings, without_snippets
-from laboratory.experiments.workers import Done, Lost, run_in_processes, run_on_ray
+from laboratory.experiments.workers import Lost, run_in_processes
+from submodel.build.paths import make_folder
+from submodel.console import StageDisplay
 
 TRIES: Final = 2  # of a point whose worker was lost
 _MOST_KNOWN: Final = 0.01  # of a dataset's held-out bytes that another learns from; licences and empty modules recur
@@ -47,7 +46,6 @@ class SweepSettings:
     quality: QualitySettings = field(default_factory=QualitySettings)
     dtype: str = "auto"  # the fastest when the sweep begins, and the same when it resumes
     jobs: int = 1
-    ray: str | None = None  # the address of a cluster
     threads: int | None = None  # of each point; None: this machine's cores over `jobs`
 
     def __post_init__(self) -> None:
@@ -64,7 +62,7 @@ class SweepSettings:
     @property
     def threads_each(self) -> int:
         """Threads of one point."""
-        return self.threads or max(1, (processor_quota() or os.cpu_count() or 1) // self.jobs)
+        return self.threads or max(1, (os.cpu_count() or 1) // self.jobs)
 
 
 def make_methods(
@@ -105,7 +103,8 @@ def run_sweep(settings: SweepSettings, display: StageDisplay) -> dict[str, Any]:
     with display.stage("measure") as advance:
         for _ in range(TRIES):
             tasks = {key: point for key, point in missing.items() if key not in lost or not lost[key].is_final}
-            for outcome in _run(settings, {key: point.to_json() for key, point in tasks.items()}) if tasks else ():
+            documents = {key: point.to_json() for key, point in tasks.items()}
+            for outcome in run_in_processes(documents, jobs=settings.jobs, threads=settings.threads_each):
                 point = missing[outcome.name]
                 if isinstance(outcome, Lost):
                     lost[point.key] = outcome
@@ -205,12 +204,6 @@ def _dtype(settings: SweepSettings) -> str:
     if settings.dtype == "auto":
         write_json(path, dtype)
     return dtype
-
-
-def _run(settings: SweepSettings, tasks: Mapping[str, Mapping[str, Any]]) -> Iterator[Done | Lost]:
-    if settings.ray is not None:
-        return run_on_ray(tasks, address=settings.ray, threads=settings.threads_each)
-    return run_in_processes(tasks, jobs=settings.jobs, threads=settings.threads_each)
 
 
 def _path(folder: Path, point: Point) -> Path:

@@ -13,7 +13,7 @@ from laboratory.datasets import LANGUAGE_PREFIX
 
 def regions_table(document: Mapping[str, Any]) -> list[Table]:
     """Make the tables of `submodel-lab compare`: the pairs with their baselines, then the modules."""
-    pairs = Table(title=f"Jaccard distance of kept {'weights' if document['kind'] == 'masks' else 'channels'}")
+    pairs = Table(title="Jaccard distance of kept weights")
     for title in ("models", "relation", "distance", "random", "random, simulated"):
         pairs.add_column(title, justify="left" if title in ("models", "relation") else "right")
     for pair in document["pairs"]:
@@ -24,11 +24,6 @@ def regions_table(document: Mapping[str, Any]) -> list[Table]:
         reported.append(f"another seed, same dataset: {document['same_dataset_baseline']:.4f}")
     if "other_dataset_mean" in document:
         reported.append(f"another dataset: {document['other_dataset_mean']:.4f}")
-    if "tokens" in document:
-        distances = document["tokens"]["jaccard_distance"].values()
-        reported.append(
-            f"kept tokens: {sum(distances) / len(distances):.4f} (random {document['tokens']['random_baseline']:.4f})"
-        )
     pairs.caption = "mean distances: " + "; ".join(reported) if reported else None
     modules = Table(title="by module, mean and range over pairs")
     for title in ("module", "mean", "least", "most"):

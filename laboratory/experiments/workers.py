@@ -1,14 +1,12 @@
-"""Measures the points of a sweep in processes of this machine, or on a Ray cluster. A lost worker costs its point only.
+"""Measures the points of a sweep in processes of this machine. A lost worker costs its point only.
 
 Each point has its own process, which also gives its memory back. A pool would break if one of its processes is killed.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -17,9 +15,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from contract.children import child_environment, python_module
-from contract.errors import SubmodelError
-from contract.files.state_folder import state_folder
-from laboratory.experiments.point import Unprepared, measure_point
 
 Document = Mapping[str, Any]
 # Exit statuses of a worker whose last line says why: the point can't be measured at all, or not on that machine.
@@ -107,57 +102,3 @@ class _Process:
             return Lost(name=self._name, reason=words, is_final=status == REFUSED)
         reason = f"its process ended with {status}: {words}" if status >= 0 else f"its process was killed ({-status})"
         return Lost(name=self._name, reason=reason, is_final=False)
-
-
-def run_on_ray(tasks: Mapping[str, Document], *, address: str, threads: int) -> Iterator[Done | Lost]:
-    """Run each task on a Ray cluster; `address` as ray.init takes it, or "local" for one that ends with the sweep.
-
-    Every machine of the cluster needs submodel[build] and the base, and the datasets' folders at the same paths. Points
-    are lost on a machine where a text, the base or the version of submodel differs.
-    """
-    # Ray's own threads print news of its nodes to stdout, which belongs to the command's answer.
-    with contextlib.redirect_stdout(sys.stderr):
-        yield from _run_on_ray(tasks, address, threads)
-
-
-def _run_on_ray(tasks: Mapping[str, Document], address: str, threads: int) -> Iterator[Done | Lost]:
-    try:
-        import ray
-    except ImportError as error:
-        raise SubmodelError("--ray needs the package ray; install it into submodel's environment.") from error
-    try:
-        # Ray's workers import from the folder that the driver stands in, which may be a stranger's repository.
-        with contextlib.chdir(state_folder()):
-            ray.init(address=address, log_to_driver=False, include_dashboard=False)
-    except Exception as error:  # Ray raises a plain Exception if a cluster does not start
-        raise SubmodelError(
-            f"There is no Ray cluster at {address} ({_last_line(error)}); start one. If one runs there, it may ask for "
-            "a token: set RAY_AUTH_MODE=token."
-        ) from error
-    try:
-        most = max((node["Resources"].get("CPU", 0) for node in ray.nodes() if node["Alive"]), default=0)
-        if most < threads:
-            raise SubmodelError(
-                f"No machine of the Ray cluster has {threads} cores, the largest {most:g}; ask for less with --threads."
-            )
-        # Ray itself repeats a task whose worker died; a task that is lost after that is reported.
-        remote = ray.remote(num_cpus=threads, max_retries=1)(measure_point)
-        names = {remote.remote(dict(document), threads): name for name, document in tasks.items()}
-        while names:
-            (ready, *_), _ = ray.wait(list(names), num_returns=1)
-            name = names.pop(ready)
-            try:
-                yield Done(name=name, result=ray.get(ready))
-            except SubmodelError as error:
-                # Ray's error is of its own class and the task's, and its text is a traceback. Its cause is the task's.
-                cause = getattr(error, "cause", error)
-                yield Lost(name=name, reason=_last_line(cause), is_final=not isinstance(error, Unprepared))
-            except ray.exceptions.RayError as error:
-                yield Lost(name=name, reason=_last_line(error), is_final=False)
-    finally:
-        ray.shutdown()
-
-
-def _last_line(error: BaseException) -> str:
-    lines = [line for line in str(error).splitlines() if line.strip()]
-    return lines[-1].strip() if lines else type(error).__name__

@@ -10,8 +10,9 @@ import numpy as np
 from rich.table import Table
 
 from builder.evaluation.metrics import bootstrap
-from contract.console import print_table
+from submodel.console import print_table
 
+BASELINE = "similar line"  # the name of the model-free row
 NO_INTERVAL = "all lines are of one commit or file, so there is no interval"
 
 
@@ -94,7 +95,7 @@ def print_replay(document: Mapping[str, Any]) -> None:
             str(row["shown"]),
             str(row["accepted"]),
             _share(row["shown_and_wrong"]),
-            *((f"{row['late'] / row['asked']:.0%}" if "options" in row else "–",) if late else ()),
+            *((f"{row['late'] / row['asked']:.0%}" if row["name"] != BASELINE else "–",) if late else ()),
             *(f"{row[key]:.0f}" if key in row else "–" for key in ("milliseconds_p50", "milliseconds_p95")),
         )
     print_table(table)

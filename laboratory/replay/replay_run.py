@@ -1,31 +1,21 @@
-"""`submodel-lab replay`: runs of the server, each with one part switched, beside the model-free baseline."""
+"""`submodel-lab replay`: a run of the server beside the model-free baseline."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from builder.corpus.corpus import read_corpus
 from contract.bundle.bundle import find_trusted_bundle, read_bundle
-from contract.console import StageDisplay
-from contract.errors import BuildError, SubmodelError
+from contract.errors import BuildError
 from laboratory.replay.baseline import replay_baseline
-from laboratory.replay.figures import summarize
+from laboratory.replay.figures import BASELINE, summarize
 from laboratory.replay.passages import Passage, describe_history, passages_later_than, passages_of_files
 from laboratory.replay.server_session import replay
-from lsp_server.options import EXPERIMENTAL, FilterOptions, StopOptions, wire_name
-
-# The parts of the server that can be measured by switching them, with their switches as they stand below EXPERIMENTAL.
-SWITCHES: dict[str, dict[str, Any]] = {
-    **{f"without {wire_name(one.name)}": {"stops": {wire_name(one.name): False}} for one in fields(StopOptions)},
-    **{f"without {wire_name(one.name)}": {"filters": {wire_name(one.name): False}} for one in fields(FilterOptions)},
-    "without multiLine": {"trigger": {"multiLine": False}},
-    **{f"with threshold {least}": {"threshold": {"confidence": least}} for least in (0, 0.25, 0.6)},
-}
-ALL = "all"
+from submodel.console import StageDisplay
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +28,6 @@ class ReplaySettings:
     since: str | None = None  # None: held-out files
     passages: int = 30  # 2,500 to 4,300 keystrokes
     seed: int = 0
-    switches: tuple[str, ...] = ()  # names in SWITCHES, or ALL
     pace_ms: int | None = None  # of a keystroke; None: each answer is waited for
 
 
@@ -46,27 +35,13 @@ def run_replay(settings: ReplaySettings, display: StageDisplay) -> dict[str, Any
     """Return the document that `--json` prints. Raises SubmodelError."""
     root = settings.repository.resolve()
     bundle = settings.bundle or find_trusted_bundle(root)
-    switches = tuple(SWITCHES) if ALL in settings.switches else settings.switches
-    unknown = [name for name in switches if name not in SWITCHES]
-    if unknown:
-        raise BuildError(f"There is no part {unknown[0]!r} to switch; known are {', '.join(SWITCHES)}.")
     passages = _passages(settings, root, bundle)
     started = time.perf_counter()
     clusters = [one.commit or one.path for one in passages]
-    rows = [summarize("similar line", replay_baseline(passages), clusters)]
-    failed: list[str] = []
-    runs: dict[str, dict[str, Any]] = {"server": {}, **{name: SWITCHES[name] for name in switches}}
-    for name, switched in runs.items():
-        try:
-            with display.stage(name) as advance:
-                replayed = replay(root, bundle, passages, {EXPERIMENTAL: switched}, advance, settings.pace_ms)
-        except SubmodelError as error:
-            if name == "server":
-                raise
-            failed.append(name)  # the runs before it are not lost
-            display.say(f"The run {name} has no figures: {error}")
-            continue
-        rows.append({**summarize(name, replayed, clusters), "options": switched})
+    rows = [summarize(BASELINE, replay_baseline(passages), clusters)]
+    with display.stage("server") as advance:
+        replayed = replay(root, bundle, passages, advance, settings.pace_ms)
+    rows.append(summarize("server", replayed, clusters))
     return {
         "repository": str(root),
         "bundle": str(bundle),
@@ -74,7 +49,6 @@ def run_replay(settings: ReplaySettings, display: StageDisplay) -> dict[str, Any
         "pace_ms": settings.pace_ms,
         "clusters": clusters,
         "runs": rows,
-        **({"failed": failed} if failed else {}),
         "seconds": round(time.perf_counter() - started, 1),
     }
 

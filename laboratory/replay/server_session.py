@@ -36,25 +36,15 @@ def replay(
     root: Path,
     bundle: Path,
     passages: Sequence[Passage],
-    options: dict[str, Any],
     on_progress: OnProgress = no_progress,
     pace_ms: int | None = None,
 ) -> list[Replayed]:
     """Type each passage. Raises SubmodelError if the server does not get ready, or ends.
 
-    options: those of the server. They override UNHURRIED, or PACED if there is a pace. pace_ms: of a keystroke; None
-    waits for each answer.
+    pace_ms: of a keystroke; None waits for each answer.
     """
-    options = merge_options(UNHURRIED if pace_ms is None else PACED, options)
+    options = UNHURRIED if pace_ms is None else PACED
     return asyncio.run(_replay(root, bundle, passages, options, on_progress, pace_ms))
-
-
-def merge_options(options: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
-    """Return both options merged group by group, as clients send them; `more` overrides."""
-    merged = dict(options)
-    for key, value in more.items():
-        merged[key] = merge_options(merged.get(key, {}), value) if isinstance(value, dict) else value
-    return merged
 
 
 async def _replay(

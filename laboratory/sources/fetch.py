@@ -20,12 +20,11 @@ from pathlib import Path
 from typing import Final
 
 from builder.bases.wheels import last_words
+from builder.lock_file import hold_lock
 from contract.children import child_environment, find_program, python_module
 from contract.errors import CorpusError, first_line
-from contract.files.disk_calls import rename, sync, sync_tree
+from contract.files.disk_calls import remove_tree, sync, sync_tree
 from contract.files.file_hash import hash_file
-from contract.files.lock_file import hold_lock
-from contract.files.removal import remove_tree
 from contract.progress import OnEvent, no_event
 from laboratory.sources.distribution import Distribution
 
@@ -60,7 +59,7 @@ def fetch(distribution: Distribution, into: Path, *, on_event: OnEvent = no_even
             whole = tops[0] if len(tops) == 1 and tops[0].is_dir() else fresh / "unpacked"
             sync_tree(whole)
             folder.parent.mkdir(exist_ok=True)
-            rename(whole, folder)
+            whole.replace(folder)
             sync(folder.parent)
         finally:
             shutil.rmtree(fresh, ignore_errors=True)

@@ -7,15 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import torch
 
 from contract.errors import BuildError
 from laboratory.sparsity.activation_statistics import InputStatistics
-from laboratory.sparsity.masks import choose_kept, magnitude_scores, wanda_scores
+from laboratory.sparsity.masks import Target, choose_kept, magnitude_scores, wanda_scores
 from laboratory.sparsity.sparsegpt import prune_sparsegpt
-from laboratory.sparsity.target import Target
 
 Tensor = torch.Tensor
 
@@ -75,3 +74,21 @@ def find_method(name: str) -> Method:
 
 def _masked(weight: Tensor, kept: Tensor) -> PrunedMatrix:
     return PrunedMatrix(kept=kept, weight=weight.float() * kept)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SparsitySettings:
+    """How the seven matrices of each layer are pruned; embeddings and head stay whole."""
+
+    method: str = "wanda"
+    sparsity: float = 0.5  # share of zeros, of the pruned matrices
+
+    def __post_init__(self) -> None:
+        find_method(self.method)
+        target = Target(sparsity=self.sparsity)
+        if target.sparsity == 0.0:
+            raise BuildError("A sparsity of 0 prunes nothing; give a share of zeros such as 0.5.")
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the settings for keys and manifests."""
+        return {"method": self.method, "sparsity": self.sparsity}

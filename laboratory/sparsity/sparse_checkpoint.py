@@ -13,12 +13,12 @@ from builder.bases.load import LoadedBase
 from builder.checkpoint_writer import save_tokenizer, write_prompts
 from builder.fim_examples import FimExample
 from builder.pruning.plan import count_parameters
+from builder.versions import installed_versions
 from contract.files.folders import replace_folder
 from contract.files.whole_files import write_json
 from contract.prompt import PromptEncoder
-from contract.versions import installed_versions
 from laboratory.sparsity.mask_file import MASKS, masks_of, write_masks
-from laboratory.sparsity.sparsity_settings import SparsitySettings
+from laboratory.sparsity.methods import SparsitySettings
 from laboratory.sparsity.walk import SparseLayer
 
 # What a user of the folder has to know.

@@ -15,8 +15,7 @@ import torch
 
 from builder.pruning.channels import regularized
 from contract.errors import BuildError
-from laboratory.sparsity.masks import keep_highest
-from laboratory.sparsity.target import Target
+from laboratory.sparsity.masks import Target, keep_highest
 
 Tensor = torch.Tensor
 

@@ -18,9 +18,8 @@ from transformers import PreTrainedModel
 from builder.pruning.streams import Block, Stream, attend, open_stream
 from contract.progress import OnProgress, no_progress
 from laboratory.sparsity.activation_statistics import InputStatistics, StatisticsCollector
-from laboratory.sparsity.methods import find_method
-from laboratory.sparsity.sparsity_settings import SparsitySettings
-from laboratory.sparsity.target import Target
+from laboratory.sparsity.masks import Target
+from laboratory.sparsity.methods import SparsitySettings, find_method
 
 Tensor = torch.Tensor
 

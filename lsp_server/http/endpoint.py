@@ -18,12 +18,12 @@ from contract.files.file_names import is_file
 from contract.prompt import ContextSnippet
 from lsp_server.battery import Policy, PowerMeter, choose_policy, choose_threads, options_on
 from lsp_server.bundle_finder import BundleFinder, search_bundle, workspace_of
-from lsp_server.bundle_states import BundleState
 from lsp_server.decoding.providers import Provider
 from lsp_server.http import messages
 from lsp_server.http.messages import Found, Refusal, Reply, Request, Wanted
+from lsp_server.loaded_bundles import BundleState
+from lsp_server.looking_ahead import BURST_S
 from lsp_server.options import ServerOptions
-from lsp_server.read_ahead_budget import BURST_S
 from lsp_server.request import Completion, CompletionRequest, line_end_of, path_in
 from lsp_server.service import CompletionService
 from lsp_server.suggestion.brackets import insertable
@@ -67,7 +67,7 @@ class Endpoint:
         self.service.load(bundle, self._threads())
         self._note_use()
         # It was named, and a build may put it there. If it can't be looked at, the log says so once it is loaded.
-        if not is_file(bundle / MANIFEST_FILE, if_silent=True):
+        if not is_file(bundle / MANIFEST_FILE):
             return f"{bundle} holds no bundle yet; name another folder with --bundle, or run `submodel build`."
         return None
 

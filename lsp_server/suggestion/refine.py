@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
@@ -13,7 +14,6 @@ from lsp_server.suggestion.brackets import QUOTES, SIDE_CHARS, open_at_end
 from lsp_server.suggestion.indentation import columns_of, indent_of, indent_unit, reindent, strip_typed, width
 from lsp_server.suggestion.steps import Action, Change, Rejection, Step
 from lsp_server.suggestion.stops import Cut, Stop
-from lsp_server.suggestion.word_ends import without_begun_word
 
 # The order matters: first what rejects text that is none, last what needs the final text. The names are those of the
 # options; a filter without an option is always on. Read-only: who takes one out and puts it back changes the order.
@@ -41,6 +41,37 @@ _STRING_START = re.compile(r"(?<!\w)[A-Za-z]{0,2}[#$@]{0,2}$")  # before the quo
 _SWITCH = re.compile(r"^\s*+(?:switch|select)\b.*\{\s*$")
 _UNSURE = "the model is not sure enough of what follows"
 _OUT_OF_TIME = "time or tokens ran out, or the model broke off, before the line was whole"
+
+
+# Thai, Lao, Myanmar, Khmer, kanji and hiragana: no space stands between two words, so each character ends one. Katakana
+# writes one loan word between others, and is cut as letters are.
+_SPACELESS = re.compile(
+    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3041-\u309f\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+    "\U00020000-\U0003ffff]"
+)
+
+
+def without_begun_word(text: str, rest: str = "") -> str:
+    """Return a text without the word at its end that `rest` continues. An unknown rest, "", counts as a letter."""
+    end, following = len(text), rest[:1] or "x"
+    while end > 0 and _is_within_word(text[end - 1], following):
+        end, following = end - 1, text[end - 1]
+    return text[:end]
+
+
+def _is_within_word(character: str, following: str) -> bool:
+    """Return whether no word ends between two characters. A combining mark belongs to the character before it."""
+    if _is_mark(following):
+        return _is_of_word(character)
+    return all(_is_of_word(one) and not _SPACELESS.match(one) for one in (character, following))
+
+
+def _is_of_word(character: str) -> bool:
+    return character == "_" or character.isalnum() or _is_mark(character)
+
+
+def _is_mark(character: str) -> bool:
+    return unicodedata.category(character).startswith("M")
 
 
 def reads_from_column_0(request: CompletionRequest) -> bool:

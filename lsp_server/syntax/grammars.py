@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import logging
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import PurePosixPath
@@ -57,25 +56,10 @@ _SCRIPT_STRINGS = "string template_string regex"
 _C_STRINGS = "string_literal char_literal raw_string_literal system_lib_string"
 
 _GRAMMARS = {
-    "Python": _grammar(
-        "tree_sitter_python",
-        "pass",
-        "block",
-        "string",
-        is_indented=True,
-    ),
-    "JavaScript": _grammar(
-        "tree_sitter_javascript",
-        "hole();",
-        "statement_block",
-        _SCRIPT_STRINGS,
-    ),
+    "Python": _grammar("tree_sitter_python", "pass", "block", "string", is_indented=True),
+    "JavaScript": _grammar("tree_sitter_javascript", "hole();", "statement_block", _SCRIPT_STRINGS),
     "TypeScript": _grammar(
-        "tree_sitter_typescript",
-        "hole();",
-        "statement_block",
-        _SCRIPT_STRINGS,
-        function="language_typescript",
+        "tree_sitter_typescript", "hole();", "statement_block", _SCRIPT_STRINGS, function="language_typescript"
     ),
     "Java": _grammar(
         "tree_sitter_java",
@@ -93,11 +77,7 @@ _GRAMMARS = {
         "string_literal character_literal verbatim_string_literal raw_string_literal interpolated_string_expression",
     ),
     "Go": _grammar(
-        "tree_sitter_go",
-        "hole()",
-        "block",
-        "interpreted_string_literal raw_string_literal rune_literal",
-        has_tabs=True,
+        "tree_sitter_go", "hole()", "block", "interpreted_string_literal raw_string_literal rune_literal", has_tabs=True
     ),
     "Rust": _grammar(
         "tree_sitter_rust", "hole();", "block", "string_literal raw_string_literal char_literal", comments=_TWO_COMMENTS
@@ -105,20 +85,9 @@ _GRAMMARS = {
     "PHP": _grammar(
         "tree_sitter_php", "hole();", "compound_statement", "string encapsed_string heredoc", function="language_php"
     ),
-    "Ruby": _grammar(
-        "tree_sitter_ruby",
-        "hole",
-        "body_statement block_body then do",
-        "string regex heredoc_body",
-    ),
+    "Ruby": _grammar("tree_sitter_ruby", "hole", "body_statement block_body then do", "string regex heredoc_body"),
 }
-_TSX = _grammar(
-    "tree_sitter_typescript",
-    "hole();",
-    "statement_block",
-    _SCRIPT_STRINGS,
-    function="language_tsx",
-)
+_TSX = _grammar("tree_sitter_typescript", "hole();", "statement_block", _SCRIPT_STRINGS, function="language_tsx")
 
 # Editors' names of the languages, for documents whose file names don't show it.
 _LANGUAGE_IDS = {
@@ -161,11 +130,6 @@ def load_language(grammar: Grammar) -> Language:
     if language is None:
         raise NoTreeError
     return language
-
-
-def broken_grammars() -> Iterator[str]:
-    """Load all grammars; yield the modules of those that don't load."""
-    return (grammar.module for grammar in (*_GRAMMARS.values(), _TSX) if _load(grammar) is None)
 
 
 @cache

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Final
 
 from builder.corpus.corpus import Corpus, read_corpus
-from contract.console import StageDisplay
 from contract.progress import OnProgress
 from contract.repository.git import advice_on
+from submodel.console import StageDisplay
 
 # Of it the default minutes of fine-tuning read a few per cent on two cores.
 LARGE_CODE_BYTES: Final = 5_000_000

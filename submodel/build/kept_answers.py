@@ -32,7 +32,6 @@ class KeptAnswers:
         self.name, self.parameters, self.bytes = predictor.name, predictor.parameters, predictor.bytes
         self.encoder = predictor.encoder
         self._predictor, self._path, self._model_hash = predictor, path, model_hash
-        self.found = 0  # answers and likelihoods that were known
         known = {} if is_fresh else self._read()
         self._answers: dict[str, str] = dict(known.get("answers", {}))
         self._nats: dict[str, float] = dict(known.get("nats", {}))
@@ -40,7 +39,6 @@ class KeptAnswers:
     def nats(self, ids: Sequence[int]) -> float:
         """Negative log-likelihood of ids[1:] given what precedes each, summed, in nats."""
         key = _key(ids)
-        self.found += key in self._nats
         self._nats[key] = self._nats.pop(key) if key in self._nats else self._predictor.nats(ids)
         return self._nats[key]
 
@@ -51,7 +49,6 @@ class KeptAnswers:
         keys = [_key(prompt, lines, start) for prompt, start in zip(prompts, starts, strict=True)]
         known = {key: self._answers.pop(key) for key in keys if key in self._answers}
         asked = [index for index, key in enumerate(keys) if key not in known]
-        self.found += len(keys) - len(asked)
         fresh = self._predictor.complete(
             [prompts[index] for index in asked], on_done, lines=lines, starts=[starts[index] for index in asked]
         )

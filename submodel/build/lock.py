@@ -13,9 +13,9 @@ from pathlib import Path
 
 from filelock import Timeout
 
+from builder.lock_file import cannot_lock, open_lock
 from contract.bundle.bundle import WORKSPACE_BUNDLE
 from contract.errors import BuildError
-from contract.files.lock_file import cannot_lock, open_lock
 from contract.files.whole_files import write_json
 from contract.progress import OnEvent
 from submodel.build.paths import prepare_output

@@ -23,14 +23,13 @@ from builder.int8 import is_int8_faster, multiplies_rightly
 from builder.memory import keep_to_machine, peak_rss_bytes
 from builder.number_format import DTYPES, fastest_dtype
 from builder.pruning.structured_pruning import prune
+from builder.versions import EXPORT_VERSION, PIPELINE_VERSION
 from contract.bundle.drafts import within_limit
-from contract.console import StageDisplay
 from contract.documents import FineTuningFacts
 from contract.progress import OnProgress
 from contract.prompt import PromptEncoder
 from contract.repository.secrets import remove_doubtful
 from contract.repository.texts import cut_order
-from contract.versions import EXPORT_VERSION, PIPELINE_VERSION
 from exporters.bundle_export import export_bundle
 from exporters.parity import ExportSettings
 from exporters.precision import parse_precision
@@ -38,6 +37,7 @@ from submodel.build.build_settings import BuildSettings
 from submodel.build.paths import BuildPaths
 from submodel.build.score_stages import ScoreStages
 from submodel.build.stages import StageRecord, Stages, hash_of, made_at
+from submodel.console import StageDisplay
 from submodel.evaluation.predictors import open_checkpoint
 
 

@@ -5,16 +5,17 @@ from __future__ import annotations
 import os
 import stat
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from contract.bundle.bundle import WORKSPACE_BUNDLE
 from contract.errors import BuildError
+from contract.files.disk_calls import check_writable
 from contract.files.file_names import is_link_status, is_stray
-from contract.files.folders import IGNORED, make_folder
+from contract.files.folders import IGNORED
 from contract.files.whole_files import write_text
-from contract.plain_text import plain
 from contract.repository.git import GitError, GitLimitError, decode_name, run_git
 
 WORKSPACE: Final = WORKSPACE_BUNDLE.parts[0]
@@ -72,28 +73,21 @@ class BuildPaths:
         return self.stages / "finetuning.safetensors"
 
 
+def remove_leftovers(paths: BuildPaths) -> None:
+    """Remove what a finished build has no use for: what killed runs have left."""
+    for path in paths.stages.glob(f"*{paths.finetuning_state.name}*"):  # with its seals, and half of one
+        with suppress(OSError):
+            path.unlink()
+
+
 def prepare_output(folder: Path) -> None:
     """Make `.submodel` and keep git from seeing it.
 
-    Raises BuildError if it can't be written, if `check_own` refuses it, if its path is not UTF-8, and if `-o` names a
+    Raises BuildError if it can't be written, if `check_own` refuses it, and if `-o` names a
     folder that holds other things: a report, say, would take the place of another file.
     """
-    try:
-        str(folder.absolute()).encode()
-    except UnicodeEncodeError as error:
-        raise BuildError(
-            f"The path {plain(str(folder.absolute()))} is not UTF-8, and the libraries that write and load a model "
-            "take no other; rename the folder, or choose another one with -o."
-        ) from error
     check_own(folder)
-    is_new = not folder.is_dir()
     make_folder(folder)
-    if is_new and sys.platform != "win32" and folder.stat().st_uid != os.geteuid():
-        folder.rmdir()
-        raise BuildError(
-            f"The drive of {folder} gives files to another account, so that nothing there tells who made them; "
-            "choose a folder on another disk with -o."
-        )
     ignore = folder / ".gitignore"
     if folder.absolute().name != WORKSPACE and _text_of(ignore) != IGNORED and _holds_foreign(folder):
         raise BuildError(f"{folder} holds files that no build has made; choose an empty or a new folder with -o.")
@@ -170,3 +164,15 @@ def _is_tracked(folder: Path) -> bool:
     except GitError:
         return False  # no git, no repository, or not this user's
     return any(decode_name(name).partition("/")[0].casefold() == folder.name.casefold() for name in names if name)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder to write to; raises BuildError where that can't be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        check_writable(folder)
+    except OSError as error:
+        raise BuildError(
+            f"{folder} can't be written ({error.strerror or error}); check its permissions, or choose another folder "
+            "with -o."
+        ) from error

@@ -16,26 +16,25 @@ from builder.evaluation.torch_predictor import TorchPredictor
 from builder.gguf.reader import open_gguf
 from builder.gguf.weights import count_parameters
 from builder.memory import give_back_memory
+from builder.versions import SCORING_VERSION
 from contract.bundle.bundle import graph_of
 from contract.bundle.manifest import build_of
 from contract.bundle.trusted_builds import check_can_trust, trust_build
-from contract.console import StageDisplay
 from contract.documents import SUB_MODEL, BuildReport
 from contract.files.folders import restore_folder
 from contract.files.seals import seal_key
 from contract.files.whole_files import PRIVATE, write_json, write_text
-from contract.versions import SCORING_VERSION
 from exporters.checkpoint_reader import read_shape
 from submodel.build.build_settings import BuildSettings
 from submodel.build.checkout import read_checkout, say_large
 from submodel.build.document import base_facts, score_part, stage_rows, unscored
 from submodel.build.kept_answers import KeptAnswers
-from submodel.build.leftovers import remove_leftovers
 from submodel.build.lock import build_lock
 from submodel.build.model_stages import ModelStages
-from submodel.build.paths import BuildPaths, prepare_output
-from submodel.build.stage_times import expected_stages, remember_stages
+from submodel.build.paths import BuildPaths, prepare_output, remove_leftovers
+from submodel.build.stage_times import expected_stages
 from submodel.build.stages import StageRecord, hash_of
+from submodel.console import StageDisplay
 from submodel.memory_and_disk import build_disk_bytes, check_disk, check_memory
 from submodel.report.render import REPORT_SCHEMA, render_beside_evaluation
 
@@ -126,7 +125,6 @@ class Build(ModelStages):
             document["is_worse"] = is_worse(document["against_base"][SUB_MODEL])
         document["stages"] = stage_rows(stages.records)
         document["seconds"] = round(time.perf_counter() - started, 1)
-        remember_stages(settings, self._base, stages.records)
         self._write_report(document)
         remove_leftovers(paths)
         return document

@@ -8,11 +8,10 @@ from typing import Any
 
 from builder.evaluation.held_out import HeldOut
 from builder.evaluation.scoring import Scorable, score
+from builder.versions import SCORING_VERSION
 from contract.bundle.bundle import graph_of, read_bundle
 from contract.progress import OnProgress
-from contract.versions import SCORING_VERSION
 from submodel.build.kept_answers import KeptAnswers
-from submodel.build.stage_times import KEPT_ANSWERS
 from submodel.build.stages import StageRecord, Stages, hash_of
 from submodel.evaluation.bundle_predictor import BundlePredictor
 
@@ -31,7 +30,6 @@ class ScoreStages:
             record = score(predictor, held_out, on_progress=advance).to_record()
             if isinstance(predictor, KeptAnswers):
                 predictor.save()
-                record[KEPT_ANSWERS] = predictor.found
             return record | ({"milliseconds": predictor.milliseconds} if isinstance(predictor, BundlePredictor) else {})
 
         stage_hash = hash_of(version=SCORING_VERSION, model=model_hash, positions=held_out.fingerprint)

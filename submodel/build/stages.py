@@ -17,15 +17,14 @@ from typing import Any, Final
 
 from builder.artifact import MANIFEST
 from builder.memory import give_back_memory
-from contract.console import StageDisplay
 from contract.errors import BuildError
 from contract.files.file_hash import hash_file
-from contract.files.folders import copy_folder, replace_folder
 from contract.files.seals import open_sealed, seal_key, sealed_json
 from contract.files.untrusted_json import read_bytes
 from contract.files.whole_files import PRIVATE, write_text
 from contract.progress import OnEvent, OnProgress
 from submodel.build.outputs import OutputHashes
+from submodel.console import StageDisplay
 
 PURPOSE: Final = "stage record"
 
@@ -120,26 +119,6 @@ class Stages:
         self.records.append(record)
         return record
 
-    def holds(self, name: str, other: str, output: Path) -> bool:
-        """Whether `name` has the record of `other` already, and its only output is still as that says."""
-        try:
-            mine, theirs = (
-                open_sealed(self._seal_key, PURPOSE, one, read_bytes(self._path(one))) for one in (name, other)
-            )
-            return mine is not None and mine == theirs and mine.get("outputs") == [self._hashes.of(output)]
-        except (OSError, ValueError, BuildError):  # no record, or an output that no stage has made
-            return False
-
-    def adopt(self, name: str, other: str) -> None:
-        """Copy the record of the finished stage `other` to `name`; the caller has put the outputs in place.
-
-        Raises BuildError where the record of `other` is not this user's.
-        """
-        record = open_sealed(self._seal_key, PURPOSE, other, read_bytes(self._path(other)))
-        if record is None:
-            raise BuildError(f"{self._path(other)} was changed while the build ran; run it again.")
-        self._write(name, record)
-
     def _forget(self) -> None:
         """Remove the records of earlier runs."""
         for path in self._folder.glob("*.json"):
@@ -177,11 +156,3 @@ class Stages:
             say(f"{name} runs again: its output was changed since the last run")
             return None
         return record
-
-
-def adopt_model(stages: Stages, source: Path, target: Path, stage: str, made_by: str) -> None:
-    """Put a copy of the model that the stage `made_by` made in the place of what `stage` makes, as its result."""
-    if not stages.holds(stage, made_by, target):
-        with replace_folder(target, marker=MANIFEST) as fresh:
-            copy_folder(source, fresh, as_links=True)  # no stage writes into a model that is there
-    stages.adopt(stage, made_by)

@@ -17,7 +17,7 @@ def bases(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON d
     prepare_to_build("bases")
     from builder.bases.catalogue import AUTO_ORDER, CATALOGUE, cache_folder
     from builder.bases.hub import is_cached
-    from contract.console import print_json, print_table
+    from submodel.console import print_json, print_table
 
     automatic = [entry.name for entry in AUTO_ORDER]
     rows: list[dict[str, Any]] = [

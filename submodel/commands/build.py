@@ -66,10 +66,9 @@ def build(
     real_folder(repository)
     check_no_home(repository)
 
-    from contract.console import StageDisplay, console, print_json
-    from submodel.awake import kept_awake
     from submodel.build.build_settings import BuildSettings
     from submodel.build.pipeline import run_build
+    from submodel.console import StageDisplay, console, print_json
     from submodel.scores_table import print_build
 
     settings = BuildSettings(
@@ -83,7 +82,7 @@ def build(
         seed=seed,
         force=force,
     )
-    with kept_awake(), StageDisplay(as_json=progress is ProgressForm.JSON) as display:
+    with StageDisplay(as_json=progress is ProgressForm.JSON) as display:
         document = run_build(settings, display)
     if progress is ProgressForm.JSON:
         with console.capture() as table:

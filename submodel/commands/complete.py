@@ -30,13 +30,13 @@ def complete(
     The confidence threshold hides nothing here, as when you ask for a suggestion in an editor. The model always reads
     the whole window. The server does so only if there is time.
     """
-    from contract.console import print_json
     from lsp_server.bundle_finder import workspace_of
     from lsp_server.completion import open_completer
     from lsp_server.options import UNHURRIED
     from lsp_server.positions import offset_at
     from lsp_server.request import CompletionRequest, path_in
     from lsp_server.suggestion.withheld import without_refused
+    from submodel.console import print_json
 
     text = read_text(file)
     offset = offset_at(text, line, character)

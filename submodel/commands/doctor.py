@@ -23,8 +23,8 @@ def doctor(
     from rich.markup import escape
     from rich.table import Table
 
-    from contract.console import print_json, print_table
     from contract.plain_text import plain
+    from submodel.console import print_json, print_table
     from submodel.health_checks import run_checks
 
     checks = run_checks(folder.absolute(), is_offline=offline)

@@ -31,7 +31,7 @@ def evaluate(
     from submodel.extras import prepare_to_build
 
     prepare_to_build("eval")
-    from contract.console import StageDisplay, print_json
+    from submodel.console import StageDisplay, print_json
     from submodel.evaluation.evaluation_run import EvalSettings, run_evaluation
     from submodel.scores_table import print_scores
 

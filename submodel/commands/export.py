@@ -46,7 +46,6 @@ def export(
     if form is Format.GGUF:
         _export_gguf(model, output, quantize, add, as_json)
         return
-    from contract.console import StageDisplay, console, print_json
     from contract.errors import ExportError
     from exporters.bundle_export import add_precision, export_any
     from exporters.parity import ExportSettings
@@ -54,6 +53,7 @@ def export(
     from submodel.build.lock import bundle_lock
     from submodel.build.paths import BuildPaths
     from submodel.build.stages import kept_record
+    from submodel.console import StageDisplay, console, print_json
 
     if output.suffix.lower() == ".gguf":
         raise ExportError(f"A bundle of ONNX is a folder, and {output} names a GGUF file; add --format gguf for one.")
@@ -75,9 +75,9 @@ def export(
 
 
 def _export_gguf(model: Path, output: Path, quantize: str, add: bool, as_json: bool) -> None:
-    from contract.console import StageDisplay, console, print_json
     from contract.errors import ExportError
     from exporters.gguf_export import export_gguf, parse_gguf_precision
+    from submodel.console import StageDisplay, console, print_json
 
     if add:
         raise ExportError("A GGUF file holds one precision, so that --add has no place; leave it out.")

@@ -62,8 +62,8 @@ def unpack(
 
 
 def _tell(packed: Any, sentence: str, as_json: bool) -> None:
-    from contract.console import print_json
     from contract.plain_text import plain
+    from submodel.console import print_json
 
     typer.echo(plain(f"{sentence}."), err=True)
     if packed.has_drafts:

@@ -49,8 +49,8 @@ def pull(
     """
     from dataclasses import asdict
 
-    from contract.console import StageDisplay, print_json
     from contract.plain_text import plain
+    from submodel.console import StageDisplay, print_json
     from submodel.registry.pull_run import PullSettings, run_pull
 
     settings = PullSettings(folder=repository, address=address, key=key, name=name)

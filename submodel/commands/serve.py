@@ -46,7 +46,7 @@ def serve(
         typer.Option(
             min=1,
             max=256,
-            help="Cores to use. Default: the fast physical ones, at most 8 and no more than a container may use.",
+            help="Cores to use. Default: the fast physical ones, at most 8.",
         ),
     ] = None,
     provider: ProviderOption = Provider.AUTO,

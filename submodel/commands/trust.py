@@ -34,9 +34,9 @@ def trust(
     from contract.bundle.manifest import MANIFEST_FILE, build_of
     from contract.bundle.previous import built_at
     from contract.bundle.trusted_builds import forget_build, trust_build
-    from contract.console import print_json
     from contract.errors import BundleError
     from contract.plain_text import plain
+    from submodel.console import print_json
 
     named = (folder or Path()).absolute()
     own = named / WORKSPACE_BUNDLE  # what a server finds; an archive may have brought another one along

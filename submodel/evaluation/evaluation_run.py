@@ -18,7 +18,6 @@ from builder.evaluation.scoring import Scorable, score
 from builder.memory import keep_to_machine
 from builder.number_format import fastest_dtype
 from contract.bundle.bundle import graph_of
-from contract.console import StageDisplay
 from contract.errors import BuildError, SubmodelError
 from contract.files.seals import seal_key, sealed_json
 from contract.files.whole_files import PRIVATE, write_text
@@ -27,6 +26,7 @@ from contract.progress import OnProgress
 from submodel.build.checkout import read_checkout
 from submodel.build.lock import build_lock, when_free
 from submodel.build.paths import WORKSPACE, BuildPaths, check_own
+from submodel.console import StageDisplay
 from submodel.evaluation.predictors import (
     ScoredModel,
     base_of,

@@ -3,24 +3,19 @@
 Proxies are those of the environment or the system, and certificates those that Python trusts. A redirect may lead to
 another host, never to another scheme. Nothing that is fetched is believed here: `index.py` and `store.py` check it.
 
-What it does not cover: registries that ask for a password.
+What it does not cover: registries that ask for a password, and servers that send headers without end.
 """
 
 from __future__ import annotations
 
-import math
 import os
-import socket
 import sys
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from http import HTTPStatus
-from http.client import HTTPException, HTTPMessage, HTTPResponse
+from http.client import HTTPException, HTTPMessage
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Any, Final, Self
+from typing import IO, Final
 from urllib.error import HTTPError
 from urllib.parse import urljoin, urlsplit
 from urllib.request import (
@@ -38,14 +33,14 @@ from urllib.request import (
 from tuf.api.exceptions import DownloadError, DownloadHTTPError
 from tuf.ngclient import FetcherInterface
 
-from builder.bases.network import ASKS_FOR_PASSWORD, NOT_TRUSTED, network_problem
+from builder.bases.network import ASKS_FOR_PASSWORD, network_problem
 from contract.errors import RegistryError, first_line
 from contract.files.home import expand_home
 from contract.files.untrusted_json import NotRegularError, open_regular
 from submodel import __version__
 
 TIMEOUT_S: Final = 30.0  # of silence
-PATIENCE_S: Final = 60.0  # with a slow server
+PATIENCE_S: Final = 60.0  # with a server that sends less than LEAST_BYTES_PER_S
 LEAST_BYTES_PER_S: Final = 1_000
 CHUNK_BYTES: Final = 1 << 20
 NOT_FOUND: Final = 404
@@ -91,11 +86,10 @@ class RegistryFetcher(FetcherInterface):
 
     def _read_http(self, url: str) -> Iterator[bytes]:
         request = Request(url, headers={"User-Agent": f"submodel/{__version__}"})
-        patience = _Patience()
         try:
-            with patience, patience.opener().open(request, timeout=TIMEOUT_S) as response:
+            with _opener().open(request, timeout=TIMEOUT_S) as response:
                 started_s, size = time.monotonic(), 0
-                while chunk := patience.read(response):
+                while chunk := response.read1(CHUNK_BYTES):
                     size += len(chunk)
                     yield chunk
                     seconds = time.monotonic() - started_s
@@ -106,8 +100,7 @@ class RegistryFetcher(FetcherInterface):
             why = ASKS_FOR_PASSWORD if refuses else f"the server answers {error.code}"
             raise DownloadHTTPError(f"{url} can't be fetched ({why})", error.code) from error
         except (OSError, HTTPException, ValueError) as error:  # URLError is an OSError; ValueError: an odd redirect
-            why = "the server sends nothing of the file" if patience.is_over else _why(error)
-            raise DownloadError(f"{url} can't be fetched ({why})") from error
+            raise DownloadError(f"{url} can't be fetched ({_why(error)})") from error
 
 
 def _why(error: Exception) -> str:
@@ -116,82 +109,16 @@ def _why(error: Exception) -> str:
     if words is None:
         reason = getattr(error, "reason", None)  # what URLError wraps
         return first_line(reason if isinstance(reason, Exception) else error, 200)
-    if NOT_TRUSTED in str(error) and sys.platform == "darwin":  # that of python.org has no certificates at first
-        words += ", or run the Install Certificates.command of your Python"
     return words
 
 
-class _Patience:
-    """Ends one fetch's connections if for PATIENCE_S nothing of the file comes.
-
-    `100 Continue`, headers and trailers without end are no silence: a socket's own timeout never runs out.
-    """
-
-    def __init__(self) -> None:
-        self._sockets: list[socket.socket] = []
-        self._waits_since_s = math.inf
-        self._has_ended = threading.Event()
-        self.is_over = False
-
-    def __enter__(self) -> Self:
-        threading.Thread(target=self._watch, daemon=True).start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._has_ended.set()
-
-    def opener(self) -> OpenerDirector:
-        """Return what opens addresses by connections that are watched."""
-        opener = OpenerDirector()
-        for handler in (
-            ProxyHandler(),
-            _Watched(self),
-            HTTPDefaultErrorHandler(),
-            HTTPErrorProcessor(),
-            _SameScheme(),
-        ):
-            opener.add_handler(handler)
-        return opener
-
-    def connect(self, *arguments: Any) -> socket.socket:
-        """As `socket.create_connection`."""
-        connection = socket.create_connection(*arguments)
-        self._sockets.append(connection.dup())  # TLS takes the other one away
-        self._waits_since_s = time.monotonic()
-        return connection
-
-    def read(self, response: HTTPResponse) -> bytes:
-        """Return the next part of a body, b"" at its end; the time until the next call does not count."""
-        self._waits_since_s = time.monotonic()
-        chunk = response.read1(CHUNK_BYTES)
-        self._waits_since_s = math.inf
-        return chunk
-
-    def _watch(self) -> None:
-        while not self._has_ended.wait(min(1.0, PATIENCE_S)):
-            if time.monotonic() - self._waits_since_s > PATIENCE_S:
-                self.is_over = True
-                for one in self._sockets:
-                    with suppress(OSError):  # it has ended
-                        one.shutdown(socket.SHUT_RDWR)
-        for one in self._sockets:
-            one.close()
-
-
-class _Watched(HTTPHandler, HTTPSHandler):
-    def __init__(self, patience: _Patience) -> None:
-        super().__init__()
-        self._patience = patience
-
-    def do_open(self, http_class: Any, req: Request, **options: Any) -> HTTPResponse:
-        def connect(host: str, **named: Any) -> Any:
-            connection = http_class(host, **named)
-            connection._create_connection = self._patience.connect
-            return connection
-
-        return super().do_open(connect, req, **options)
+def _opener() -> OpenerDirector:
+    """What opens addresses of https and http alone, through the proxy if there is one."""
+    opener = OpenerDirector()
+    handlers = (ProxyHandler(), HTTPHandler(), HTTPSHandler(), HTTPDefaultErrorHandler(), HTTPErrorProcessor())
+    for handler in (*handlers, _SameScheme()):
+        opener.add_handler(handler)
+    return opener
 
 
 class _SameScheme(HTTPRedirectHandler):

@@ -181,14 +181,9 @@ class RegistryIndex:
         except exceptions.DownloadError as error:
             raise RegistryError(f"{first_line(error)}; try again, or give another address.") from error
         except OSError as error:
-            if error.filename is None:  # of a file without a name: python-tuf has one here, and one beside what is kept
-                raise RegistryError(
-                    f"No temporary file can be written ({error.strerror or error}); free space there and in "
-                    f"{state_folder()}, or set TMPDIR to a folder that can be written."
-                ) from error
             raise StateFolderError(
-                f"What was seen of {self._address} can't be kept ({error.filename}: {error.strerror or error}); free "
-                "space there."
+                f"What was seen of {self._address} can't be kept ({error.filename or 'a temporary file'}: "
+                f"{error.strerror or error}); free space there."
             ) from error
 
 

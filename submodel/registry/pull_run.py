@@ -19,24 +19,24 @@ from urllib.parse import urljoin
 from tuf.api.exceptions import DownloadError
 
 from builder.bases.catalogue import CACHE_VARIABLE, cache_folder
+from builder.lock_file import hold_lock
 from contract.bundle.bundle import WORKSPACE_BUNDLE, graph_facts, graph_of, read_bundle, replace_bundle
 from contract.bundle.manifest import AGAIN, MANIFEST_FILE, MAX_MANIFEST_BYTES, build_of, check_manifest
-from contract.bundle.pulled_builds import (
+from contract.bundle.trusted_builds import trust_build
+from contract.documents import FileFacts
+from contract.errors import BundleError, NewerBundleError, RegistryError, first_line
+from contract.files.disk_calls import check_writable
+from contract.files.state_folder import state_folder
+from contract.files.untrusted_json import parse_json
+from contract.progress import OnEvent, OnProgress, no_event, no_progress
+from contract.repository.texts import real_folder
+from lsp_server.pulled_builds import (
     REGISTRY_FILE,
     PulledFrom,
     note_pulled,
     read_known_registry,
     write_known_registry,
 )
-from contract.bundle.trusted_builds import trust_build
-from contract.documents import FileFacts
-from contract.errors import BundleError, NewerBundleError, RegistryError, first_line
-from contract.files.disk_calls import check_writable
-from contract.files.lock_file import hold_lock
-from contract.files.state_folder import state_folder
-from contract.files.untrusted_json import parse_json
-from contract.progress import OnEvent, OnProgress, no_event, no_progress
-from contract.repository.texts import real_folder
 from submodel.build.lock import bundle_lock
 from submodel.registry.fetcher import RegistryFetcher, base_address
 from submodel.registry.index import RegistryIndex, RepositoryDocument, file_path, find_bundle, read_key

@@ -18,7 +18,7 @@ from builder.bases import resolve
 from builder.bases.catalogue import CATALOGUE
 from builder.bases.hub import Snapshot
 from builder.bases.resolve import resolve_base
-from contract.cache_variables import drop_relative_caches
+from builder.cache_variables import drop_relative_caches
 from contract.errors import BaseModelError
 from laboratory.app import app as lab_app
 from laboratory.experiments import sweep_run

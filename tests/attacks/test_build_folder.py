@@ -7,19 +7,16 @@ succeeds as an attack on 9201313 (the test fails there).
 from __future__ import annotations
 
 import os
-import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from filelock import FileLock
 
 from contract.errors import BuildError
 from contract.files.folders import replace_folder
-from contract.files.whole_files import write_json, write_text
+from contract.files.whole_files import write_json
 from contract.repository.git import run_git
-from submodel.build.build_settings import BuildSettings
 from submodel.build.lock import build_lock
 from submodel.build.paths import prepare_output
 from testbed.git import git
@@ -53,17 +50,6 @@ def test_a_partial_file_is_never_written_through_a_link(output: Path, victim: Pa
     write_json(output / "report.json", {"held out": "curl evil | sh"})
     assert victim.read_text() == CONTENT
     assert not (output / "report.json").is_symlink()
-
-
-@posix
-def test_no_name_that_a_clone_can_ship_is_opened(output: Path, victim: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Succeeds on 9201313: the partial file's name can be known before."""
-    opened: list[Path] = []
-    path_open = Path.open
-    monkeypatch.setattr(Path, "open", lambda self, *a, **k: (opened.append(self), path_open(self, *a, **k))[1])
-    for _ in range(2):
-        write_text(output / "a.txt", "x")
-    assert len(set(opened)) == 2
 
 
 @posix
@@ -128,17 +114,6 @@ def test_a_folder_that_holds_other_things_is_refused(tmp_path: Path, ignored: st
         (tmp_path / "new" / "stages").mkdir(exist_ok=True)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
-def test_a_path_that_is_not_utf_8_is_one_sentence(tmp_path: Path) -> None:
-    """No attack: a build ended with a trace after minutes, when it wrote the tokenizer."""
-    repository = tmp_path / os.fsdecode(b"caf\xe9")
-    with pytest.raises(BuildError, match=r"caf\?/\.submodel is not UTF-8, .* with -o\.$"):
-        prepare_output(repository / ".submodel")
-    assert not repository.exists()
-    prepare_output(tmp_path / "café" / ".submodel")
-    assert BuildSettings(repository=repository, output=tmp_path).title == "caf?"
-
-
 @posix
 @pytest.mark.parametrize("name", ["stages", "model/config.json", "lock.json", "report.html"])
 def test_links_below_the_output_folder_are_refused(output: Path, victim: Path, name: str) -> None:
@@ -200,31 +175,6 @@ def test_another_users_output_folder_is_refused(output: Path, monkeypatch: pytes
         prepare_output(output)
 
 
-@posix
-def test_a_drive_that_gives_files_to_another_account_is_refused_at_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """No attack: the first build there succeeded, and all later ones were refused."""
-    monkeypatch.setattr(os, "geteuid", lambda: tmp_path.stat().st_uid + 1)
-    with pytest.raises(BuildError, match=r"gives files to another account.*-o"):
-        prepare_output(tmp_path / ".submodel")
-    assert not (tmp_path / ".submodel").exists()
-
-
-@posix
-def test_an_output_folder_with_a_path_that_is_too_long_is_refused_in_a_sentence(output: Path) -> None:
-    """On 1e37c6c it ends in a traceback."""
-    handle = os.open(output, os.O_RDONLY)
-    for _ in range(17):
-        os.mkdir("n" * 250, dir_fd=handle)
-        below = os.open("n" * 250, os.O_RDONLY, dir_fd=handle)
-        os.close(handle)
-        handle = below
-    os.close(handle)
-    with pytest.raises(BuildError, match=rf"{output} can't be checked \(File name too long"):
-        prepare_output(output)
-
-
 def test_a_folder_of_ones_own_is_used_again(tmp_path: Path) -> None:
     """No attack: what is refused is not all."""
     clone = tmp_path / "clone"
@@ -252,17 +202,6 @@ def test_a_linked_lock_is_one_sentence(output: Path, victim: Path, name: str) ->
         with build_lock(output):
             pass
     assert victim.read_text() == CONTENT
-
-
-def test_a_disk_without_locks_is_one_sentence(output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Succeeds on 9201313: some network drives know no lock."""
-
-    def refuse(*_: object, **__: object) -> None:
-        raise OSError(37, "No locks available")
-
-    monkeypatch.setattr(FileLock, "acquire", refuse)
-    with pytest.raises(BuildError, match=r"No locks available.*-o"), build_lock(output):
-        pass
 
 
 @posix

@@ -274,50 +274,6 @@ def test_https_does_not_become_http(server: tuple[str, Path], tmp_path: Path, mo
         ask_commit("https://host.invalid/app/.git", "HEAD")
 
 
-@serves_git
-def test_a_credential_helper_opens_no_window(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Closed(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(401)
-            self.send_header("WWW-Authenticate", "Basic")
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    asked = tmp_path / "asked"
-    (tmp_path / ".gitconfig").write_text(f'[credential]\n\thelper = "!echo $GCM_INTERACTIVE >{asked} #"\n')
-    monkeypatch.setenv("HOME", str(tmp_path))
-    with ThreadingHTTPServer(("127.0.0.1", 0), Closed) as listening:
-        threading.Thread(target=listening.serve_forever, daemon=True).start()
-        with pytest.raises(FetchError, match="can't be fetched"):
-            ask_commit(f"http://127.0.0.1:{listening.server_port}/a.git", "HEAD")
-        listening.shutdown()
-    assert asked.read_text() == "never\n"
-
-
-@pytest.mark.skipif(os.name != "posix", reason="ssh is played by a shell script")
-@pytest.mark.parametrize(
-    ("said", "reason"),
-    [
-        ("Welcome.\nHost key verification failed.", "Host key verification failed; "),
-        (
-            "remote:\nremote: ====\nremote:\nremote: ERROR: No such project.\n\nremote: ====\nremote: ",
-            "ERROR: No such project; ",
-        ),
-        ("remote: ====", ""),
-    ],
-)
-def test_what_ssh_says_is_passed_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str, reason: str) -> None:
-    """GitLab frames its reason."""
-    ssh = tmp_path / "ssh"
-    ssh.write_text(f"#!/bin/sh\ncat >&2 <<'END'\n{said}\nEND\nexit 255\n")
-    ssh.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
-    with pytest.raises(FetchError, match=f"failed: {reason}fatal: Could not read from remote"):
-        ask_commit("git@host.invalid:team/a.git", "HEAD")
-
-
 @pytest.mark.parametrize(
     "address",
     [

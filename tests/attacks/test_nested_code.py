@@ -15,8 +15,7 @@ from typing import Any
 
 import pytest
 
-from lsp_server.bundle_states import BundleState
-from lsp_server.loaded_bundles import MAX_CRASHES
+from lsp_server.loaded_bundles import MAX_CRASHES, BundleState
 from lsp_server.request import Completion, CompletionRequest
 from lsp_server.serve_errors import ServeError
 from lsp_server.service import CompletionService

@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 
 from contract.bundle.bundle import Bundle
-from contract.console import StageDisplay
 from contract.errors import BuildError
 from exporters.packed_bundle import pack_bundle
 from submodel.build.lock import LockedError, build_lock
 from submodel.build.paths import BuildPaths
 from submodel.commands.export import export
 from submodel.commands.pack import unpack
+from submodel.console import StageDisplay
 from submodel.evaluation.evaluation_run import _Evaluation
 from submodel.registry.pull_run import PullSettings, run_pull
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import nturl2path
 import os
 import re
 import sys
@@ -17,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from http.client import HTTPResponse
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,7 +25,7 @@ from contract.bundle.bundle import Bundle
 from contract.bundle.manifest import MODEL_FILE, TOKENIZER_FILE, build_of, read_manifest
 from contract.errors import BundleError, SubmodelError
 from submodel.registry import fetcher
-from submodel.registry.fetcher import RegistryFetcher, _file_path, base_address
+from submodel.registry.fetcher import RegistryFetcher
 from submodel.registry.index import BUNDLE, FILES, MAX_DOCUMENT_BYTES, METADATA, target_path
 from submodel.registry.pull_run import PullSettings, run_pull
 from submodel.registry.store import FileStore
@@ -181,36 +180,6 @@ def test_a_server_that_drips_is_given_up(repository: Path, key: str, monkeypatch
     assert not has_ended.is_set(), "the answer was waited for"
 
 
-CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-CHUNK = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n"
-
-
-@pytest.mark.parametrize(
-    ("start", "more"),
-    [(b"", CONTINUE), (b"HTTP/1.1 200 OK\r\nX: ", b"x"), (CHUNK, b"X: x\r\n")],
-    ids=["answers before the answer", "a header", "trailers"],
-)
-def test_what_comes_in_the_place_of_a_body_without_end(
-    start: bytes, more: bytes, repository: Path, key: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Nothing of a file comes, and no silence. Each holds `pull`, and its locks, on de82a37."""
-    monkeypatch.setattr(fetcher, "PATIENCE_S", 0.5)
-    has_ended = threading.Event()
-
-    class Talks(Odd):
-        def do_GET(self) -> None:
-            with suppress(OSError):
-                self.wfile.write(start)
-                for _ in range(6000):
-                    self.wfile.write(more)
-                    time.sleep(0.05)
-                has_ended.set()
-
-    with serving(Talks) as address:
-        refuse(repository, "nothing of the file|is damaged", address, key)
-    assert not has_ended.is_set(), "the answer was waited for"
-
-
 def test_what_comes_with_a_redirect_is_not_read(odd: tuple[str, type[Odd]], monkeypatch: pytest.MonkeyPatch) -> None:
     """urllib would read all of it into memory. Succeeds on de82a37."""
     address, handler = odd
@@ -261,29 +230,6 @@ def test_odd_answers(odd: tuple[str, type[Odd]], repository: Path, key: str) -> 
 def test_addresses_that_are_not_taken(address: str, repository: Path, key: str) -> None:
     sentence = refuse(repository, "give (an https://|it without)", address, key)
     assert "secret" not in sentence
-
-
-class WindowsFolder(PureWindowsPath):
-    """A folder that is there."""
-
-    def absolute(self) -> WindowsFolder:
-        return self
-
-    def is_dir(self) -> bool:
-        return True
-
-
-@pytest.mark.parametrize("folder", [r"C:\my registry", r"\\server\share", r"\\server\share\my registry\ü"])
-def test_the_address_of_a_folder_is_taken_again(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Windows played: a pull keeps the address as a URL, and the next one reads it."""
-    monkeypatch.setattr(fetcher, "Path", WindowsFolder)
-    monkeypatch.setattr(fetcher, "expand_home", lambda path: path)
-    monkeypatch.setattr(fetcher, "url2pathname", nturl2path.url2pathname)
-    monkeypatch.setattr(sys, "platform", "win32")
-    address = base_address(folder)
-    assert address == f"{PureWindowsPath(folder).as_uri()}/"
-    assert base_address(address) == address
-    assert PureWindowsPath(_file_path(address)) == PureWindowsPath(folder)
 
 
 def test_a_workspace_names_neither_registry_nor_key(

@@ -16,7 +16,6 @@ from typing import Any
 
 import pytest
 
-from contract.errors import BuildError
 from submodel.build.stages import Stages
 
 
@@ -92,7 +91,6 @@ def test_a_record_that_is_not_believed_is_named_once(output: Path) -> None:
     (output / "stages" / "score.json").write_text("{}")
     display = Display()
     stages = Stages(output / "stages", display, force=False)  # type: ignore[arg-type]
-    assert not stages.holds("score", "other", output)
     stages.run("score", "k", lambda advance: {})
     assert len(display.said) == 1
 
@@ -133,22 +131,6 @@ def test_ones_own_record_is_kept(output: Path) -> None:
     assert not record.is_fresh
     assert display.said == ["export: kept from an earlier run"]
     assert build(output, key="other")[0].is_fresh
-
-
-def test_an_adopted_record_is_kept_with_its_outputs(output: Path) -> None:
-    """No attack: a trial's model that becomes the build's own."""
-    build(output, name="prune at 0.5")
-    stages = Stages(output / "stages", Display(), force=False)  # type: ignore[arg-type]
-    stages.adopt("prune", "prune at 0.5")
-    assert not build(output, name="prune")[0].is_fresh
-
-
-def test_a_record_that_was_changed_meanwhile_is_not_adopted(output: Path) -> None:
-    build(output, name="prune at 0.5")
-    (output / "stages" / "prune at 0.5.json").write_text("{}")
-    with pytest.raises(BuildError, match="was changed while the build ran"):
-        Stages(output / "stages", Display(), force=False).adopt("prune", "prune at 0.5")  # type: ignore[arg-type]
-    assert not (output / "stages" / "prune.json").exists()
 
 
 @pytest.mark.skipif(os.name != "posix", reason="modes are POSIX's")

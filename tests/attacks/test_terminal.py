@@ -1,6 +1,6 @@
 """Names and texts of a stranger's that a terminal obeys: cursor movements, titles, links, a line written over.
 
-Attacked: `submodel.app`, `contract.console`. Each succeeds on 63ec2ff; that on the server's log on de82a37.
+Attacked: `submodel.app`, `submodel.console`. Each succeeds on 63ec2ff; that on the server's log on de82a37.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 from rich.table import Table
 
-from contract.console import StageDisplay, console
 from contract.errors import BundleError
 from lsp_server.decoding.providers import Provider
 from lsp_server.options import ServerOptions
@@ -22,6 +21,7 @@ from lsp_server.request import Completion, CompletionRequest
 from lsp_server.transports import create_server
 from submodel import app
 from submodel.commands.complete import complete
+from submodel.console import StageDisplay, console
 
 HOSTILE = "a\x1b]0;owned\x07\x1b[2K\rsafe\x9b1m\u202eb"
 

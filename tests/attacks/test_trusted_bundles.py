@@ -26,7 +26,6 @@ from contract.bundle.manifest import build_of, read_manifest, write_manifest
 from contract.bundle.trusted_builds import UntrustedError, check_trusted
 from contract.errors import BundleError, CorpusError
 from contract.files.home import holds_home
-from contract.files.state_folder import VARIABLE, StateFolderError
 from contract.repository.texts import read_repository
 from exporters.bundle_export import add_precision, export_bundle
 from exporters.packed_bundle import pack_bundle, unpack_bundle
@@ -118,13 +117,6 @@ def test_a_stranger_s_bundle_that_the_client_s_options_name_is_not_loaded(clone:
 
 
 @pytest.mark.slow
-def test_a_client_s_options_name_no_other_bundle_than_the_command_line(clone: Path, tiny_bundle: Bundle) -> None:
-    named = {"bundle": str(clone / ".submodel" / "bundle")}
-    [sentence] = serve(clone, answers_nothing, named, "--bundle", str(tiny_bundle.folder))
-    assert "run `submodel trust " in sentence
-
-
-@pytest.mark.slow
 def test_what_a_client_s_options_name_is_loaded_once_it_is_trusted(clone: Path, tmp_path: Path) -> None:
     elsewhere = tmp_path / "unpacked"
     shutil.move(clone / ".submodel" / "bundle", elsewhere)
@@ -162,16 +154,6 @@ def test_it_is_loaded_once_it_is_trusted_by_a_server_that_runs(clone: Path, monk
         assert (await editor.request("submodel/status"))["state"] == "ready"
 
     assert len(serve(clone, test)) == 1
-
-
-def test_what_is_trusted_is_shown_without_what_a_terminal_obeys(clone: Path) -> None:
-    bundle = clone / ".submodel" / "bundle"
-    write_manifest(bundle, {**read_manifest(bundle), "base": {"name": "qwen\x1b[2J\x07"}, "parameters": 1234})
-    done = trust(str(clone))
-    assert done.returncode == 0
-    assert str(bundle) in done.stderr
-    assert "base  qwen?[2J?" in done.stderr
-    assert "1,234" in done.stderr
 
 
 @pytest.mark.slow
@@ -323,20 +305,6 @@ def test_what_this_account_builds_or_unpacks_is_loaded_at_once(clone: Path, tmp_
     assert serve(tmp_path / "unpacked", answers) == []
 
 
-@pytest.mark.slow
-def test_unpacking_says_that_it_trusts(clone: Path, tmp_path: Path) -> None:
-    """On 63ec2ff it says only that all bytes were checked."""
-    bundle = clone / ".submodel" / "bundle"
-    pack_bundle(bundle, tmp_path / "given.submodel")
-    command = [*SUBMODEL, "unpack", str(tmp_path / "given.submodel"), "-o", str(tmp_path / "unpacked")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    assert "as good as a program of whoever packed it" in done.stderr
-    assert trust("--forget", str(tmp_path / "unpacked")).returncode == 0
-    with pytest.raises(UntrustedError):
-        check_trusted(tmp_path / "unpacked", build_of(tmp_path / "unpacked"))
-
-
 def test_no_stranger_s_bundle_is_listed_as_an_older_one(clone: Path, tiny_bundle: Bundle) -> None:
     previous = clone / ".submodel" / "previous" / "2020-01-01T00-00-00-000Z"
     shutil.move(clone / ".submodel" / "bundle", previous)
@@ -423,23 +391,6 @@ def test_a_name_that_a_shell_would_run_is_quoted(tmp_path: Path) -> None:
     folder = tmp_path / "x; touch ran" / ".submodel" / "bundle"
     with pytest.raises(UntrustedError, match=re.escape(f"submodel trust '{folder}'")):
         check_trusted(folder, "0" * 64)
-
-
-@pytest.mark.slow
-def test_without_a_state_folder_there_is_one_sentence(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (clone / "file").write_text("")
-    monkeypatch.setenv(VARIABLE, str(clone / "file" / "state"))
-    with pytest.raises(StateFolderError, match=VARIABLE), replace_bundle(clone / "out"):
-        raise AssertionError("the export's minutes would be lost")
-
-    async def test(editor: Editor) -> None:
-        assert await editor.complete(1, 24) == []
-
-    [sentence] = serve(clone, test)
-    assert VARIABLE in sentence
-    done = trust(str(clone))
-    assert done.returncode == 1
-    assert VARIABLE in done.stderr.splitlines()[-1]
 
 
 @pytest.mark.skipif(os.name != "posix", reason="links need a right on Windows")

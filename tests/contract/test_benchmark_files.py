@@ -14,10 +14,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks.make_fingerprints import make_fingerprints, save_fingerprints
 from builder.corpus.corpus import read_corpus
 from contract.repository.benchmark_files import MANY_TASKS, MIN_NAMES, find_benchmark, holds_problems
 from contract.repository.file_filters import reason_by_text
-from contract.repository.fingerprints import RUN_WORDS, load_fingerprints, make_fingerprints, read_words
+from contract.repository.fingerprints import RUN_WORDS, load_fingerprints, read_words
 from contract.repository.languages import get_language
 
 ROOT = Path(__file__).parents[2]
@@ -133,12 +134,12 @@ def test_calls_define_nothing() -> None:
 
 def test_fingerprints_are_kept_in_a_file(tmp_path: Path) -> None:
     path = tmp_path / "invented.npz"
-    INVENTED.save(path)
+    save_fingerprints(INVENTED, path)
     first = path.read_bytes()
     loaded = load_fingerprints(path)
     assert np.array_equal(loaded.runs.hashes, INVENTED.runs.hashes)
     assert np.array_equal(loaded.names.hashes, INVENTED.names.hashes)
-    loaded.save(path)
+    save_fingerprints(loaded, path)
     assert path.read_bytes() == first
 
 

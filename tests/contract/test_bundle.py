@@ -5,7 +5,6 @@ import json
 import math
 import os
 import re
-import stat
 import subprocess
 import sys
 from contextlib import suppress
@@ -25,8 +24,8 @@ from contract.bundle.bundle import (
     replace_bundle,
 )
 from contract.bundle.manifest import MANIFEST_FILE, MODEL_FILE, TOKENIZER_FILE, write_manifest, write_manifest_of
-from contract.bundle.previous import MOST_KEPT, place_for, previous_bundles
-from contract.errors import BundleError, ExportError
+from contract.bundle.previous import MOST_KEPT, previous_bundles
+from contract.errors import BundleError
 from contract.prompt import PromptFormat
 
 ARCHITECTURE = Architecture(layers=2, kv_heads=2, head_dim=16, hidden_size=64, vocab_size=261, max_positions=2048)
@@ -172,64 +171,6 @@ def test_the_same_version_with_other_drafts_is_no_version_to_go_back_to(bundle: 
     assert (bundle / MANIFEST_FILE).read_text() == marked(f"other drafts {MOST_KEPT}")
 
 
-def test_a_time_that_no_calendar_has_is_no_error(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An archive sets it, and btrfs, tmpfs and NTFS keep it."""
-    for written_s, year in ((10**12, 2106), (-(10**12), 1970)):
-        status = os.stat_result((stat.S_IFREG, 0, 0, 1, 0, 0, 1, 0, written_s, 0))
-        with monkeypatch.context() as patch:
-            patch.setattr(Path, "stat", lambda self, status=status, **_: status)
-            patch.setattr(Path, "is_file", lambda self: True)
-            assert (place_for(bundle) or bundle).name.startswith(f"{year}-")
-
-
-def test_keeps_the_old_bundle_when_the_new_one_fails(bundle: Path) -> None:
-    with pytest.raises(ZeroDivisionError), replace_bundle(bundle) as fresh:
-        (fresh / "half").write_text("half")
-        raise ZeroDivisionError
-    assert read_bundle(bundle).prompt == PROMPT
-    assert [path.name for path in bundle.parent.iterdir()] == ["bundle"]
-
-
-def test_says_in_one_sentence_that_the_disk_is_full(bundle: Path) -> None:
-    with (
-        pytest.raises(ExportError, match=r"bundle can't be written.*No space left.*free space"),
-        replace_bundle(bundle),
-    ):
-        raise OSError(28, "No space left on device")
-    assert read_bundle(bundle).prompt == PROMPT
-
-
-def test_says_that_the_place_can_not_be_written(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("mine")
-    for target in (tmp_path / "file" / "bundle", tmp_path / "file"):
-        with pytest.raises(ExportError, match="choose a folder"), replace_bundle(target):
-            pass
-    assert (tmp_path / "file").read_text() == "mine"
-
-
-def test_never_replaces_a_folder_of_other_files(tmp_path: Path) -> None:
-    (tmp_path / "thesis.tex").write_text("years of work")
-    with pytest.raises(ExportError, match=r"holds files but no bundle\.json"), replace_bundle(tmp_path):
-        pass
-    assert (tmp_path / "thesis.tex").read_text() == "years of work"
-
-
-def test_never_replaces_a_folder_with_a_stranger_s_bundle_json(tmp_path: Path) -> None:
-    (tmp_path / MANIFEST_FILE).write_text('{"name": "a web bundle"}')
-    with pytest.raises(ExportError, match="submodel has not written"), replace_bundle(tmp_path):
-        pass
-    assert [path.name for path in tmp_path.iterdir()] == [MANIFEST_FILE]
-
-
-def test_puts_right_what_a_killed_run_left(bundle: Path) -> None:
-    bundle.rename(bundle.with_name(".bundle.replaced"))  # killed between the two renames
-    (bundle.parent / ".bundle.partial").mkdir()
-    with pytest.raises(ZeroDivisionError), replace_bundle(bundle):
-        raise ZeroDivisionError
-    assert read_bundle(bundle).prompt == PROMPT
-    assert [path.name for path in bundle.parent.iterdir()] == ["bundle"]
-
-
 def test_reading_loads_nothing_heavy() -> None:
     heavy = {"torch", "onnx", "onnx_ir", "onnxruntime", "numpy"}
     code = f"import contract.bundle.bundle, sys; print({heavy} & set(sys.modules))"
@@ -266,40 +207,6 @@ def test_older_bundles_come_in_the_order_in_which_they_were_replaced(
     assert [(folder / MANIFEST_FILE).read_text() for folder in kept] == [marked("2"), marked("1")]
     assert sorted(path.name for path in kept) == sorted(path.name for path in (target.parent / "previous").iterdir())
     assert (kept[0] / MANIFEST_FILE).stat().st_mtime == 1e9 - 20, "it says when the bundle was built"
-
-
-def test_a_disk_that_takes_no_time_of_a_folder_refuses_no_new_bundle(
-    bundle: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Such a drive is played. The new bundle is in its place by then."""
-
-    def refuse(path: Path, times: tuple[float, float]) -> None:
-        raise PermissionError(1, "Operation not permitted", str(path))
-
-    monkeypatch.setattr(previous, "os", SimpleNamespace(utime=refuse))
-    with replace_bundle(bundle) as fresh:
-        (fresh / MANIFEST_FILE).write_text(marked("new"))
-    assert (bundle / MANIFEST_FILE).read_text() == marked("new")
-    assert len(previous_bundles(bundle)) == 1
-
-
-def test_an_older_bundle_whose_removal_was_stopped_is_none_to_go_back_to(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    target = tmp_path / ".submodel" / "bundle"
-
-    def stop(folder: Path) -> None:
-        raise KeyboardInterrupt
-
-    for number in range(MOST_KEPT + 1):
-        with replace_bundle(target) as fresh:
-            (fresh / MANIFEST_FILE).write_text(marked(str(number)))
-    whole = previous_bundles(target)
-    monkeypatch.setattr(previous, "remove_tree", stop)
-    with pytest.raises(KeyboardInterrupt), replace_bundle(target) as fresh:
-        (fresh / MANIFEST_FILE).write_text(marked("last"))
-    assert [(folder / MANIFEST_FILE).read_text() for folder in previous_bundles(target)] == [marked("2"), marked("1")]
-    assert whole[-1] not in previous_bundles(target)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="links need a privilege on Windows")

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import os
-import stat
-import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import NoReturn
@@ -18,7 +15,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from contract.children import kill_tree
 from contract.errors import CorpusError
 from contract.files.file_names import is_link
 from contract.repository import git, reading
@@ -38,21 +34,6 @@ JUNCTION = 0xA0000003  # IO_REPARSE_TAG_MOUNT_POINT
 def _own_git_configuration(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
-
-
-def test_a_name_that_is_not_utf_8_is_kept_where_python_decodes_strictly(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As on Windows, where os.fsdecode raises for such a name."""
-    answers = {"rev-parse": os.fsencode(tmp_path) + b"\n", "ls-files": b"H a.py\0? caf\xe9.py\0"}
-    monkeypatch.setattr(listing_module, "run_git", lambda root, command, *options: answers[command])
-    monkeypatch.setattr(os, "fsdecode", lambda name: name.decode("utf-8"))
-    assert [
-        name.encode("utf-8", "surrogateescape") for name in listing_module._list_with_git(tmp_path, ListingLimits())
-    ] == [
-        b"a.py",
-        b"caf\xe9.py",
-    ]
 
 
 TREE = {
@@ -96,12 +77,6 @@ def test_the_walk_obeys_nested_ignore_rules(tmp_path: Path) -> None:
     assert listing.source == "walk"
     assert set(listing.paths) == LISTED
     assert list(listing.paths) == sorted(listing.paths)
-
-
-def test_a_name_that_is_kept_does_not_keep_what_lies_below(tmp_path: Path) -> None:
-    """As git has it, and unlike pathspec's own matching; found by `test_the_walk_agrees_with_git`."""
-    write_files(tmp_path / "repo", {".gitignore": "**/b\n!a\n", "a/b/c.py": "", "a/c.py": ""})
-    assert list_files(tmp_path / "repo").paths == (".gitignore", "a/c.py")
 
 
 def test_a_byte_order_mark_before_the_rules_is_passed_over(tmp_path: Path) -> None:
@@ -149,15 +124,6 @@ def test_a_source_distribution_in_an_ignored_folder_is_walked(tmp_path: Path) ->
     assert listing.paths == ("app.py",)
 
 
-@pytest.mark.skipif(os.name != "posix", reason="the program is a shell script")
-def test_git_may_warn_of_much(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A pipe holds 64 KB; git would wait for its reader, until it is killed."""
-    (tmp_path / "git").write_text("#!/bin/sh\nhead -c 200000 /dev/zero >&2\necho done\n")
-    (tmp_path / "git").chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
-    assert git.run_git(tmp_path, "ls-files", timeout_s=10) == b"done\n"
-
-
 @pytest.mark.skipif(sys.platform == "win32", reason="git is replaced by a shell script")
 def test_what_git_has_started_ends_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An ssh that waits for its server keeps git's pipes open."""
@@ -175,50 +141,6 @@ def test_what_git_has_started_ends_with_it(tmp_path: Path, monkeypatch: pytest.M
             time.sleep(0.05)
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="the launcher is a shell script")
-def test_what_a_launcher_has_started_ends_with_it_on_windows(tmp_path: Path) -> None:
-    launcher = ["/bin/sh", "-c", "sleep 600 & echo $!; wait"]
-    process = subprocess.Popen(launcher, stdout=subprocess.PIPE)
-    assert process.stdout is not None
-    child = psutil.Process(int(process.stdout.readline()))
-    began = time.monotonic()
-    kill_tree(process)
-    process.wait()
-    process.stdout.close()
-    with suppress(psutil.NoSuchProcess):
-        while child.status() != psutil.STATUS_ZOMBIE:
-            assert time.monotonic() - began < 300
-            time.sleep(0.05)
-
-
-@pytest.mark.parametrize(
-    ("system", "found", "code", "expected"),
-    [
-        ("Darwin", git.MACOS_GIT, 0, git.MACOS_GIT),
-        ("Darwin", git.MACOS_GIT, 2, None),
-        ("Darwin", git.MACOS_GIT, None, git.MACOS_GIT),
-        ("Darwin", "/opt/homebrew/bin/git", 2, "/opt/homebrew/bin/git"),
-        ("Linux", git.MACOS_GIT, 2, git.MACOS_GIT),
-        ("Darwin", None, 2, None),
-    ],
-)
-def test_the_git_of_macos_counts_with_the_developer_tools_alone(
-    monkeypatch: pytest.MonkeyPatch, system: str, found: str | None, code: int | None, expected: str | None
-) -> None:
-    """Without them it would open a window. `code` is that of xcode-select; None: it can't be started."""
-
-    def run(command: list[str], **_: object) -> subprocess.CompletedProcess[bytes]:
-        if code is None:
-            raise FileNotFoundError
-        return subprocess.CompletedProcess(command, code)
-
-    monkeypatch.setattr(git, "_found_tools", [])
-    monkeypatch.setattr("platform.system", lambda: system)
-    monkeypatch.setattr(git, "find_program", lambda name: found)
-    monkeypatch.setattr("subprocess.run", run)
-    assert git.find_git() == expected
-
-
 def test_without_git_the_repository_is_walked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_files(tmp_path, {"repo/main.py": "", "repo/.gitignore": "*.log\n", "repo/a.log": ""})
     run_git(tmp_path, "init", "-q", "repo")
@@ -226,45 +148,6 @@ def test_without_git_the_repository_is_walked(tmp_path: Path, monkeypatch: pytes
     listing = list_files(tmp_path / "repo")
     assert listing.source == "walk"
     assert listing.paths == (".gitignore", "main.py")
-
-
-def test_the_walk_follows_no_junction(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Windows played: what lies behind it is no part of the repository, and one may lead to a folder above it."""
-    write_files(tmp_path, {"main.py": "", "junction/secret.py": "", "folder/a.py": ""})
-    scan, status = os.scandir, SimpleNamespace(st_mode=stat.S_IFDIR, st_reparse_tag=JUNCTION)
-
-    class Junction:
-        name = "junction"
-
-        def is_dir(self, *, follow_symlinks: bool) -> bool:
-            return True
-
-        def stat(self, *, follow_symlinks: bool) -> SimpleNamespace:
-            return status
-
-    @contextmanager
-    def scandir(folder: Path) -> Iterator[Iterator[object]]:
-        with scan(folder) as entries:
-            yield (Junction() if entry.name == Junction.name else entry for entry in entries)
-
-    monkeypatch.setattr(stat, "IO_REPARSE_TAG_MOUNT_POINT", JUNCTION, raising=False)
-    monkeypatch.setattr(os, "scandir", scandir)
-    monkeypatch.setenv("PATH", str(tmp_path))
-    assert list_files(tmp_path).paths == ("folder/a.py", "junction", "main.py")  # as any link: it is not read
-
-
-def test_a_folder_that_cannot_be_asked_for_its_kind_is_looked_into(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It has just been removed, or lies in a folder that may be listed and not entered; `scandir` knows its kind."""
-    write_files(tmp_path, {"main.py": "", "folder/a.py": ""})
-
-    def refuse(status: os.stat_result) -> bool:
-        raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setattr(listing_module, "is_link_status", refuse)
-    monkeypatch.setenv("PATH", str(tmp_path))
-    assert list_files(tmp_path).paths == ("folder/a.py", "main.py")
 
 
 @pytest.mark.parametrize("broken", ["", "gitdir: /nowhere\n", "\0"])
@@ -453,21 +336,6 @@ def test_what_the_user_s_own_attributes_encrypt_is_not_read(tmp_path: Path, monk
     assert list(read_repository(tmp_path / "repo").texts) == ["main.py"]
 
 
-def test_an_ignored_folder_of_a_repository_is_asked_about(tmp_path: Path) -> None:
-    """git lists nothing there, but knows the attributes. On 2e053804 none of it was read."""
-    root, names = tmp_path / "repo", {"build/x/main.py": "x = 1\n", "build/x/keys.yaml": "x: 1\n"}
-    write_files(root, names | {".gitignore": "build/\n", "build/x/.gitattributes": "*.yaml filter=git-crypt\n"})
-    run_git(tmp_path, "init", "-q", "repo")
-    assert list(read_repository(root / "build" / "x").texts) == ["main.py"]
-
-
-def test_without_git_harmless_filters_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    attributes = "*.a -filter\n*.bin filter=lfs -text\n*.b filter=nbstripout"
-    write_files(tmp_path, {"main.py": "x = 1\n", "sub/.gitattributes": attributes, ".git": "gitdir: elsewhere\n"})
-    monkeypatch.setenv("PATH", "")
-    assert list(read_repository(tmp_path).texts) == ["main.py"]
-
-
 def test_where_git_can_t_tell_what_it_encrypts_nothing_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_files(tmp_path, {"main.py": "x = 1\n"})
     run_git(tmp_path, "init", "-q")
@@ -536,33 +404,11 @@ def test_a_submodule_is_one_entry_and_its_configuration_is_not_asked(tmp_path: P
     assert not witness.exists()
 
 
-def test_names_of_git_s_folder_in_any_case_stay_out(tmp_path: Path) -> None:
-    """On a file system that does not tell them apart they are the same folder."""
-    write_files(tmp_path / "repo", {"main.py": "", ".GIT/hooks.py": "", "a/.Git/x.py": "", ".Submodel/x.py": ""})
-    assert list_files(tmp_path / "repo").paths == ("main.py",)
-
-
 def test_a_work_tree_named_elsewhere_is_not_believed(tmp_path: Path) -> None:
     write_files(tmp_path, {"repo/main.py": "", "elsewhere/private.py": ""})
     run_git(tmp_path, "init", "-q", "repo")
     run_git(tmp_path / "repo", "config", "core.worktree", str(tmp_path / "elsewhere"))
     assert list_files(tmp_path / "repo").paths == ("main.py",)
-
-
-@pytest.mark.parametrize("folder", ["repo", "repo/sub"])
-def test_a_git_of_msys2_is_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str) -> None:
-    """Windows knows no folder by the paths that it prints."""
-    write_files(tmp_path / "repo", {"sub/a.py": "", "sub/b.log": ""})
-    run_git(tmp_path, "init", "-q", "repo")
-    (tmp_path / "repo" / ".git" / "info" / "exclude").write_text("*.log\n")
-
-    def ask(root: Path, *arguments: str) -> bytes:
-        return git.run_git(root, *arguments).replace(os.fsencode(tmp_path), b"/c")
-
-    monkeypatch.setattr(listing_module, "run_git", ask)
-    listing = list_files(tmp_path / folder)
-    assert (listing.source, listing.git_problem) == ("git", "")
-    assert [Path(path).name for path in listing.paths] == ["a.py"]
 
 
 @pytest.mark.parametrize("above", [False, True])

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import platform
-import struct
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,12 +8,6 @@ from types import SimpleNamespace
 import pytest
 
 from contract import processor
-
-
-@pytest.fixture(autouse=True)
-def _no_quota(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of the container that the tests run in."""
-    monkeypatch.setattr(processor, "processor_quota", lambda: None)
 
 
 @pytest.mark.parametrize(
@@ -42,14 +35,6 @@ def test_a_process_that_has_some_of_the_cores_alone_uses_no_more(monkeypatch: py
     assert processor.default_threads() == processor.MAX_DEFAULT_THREADS
 
 
-def test_a_container_with_a_quota_has_no_more_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(processor, "processor_quota", lambda: 2)
-    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(64)), raising=False)
-    monkeypatch.setattr(processor, "_siblings", str)
-    monkeypatch.setattr(processor, "fast_processors", lambda allowed: set())
-    assert processor.default_threads() == 2
-
-
 @pytest.mark.parametrize(("machine", "logical", "expected"), [("AMD64", 12, 6), ("arm64", 6, 6), ("x86_64", 1, 1)])
 def test_threads_where_the_system_does_not_say(
     monkeypatch: pytest.MonkeyPatch, machine: str, logical: int, expected: int
@@ -58,40 +43,7 @@ def test_threads_where_the_system_does_not_say(
     monkeypatch.setattr("os.cpu_count", lambda: logical)
     monkeypatch.setattr("platform.machine", lambda: machine)
     monkeypatch.setattr(processor, "_fast_cores_of_macos", lambda: None)
-    monkeypatch.setattr(processor, "_fast_cores_of_windows", lambda: None)
     assert processor.default_threads() == expected
-
-
-def test_threads_are_as_many_as_windows_has_fast_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr("os.sched_getaffinity", raising=False)
-    monkeypatch.setattr("os.cpu_count", lambda: 12)
-    monkeypatch.setattr("platform.machine", lambda: "AMD64")
-    monkeypatch.setattr(processor, "_fast_cores_of_macos", lambda: None)
-    monkeypatch.setattr(processor, "_fast_cores_of_windows", lambda: 2)
-    assert processor.default_threads() == 2
-
-
-def core(efficiency: int, groups: int = 1) -> bytes:
-    """A core as Windows lists it: its masks, of 16 bytes each, tell which logical processors it has."""
-    rest = bytes(20) + struct.pack("<H", groups) + bytes(16 * groups)
-    return struct.pack("<IIBB", 0, 10 + len(rest), efficiency > 0, efficiency) + rest
-
-
-@pytest.mark.parametrize(
-    ("answer", "expected"),
-    [
-        (core(0) * 6, 6),
-        (core(1) * 2 + core(0) * 8, 2),
-        (core(0) * 8 + core(2, groups=2) * 4 + core(1) * 2, 4),
-        (b"", None),
-        (core(0)[:-1], None),
-        (core(0) + b"\0", None),
-        (struct.pack("<IIBB", 0, 0, 0, 0), None),
-        (b"\1" + core(0)[1:], None),
-    ],
-)
-def test_of_windows_cores_those_of_the_highest_class_count(answer: bytes, expected: int | None) -> None:
-    assert processor.count_fast_cores(answer) == expected
 
 
 def test_of_intel_s_hybrid_processors_the_fast_cores_count(tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ from unittest.mock import Mock
 import pytest
 
 from contract.bundle import trusted_builds
-from contract.files import disk_calls, seals
 from contract.files.seals import KEY_BYTES, seal_key
 from contract.files.state_folder import StateFolderError, state_folder
 
@@ -82,29 +81,6 @@ def test_a_full_disk_leaves_no_key_that_cannot_be_read(tmp_path, monkeypatch):
             seal_key()
     assert not list((tmp_path / "state").iterdir())
     assert len(seal_key()) == KEY_BYTES
-
-
-def test_a_key_and_its_name_are_on_the_disk_before_it_is_used(tmp_path, monkeypatch):
-    monkeypatch.setenv("SUBMODEL_STATE_DIR", str(tmp_path / "state"))
-    forced, sync = [], disk_calls.sync
-    monkeypatch.setattr(seals, "sync", lambda path: (forced.append(path.name), sync(path))[1])
-    seal_key()
-    fresh, folder = forced
-    assert fresh.startswith(".seal.key.") and folder == "state"
-
-
-def test_what_is_put_on_the_list_or_taken_off_it_is_so_after_a_power_cut(tmp_path, monkeypatch):
-    monkeypatch.setenv("SUBMODEL_STATE_DIR", str(tmp_path / "state"))
-    lists, sync = [], disk_calls.sync
-
-    def force(path):
-        lists.append([one.name for one in path.iterdir()])
-        sync(path)
-
-    monkeypatch.setattr(trusted_builds, "sync", force)
-    trusted_builds.trust_build("a1")
-    trusted_builds.forget_build("a1")
-    assert lists == [["a1"], []]
 
 
 @pytest.mark.parametrize(

@@ -3,15 +3,12 @@
 import errno
 import json
 import os
-import secrets
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-from contract.files import disk_calls, whole_files
 from contract.files.whole_files import replace_file, write_json
 
 
@@ -22,18 +19,6 @@ def test_json_is_old_or_new(tmp_path):
         write_json(path, {"x": object()})
     assert json.loads(path.read_text()) == {"x": 1}
     assert [one.name for one in path.parent.iterdir()] == ["b.json"]
-
-
-def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
-    events = []
-    sync, replace = disk_calls.sync, Path.replace
-    monkeypatch.setattr(secrets, "token_hex", lambda _: "0123456789abcdef")
-    monkeypatch.setattr(whole_files, "sync", lambda path: (events.append(("sync", path.name)), sync(path))[1])
-    monkeypatch.setattr(
-        Path, "replace", lambda self, other: (events.append(("name", Path(other).name)), replace(self, other))[1]
-    )
-    write_json(tmp_path / "a.json", {})
-    assert events == [("sync", ".a.json.0123456789abcdef.partial"), ("name", "a.json"), ("sync", tmp_path.name)]
 
 
 KILLED = """

@@ -26,6 +26,5 @@ def make_task(work: Path, **differs: Any) -> Task:
         "gpus": 0.0,
         "dtype": "float32",
         "time_limit_s": 60.0,
-        "run": "now",
     }
     return Task(**facts | differs)

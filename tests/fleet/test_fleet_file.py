@@ -51,13 +51,6 @@ def test_a_repository_is_a_folder_or_an_address_and_has_settings_of_its_own(tmp_
     assert own.build.settings(Path("a"), Path("b")).minutes == 10
 
 
-def test_sizes_are_those_of_the_command_line(tmp_path: Path) -> None:
-    path = write(tmp_path, 'repositories = ["a", {source = "b", build = {size = 1}}]\n[build]\nsize = 0.5')
-    half, whole = read_fleet_file(path)
-    assert half.build.settings(Path("a"), Path("b")).size == 0.5
-    assert whole.build.settings(Path("a"), Path("b")).size == 1
-
-
 @pytest.mark.parametrize(
     ("text", "words"),
     [

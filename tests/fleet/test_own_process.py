@@ -1,16 +1,12 @@
-"""A call in a process of its own: what it returns, what it sees, and what ends with it."""
+"""A build in a process of its own: what it returns, and what ends with it."""
 
 from __future__ import annotations
 
-import ctypes
-import multiprocessing
+import json
 import os
-import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
@@ -19,61 +15,36 @@ import psutil
 import pytest
 
 from builder.finetuning.finetune_settings import DEVICE_VARIABLE
-from contract.children import kill_tree, python_module
+from contract.children import python_module
 from fleet import own_process, task
-from fleet.layout import OVER_TIME
-from fleet.own_process import build_in_own_process, call_in_own_process
-
-pytestmark = pytest.mark.slow
-
-posix = pytest.mark.skipif(os.name != "posix", reason="Windows has no SIGKILL")
+from fleet.own_process import build_in_own_process
 
 ASLEEP = [sys.executable, "-c", "import time; time.sleep(600)"]
 # A worker of Ray whose build waits for a program in a session of its own, as git is started.
-WORKER = (
-    "import subprocess\nfrom fleet import own_process\n"
-    "own_process._LIBRARIES.clear()\n"
-    f"own_process.call_in_own_process(subprocess.run, {ASLEEP!r}, start_new_session=True)"
-)
+BUILDER = f"""if True:
+    import subprocess
+    from fleet import own_process
+    own_process._build = lambda document: subprocess.run({ASLEEP!r}, start_new_session=True)
+    own_process.main()
+"""
 
 
-def kill_itself(document: object) -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
+def play(monkeypatch: pytest.MonkeyPatch, build: str) -> None:
+    """The build's process does something else."""
+    code = f"from fleet import own_process\nown_process._build = {build}\nown_process.main()"
+    monkeypatch.setattr(own_process, "python_module", lambda name: (sys.executable, "-c", code))
 
 
-def hold_the_lock(document: object) -> None:
-    ctypes.PyDLL(None).sleep(60)
+def document(folder: Path, **differs: Any) -> dict[str, Any]:
+    return {"work": str(folder), "name": "one", "fingerprint": "f", "time_limit_s": 600.0, **differs}
 
 
-@pytest.fixture(autouse=True)
-def _without_libraries(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(own_process, "_LIBRARIES", [])
-
-
-def test_each_call_has_a_process_of_its_own() -> None:
-    pids = {call_in_own_process(os.getpid) for _ in range(2)}
-    assert len(pids - {os.getpid()}) == 2
-    assert not any(psutil.pid_exists(pid) for pid in pids)
-
-
-def test_it_sees_the_environment_of_its_caller(monkeypatch: pytest.MonkeyPatch) -> None:
-    for gpu in "01":
-        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", gpu)
-        assert call_in_own_process(os.getenv, "CUDA_VISIBLE_DEVICES") == gpu
-
-
-def test_on_macos_nothing_is_forked(monkeypatch: pytest.MonkeyPatch) -> None:
-    methods: list[str] = []
-
-    def note(method: str) -> Any:
-        methods.append(method)
-        return real(method)
-
-    real = multiprocessing.get_context
-    monkeypatch.setattr(sys, "platform", "darwin")
-    monkeypatch.setattr(multiprocessing, "get_context", note)
-    assert call_in_own_process(abs, -1) == 1
-    assert methods == ["spawn"]
+def test_the_outcome_is_what_the_build_returns_whatever_is_printed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
+    play(monkeypatch, "lambda given: print('hi') or [given['name'], __import__('os').environ['CUDA_VISIBLE_DEVICES']]")
+    assert json.loads(build_in_own_process(document(tmp_path))) == ["one", "3"]
 
 
 @pytest.mark.parametrize(("gpus", "given", "seen"), [(0.0, None, "cpu"), (0.5, None, None)])
@@ -88,27 +59,19 @@ def test_a_task_without_a_gpu_fine_tunes_on_the_cpu(
     assert device == seen
 
 
-def test_an_error_is_raised_here() -> None:
-    with pytest.raises(FileNotFoundError):
-        call_in_own_process(os.listdir, "/nowhere")
-
-
-@posix
-def test_a_killed_process_is_an_error_and_the_next_call_works() -> None:
-    with pytest.raises(BrokenProcessPool):
-        call_in_own_process(signal.raise_signal, signal.SIGKILL)
-    assert call_in_own_process(abs, -1) == 1
-
-
-@posix
-@pytest.mark.parametrize(("build", "time_limit_s"), [(kill_itself, 600.0), (hold_the_lock, 0.5)])
-def test_a_worker_ends_with_its_build(
-    build: Callable[[Any], None], time_limit_s: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_at_its_time_limit_a_build_is_killed_and_that_is_its_outcome(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Ray starts the task again if its worker is lost, and only then. At the time limit the build is killed.
+    """Also one that holds the interpreter's lock."""
+    play(monkeypatch, "lambda given: __import__('ctypes').PyDLL(None).sleep(60)")
+    (tmp_path / "one" / "repository").mkdir(parents=True)
+    outcome = json.loads(build_in_own_process(document(tmp_path, time_limit_s=3.0)))
+    assert outcome["reason"] == "It took longer than 0.05 minutes; raise time_limit_minutes."
+    assert not (tmp_path / "one" / "repository").exists()
 
-    On cc3f76c one that held the interpreter's lock had no limit: a thread of its own was to end it.
-    """
+
+def test_a_worker_ends_with_its_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray starts the task again if its worker is lost, and only then."""
 
     class Ended(Exception):
         pass
@@ -117,10 +80,21 @@ def test_a_worker_ends_with_its_build(
         raise Ended(str(status))
 
     monkeypatch.setattr(os, "_exit", end)
-    monkeypatch.setattr(own_process, "_build", build)
+    play(monkeypatch, "lambda given: __import__('os').abort()")
     with pytest.raises(Ended, match="1"):
-        build_in_own_process({"work": tmp_path, "name": ".", "time_limit_s": time_limit_s, "run": "now"})
-    assert (tmp_path / OVER_TIME).exists() is (build is hold_the_lock)
+        build_in_own_process(document(tmp_path))
+
+
+@pytest.mark.slow
+def test_a_build_and_its_programs_end_with_a_worker_that_is_killed() -> None:
+    worker = subprocess.Popen([python_module("submodel")[0], "-c", BUILDER], stdin=subprocess.PIPE)
+    assert worker.stdin is not None
+    worker.stdin.write(b"{}\n")
+    worker.stdin.flush()
+    below = below_once_asleep(worker.pid)
+    worker.stdin.close()  # as the system does when its worker is killed
+    assert worker.wait(60) == 1
+    assert not still_alive(below)
 
 
 def below_once_asleep(pid: int) -> list[psutil.Process]:
@@ -147,24 +121,3 @@ def still_alive(processes: list[psutil.Process]) -> list[psutil.Process]:
     while (alive := [one for one in processes if goes_on(one)]) and time.monotonic() < until:
         time.sleep(0.1)
     return alive
-
-
-def test_it_ends_with_a_worker_that_is_killed() -> None:
-    """Its program, too: on 1e37c6c git went on fetching into the folder that the next try removes."""
-    worker = subprocess.Popen([python_module("submodel")[0], "-c", WORKER])
-    try:
-        below = below_once_asleep(worker.pid)
-    finally:
-        worker.kill()
-        worker.wait()
-    assert not still_alive(below)
-
-
-def test_what_a_build_has_started_ends_with_it_at_the_time_limit() -> None:
-    process = multiprocessing.get_context("spawn").Process(target=subprocess.run, args=(ASLEEP,))
-    process.start()
-    assert process.pid is not None
-    below = below_once_asleep(process.pid)
-    kill_tree(process)
-    process.join()
-    assert not still_alive(below)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -27,7 +25,7 @@ from typer.testing import CliRunner
 
 from contract.bundle.bundle import WORKSPACE_BUNDLE, Bundle, read_bundle
 from contract.bundle.drafts import FOLDER as DRAFTS
-from contract.bundle.manifest import MANIFEST_FILE, MODEL_FILE, build_of, write_manifest, write_manifest_of
+from contract.bundle.manifest import MANIFEST_FILE, build_of, write_manifest, write_manifest_of
 from contract.bundle.trusted_builds import trust_build
 from contract.errors import RegistryError
 from contract.files.state_folder import VARIABLE
@@ -37,57 +35,8 @@ from fleet.publishing.found_bundles import find_bundles
 from fleet.publishing.publish_run import PublishedRow, PublishSettings, run_publish
 from submodel.registry.index import FILES
 from submodel.registry.pull_run import PullSettings, run_pull
-from submodel.registry.store import UNUSED_DAYS, FileStore
+from submodel.registry.store import FileStore
 from testbed.registries import NAME, REMOTE, make_repository, publish
-
-
-def test_a_bundle_that_fails_leaves_its_name_to_no_other(newer: Path, tmp_path: Path) -> None:
-    """Two results of a fleet may be of one repository: a branch each."""
-    folder = tmp_path / "results"
-    trust_build(build_of(newer))
-    for name in ("a", "b"):
-        shutil.copytree(newer, folder / name / "bundle")
-        (folder / name / "result.json").write_text(json.dumps({"remote": "https://example.com/acme/a"}))
-    model = folder / "a" / "bundle" / MODEL_FILE
-    model.write_bytes(model.read_bytes()[:-1])
-    settings = PublishSettings(
-        folder=folder, registry=tmp_path / "registry", key_file=tmp_path / "key.pem", is_new=True
-    )
-    _, rows = run_publish(settings)
-    assert [row.state for row in rows] == ["failed", "failed"]
-    assert "is another bundle of example.com/acme/a" in (rows[1].error or "")
-
-
-@pytest.mark.skipif(os.name != "posix", reason="Windows has no umask")
-def test_a_publisher_hears_that_its_umask_closes_the_registry(registry: Path, tiny_bundle: Bundle) -> None:
-    heard: list[str] = []
-    before = os.umask(0o022)
-    try:
-        publish(tiny_bundle.folder, registry)
-        settings = PublishSettings(folder=tiny_bundle.folder, registry=registry, key_file=registry.with_suffix(".pem"))
-        run_publish(replace(settings, name=NAME), on_event=heard.append)
-        assert heard == []
-        os.umask(0o077)
-        run_publish(replace(settings, name=NAME), on_event=heard.append)
-    finally:
-        os.umask(before)
-    assert len(heard) == 1
-    assert f"chmod -R go+rX {registry}" in heard[0]
-
-
-def test_a_publisher_hears_that_its_clock_is_behind(
-    registry: Path, tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    publish(tiny_bundle.folder, registry)
-    heard: list[str] = []
-    settings = PublishSettings(
-        folder=tiny_bundle.folder, registry=registry, key_file=registry.with_suffix(".pem"), name=NAME
-    )
-    now_s = time.time()
-    monkeypatch.setattr(time, "time", lambda: now_s - 40 * 86_400)
-    run_publish(settings, on_event=heard.append)
-    assert len(heard) == 1
-    assert "which this machine's clock has not reached" in heard[0]
 
 
 def test_a_folder_of_repositories_and_of_results(tiny_bundle: Bundle, newer: Path, tmp_path: Path) -> None:
@@ -164,19 +113,6 @@ def test_of_a_fleet_s_results_those_that_its_index_names_are_published(
             run_publish(settings)
 
 
-def test_a_damaged_result_of_a_fleet_is_mended_by_the_fleet(tiny_bundle: Bundle, registry: Path) -> None:
-    """The fleet looks at names and sizes alone, and would keep it for ever."""
-    result = registry.parent / "results" / "app"
-    shutil.copytree(tiny_bundle.folder, result / "bundle")
-    (result / "result.json").write_text(json.dumps({"remote": f"https://{NAME}"}))
-    model = result / "bundle" / MODEL_FILE
-    model.write_bytes(bytes(model.stat().st_size))
-    key_file = registry.with_suffix(".pem")
-    _, [row] = run_publish(PublishSettings(folder=result.parent, registry=registry, key_file=key_file))
-    assert row.error is not None
-    assert row.error.endswith(f"(SHA-256 differs); remove {result} and run `submodel-fleet build` again.")
-
-
 def test_the_exit_code_says_that_one_was_not_published(tiny_bundle: Bundle, newer: Path, tmp_path: Path) -> None:
     folder = tmp_path / "results"
     for name, bundle in (("own", tiny_bundle.folder), ("stranger", newer)):
@@ -194,18 +130,6 @@ def test_the_exit_code_says_that_one_was_not_published(tiny_bundle: Bundle, newe
     assert "was not built by this account" in done.stderr
     shutil.rmtree(folder / "stranger")
     assert CliRunner().invoke(app, ["publish", str(folder), *options]).exit_code == 0
-
-
-def test_a_registry_that_was_not_begun_names_no_key_to_pull_with(tiny_bundle: Bundle, tmp_path: Path) -> None:
-    root = make_repository(tmp_path / "stranger", "https://example.com/acme/stranger")
-    shutil.copytree(tiny_bundle.folder, root / WORKSPACE_BUNDLE)
-    write_manifest(root / WORKSPACE_BUNDLE, {**read_bundle(tiny_bundle.folder).manifest, "mark": "a stranger's"})
-    (tmp_path / "registry").mkdir()
-    (tmp_path / "registry" / ".DS_Store").touch()  # left by a file manager
-    words = ["publish", str(tmp_path / "stranger"), "--to", str(tmp_path / "registry"), "--new"]
-    done = CliRunner().invoke(app, [*words, "--key", str(tmp_path / "key.pem")])
-    assert done.exit_code == 1 and "was not built by this account" in done.stderr
-    assert "Pull with" not in done.stderr
 
 
 def test_a_name_is_for_one_bundle_and_a_folder_must_have_one(tiny_bundle: Bundle, tmp_path: Path) -> None:
@@ -297,19 +221,6 @@ def test_who_damages_a_registry_s_bundle_gets_no_other_code_signed_under_its_nam
     assert row.error is None
 
 
-@pytest.mark.parametrize("damage", [remove_manifest, change_manifest, change_document])
-def test_a_registry_that_lost_a_bundle_takes_the_very_same_one_again(
-    tiny_bundle: Bundle, registry: Path, tmp_path: Path, damage: Callable[[Path, Path], str]
-) -> None:
-    """The signed index names it still."""
-    for _ in range(2):
-        [row] = publish_as(tiny_bundle.folder, ["a" * 64], registry, tmp_path / "ours")
-        assert (row.error, row.state) == (None, "published")
-        assert row.build is not None
-        [document] = [one for one in (registry / "repositories").iterdir() if row.build in one.read_text()]
-        damage(document, FileStore(registry / FILES).place_of(row.build))
-
-
 def test_a_clone_s_own_bundle_json_is_no_bundle_that_the_user_named(newer: Path, tmp_path: Path) -> None:
     clone = make_repository(tmp_path / "clone", "https://example.com/acme/clone")
     shutil.copytree(newer, clone, dirs_exist_ok=True)
@@ -330,22 +241,6 @@ def test_an_archive_s_own_bundle_json_does_not_hide_what_was_built_of_it(newer: 
     assert find_bundles(archive) == [(archive, True)]
 
 
-def test_a_folder_that_may_not_be_entered_does_not_stop_the_others(
-    newer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    shutil.copytree(newer, tmp_path / "all" / "app" / WORKSPACE_BUNDLE)
-    (tmp_path / "all" / "lost+found").mkdir()
-    look = os.stat
-
-    def refuse(path: object, *arguments: object, **options: object) -> os.stat_result:
-        if "lost+found/" in str(path).replace(os.sep, "/"):
-            raise PermissionError(errno.EACCES, "Permission denied", str(path))
-        return look(path, *arguments, **options)  # type: ignore[arg-type]
-
-    monkeypatch.setattr("os.stat", refuse)
-    assert find_bundles(tmp_path / "all") == [(tmp_path / "all" / "app" / WORKSPACE_BUNDLE, False)]
-
-
 def test_a_part_of_a_repository_is_not_published_under_the_name_of_the_whole(newer: Path, tmp_path: Path) -> None:
     whole = make_repository(tmp_path / "mono", "https://example.com/acme/mono")
     shutil.copytree(newer, whole / "services" / "billing" / WORKSPACE_BUNDLE)
@@ -361,14 +256,6 @@ def test_a_part_of_a_repository_is_not_published_under_the_name_of_the_whole(new
     )
 
 
-def test_publishing_again_mends_a_registry_that_has_lost_a_file(registry: Path, tiny_bundle: Bundle) -> None:
-    publish(tiny_bundle.folder, registry)
-    lost = FileStore(registry / FILES).place_of(tiny_bundle.manifest["files"][MODEL_FILE]["sha256"])
-    lost.unlink()
-    publish(tiny_bundle.folder, registry)
-    assert lost.is_file()
-
-
 @pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_text("{")], ids=["lost", "damaged"])
 def test_publishing_again_mends_a_registry_whose_document_is_gone(
     registry: Path, tiny_bundle: Bundle, damage: Callable[[Path], object]
@@ -381,46 +268,6 @@ def test_publishing_again_mends_a_registry_whose_document_is_gone(
     assert document.read_bytes() == content
 
 
-def test_a_bundle_that_is_replaced_while_it_is_read_is_not_published(
-    tiny_bundle: Bundle, newer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("fleet.publishing.publish_run.build_of", lambda bundle: build_of(newer))
-    settings = PublishSettings(
-        folder=tiny_bundle.folder, registry=tmp_path / "r", key_file=tmp_path / "key.pem", is_new=True, name=NAME
-    )
-    _, [row] = run_publish(settings)
-    assert row.error is not None and "was replaced while it was read" in row.error
-
-
-def test_a_disk_error_is_one_bundle_s_row(tiny_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(self: FileStore, *arguments: object) -> None:
-        raise OSError(errno.EIO, os.strerror(errno.EIO))
-
-    monkeypatch.setattr(FileStore, "add", fail)
-    settings = PublishSettings(
-        folder=tiny_bundle.folder, registry=tmp_path / "r", key_file=tmp_path / "key.pem", is_new=True, name=NAME
-    )
-    _, [row] = run_publish(settings)
-    assert row.state == "failed" and row.error is not None and "Input/output error" in row.error
-
-
-def test_a_full_disk_leaves_no_private_key(
-    tiny_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fill(descriptor: int) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    key = tmp_path / "key.pem"
-    settings = PublishSettings(folder=tiny_bundle.folder, registry=tmp_path / "r", key_file=key, is_new=True, name=NAME)
-    with monkeypatch.context() as full:
-        full.setattr(os, "fsync", fill)
-        with pytest.raises(OSError, match="No space left"):
-            run_publish(settings)
-    assert not key.exists()
-    run_publish(settings)
-    assert key.stat().st_mode & 0o077 == 0 or os.name == "nt"
-
-
 def test_the_private_key_is_not_kept_where_everybody_reads(tiny_bundle: Bundle, tmp_path: Path) -> None:
     registry = tmp_path / "registry"
     settings = PublishSettings(
@@ -429,14 +276,6 @@ def test_the_private_key_is_not_kept_where_everybody_reads(tiny_bundle: Bundle, 
     with pytest.raises(RegistryError, match="keep it elsewhere"):
         run_publish(settings)
     assert not registry.exists()
-
-
-def test_publishing_again_rewrites_no_part_of_the_index(registry: Path, tiny_bundle: Bundle) -> None:
-    publish(tiny_bundle.folder, registry)
-    before = {path.name for path in (registry / "metadata").glob("*.repositories-*.json")}
-    assert before
-    publish(tiny_bundle.folder, registry)
-    assert {path.name for path in (registry / "metadata").glob("*.repositories-*.json")} == before
 
 
 def test_a_name_that_was_removed_is_not_pulled_any_more(
@@ -510,52 +349,6 @@ def test_without_drafts(tiny_bundle: Bundle, repository: Path, tmp_path: Path) -
     assert done.exit_code == 0 and "own code goes along" in done.stderr
     done = CliRunner().invoke(app, [*words[:-1], "--repository", NAME, "--no-drafts"])
     assert done.exit_code == 0 and "own code" not in done.stderr
-
-
-def test_files_that_no_bundle_uses_are_forgotten(tmp_path: Path) -> None:
-    store = FileStore(tmp_path / "store")
-    digests = [
-        "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae",  # foo
-        "fcde2b2edba56bf408601fb721fe9b5c338d10ee429ea04fae5511b68fbf8fb9",  # bar
-    ]
-    for digest, content in zip(digests, (b"foo", b"bar"), strict=True):
-        store.add({"bytes": 3, "sha256": digest}, iter([content]), "it", lambda size: None)
-    store.put({"bytes": 3, "sha256": digests[0]}, tmp_path / "bundle" / "foo")
-    with pytest.raises(FileExistsError):
-        store.put({"bytes": 3, "sha256": digests[1]}, tmp_path / "bundle" / "foo")
-    came_s = store.place_of(digests[1]).stat().st_mtime
-    store.forget_unused(came_s + (UNUSED_DAYS - 1) * 86400)
-    assert all(store.has({"bytes": 3, "sha256": digest}) for digest in digests)
-    store.forget_unused(came_s + (UNUSED_DAYS + 1) * 86400)
-    assert [store.has({"bytes": 3, "sha256": digest}) for digest in digests] == [True, False]
-
-
-def test_a_publisher_removes_what_a_killed_one_left(registry: Path, tiny_bundle: Bundle) -> None:
-    partial_file = registry / FILES / "ab" / f".{'ab' * 32}.{'0' * 16}.partial"
-    publish(tiny_bundle.folder, registry)
-    partial_file.parent.mkdir(exist_ok=True)
-    partial_file.touch()
-    settings = PublishSettings(folder=tiny_bundle.folder, registry=registry, key_file=registry.with_suffix(".pem"))
-    run_publish(replace(settings, name=NAME))
-    assert not partial_file.exists()
-
-
-def test_a_registry_that_another_publisher_has_begun_meanwhile_is_not_begun_again(
-    registry: Path, tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    check, looks = publish_run._check_registry, iter([False, True])
-
-    def look(folder: Path, *, is_new: bool) -> None:
-        if next(looks):  # the first one came too early
-            check(folder, is_new=is_new)
-
-    monkeypatch.setattr(publish_run, "_check_registry", look)
-    key, index = registry.with_suffix(".pem"), registry / "metadata" / "timestamp.json"
-    settings = PublishSettings(folder=tiny_bundle.folder, registry=registry, key_file=key, is_new=True, name=NAME)
-    before = index.read_bytes()
-    with pytest.raises(RegistryError, match="a registry already"):
-        run_publish(settings)
-    assert index.read_bytes() == before
 
 
 def test_a_key_and_a_registry_are_begun_only_when_asked(tiny_bundle: Bundle, registry: Path, tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 import itertools
 import json
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,16 +10,22 @@ from unittest.mock import Mock
 import pytest
 
 from builder.evaluation.infill import InfillEncoder
-from contract.bundle.manifest import MODEL_FILE
-from contract.console import StageDisplay
-from contract.errors import BundleError, SubmodelError
+from contract.errors import SubmodelError
 from contract.prompt import PromptFormat, begun_text
 from laboratory.bench import bench_run
-from laboratory.bench.bench_run import BenchError, BenchSettings, leads, own_environment, ratios, run_bench
-from laboratory.bench.bundle_worker import BundleWorker
+from laboratory.bench.bench_run import (
+    BenchError,
+    BenchSettings,
+    check_unlearned,
+    leads,
+    own_environment,
+    ratios,
+    run_bench,
+)
 from laboratory.bench.llama_cpp_worker import PATH_FIRST, SUFFIX_FIRST, Peer
 from laboratory.bench.workload import Workload, WorkloadSettings, make_workload
 from laboratory.replay.passages import Passage
+from submodel.console import StageDisplay
 from testbed.git import git
 from testbed.python_files import write_python
 from testbed.tokenizer import make_tokenizer
@@ -89,17 +94,6 @@ def test_passages_are_typed_key_by_key(repository):
             assert after.truth not in after.behind.split("\n")[0]
 
 
-def test_a_passage_of_one_line_ends_with_it(repository):
-    for passage in make_workload(repository, WorkloadSettings(passages=5, lines=1, keys=99)).passages:
-        assert [stroke.truth for stroke in passage] == [passage[0].truth[i:] for i in range(len(passage))]
-        assert len(passage[-1].truth) == 1
-
-
-def test_a_repository_without_any_file_as_it_was_held_out_is_said(repository):
-    with pytest.raises(SubmodelError, match=r"None of the files .* as it was; name a revision with"):
-        make_workload(repository, WorkloadSettings(), ["0" * 64])
-
-
 def test_lines_that_were_added_later_are_typed(tmp_path, monkeypatch):
     for name in ("GIT_AUTHOR_DATE", "GIT_COMMITTER_DATE"):  # the draw depends on the commit's hash
         monkeypatch.setenv(name, "2026-11-30T12:00:00+0000")
@@ -135,57 +129,19 @@ def test_a_lead_is_paired_and_has_an_interval():
     assert one_file == {"worse": {"value": 0.5}}
 
 
-@pytest.mark.parametrize("peers", [("a", "a"), ("submodel",)])
-def test_two_engines_of_one_name_are_refused(tmp_path, peers):
-    with pytest.raises(BenchError, match=f"named '{peers[0]}'"):
-        BenchSettings(bundle=tmp_path, repository=tmp_path, peers=tuple((name, tmp_path) for name in peers))
-
-
-def test_without_held_out_text_there_are_no_prompts(tmp_path, tiny_bundle, monkeypatch):
-    added = Workload(passages=((), ()), text="", source="lines added since HEAD~1")
-    monkeypatch.setattr("laboratory.bench.bench_run.make_workload", lambda *_: added)
-    settings = BenchSettings(bundle=tiny_bundle.folder, repository=tmp_path, workload=WorkloadSettings(since="HEAD~1"))
-    with StageDisplay() as display, pytest.raises(BenchError, match="no held-out text"):
-        run_bench(settings, display)
-
-
-@pytest.mark.parametrize("is_peer", [False, True])
-def test_a_damaged_bundle_is_not_measured(tmp_path, tiny_bundle, is_peer):
-    damaged = Path(shutil.copytree(tiny_bundle.folder, tmp_path / "damaged"))
-    content = bytearray((damaged / MODEL_FILE).read_bytes())
-    content[-1] ^= 1
-    (damaged / MODEL_FILE).write_bytes(content)
-    ours, peers = (tiny_bundle.folder, (("other", damaged),)) if is_peer else (damaged, ())
-    with StageDisplay() as display, pytest.raises(BundleError, match="SHA-256 differs"):
-        run_bench(BenchSettings(bundle=ours, repository=tmp_path, peers=peers), display)
-
-
 @pytest.mark.parametrize("since", [None, "HEAD~1"])
-def test_a_bundle_that_learned_what_is_asked_is_no_peer(tmp_path, monkeypatch, since):
+def test_a_bundle_that_learned_what_is_asked_is_no_peer(monkeypatch, since):
     learned = {"ours": ["other"], "fair": ["other"], "unfair": ["other", "asked"]}
-    for name in learned:
-        (tmp_path / name).mkdir()
     later = Passage(path="a.py", language="Python", before="", truth="a", after="", file_sha256="asked")
     workload = Workload(passages=((), ()), text="text", source="", added=(later,) if since else ())
 
     def read(folder, verify=True):
-        return Mock(build=folder.name, manifest={"held_out_sha256": ["asked"], "learned_sha256": learned[folder.name]})
+        return Mock(manifest={"held_out_sha256": ["asked"], "learned_sha256": learned[folder.name]})
 
     monkeypatch.setattr("laboratory.bench.bench_run.read_bundle", read)
-    monkeypatch.setattr("laboratory.bench.bench_run.make_workload", lambda *_: workload)
-    monkeypatch.setattr("laboratory.bench.bench_run._open_workers", Mock(side_effect=InterruptedError))
-
-    def measure(*peers):
-        named = tuple((name, tmp_path / name) for name in peers)
-        drawn = WorkloadSettings(since=since)
-        settings = BenchSettings(bundle=tmp_path / "ours", repository=tmp_path, peers=named, workload=drawn)
-        with StageDisplay() as display:
-            run_bench(settings, display)
-
-    with pytest.raises(InterruptedError):  # by the first engine
-        measure("fair")
+    check_unlearned([Path("ours"), Path("fair")], workload, since)
     with pytest.raises(SubmodelError, match=r"unfair learned .* with --since"):
-        measure("fair", "unfair")
+        check_unlearned([Path("ours"), Path("fair"), Path("unfair")], workload, since)
 
 
 @pytest.mark.slow
@@ -198,21 +154,19 @@ def test_engines_are_measured_side_by_side(repository, tiny_bundle):
         prompt_tokens=60,
         decode_tokens=8,
         rounds=2,
-        peers=(("another bundle", tiny_bundle.folder),),
     )
     with StageDisplay() as display:
         document = run_bench(settings, display)
-    ours, plain, other = document["engines"]
-    assert [ours["name"], plain["name"], other["name"]] == ["submodel", "submodel, no drafts", "another bundle"]
-    assert ours["exact_match"] == plain["exact_match"] == other["exact_match"]
-    assert ours["same_answers"] == plain["same_answers"] == other["same_answers"] == 1.0
+    ours, plain = document["engines"]
+    assert [ours["name"], plain["name"]] == ["submodel", "submodel, no drafts"]
+    assert ours["exact_match"] == plain["exact_match"]
+    assert ours["same_answers"] == plain["same_answers"] == 1.0
     assert document["bundle_build"] == tiny_bundle.build
-    assert document["peers"] == {"another bundle": {"file": tiny_bundle.folder.name, "sha256": tiny_bundle.build}}
     assert document["passages"] == 3
     assert document["lines"] == 6
     assert 6 < document["keystrokes"] <= 12
     none = {"value": 0.0, "low": 0.0, "high": 0.0}
-    assert document["leads"] == {"submodel, no drafts": none, "another bundle": none}
+    assert document["leads"] == {"submodel, no drafts": none}
     assert document["exact"]["submodel"] == document["exact"]["submodel, no drafts"]
     assert len(document["exact"]["submodel"]) == 6
     for figures in document["engines"]:
@@ -305,18 +259,6 @@ def test_a_peer_and_our_score_of_a_base_ask_the_same(make_peer, lines, typed, li
     assert peer.llm.asked == [encoder.encode(encoder.window(text, offset))]
 
 
-def test_a_peer_answers_with_the_rest_of_the_line(make_peer):
-    peer = make_peer(*FAMILY)
-    peer.llm.answer = "    return one\n    x"
-    assert peer.complete("def f():\n    ", "\n")["text"] == "return one"
-    assert peer.complete("def f():\n  ", "\n")["text"] == "  return one"
-    assert peer.complete("x = ", "\n")["text"] == "    return one", "no indentation was held back"
-    peer.llm.answer = "one<fim_suffix>two"
-    assert peer.complete("x = ", "\n")["text"] == "one"
-    peer.llm.answer = "a " * 99
-    assert peer.complete("x = ", "\n")["tokens"] == 32
-
-
 @pytest.mark.parametrize(
     ("line", "begun"),
     [
@@ -341,22 +283,6 @@ def test_a_sub_model_in_llama_cpp_is_asked_before_the_word_at_the_cursor(make_pe
     assert base.complete(f"x = 1\n{line}", "\n")["text"] == "th"
 
 
-def test_our_engine_decodes_without_drafts_past_the_end_of_a_text(monkeypatch):
-    used = []
-
-    def steps(decoder, ids, kept, is_stopped, drafter=None):
-        used.append(drafter)
-        return itertools.repeat((7, 0.5))
-
-    monkeypatch.setattr("laboratory.bench.bundle_worker.GreedyTokens", steps)
-    ours = object.__new__(BundleWorker)
-    ours.engine = Mock(drafter="drafts")
-    ours.engine.encoder.text_ids = list
-    ours.engine.encoder.tokenizer.decode = "".join
-    assert ours.speed("text", 3, 5)["decode_tokens"] == 5
-    assert used == [None]
-
-
 def test_an_engine_that_ends_or_prints_something_else_is_said():
     worker = bench_run._Worker("llama.cpp", [sys.executable, "-c", "print({})"])
     worker._process.wait()
@@ -364,20 +290,6 @@ def test_an_engine_that_ends_or_prints_something_else_is_said():
         worker.ask("complete")
     with pytest.raises(BenchError, match=r"printed 'hello' in place of an answer"):
         bench_run._Worker("llama.cpp", [sys.executable, "-c", "print('hello', flush=True); input()"])
-
-
-def test_the_process_that_answers_is_measured_not_one_that_started_it():
-    """As on Windows, where a virtual environment's Python is a launcher."""
-    held = 64 << 20
-    engine = f"import os; held = bytes([1]) * {held}; print('{{\"pid\": %d}}' % os.getpid(), flush=True); input()"
-    launcher = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {engine!r}])"
-    worker = bench_run._Worker("submodel", [sys.executable, "-c", launcher])
-    try:
-        assert worker.resident_bytes() > held
-    finally:
-        assert worker._process.stdin is not None
-        worker._process.stdin.close()
-        worker.close()
 
 
 def test_engines_choose_their_own_way_to_wait():

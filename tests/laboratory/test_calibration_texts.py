@@ -4,10 +4,9 @@ import itertools
 
 import pytest
 
-from contract.errors import CorpusError
 from contract.prompt import PromptEncoder
 from laboratory.datasets import open_dataset
-from laboratory.experiments.calibration_texts import calibration_sequences, learned_bytes, mix
+from laboratory.experiments.calibration_texts import calibration_sequences, mix
 from testbed.tokenizer import FIM, make_tokenizer
 from tests.laboratory.tiny_datasets import play_index
 
@@ -46,18 +45,6 @@ def test_held_out_files_calibrate_nothing(index):
         assert not any(line in text for line in held_out)
 
 
-def test_too_little_text_is_reported(index):
-    encoder = PromptEncoder(make_tokenizer(), FIM)
-    with pytest.raises(CorpusError, match=r"language:python has only .* of the 10,000,000"):
-        calibration_sequences(
-            [open_dataset("language:python", cache_dir=index)],
-            encoder,
-            tokens=10_000_000,
-            seed=1,
-            prompt_format="plain",
-        )
-
-
 def test_a_mixture_has_as_much_of_each(index):
     opened = [open_dataset(spec, cache_dir=index) for spec in ("language:python", "language:javascript")]
     assert mix(opened[:1]) is opened[0].corpus
@@ -69,18 +56,6 @@ def test_a_mixture_has_as_much_of_each(index):
     largest = max(file.size_bytes for file in mixed.files)
     assert abs(sizes["Python"] - sizes["JavaScript"]) <= largest
     assert len({file.path for file in mixed.files}) == len(mixed.files)
-
-
-def test_mixtures_that_are_compared_learn_from_equal_amounts(index):
-    opened = [open_dataset(spec, cache_dir=index) for spec in ("language:python", "language:javascript")]
-    most = {split: min(learned_bytes(dataset)[split] for dataset in opened) for split in ("calibration", "validation")}
-    made = [mix(datasets, most) for datasets in (opened[:1], opened[1:], opened)]
-    largest = max(file.size_bytes for dataset in opened for file in dataset.corpus.files)
-    for corpus in made:
-        for split, room in most.items():
-            taken = sum(file.size_bytes for file in corpus.files if file.split == split)
-            assert room - 2 * largest <= taken <= room
-        assert corpus.select("held-out")
 
 
 def test_pieces_stand_on_what_measured_pieces_stand_on(index):

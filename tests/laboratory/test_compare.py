@@ -11,7 +11,6 @@ from typer.testing import CliRunner
 from contract.errors import BuildError
 from laboratory.app import app
 from laboratory.experiments.compare_run import run_compare
-from laboratory.experiments.regions import read_region
 from laboratory.sparsity.mask_file import MASKS, MaskFile
 from testbed.models import save_base
 from tests.laboratory.tiny_datasets import write_code
@@ -23,7 +22,7 @@ OPTIONS = ["--tokens", "1500", "--dtype", "float32"]
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
-    """Two seeds of one dataset, another dataset, and two structured models."""
+    """Two seeds of one dataset, another dataset, and what else may differ."""
     root = tmp_path_factory.mktemp("compare")
     base = save_base(root / "base", kind="qwen2")
     write_code(root / "py", ".py", "#")
@@ -42,8 +41,6 @@ def folders(tmp_path_factory):
         "plain": prune("plain", "py", "--masks-only", "--prompt-format", "plain"),
         "magnitude": prune("magnitude", "py", "--masks-only", "--method", "magnitude"),
         "bfloat16": prune("bfloat16", "py", "--masks-only", "--dtype", "bfloat16"),
-        "s": prune("s", "py", "--method", "structured", "--sparsity", "0.3"),
-        "t": prune("t", "js", "--method", "structured", "--sparsity", "0.3"),
     }
 
 
@@ -80,21 +77,6 @@ def test_distances_are_those_of_all_weights_and_of_each_part(folders):
     assert up == pytest.approx(distance([name for name in one.names if name.endswith("up_proj")]))
 
 
-def test_channels_and_tokens_of_structured_models(folders):
-    document = run_compare([folders["s"], folders["t"]])
-    assert document["kind"] == "channels"
-    plans = [json.loads((folders[name] / "plan.json").read_text()) for name in "st"]
-    tokens = [set(plan["kept_token_ids"]) for plan in plans]
-    truth = 1 - len(tokens[0] & tokens[1]) / len(tokens[0] | tokens[1])
-    assert document["tokens"]["jaccard_distance"]["s|t"] == pytest.approx(truth)
-    shared = either = 0
-    for left, right in zip(plans[0]["channels"], plans[1]["channels"], strict=True):
-        shared += len(set(left) & set(right))
-        either += len(set(left) | set(right))
-    assert document["jaccard_distance"]["s|t"] == pytest.approx(1 - shared / either)
-    assert document["pairs"][0]["relation"] == "another dataset"
-
-
 def test_the_command_prints_draws_and_answers(folders, tmp_path):
     picture = tmp_path / "regions.svg"
     command = ["compare", *(str(folders[name]) for name in "abc"), "--picture", str(picture), "--json"]
@@ -118,8 +100,6 @@ def test_what_else_differs_is_reported_before_the_dataset(folders, other, relati
 def test_what_does_not_compare_is_reported(folders, tmp_path):
     with pytest.raises(BuildError, match="two folders"):
         run_compare([folders["a"]])
-    with pytest.raises(BuildError, match="two kinds"):
-        run_compare([folders["a"], folders["s"]])
     with pytest.raises(BuildError, match="prune"):
         run_compare([folders["a"], tmp_path])
     foreign = shutil.copytree(folders["c"], tmp_path / "foreign")
@@ -128,8 +108,3 @@ def test_what_does_not_compare_is_reported(folders, tmp_path):
     (foreign / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(BuildError, match="two bases"):
         run_compare([folders["a"], foreign])
-
-
-def test_a_builds_own_folder_is_found(folders, tmp_path):
-    shutil.copytree(folders["s"], tmp_path / ".submodel" / "model")
-    assert "tokens" in read_region(tmp_path / ".submodel", "x").parts

@@ -7,9 +7,8 @@ from hypothesis import strategies as st
 
 from contract.errors import BuildError
 from laboratory.sparsity.activation_statistics import StatisticsCollector
-from laboratory.sparsity.masks import choose_kept
-from laboratory.sparsity.methods import METHODS, find_method
-from laboratory.sparsity.target import Target
+from laboratory.sparsity.masks import Target, choose_kept
+from laboratory.sparsity.methods import METHODS
 
 
 def statistics_of(inputs, *, with_gram=False, batches=3, chunk_tokens=4096):
@@ -43,33 +42,11 @@ def test_masks_are_those_of_loops_over_single_weights(method):
     assert torch.equal(pruned.weight, torch.where(truth, weight, 0.0))
 
 
-def test_the_two_methods_differ_where_inputs_do():
-    """Or the test above could pass with inputs that have no say."""
-    weight = torch.tensor([[1.0, 0.9, 0.8, 0.7]])
-    statistics = statistics_of(torch.tensor([[0.1, 1.0, 1.0, 1.0]] * 3))
-    kept = {
-        name: METHODS[name].prune(weight, statistics, Target(sparsity=0.25)).kept for name in METHODS if name[0] != "s"
-    }
-    assert kept["magnitude"].tolist() == [[True, True, True, False]]
-    assert kept["wanda"].tolist() == [[False, True, True, True]]
-
-
 @given(st.integers(1, 6), st.integers(1, 40), st.floats(0, 0.99), st.integers(0, 99))
 def test_sparsity_is_exact_in_every_row(rows, columns, sparsity, seed):
     scores = torch.rand(rows, columns, generator=torch.Generator().manual_seed(seed)).round(decimals=1)  # with ties
     zeros = (~choose_kept(scores, Target(sparsity=sparsity))).sum(dim=1)
     assert set(zeros.tolist()) == {int(sparsity * columns + 0.5)}
-
-
-@pytest.mark.slow
-@given(st.floats(0, 0.99), st.lists(st.integers(1, 50), min_size=1, max_size=6))
-def test_zeros_of_blocks_add_up_to_those_of_the_row(sparsity, blocks):
-    target, start, total = Target(sparsity=sparsity), 0, 0
-    for size in blocks:
-        share = target.zeros_before(start + size) - target.zeros_before(start)
-        assert 0 <= share <= size
-        start, total = start + size, total + share
-    assert total == int(sparsity * sum(blocks) + 0.5)
 
 
 def test_statistics_are_sums_over_tokens_however_they_come():
@@ -83,8 +60,3 @@ def test_statistics_are_sums_over_tokens_however_they_come():
         torch.testing.assert_close(statistics.squares, truth.diagonal(), rtol=1e-4, atol=1e-4)
     with pytest.raises(BuildError, match="no calibration token"):
         StatisticsCollector(with_gram=False).finish()
-
-
-def test_a_method_that_is_none_is_reported():
-    with pytest.raises(BuildError, match="magnitude, wanda, sparsegpt"):
-        find_method("random")

@@ -23,12 +23,6 @@ def test_distances_are_those_of_sets(rows, size, seed):
     assert choice_of(one).kept.tolist() == one.sum(axis=1).tolist()
 
 
-def test_half_kept_at_random_is_two_thirds_apart():
-    """The figure that the paper's authors give for random masks: 1 − (1/4) / (3/4)."""
-    half = choice_of(np.tile([True, False], (10, 500)))
-    assert expect_random(half, half).distance == pytest.approx(2 / 3)
-
-
 @pytest.mark.parametrize(("left", "right"), [(0.5, 0.5), (0.3, 0.7), (0.9, 0.2)])
 def test_chance_is_what_drawn_masks_share(left, right):
     rng = np.random.default_rng(0)

@@ -9,13 +9,13 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from typer.testing import CliRunner
 
 from builder.artifact import read_artifact
-from contract.console import StageDisplay
 from contract.errors import BuildError
 from laboratory.app import app
 from laboratory.experiments.method import MethodSettings
 from laboratory.experiments.prune_run import PruneRunSettings, run_prune
 from laboratory.experiments.study_options import calibration_specs, choose_dtype, parse_prompt_format, parse_ratios
 from laboratory.sparsity.mask_file import MASKS, MaskFile
+from submodel.console import StageDisplay
 from testbed.models import save_base
 from tests.laboratory.tiny_datasets import write_code
 
@@ -74,15 +74,6 @@ def test_masks_alone_are_no_model_and_small(repository, base, tmp_path):
         read_artifact(tmp_path / "out")
 
 
-def test_the_structured_method_makes_a_smaller_model(repository, base, tmp_path):
-    document = prune(repository, base, tmp_path / "out", "--method", "structured", "--sparsity", 0.3)
-    assert "note" not in document
-    manifest = read_artifact(tmp_path / "out").manifest
-    assert manifest["plan"]["share_of_base"] <= 0.7
-    assert manifest["datasets"]["datasets"] == ["repository"]
-    assert (tmp_path / "out" / "plan.json").is_file()
-
-
 def test_seeds_and_datasets_decide_masks(repository, base, tmp_path):
     write_code(tmp_path / "other", ".js", "//")
 
@@ -134,17 +125,3 @@ def test_a_folder_with_other_files_is_reported_before_anything_is_loaded(tmp_pat
     settings = PruneRunSettings(output=tmp_path, calibration=("nowhere",))
     with pytest.raises(BuildError, match="holds files"), StageDisplay() as display:
         run_prune(settings, display)
-
-
-def test_a_place_that_cannot_be_written_is_reported_before_anything_is_loaded(tmp_path):
-    (tmp_path / "file").write_text("")
-    settings = PruneRunSettings(output=tmp_path / "file" / "model", calibration=("nowhere",))
-    with pytest.raises(BuildError, match="can't be written"), StageDisplay() as display:
-        run_prune(settings, display)
-
-
-def test_structured_models_have_no_masks(tmp_path):
-    with pytest.raises(BuildError, match="--masks-only"):
-        PruneRunSettings(
-            output=tmp_path, calibration=(".",), method=MethodSettings(method="structured"), masks_only=True
-        )

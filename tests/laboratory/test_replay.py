@@ -5,7 +5,6 @@ import json
 import os
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +14,6 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from builder.corpus.corpus import SourceFile
-from builder.fim_examples import FimExample
-from contract.console import StageDisplay
 from contract.errors import SubmodelError
 from contract.repository.git import GitError, GitLimitError, run_git
 from laboratory.app import app
@@ -27,16 +24,11 @@ from laboratory.replay.passages import (
     MAX_LINES,
     Passage,
     added_since,
-    changed_files,
     check_later,
-    describe_history,
     draw,
     passages_of_files,
 )
-from laboratory.replay.replay_run import SWITCHES, ReplaySettings, run_replay
-from laboratory.replay.server_session import merge_options
 from laboratory.replay.typist import Offer, Typist, keys_alone
-from lsp_server.options import EXPERIMENTAL
 from testbed.git import git
 
 
@@ -109,26 +101,6 @@ def test_trivial_baseline_under_the_same_user() -> None:
     assert one.accepted >= 1
 
 
-def test_trivial_baseline_replaces_the_closers_that_the_editor_has_inserted() -> None:
-    [one] = replay_baseline([passage("f([alpha, beta])", before="f([alpha, beta])\nf([0])\n")])
-    assert one.accepted == 1
-    assert one.keys == len("f([a") + 1, "while f([0]) is the nearer line, and then the rest at once"
-
-
-def test_two_suggestions_that_would_end_at_one_place_are_two(monkeypatch: pytest.MonkeyPatch) -> None:
-    offers = {"x": "abc", "xy": "bc", "xyz": "z", "xyzz": "right", "xyzzr": "ight"}
-
-    def complete(example: FimExample) -> str:
-        return offers.get(example.file.text[: example.offset].rpartition("\n")[2], "")
-
-    monkeypatch.setattr("laboratory.replay.baseline.complete_by_similar_line", complete)
-    [one] = replay_baseline([passage("xyzzright")])
-    assert (one.shown, one.wrong, one.accepted) == (3, 1, 1)
-    offers["xy"] = "dd"
-    [one] = replay_baseline([passage("xyzzright")])
-    assert (one.shown, one.wrong, one.accepted) == (4, 2, 1)
-
-
 def test_passages_of_one_commit_are_drawn_together() -> None:
     replayed = [
         Replayed(keys_alone=10, keys=keys, asked=1, shown=1, accepted=0, wrong=1) for keys in (0, 10) for _ in range(20)
@@ -140,54 +112,24 @@ def test_passages_of_one_commit_are_drawn_together() -> None:
     assert row["shown_and_wrong"] == {"value": 1.0}
 
 
-def test_a_run_for_each_switch_stands_beside_the_baseline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[dict[str, Any]] = []
-
-    def played(root: Path, bundle: Path, passages: Any, options: dict[str, Any], *_: Any) -> list[Replayed]:
-        asked.append(options)
-        return replay_baseline(passages)
-
-    monkeypatch.setattr(replay_run, "replay", played)
-    monkeypatch.setattr(replay_run, "_passages", lambda *_: [passage("f(a)"), passage("g(b)")])
-    settings = ReplaySettings(repository=tmp_path, bundle=tmp_path / "bundle", switches=("without syntax",))
-    with StageDisplay() as display:
-        document = run_replay(settings, display)
-        with pytest.raises(SubmodelError, match="no part 'without sense' to switch"):
-            run_replay(ReplaySettings(repository=tmp_path, bundle=tmp_path, switches=("without sense",)), display)
-    assert [row["name"] for row in document["runs"]] == ["similar line", "server", "without syntax"]
-    assert [row["passages"] for row in document["runs"]] == [2, 2, 2]
-    assert asked == [{EXPERIMENTAL: {}}, {EXPERIMENTAL: {"filters": {"syntax": False}}}]
-    with StageDisplay() as display:
-        rows = run_replay(replace(settings, switches=("all",)), display)["runs"]
-    assert [row["name"] for row in rows[2:]] == list(SWITCHES)
-
-
-def test_a_run_that_fails_takes_no_figures_of_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def played(
-        root: Path, bundle: Path, passages: Any, options: dict[str, Any], _: Any, pace_ms: int | None
-    ) -> list[Replayed]:
+def test_a_run_stands_beside_the_baseline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def played(root: Path, bundle: Path, passages: Any, _: Any, pace_ms: int | None) -> list[Replayed]:
         assert pace_ms == 250
-        if options[EXPERIMENTAL]:
-            raise SubmodelError("The server ended.")
         return replay_baseline(passages)
 
     monkeypatch.setattr(replay_run, "replay", played)
     monkeypatch.setattr(replay_run, "_passages", lambda *_: [passage("f(a)")])
-    switches = ["--switch", "without syntax"]
-    done = CliRunner().invoke(
-        app, ["replay", str(tmp_path), "--bundle", str(tmp_path), "--json", "--pace", "250", *switches]
-    )
+    done = CliRunner().invoke(app, ["replay", str(tmp_path), "--bundle", str(tmp_path), "--json", "--pace", "250"])
     document = json.loads(done.stdout)
     assert [row["name"] for row in document["runs"]] == ["similar line", "server"]
     assert (document["pace_ms"], document["clusters"]) == (250, ["a.py"])
     assert document["runs"][1]["each"]["keys_alone"] == [document["runs"][1]["keys_alone"]]
-    assert (document["failed"], done.exit_code) == (["without syntax"], 1)
 
 
 def test_a_server_that_ends_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server_session, "SERVE", (sys.executable, "-c", "input()"))
     with pytest.raises(SubmodelError, match="The server ended while it was asked"):
-        server_session.replay(tmp_path, tmp_path, [passage("f(a)")], {})
+        server_session.replay(tmp_path, tmp_path, [passage("f(a)")])
 
 
 SLOW_SERVER = """
@@ -217,22 +159,11 @@ def test_at_a_pace_what_comes_late_is_not_seen(tmp_path: Path, monkeypatch: pyte
     one = passage("abcdef", before="", after="")
     started = time.monotonic()
     # The first answer of a fresh process takes a while.
-    [replayed] = server_session.replay(tmp_path, tmp_path, [one], {}, pace_ms=5000)
+    [replayed] = server_session.replay(tmp_path, tmp_path, [one], pace_ms=5000)
     assert (replayed.keys_alone, replayed.keys, replayed.asked, replayed.late) == (6, 3, 3, 2)
     assert (replayed.shown, replayed.accepted, replayed.wrong) == (1, 1, 0)
     assert len(replayed.latencies_ms) == 1
     assert time.monotonic() - started >= 15, "a keystroke takes its time, with an answer, too"
-
-
-def test_an_error_of_the_caller_is_not_the_server_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def fail(_: object) -> None:
-        raise RuntimeError("the caller's")
-
-    serve = "from pygls.lsp.server import LanguageServer; LanguageServer('fake', '1').start_io()"
-    monkeypatch.setattr(server_session, "SERVE", (sys.executable, "-c", serve))
-    monkeypatch.setattr(server_session, "until_ready", fail)
-    with pytest.raises(RuntimeError, match="the caller's"):
-        server_session.replay(tmp_path, tmp_path, [passage("f(a)")], {})
 
 
 def test_figures() -> None:
@@ -335,28 +266,6 @@ def test_what_was_renamed_lies_elsewhere_or_is_no_code_of_the_corpus_was_not_add
     assert [(one.path, one.before, one.truth) for one in found] == [("new name.py", text, "added = 1")]
 
 
-def test_what_is_drawn_does_not_depend_on_the_users_git(tmp_path: Path) -> None:
-    git(tmp_path, "init", "-q")
-    for name in ("日.py", "b.py"):
-        (tmp_path / name).write_text("old_one = 1\nold_two = 2\n", encoding="utf-8")
-    git(tmp_path, "add", ".")
-    git(tmp_path, "commit", "-qm", "first")
-    for name in ("日.py", "b.py"):
-        (tmp_path / name).write_text("new_one = 1\nold_one = 1\nold_two = 2\nnew_two = 2\n", encoding="utf-8")
-    git(tmp_path, "commit", "-qam", "second")
-    (tmp_path / "order").write_text("日.py\n", encoding="utf-8")
-    drawn = passages_of_history(tmp_path, "HEAD~1", 10, seed=0)
-    assert sorted((one.path, one.truth) for one in drawn) == [
-        (name, f"new_{number}") for name in ("b.py", "日.py") for number in ("one = 1", "two = 2")
-    ]
-    for name, value in (
-        *(("diff.interHunkContext", "3"), ("diff.algorithm", "patience"), ("diff.indentHeuristic", "false")),
-        *(("diff.orderFile", str(tmp_path / "order")), ("core.quotePath", "true")),
-    ):
-        git(tmp_path, "config", name, value)
-    assert passages_of_history(tmp_path, "HEAD~1", 10, seed=0) == drawn
-
-
 def commit_texts(root: Path, *texts: str) -> None:
     """A repository whose file a.py has each text in a commit of its own."""
     git(root, "init", "-q")
@@ -386,20 +295,6 @@ def test_a_commit_that_git_can_t_show_is_no_commit_without_code(
     assert added_since(tmp_path, "HEAD~1", 0) == []
 
 
-def test_a_clone_that_lacks_the_text_of_one_commit_still_has_the_others(tmp_path: Path) -> None:
-    commit_texts(tmp_path, "one = 1\n", "one = 1\ntwo = 2\n")
-    (tmp_path / "tool.tar.gz").write_bytes(b"\0archive")
-    git(tmp_path, "add", ".")
-    git(tmp_path, "commit", "-qm", "a large file")
-    blob = git(tmp_path, "rev-parse", "HEAD:tool.tar.gz").strip()
-    (tmp_path / ".git" / "objects" / blob[:2] / blob[2:]).unlink()
-
-    assert [one.truth for one in added_since(tmp_path, "HEAD~2", 0)] == ["two = 2"]
-    assert list(changed_files(tmp_path, "HEAD")) == []
-    with pytest.raises(SubmodelError, match="unable to read"):
-        added_since(tmp_path, "HEAD~1", 0)
-
-
 def test_lines_that_were_learned_are_not_later(tmp_path: Path) -> None:
     commit_texts(tmp_path, "one = 1\n", "one = 1\ntwo = 2\n", "one = 1\n")
     learned = [hashlib.sha256(b"one = 1\ntwo = 2\n").hexdigest()]
@@ -418,16 +313,6 @@ def test_a_file_that_came_back_was_not_added(tmp_path: Path) -> None:
     commit_texts(tmp_path, "one = 1\ntwo = 2\n", "one = 1\n", "one = 1\ntwo = 2\n")
 
     assert passages_of_history(tmp_path, "HEAD~2", 10, seed=0) == ()
-
-
-def test_commits_that_are_not_looked_at_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    git(tmp_path, "init", "-q")
-    for number in range(4):
-        git(tmp_path, "commit", "-qm", f"commit {number}", "--allow-empty")
-
-    assert describe_history(tmp_path, "HEAD~3") == "lines added since HEAD~3"
-    monkeypatch.setattr("laboratory.replay.passages._MAX_COMMITS", 2)
-    assert describe_history(tmp_path, "HEAD~3") == "lines added since HEAD~3, by the latest 2 of 3 commits"
 
 
 @pytest.mark.skipif(os.name != "posix", reason="the hostile program is a shell script")
@@ -470,15 +355,3 @@ def test_no_program_of_the_repository_is_run_and_no_secret_typed(tmp_path: Path)
     assert not witness.exists()
     assert [passage.truth for passage in found] == ["two = two_of(one)"]
     assert token not in found[0].before
-
-
-def test_switches_are_options_of_the_server() -> None:
-    from lsp_server.options import EXPERIMENTAL, ServerOptions, read_options
-
-    for switched in SWITCHES.values():
-        options, problems = read_options(
-            merge_options({"trigger": {"comments": False}}, {EXPERIMENTAL: switched}), ServerOptions()
-        )
-        assert problems == []
-        assert options != ServerOptions()
-        assert not options.trigger.comments

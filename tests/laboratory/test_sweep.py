@@ -1,10 +1,8 @@
-"""`submodel-lab sweep` with a base of two random layers: points, going on, workers that are lost, a real cluster."""
+"""`submodel-lab sweep` with a base of two random layers: points, going on, workers that are lost."""
 
 import json
 import os
 import shutil
-import signal
-import time
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,9 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from builder.corpus.split import Split
-from contract.console import StageDisplay
 from contract.errors import BuildError, SubmodelError
-from fleet.cluster import LOCAL_STARTS
 from laboratory.app import app
 from laboratory.datasets import open_dataset
 from laboratory.experiments import sweep_run
@@ -25,6 +21,7 @@ from laboratory.experiments.quality import QualitySettings
 from laboratory.experiments.sweep_run import SweepSettings, is_complete, make_methods, run_sweep
 from laboratory.experiments.tables import sweep_tables
 from laboratory.experiments.workers import Done, Lost, run_in_processes
+from submodel.console import StageDisplay
 from testbed.models import save_base
 from tests.laboratory.tiny_datasets import write_code
 
@@ -198,27 +195,6 @@ def test_a_point_that_cannot_be_is_reported_and_not_tried_again(place, tmp_path,
     assert is_complete(run(settings_of(place, tmp_path, methods=methods)))
 
 
-def test_what_a_row_tells_of_its_calibration(place, tmp_path, monkeypatch):
-    monkeypatch.setattr(sweep_run, "run_in_processes", in_this_process)
-    methods = make_methods(["wanda", "structured"], [0.2], [0], MethodSettings(tokens=1500, prompt_format="plain"))
-    both = ((str(place / "py"),), (str(place / "js"),))
-    rows = run(settings_of(place, tmp_path, methods=methods, calibrations=both))["points"]
-    assert [(row["method"], row.get("prompt_format"), row.get("tokens")) for row in rows] == [
-        ("dense", None, None),
-        *[("wanda", "plain", 1500)] * 2,
-        *[("structured", "prompt", 1500)] * 2,
-    ]
-    learned = [row["most_bytes"] for row in rows if row["method"] == "structured"]
-    assert learned[0] == learned[1]
-    assert not any("most_bytes" in row for row in rows if row["method"] != "structured")
-
-
-def test_where_nothing_can_be_written_is_reported_first(place, tmp_path):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(BuildError, match="choose another folder"):
-        run(settings_of(place, tmp_path / "file"))
-
-
 def test_a_sweep_that_lost_points_ends_with_1(place, tmp_path, monkeypatch):
     def unlucky(tasks, **options):
         for name, document in tasks.items():
@@ -236,12 +212,6 @@ def test_a_sweep_that_lost_points_ends_with_1(place, tmp_path, monkeypatch):
     assert not (tmp_path / "sweep.svg").exists()
     refused = CliRunner().invoke(app, [*command, "--dtype", "float8"])
     assert isinstance(refused.exception, BuildError) and "float8" in str(refused.exception)
-
-
-def test_datasets_are_distinguished_by_their_names(place, tmp_path):
-    copy = shutil.copytree(place / "py", tmp_path / "other" / "py")
-    with pytest.raises(BuildError, match="both called py"):
-        run(settings_of(place, tmp_path, calibrations=((str(place / "py"),), (str(copy),))))
 
 
 def test_what_one_dataset_learns_from_is_not_measured_on_in_another(place, tmp_path, monkeypatch):
@@ -283,58 +253,6 @@ def test_other_texts_or_weights_than_the_sweeps_are_refused(place, tmp_path, mon
     assert "gone" in outcomes["gone"].reason
 
 
-@pytest.mark.slow
-def test_a_real_cluster_gives_the_same_numbers_though_a_worker_is_killed(place, tmp_path, monkeypatch, request):
-    ray = pytest.importorskip("ray", reason="Ray is not here: make test-tools")
-    monkeypatch.setattr(sweep_run, "run_in_processes", in_this_process)
-    whole = run(settings_of(place, tmp_path / "whole"))
-    request.addfinalizer(ray.shutdown)
-    for tries_left in reversed(range(LOCAL_STARTS)):
-        try:
-            ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
-            break
-        except Exception as error:  # a bare Exception is what Ray raises when the machine was too busy
-            assert tries_left, error
-            ray.shutdown()
-    real_wait, killed = ray.wait, []
-
-    def wait(references, num_returns):
-        deadline = time.monotonic() + 120
-        while not killed and time.monotonic() < deadline:
-            for pid in own_workers("ray::measure_point"):
-                killed.append(pid)
-                os.kill(pid, signal.SIGKILL)
-                break
-            time.sleep(0.05)
-        assert killed, "no worker came"
-        return real_wait(references, num_returns=num_returns)
-
-    monkeypatch.setattr(ray, "wait", wait)
-    monkeypatch.setattr(ray, "init", lambda **options: None)
-    defaults = settings_of(place, tmp_path / "ray", ray="auto")
-    methods = (*defaults.methods, MethodSettings(method="structured", sparsity=0.9, tokens=1500))
-    document = run(replace(defaults, methods=methods))
-    (refused,) = document["failed"]  # and one that can't be is told as by a process
-    assert refused["is_final"] and refused["reason"].startswith("--size 0.1 can't be reached")
-    assert len(killed) == 1
-    assert without_times(document["points"]) == without_times(whole["points"])
-
-
-def own_workers(name):
-    """Processes of that name that this one, or a child of its, has started."""
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            if not (folder / "cmdline").read_text().startswith(name):
-                continue
-            ancestor = int(folder.name)
-            while ancestor > 1 and ancestor != os.getpid():
-                ancestor = int((Path("/proc") / str(ancestor) / "stat").read_text().rpartition(")")[2].split()[1])
-        except OSError:
-            continue  # it has just ended
-        if ancestor == os.getpid():
-            yield int(folder.name)
-
-
 def test_combinations_and_what_cannot_be():
     made = make_methods(["wanda", "structured"], [0.1, 0.2], [0, 1], MethodSettings())
     assert [(one.method, one.sparsity, one.seed) for one in made] == [
@@ -353,8 +271,8 @@ def test_combinations_and_what_cannot_be():
         QualitySettings(excerpts=0)
 
 
-def test_a_sweep_keeps_to_the_processors_of_its_container(tmp_path, monkeypatch):
-    monkeypatch.setattr(sweep_run, "processor_quota", lambda: 600)
+def test_a_sweep_shares_the_processors(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "cpu_count", lambda: 600)
     settings = SweepSettings(
         output=tmp_path, methods=(MethodSettings(),), calibrations=(("d",),), measured_on=("d",), jobs=3
     )

@@ -5,7 +5,7 @@ import torch
 
 from contract.errors import BuildError
 from laboratory.sparsity.masks import wanda_scores
-from laboratory.sparsity.sparsity_settings import SparsitySettings
+from laboratory.sparsity.methods import SparsitySettings
 from laboratory.sparsity.walk import MATRICES, sparsify_layers
 from testbed.models import make_model
 from tests.builder.test_layers import sequences
@@ -98,32 +98,6 @@ def test_the_error_is_that_of_the_whole_layer():
         lost += float((truth - ours).square().sum())
         added += float((truth - before).square().sum())
     assert made[0].output_error == pytest.approx(lost / added, rel=1e-3)
-
-
-def test_sparsegpt_loses_less_of_a_layer_than_wanda():
-    texts = [ids for seed in range(4) for ids in sequences(30, seed)]
-    errors = {}
-    for method in ("wanda", "sparsegpt"):
-        made = sparsify_layers(make_model(300, width=128), texts, SparsitySettings(method=method))
-        errors[method] = [layer.output_error for layer in made]
-    assert errors["sparsegpt"][0] < 0.8 * errors["wanda"][0]
-
-
-@pytest.mark.parametrize("method", ["magnitude", "wanda", "sparsegpt"])
-def test_in_sixteen_bits_shares_are_exact_too(method):
-    """What the study runs in where that is fastest; the errors stay those of 32 bits, nearly."""
-    texts, errors = sequences(20, 1), {}
-    for dtype in (torch.float32, torch.bfloat16):
-        model = make_model(300).to(dtype)
-        made = sparsify_layers(model, texts, SparsitySettings(method=method))
-        errors[dtype] = [layer.output_error for layer in made]
-        for index, layer in enumerate(made):
-            for name, kept in layer.kept.items():
-                assert ((~kept).sum(dim=1) == kept.shape[1] // 2).all()
-                weight = model.model.layers[index].get_submodule(name).weight
-                assert weight.dtype == dtype
-                assert (weight[~kept] == 0).all()
-    assert errors[torch.bfloat16] == pytest.approx(errors[torch.float32], rel=0.1)
 
 
 def test_settings_that_cannot_be_are_reported():

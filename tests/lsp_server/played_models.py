@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from lsp_server.bundle_states import BundleState, BundleStatus
+from lsp_server.loaded_bundles import BundleState, BundleStatus
 from lsp_server.request import Completion, CompletionRequest
 from lsp_server.service import CompletionService
 

@@ -59,17 +59,6 @@ def test_enter_is_one_key_with_the_indentation_that_the_editor_adds(line_end: st
     assert typist.counts() == (1, 0)
 
 
-@pytest.mark.parametrize("pair", ["()", "[]", "{}", '""', "''", "``"])
-def test_a_bracket_that_the_editor_closes_is_one_key(pair: str) -> None:
-    typist = Typist()
-    typist.send(f"{pair}, a")
-    typist.insert(pair)
-    assert typist.counts() == (1, 0)
-    typist.send(pair, id=2)
-    typist.insert(pair)
-    assert typist.counts() == (2, 0), "typed to its end: it was right, but not used"
-
-
 def test_a_new_suggestion_rejects_the_one_before_and_the_rest_of_one_is_the_same() -> None:
     typist = Typist()
     typist.send("foo(bar)")

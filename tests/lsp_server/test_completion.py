@@ -22,13 +22,11 @@ from builder.learning_examples import make_examples
 from contract.bundle.bundle import Bundle
 from contract.errors import BundleError
 from contract.prompt import ContextSnippet, PromptEncoder, shared_prefix
-from lsp_server.completion import Completer, open_completer
-from lsp_server.decoding.detokenizer import Detokenizer
+from lsp_server.completion import Completer, _Confidence, open_completer
 from lsp_server.decoding.engine import LINE_TOKENS, Engine, FinishReason, Generation
 from lsp_server.options import PATIENT, WHEN_ASKED, FilterOptions, ServerOptions, ThresholdOptions, TriggerOptions
 from lsp_server.request import Completion, CompletionRequest
-from lsp_server.suggestion.refine import refine
-from lsp_server.suggestion.word_ends import without_begun_word
+from lsp_server.suggestion.refine import refine, without_begun_word
 from testbed.tokenizer import FILE_TOKEN, FIM, FIM_TOKENS, make_tokenizer
 
 PARTS = ("prefix", "suffix", "middle")
@@ -400,44 +398,12 @@ def test_white_space_behind_a_header_counts_as_it_does_for_the_confidence(engine
     assert completion.confidence == pytest.approx(0.64)
 
 
-@pytest.mark.parametrize(
-    ("parts", "shown", "confidence"),
-    [
-        ([("\u0436", 0.05), ("(1)\n", 0.99)], "", None),
-        ([("go(", 0.9), ("na", 0.8), ("\u00ef", 0.3), ("f)\n", 0.9)], "go(", 0.9),
-        ([("go(", 0.9), ("na", 0.8), ("\u2192", 0.3), ("f)\n", 0.9)], "go(na", 0.9 * 0.8),
-        ([("\u0436", 0.9), (")", 0.3), ("\n", 0.9)], "\u0436", 0.9),
-    ],
-    ids=["the first character", "within a word", "behind a word", "it is sure of it"],
-)
-def test_the_first_byte_of_a_character_counts_with_the_whole(
-    engine: Engine, parts: list[tuple[str, float]], shown: str, confidence: float | None
-) -> None:
-    """A token may hold some bytes of a character. It adds no text, but the model may be unsure of it."""
-
-    class BytewiseEngine(SpellingEngine):
-        def generate(self, prompt_ids: Sequence[int], **options: object) -> Generation:
-            is_done, detokenizer = options["is_done"], Detokenizer(self.encoder.tokenizer, prompt_ids)
-            assert callable(is_done)
-            token_ids: list[int] = []
-            shares: list[float] = []
-            for part, share in self._parts:
-                for place, token in enumerate(self.encoder.text_ids(part)):
-                    token_ids.append(token)
-                    shares.append(1.0 if place else share)
-                    self.said = detokenizer.text(token_ids)
-                    if is_done(self.said, shares[-1]) or "\n" in self.said:
-                        text, line_end, _ = self.said.partition("\n")
-                        finish = FinishReason.LINES if line_end else FinishReason.DONE
-                        ids, kept = tuple(token_ids), tuple(shares)
-                        return replace(self._answer, text=text, token_ids=ids, probabilities=kept, finish=finish)
-            raise AssertionError("it never ends")
-
-    assert all(len(engine.encoder.text_ids(letter)) > 1 for letter in "\u0436\u00ef\u2192")
-    options = replace(NOT_HEALED, threshold=ThresholdOptions(confidence=0.4))
-    completion = Completer(BytewiseEngine(engine.encoder, *parts)).complete(at("y = ", 4, options=options))  # type: ignore[arg-type]
-    assert (completion.text, completion.rule) == (shown, None if shown else "threshold")
-    assert completion.confidence == (None if confidence is None else pytest.approx(confidence))
+def test_a_token_that_completes_no_character_counts_once_another_completes_it() -> None:
+    confidence, seen = _Confidence(), []
+    for length, probability in ((3, 0.9), (3, 0.5), (4, 1.0), (5, 0.8)):  # the second token is the first byte of two
+        confidence.add(length, probability, counts=True)
+        seen.append(round(confidence.value, 3))
+    assert seen == [0.9, 0.9, 0.45, 0.36]
 
 
 def test_what_a_stop_ends_too_is_unsure_as_well(engine: Engine) -> None:

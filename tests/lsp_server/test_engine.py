@@ -19,9 +19,9 @@ from contract.bundle.drafts import FILES, FOLDER, build_index, write_index
 from contract.documents import FileFacts, Manifest
 from contract.errors import BundleError
 from lsp_server.decoding import kv_cache
+from lsp_server.decoding.decoder import MAX_CHUNK, PROMPT_CHUNK, ChunkSize
 from lsp_server.decoding.engine import Engine, FinishReason, Generation
 from lsp_server.decoding.kv_cache import GROWTH_POSITIONS
-from lsp_server.decoding.prompt_chunks import MAX_CHUNK, PROMPT_CHUNK, ChunkSize
 from lsp_server.decoding.speculation import NO_DRAFT, Draft, Drafter
 from lsp_server.serve_errors import EngineCrash, ServeError
 

@@ -102,9 +102,3 @@ def test_a_system_that_says_never_or_has_giants_is_left_alone(
     monkeypatch.setattr(huge_pages, "SETTINGS", tmp_path)
     monkeypatch.setattr(huge_pages, "_move", lambda page, huge: pytest.fail("moved a page"))
     assert use_huge_pages() == 0
-
-
-@pytest.mark.parametrize("platform", ["darwin", "win32"])
-def test_other_systems_have_none(platform: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "platform", platform)
-    assert use_huge_pages() == 0

@@ -13,9 +13,9 @@ from contract.bundle.bundle import Bundle
 from contract.prompt import shared_prefix
 from contract.runtime_errors import RUNTIME_ERRORS
 from lsp_server.decoding import kv_cache
+from lsp_server.decoding.decoder import AHEAD_S, CHUNK_S, MIN_AHEAD, PROMPT_CHUNK, ChunkSize
 from lsp_server.decoding.engine import Engine, Generation
-from lsp_server.decoding.kv_cache import GROWTH_POSITIONS, MAX_CACHES, KvCache, KvMemory
-from lsp_server.decoding.prompt_chunks import AHEAD_S, CHUNK_S, MIN_AHEAD, PROMPT_CHUNK, ChunkSize
+from lsp_server.decoding.kv_cache import GROWTH_POSITIONS, KvCache, KvMemory
 from lsp_server.serve_errors import ServeError
 
 PLACES = [[(7 * i + 31 * place) % 251 for i in range(120 + 60 * place)] for place in range(4)]
@@ -210,13 +210,6 @@ def test_the_cache_that_is_chosen(prompts: list[list[int]], places: int) -> None
         assert memory.bytes <= max_bytes
         for cache in used:
             assert memory.known([*cache.tokens, 9]) == len(cache.tokens)
-
-
-def test_there_are_not_too_many_caches_to_compare_with() -> None:
-    memory = KvMemory(new_cache(), max_bytes=1 << 40)
-    for place in range(2 * MAX_CACHES):
-        hold(memory, [place] * 3)
-    assert len(memory) == MAX_CACHES
 
 
 def test_chunks_that_are_read_ahead_are_shorter() -> None:

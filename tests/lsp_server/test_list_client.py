@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from lsprotocol import types
 
-from lsp_server.list_client import ListClient, find_list_client
+from lsp_server.items import ListClient, find_list_client
 from lsp_server.request import Completion, CompletionRequest
 from tests.lsp_server.test_load import Client, talk
 from tests.lsp_server.test_server import answering, cursor

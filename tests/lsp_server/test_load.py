@@ -21,9 +21,8 @@ from contract.bundle.bundle import Bundle
 from contract.errors import SubmodelError
 from lsp_server import open_documents as documents_module
 from lsp_server.bounded_streams import LOST_CHANGE, MAX_MESSAGE_BYTES, BoundedInput
-from lsp_server.bundle_states import BundleState
 from lsp_server.decoding.providers import Provider, choose_provider
-from lsp_server.loaded_bundles import MAX_CRASHES
+from lsp_server.loaded_bundles import MAX_CRASHES, BundleState
 from lsp_server.open_documents import MAX_DOCUMENT_CHARS, Document
 from lsp_server.options import ServerOptions, TriggerOptions
 from lsp_server.positions import Encoding

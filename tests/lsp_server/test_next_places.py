@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from lsp_server.next_places import place_after_accepting, place_of_first_key
+from lsp_server.looking_ahead import place_after_accepting, place_of_first_key
 from lsp_server.syntax.grammars import find_grammar
 
 

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from lsp_server.pauses import Pauses
+from lsp_server.session import Pauses
 
 
 def test_a_snooze_ends_by_itself() -> None:

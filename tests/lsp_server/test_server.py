@@ -19,11 +19,10 @@ from lsprotocol import types
 from contract.bundle.manifest import MANIFEST_FILE, build_of
 from contract.bundle.trusted_builds import UntrustedError, trust_build
 from contract.files import folders
-from contract.files.disk_calls import rename
 from lsp_server.answer_cache import scope_of
 from lsp_server.battery import READ_EVERY_S, Power, PowerMeter
 from lsp_server.bundle_finder import RETRY_S
-from lsp_server.bundle_states import BundleState, BundleStatus
+from lsp_server.loaded_bundles import BundleState, BundleStatus
 from lsp_server.notices import Notices
 from lsp_server.options import CareOptions, ServerOptions
 from lsp_server.request import Completion, CompletionRequest
@@ -163,7 +162,7 @@ def test_a_bundle_is_kept_while_a_build_replaces_it_and_freed_once_it_is_gone(
         (folder / "bundle.json").write_text('{"schema": 2, "files": {}}')
 
     async def test(client: Client) -> None:
-        server, freed = client.server, []
+        server, freed, replace = client.server, [], Path.replace
 
         def look() -> None:
             nonlocal now
@@ -174,9 +173,9 @@ def test_a_bundle_is_kept_while_a_build_replaces_it_and_freed_once_it_is_gone(
             served.append(request.bundle)
             server._prepare(request)
 
-        def rename_and_look(source: Path, target: Path) -> None:
+        def rename_and_look(source: Path, target: Path) -> Path:
             look()
-            rename(source, target)
+            return replace(source, target)
 
         monkeypatch.setattr(server.finder, "_now", lambda: now)
         monkeypatch.setattr(server.service, "unload", lambda bundle, *, forget: freed.append(bundle))
@@ -185,7 +184,7 @@ def test_a_bundle_is_kept_while_a_build_replaces_it_and_freed_once_it_is_gone(
         look()
         with folders.replace_folder(bundle, marker="bundle.json") as fresh:
             write(fresh)
-            monkeypatch.setattr(folders, "rename", rename_and_look)
+            monkeypatch.setattr(Path, "replace", rename_and_look)
         look()
         assert served[:3] == [bundle, bundle, None], "there is neither the old one nor the new one"
         assert (served[-1], freed) == (bundle, [])
@@ -197,7 +196,6 @@ def test_a_bundle_is_kept_while_a_build_replaces_it_and_freed_once_it_is_gone(
     bundle.mkdir(parents=True)
     write(bundle)
     trust_build(build_of(bundle))
-    monkeypatch.setattr(folders, "_exchange", lambda *_: False)
     talk(test)
 
 

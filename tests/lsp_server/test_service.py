@@ -17,8 +17,7 @@ from contract.bundle.drafts import FOLDER, build_index, write_index
 from contract.bundle.manifest import read_manifest, write_manifest, write_manifest_of
 from contract.errors import BundleError, SubmodelError
 from lsp_server import completion
-from lsp_server.bundle_states import LOOK_S, RETRY_S, BundleState
-from lsp_server.loaded_bundles import MAX_LOADED
+from lsp_server.loaded_bundles import LOOK_S, MAX_LOADED, RETRY_S, BundleState
 from lsp_server.options import UNHURRIED
 from lsp_server.request import Completion, CompletionRequest
 from lsp_server.serve_errors import ServeError

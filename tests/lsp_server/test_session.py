@@ -11,10 +11,10 @@ import pytest
 
 from lsp_server.battery import Policy, Power, PowerMeter
 from lsp_server.bundle_finder import BundleFinder
-from lsp_server.bundle_states import BundleState, BundleStatus
+from lsp_server.loaded_bundles import BundleState, BundleStatus
+from lsp_server.looking_ahead import BURST_S, PLACE_S, RATE
 from lsp_server.open_documents import Edit
 from lsp_server.options import CareOptions, ServerOptions, TriggerOptions
-from lsp_server.read_ahead_budget import BURST_S, PLACE_S, RATE
 from lsp_server.request import ClientCursor, Completion, CompletionRequest
 from lsp_server.serve_errors import ServeError
 from lsp_server.service import Reading

@@ -57,23 +57,6 @@ def test_what_is_seldom_right_is_not_drafted():
     assert len(drafter.propose(context, 8).tokens) >= long
 
 
-def test_behind_a_source_that_is_seldom_right_the_next_one_is_drafted():
-    drafter = Drafter(build_index([[1, 2, 3, 4, *range(90, 99)]]))
-    drafter.remember([7, 1, 2, 3, 4], [50, 51, 52])
-    same, context = [7, 1, 2, 3, 4], [8, 3, 4, 60, 61, 1, 2, 3, 4]
-    assert drafter.propose(same, 8).source == ("same answer", 4)
-    assert drafter.propose(context, 8).source == ("answer", 4)
-    for _ in range(60):
-        drafter.acceptance.observe(("answer", 4), 0, 4)
-    assert drafter.propose(context, 8).source == ("repository", 4)
-    for _ in range(60):
-        drafter.acceptance.observe(("repository", 4), 0, 4)
-    assert drafter.propose(context, 8).source == ("context", 2)
-    for _ in range(60):
-        drafter.acceptance.observe(("same answer", 4), 0, 4)
-    assert drafter.propose(same, 8, only_answers=True) == NO_DRAFT
-
-
 def test_dear_tokens_are_drafted_less():
     drafter = Drafter(build_index([[1, 2, 3, 4, *range(50, 70)]]))
     cheap = len(drafter.propose([1, 2, 3, 4], 12).tokens)

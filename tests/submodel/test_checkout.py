@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 
 import pytest
 
 from builder.corpus.corpus import read_corpus
-from contract.console import StageDisplay
 from contract.repository import listing
-from contract.repository.git import GitError, advice_on
+from contract.repository.git import GitError
 from submodel.build.checkout import read_checkout, say_large
+from submodel.console import StageDisplay
 from testbed.git import git
 from testbed.python_files import write_python
 
@@ -49,28 +48,6 @@ def test_why_git_does_not_list_is_said_and_what_helps_if_the_owner_is_another(
     assert ("git does not list the files of" in said) is (problem is not None)
     assert (problem or "") in said
     assert ("git config --global --add safe.directory" in said) is is_advised
-
-
-@pytest.mark.parametrize(
-    ("folder", "named"),
-    [
-        (r"C:\code\app", "C:/code/app"),
-        (r"C:\my code\app", '"C:/my code/app"'),
-        (r"\\server\share\app", '"%(prefix)///server/share/app"'),
-        (r"\\server\my share\app", '"%(prefix)///server/my share/app"'),
-    ],
-)
-def test_on_windows_the_advice_names_the_folder_as_git_does(
-    monkeypatch: pytest.MonkeyPatch, folder: str, named: str
-) -> None:
-    """git before 2.46 compares letter by letter, with slashes."""
-    monkeypatch.setattr(sys, "platform", "win32")
-    assert f" safe.directory {named}`" in advice_on("detected dubious ownership", PureWindowsPath(folder))
-
-
-def test_the_advice_names_the_repository_that_git_names() -> None:
-    problem = "fatal: detected dubious ownership in repository at '/top/my code'"
-    assert " safe.directory '/top/my code'`" in advice_on(problem, PurePosixPath("/top/my code/services"))
 
 
 def test_what_lies_in_other_repositories_or_is_not_checked_out_is_said(

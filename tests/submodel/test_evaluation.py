@@ -8,22 +8,18 @@ from unittest.mock import Mock
 
 import pytest
 import torch
-from typer.testing import CliRunner
 
-from builder import memory
 from builder.bases.resolve import ResolvedBase
 from builder.corpus.corpus import SourceFile
 from contract.bundle.bundle import graph_of
 from contract.bundle.manifest import build_of
 from contract.bundle.trusted_builds import trust_build
-from contract.console import StageDisplay
-from contract.errors import BaseModelError, BuildError, SubmodelError
-from submodel.app import app
-from submodel.evaluation import evaluation_run, predictors
+from contract.errors import BaseModelError, BuildError
+from submodel.console import StageDisplay
+from submodel.evaluation import predictors
 from submodel.evaluation.bundle_predictor import BundlePredictor
 from submodel.evaluation.evaluation_run import EvalSettings, _Evaluation, still_held_out
-from submodel.evaluation.predictors import ScoredModel, base_of, files_held_out_from, find_candidates, open_predictor
-from testbed.python_files import write_python
+from submodel.evaluation.predictors import base_of, files_held_out_from, find_candidates, open_predictor
 
 
 def source_file(split, sha256):
@@ -107,45 +103,6 @@ def test_a_report_of_another_version_is_left_alone(tmp_path, schema, tiny_bundle
     assert "build again" in said[0]
 
 
-@pytest.mark.parametrize(
-    ("step", "error", "words"),
-    [
-        ("check_own", BuildError("It is tracked by git."), "The figures were not kept: It is tracked by git."),
-        ("read_saved", BuildError("The report is gone."), "The figures were not kept: The report is gone."),
-        ("write_text", OSError(28, "full", "a.json"), "The figures were not kept (a.json: full)."),
-    ],
-)
-def test_figures_that_can_not_be_kept_are_not_lost(tmp_path, tiny_bundle, monkeypatch, step, error, words):
-    root = tmp_path / ".submodel"
-    own_bundle(root, tiny_bundle)
-    (root / "report.json").write_text(json.dumps({"schema": 0}))
-    said = []
-    evaluation = _Evaluation(EvalSettings(repository=tmp_path, models=("sub-model",)), Listener(said))
-    monkeypatch.setattr(evaluation_run, step, Mock(side_effect=error))
-    evaluation._keep({"models": []})
-    assert said == [words]
-
-
-def test_it_says_what_it_has_read_and_left_out(tmp_path, tiny_bundle):
-    own_bundle(tmp_path / ".submodel", tiny_bundle)
-    write_python(tmp_path, range(24))
-    (tmp_path / "latin.py").write_bytes("é".encode("latin-1"))
-    said = []
-    evaluation = _Evaluation(EvalSettings(repository=tmp_path, models=("sub-model",)), Listener(said))
-    evaluation._read_corpus(lambda done, total: None)
-    assert said[-1].startswith("Read 24 files, ")
-    assert said[-1].endswith("left out: 1 not UTF-8.")
-
-
-@pytest.mark.parametrize("words", [["eval", ".", "--model", "none"], ["export", "none", "-o", "bundle"]])
-def test_it_keeps_to_the_processors_of_its_container_as_a_build_does(tmp_path, monkeypatch, words):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(memory, "processor_quota", lambda: 2)
-    torch.set_num_threads(3)
-    assert isinstance(CliRunner().invoke(app, words).exception, SubmodelError), "there is no model"
-    assert torch.get_num_threads() == 2
-
-
 @pytest.mark.parametrize(("sha256", "is_said"), [("a" * 64, True), ("b" * 64, False), (None, False)])
 def test_a_base_of_other_weights_than_the_sub_model_was_made_from_is_named(tmp_path, monkeypatch, sha256, is_said):
     folder = make_checkpoint(tmp_path / "model", [])
@@ -160,13 +117,6 @@ def test_a_base_of_other_weights_than_the_sub_model_was_made_from_is_named(tmp_p
     with pytest.raises(BaseModelError, match="unread"):
         open_predictor(candidates[1], "smollm2-135m", torch.float32, said.append, candidates)
     assert ["was made from other weights than those of smollm2-135m" in one for one in said] == [True] * is_said
-
-
-def test_a_base_that_nothing_would_read_is_refused(tmp_path):
-    with pytest.raises(BuildError, match="add --model base"):
-        base_of([ScoredModel(name="sub-model", folder=tmp_path)], "smollm2-135m")
-    candidates = [ScoredModel(name="sub-model", folder=tmp_path), ScoredModel(name="base", folder=None)]
-    assert base_of(candidates, "smollm2-135m") == "smollm2-135m"
 
 
 class Listener(StageDisplay):

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
-from submodel.build.leftovers import remove_leftovers
-from submodel.build.paths import BuildPaths
+from submodel.build.paths import BuildPaths, remove_leftovers
 
 LEFT = (
     "stages/finetuning.safetensors",
@@ -25,18 +22,3 @@ def test_only_what_the_next_build_keeps_stays(tmp_path: Path) -> None:
         remove_leftovers(BuildPaths(root=tmp_path))
         left = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
         assert left == set(OURS)
-
-
-def test_a_folder_that_somebody_has_open_stays_whole_and_the_build_is_done(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(source: Path, target: Path) -> None:
-        raise PermissionError(13, "a file of it is open", str(source))
-
-    monkeypatch.setattr("contract.files.folders.rename", refuse)
-    files = [tmp_path / "next" / name for name in ("config.json", "model.safetensors")]
-    for file in files:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.touch()
-    remove_leftovers(BuildPaths(root=tmp_path))
-    assert all(file.exists() for file in files)

@@ -10,14 +10,13 @@ from types import SimpleNamespace
 from unittest.mock import Mock
 
 import pytest
-from filelock import FileLock
 
-from contract.console import StageDisplay
 from contract.errors import BuildError
 from contract.files.folders import IGNORED
 from submodel.build import pipeline
 from submodel.build.build_settings import BuildSettings
 from submodel.build.lock import LOCK, HeldError, LockedError, build_lock, when_free
+from submodel.console import StageDisplay
 
 HOLDER = """
 import sys, time
@@ -54,33 +53,6 @@ def test_a_killed_build_holds_nothing(tmp_path, holder):
         pass
 
 
-def test_a_build_holds_its_output_while_it_reads(tmp_path, monkeypatch):
-    def read(*_):
-        with pytest.raises(HeldError), build_lock(tmp_path / "out"):
-            pass
-        raise BuildError("enough")
-
-    monkeypatch.setattr(pipeline, "read_checkout", read)
-    settings = BuildSettings(repository=tmp_path, output=tmp_path / "out")
-    with StageDisplay() as display, pytest.raises(BuildError, match="enough"):
-        pipeline.run_build(settings, display)
-
-
-def test_one_after_the_other(tmp_path):
-    for _ in range(2):
-        with build_lock(tmp_path):
-            pass
-
-
-def test_a_holder_that_has_just_begun_is_not_named_as_the_one_before(tmp_path):
-    with build_lock(tmp_path):
-        pass
-    beginning = FileLock(tmp_path / LOCK)  # as `build_lock` holds it before it writes its name
-    with beginning, pytest.raises(HeldError) as refused, build_lock(tmp_path):
-        pass
-    assert str(refused.value) == f"Another submodel command is writing to {tmp_path}; wait for it, or stop it."
-
-
 def test_what_waits_for_another_command_goes_on_when_it_ends_and_gives_up_after_a_time(monkeypatch):
     now, tries, said = [0.0], [0], []
     clock = SimpleNamespace(monotonic=lambda: now[0], sleep=lambda seconds: now.__setitem__(0, now[0] + seconds))
@@ -97,22 +69,6 @@ def test_what_waits_for_another_command_goes_on_when_it_ends_and_gives_up_after_
     with pytest.raises(HeldError):
         when_free(lambda: work(1000), said.append, 180.0)
     assert now[0] > 180.0
-
-
-def test_nothing_waits_for_a_folder_that_cannot_be_locked(tmp_path, monkeypatch):
-    clock = SimpleNamespace(monotonic=lambda: 0.0, sleep=lambda seconds: pytest.fail("it waits"))
-    monkeypatch.setattr("submodel.build.lock.time", clock)
-
-    def work():
-        with build_lock(tmp_path):
-            pytest.fail("it holds the folder")
-
-    for number in (errno.EROFS, errno.ENOSYS):
-        why = os.strerror(number)
-        monkeypatch.setattr(FileLock, "acquire", Mock(side_effect=OSError(number, why)))
-        with pytest.raises(LockedError, match=rf"can't be locked \({why}\).* with -o") as caught:
-            when_free(work, pytest.fail, 180.0)
-        assert not isinstance(caught.value, HeldError)
 
 
 def test_a_second_build_is_refused_before_it_reads_the_repository(tmp_path, holder, monkeypatch):

@@ -1,11 +1,8 @@
 """What is said of memory and disks, of machines and of containers."""
 
-import runpy
-from pathlib import Path
 from types import SimpleNamespace
 from unittest.mock import Mock
 
-import huggingface_hub
 import pytest
 
 from submodel import memory_and_disk
@@ -35,11 +32,10 @@ def test_memory(monkeypatch, total, available, status, advice):
     assert advice in check.advice
 
 
-def play_memory(monkeypatch, total, available, limits=()):
-    """A machine of so many bytes, and what its groups leave to this process."""
+def play_memory(monkeypatch, total, available):
+    """A machine of so many bytes."""
     reported = SimpleNamespace(total=int(total), available=int(available))
     monkeypatch.setattr("psutil.virtual_memory", lambda: reported)
-    monkeypatch.setattr(memory_and_disk, "memory_limits", lambda: iter(limits))
 
 
 @pytest.mark.parametrize(
@@ -57,11 +53,6 @@ def test_a_build_is_to_have_memory_by_its_base(monkeypatch, parameters, status, 
     assert (looked(check), advice in check.advice) == (status, True)
     play_memory(monkeypatch, 1e9, 0.9e9)
     assert "base smollm2" not in memory_and_disk.check_memory(100_000_000).advice, "which is no smaller"
-
-
-def test_a_container_has_the_memory_of_its_lowest_limit(monkeypatch):
-    play_memory(monkeypatch, 16e9, 9e9, limits=[(int(2.5e9), int(5e9)), (int(3e9), int(4e9))])
-    assert memory_and_disk.check_memory().found == "2.5 GB free of 4.0 GB"
 
 
 def test_disks(tmp_path, monkeypatch):
@@ -85,50 +76,3 @@ def test_disks(tmp_path, monkeypatch):
 )
 def test_a_build_is_to_have_disk_by_what_it_writes(parameters, size, gigabytes):
     assert round(memory_and_disk.build_disk_bytes(parameters, size) / 1e9, 1) == gigabytes
-
-
-@pytest.mark.parametrize(
-    "variables",
-    [
-        {},
-        {"XDG_CACHE_HOME": "~/xdg"},
-        {"XDG_CACHE_HOME": "~/xdg", "HF_HOME": "$DISK/hub home"},
-        {"HF_HOME": "/home", "HUGGINGFACE_HUB_CACHE": "/older"},
-        {"HF_HOME": "/home", "HUGGINGFACE_HUB_CACHE": "/older", "HF_HUB_CACHE": "~/newer"},
-    ],
-)
-def test_the_hub_s_cache_is_where_its_library_has_it(tmp_path, monkeypatch, variables):
-    for name in ("HOME", "USERPROFILE"):
-        monkeypatch.setenv(name, str(tmp_path))
-    for name in ("XDG_CACHE_HOME", "HF_HOME", "HUGGINGFACE_HUB_CACHE", "HF_HUB_CACHE"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("DISK", "/disk")
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
-    library = Path(huggingface_hub.__file__).parent
-    assert memory_and_disk._hub_folder() == Path(runpy.run_path(str(library / "constants.py"))["HF_HUB_CACHE"])
-
-
-def test_base_models_need_room_in_the_cache_that_they_come_to(tmp_path, monkeypatch):
-    hub, own = tmp_path / "hub", tmp_path / "own"
-    monkeypatch.setenv("HF_HUB_CACHE", str(hub))
-    monkeypatch.setenv("SUBMODEL_CACHE", str(own))
-    for full in (hub, own):
-        hub.mkdir(exist_ok=True)
-        own.mkdir(exist_ok=True)
-        room = {hub: 2e9, own: 2e9, full: 4e8}
-        monkeypatch.setattr("shutil.disk_usage", lambda folder, room=room: SimpleNamespace(free=room[folder]))
-        check = memory_and_disk.check_cache()
-        assert (looked(check), check.found) == ("warn", f"0.4 GB free in {full}")
-
-
-def test_a_drive_that_is_gone_is_a_warning(tmp_path, monkeypatch):
-    monkeypatch.setattr(Path, "exists", lambda self: False)
-    monkeypatch.setattr("shutil.disk_usage", Mock(side_effect=FileNotFoundError(2, "No such file or directory")))
-    check = memory_and_disk.check_disk("disk", tmp_path, 1)
-    assert (looked(check), check.found) == ("warn", f"{tmp_path}: No such file or directory")
-
-
-def test_base_models_without_a_home_folder(monkeypatch):
-    monkeypatch.setenv("SUBMODEL_CACHE", "~nobody-of-this-name/cache")
-    assert looked(memory_and_disk.check_cache()) == "warn"

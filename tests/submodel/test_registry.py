@@ -2,51 +2,41 @@
 
 from __future__ import annotations
 
-import errno
-import hashlib
 import json
-import os
-import queue
 import re
 import shutil
 import sys
-import tempfile
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from email.message import Message
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from ssl import SSLCertVerificationError
 from unittest.mock import Mock
 from urllib.error import HTTPError, URLError
 
 import pytest
-from filelock import FileLock
 from tuf.api.exceptions import DownloadError
 from typer.testing import CliRunner
 
 from builder.bases.catalogue import CACHE_VARIABLE
 from contract.bundle.bundle import WORKSPACE_BUNDLE, Bundle, find_trusted_bundle, read_bundle
-from contract.bundle.manifest import MODEL_FILE, build_of, write_manifest_of
+from contract.bundle.manifest import MODEL_FILE, build_of
 from contract.bundle.previous import previous_bundles
-from contract.bundle.pulled_builds import REGISTRY_FILE, PulledFrom, pulled_from
 from contract.bundle.trusted_builds import forget_build
-from contract.documents import FileFacts
 from contract.errors import CorpusError, RegistryError
 from contract.files.state_folder import state_folder
 from fleet.fleet_file import BuildPart, Repository, TaskPart
 from fleet.identity import remote_of
 from fleet.publishing import publish_run
+from lsp_server.pulled_builds import REGISTRY_FILE, PulledFrom, pulled_from
 from submodel.app import app
-from submodel.registry import pull_run
-from submodel.registry.fetcher import RegistryFetcher, _Patience
+from submodel.registry import fetcher, pull_run
+from submodel.registry.fetcher import RegistryFetcher
 from submodel.registry.names import given_name, names_of, repository_name, repository_root
 from submodel.registry.pull_run import PullSettings, run_pull
-from submodel.registry.store import FileStore
 from testbed.git import git
 from testbed.registries import NAME, make_repository, publish
 
@@ -166,18 +156,6 @@ def test_each_file_is_fetched_once(
     assert third.build == second.build and third.fetched_bytes < model
 
 
-def test_of_a_graph_with_other_weights_beside_it_the_older_one_is_kept(
-    registry: Path, published: tuple[Path, str], repository: Path, newer: Path
-) -> None:
-    settings = PullSettings(folder=repository, address=str(registry), key=published[1])
-    first = run_pull(settings)
-    (newer / f"{MODEL_FILE}_data").write_bytes(b"weights")
-    write_manifest_of(newer, {**read_bundle(newer).manifest})
-    publish(newer, registry)
-    second = run_pull(settings)
-    assert [build_of(folder) for folder in previous_bundles(second.bundle)] == [first.build]
-
-
 def test_a_bundle_that_was_damaged_or_is_not_trusted_any_more_is_put_right(
     registry: Path, published: tuple[Path, str], repository: Path
 ) -> None:
@@ -202,27 +180,6 @@ def test_a_mirror_is_a_copy_of_the_folder(registry: Path, published: tuple[Path,
     assert (again.state, again.build) == ("pulled", first.build)
     kept = json.loads((state_folder() / REGISTRY_FILE).read_text())
     assert kept == {"address": f"{registry.as_uri()}/", "key": published[1]}  # of the run that gave a key
-
-
-def test_a_relative_address_is_kept_without_the_clone_in_which_it_was_given(
-    registry: Path, published: tuple[Path, str], repository: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(repository)
-    given = os.path.relpath(registry, repository)
-    assert given.startswith("..")
-    run_pull(PullSettings(address=given, key=published[1]))
-    kept = json.loads((state_folder() / REGISTRY_FILE).read_text())
-    assert kept["address"] == f"{registry.as_uri()}/"
-
-
-def test_a_known_registry_that_is_no_json_is_refused_by_pull_and_passed_over_by_the_server(
-    registry: Path, published: tuple[Path, str], repository: Path
-) -> None:
-    pulled = run_pull(PullSettings(folder=repository, address=str(registry), key=published[1]))
-    (state_folder() / REGISTRY_FILE).write_text("{")
-    with pytest.raises(RegistryError, match=r"registry\.json can't be read .*; correct or remove it"):
-        run_pull(PullSettings(folder=repository))
-    assert pulled_from(pulled.build) == PulledFrom(address=pulled.address, name=None, key=published[1])
 
 
 class Quiet(SimpleHTTPRequestHandler):
@@ -280,22 +237,6 @@ def _keep_path(self: Quiet, path: str) -> None:
     self._path = path.removeprefix("http://models.invalid")  # type: ignore[attr-defined]
 
 
-def test_of_two_pulls_at_once_the_second_waits_and_says_so(
-    registry: Path, published: tuple[Path, str], repository: Path, tmp_path: Path
-) -> None:
-    settings = PullSettings(folder=repository, address=str(registry), key=published[1])
-    said: queue.SimpleQueue[str] = queue.SimpleQueue()
-    cache = tmp_path / "cache" / "registry"
-    cache.mkdir(parents=True)
-    with ThreadPoolExecutor() as pool:
-        with FileLock(cache / "lock"):
-            second = pool.submit(run_pull, settings, on_event=said.put)
-            assert said.get(timeout=60) == f"Waiting for another submodel command that is using {cache}"
-            assert not second.done()
-        assert second.result(timeout=60).state == "pulled"
-    assert said.empty()
-
-
 def test_nobody_answers(repository: Path, published: tuple[Path, str]) -> None:
     with pytest.raises(RegistryError, match=r"can't be fetched .*; try again, or give another address\.$"):
         run_pull(PullSettings(folder=repository, address="http://127.0.0.1:9", key=published[1]))
@@ -316,25 +257,8 @@ def test_nobody_answers(repository: Path, published: tuple[Path, str]) -> None:
 def test_why_a_file_does_not_come_is_said(monkeypatch: pytest.MonkeyPatch, error: Exception, said: str) -> None:
     opener = Mock()
     opener.open.side_effect = error
-    monkeypatch.setattr(_Patience, "opener", lambda _: opener)
+    monkeypatch.setattr(fetcher, "_opener", lambda: opener)
     with pytest.raises(DownloadError, match=re.escape(f"https://models.example/a can't be fetched ({said}")):
-        RegistryFetcher().download_bytes("https://models.example/a", 1000)
-
-
-@pytest.mark.parametrize(
-    ("platform", "more"), [("linux", ""), ("darwin", ", or run the Install Certificates.command of your Python")]
-)
-def test_what_to_do_is_said_of_a_certificate_that_is_not_trusted(
-    monkeypatch: pytest.MonkeyPatch, platform: str, more: str
-) -> None:
-    """Python from python.org trusts none on macOS until that command was run."""
-    words = "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: unable to get local issuer certificate"
-    opener = Mock()
-    opener.open.side_effect = URLError(SSLCertVerificationError(1, words))
-    monkeypatch.setattr(_Patience, "opener", lambda _: opener)
-    monkeypatch.setattr(sys, "platform", platform)
-    said = "its certificate is not trusted here; name your proxy's certificates with SSL_CERT_FILE"
-    with pytest.raises(DownloadError, match=re.escape(f"https://models.example/a can't be fetched ({said}{more})")):
         RegistryFetcher().download_bytes("https://models.example/a", 1000)
 
 
@@ -352,29 +276,6 @@ def test_the_cache_is_closed_to_other_accounts(
     cache.chmod(0o775)
     run_pull(settings)
     assert cache.stat().st_mode & 0o777 == 0o775, "several accounts may share it"
-
-
-def test_a_cache_that_cannot_be_written_is_named_by_its_variable(
-    registry: Path, published: tuple[Path, str], repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "file").touch()
-    monkeypatch.setenv("SUBMODEL_CACHE", str(tmp_path / "file" / "cache"))
-    with pytest.raises(RegistryError, match=r"can't be written \(.+\); free space, or set SUBMODEL_CACHE to a folder"):
-        run_pull(PullSettings(folder=repository, address=str(registry), key=published[1]))
-
-
-def test_without_a_temporary_folder_its_variable_is_named(
-    registry: Path, published: tuple[Path, str], repository: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(*_: object, dir: Path | None = None, **__: object) -> object:
-        if dir is None:
-            raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found in ['/tmp']")
-        return make(dir=dir)
-
-    make = tempfile.TemporaryFile
-    monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
-    with pytest.raises(RegistryError, match=r"^No temporary file can be written \(No usable .*\); .* set TMPDIR to a"):
-        run_pull(PullSettings(folder=repository, address=str(registry), key=published[1]))
 
 
 def test_what_is_not_in_the_registry(registry: Path, published: tuple[Path, str], repository: Path) -> None:
@@ -434,15 +335,3 @@ def test_a_pull_prints_when_the_bundle_was_published(
         done = CliRunner().invoke(app, ["pull", str(registry), "--key", published[1], "--json"])
         assert words in done.stderr and done.stderr.endswith("published on 2023-11-14.\n")
         assert json.loads(done.stdout)["published_at"] == "2023-11-14T22:13:20+00:00"
-
-
-def test_a_pull_forgets_files_that_no_bundle_uses(
-    registry: Path, published: tuple[Path, str], repository: Path, tmp_path: Path
-) -> None:
-    store = FileStore(tmp_path / "cache" / "registry")
-    unused: FileFacts = {"bytes": 3, "sha256": hashlib.sha256(b"foo").hexdigest()}
-    store.add(unused, iter([b"foo"]), "it", lambda size: None)
-    os.utime(store.place_of(unused["sha256"]), (0, 0))
-    pulled = run_pull(PullSettings(folder=repository, address=str(registry), key=published[1]))
-    assert not store.has(unused)
-    assert all(map(store.has, read_bundle(pulled.bundle).manifest["files"].values()))

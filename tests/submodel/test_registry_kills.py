@@ -130,4 +130,3 @@ def kill_before(number: int) -> None:
         return run
 
     os.replace, os.link = counted(os.replace), counted(os.link)  # Path.replace calls the first
-    folders._exchange = counted(folders._exchange)

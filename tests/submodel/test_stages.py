@@ -3,33 +3,25 @@
 import json
 from dataclasses import replace
 from functools import partial
-from string import ascii_lowercase
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 import torch
-from safetensors.torch import load_file
 
-from builder import memory
-from builder.corpus.corpus import SourceFile, read_corpus
+from builder.corpus.corpus import read_corpus
 from builder.finetuning import finetune
 from builder.finetuning.training_state import StateFile, TrainingProgress
-from contract.bundle import drafts
-from contract.console import StageDisplay
 from contract.errors import BaseModelError
-from submodel import memory_and_disk
 from submodel.build import model_stages, pipeline, score_stages
 from submodel.build.build_settings import BuildSettings
 from submodel.build.model_stages import ModelStages
 from submodel.build.paths import BuildPaths
 from submodel.build.pipeline import run_build
-from submodel.build.stages import Stages, adopt_model, hash_of, kept_record
-from submodel.check_result import CheckResult
-from testbed.gguf_files import make_parts, write_gguf
+from submodel.build.stages import Stages, hash_of, kept_record
+from submodel.console import StageDisplay
 from testbed.models import save_base
 from testbed.python_files import write_python
-from testbed.tokenizer import FIM
 
 NONE = cast(Any, None)  # of a corpus and a base that nothing looks at
 
@@ -163,12 +155,6 @@ def test_an_interrupted_stage_counts_as_not_run_and_what_an_earlier_one_made_hol
     assert run(tmp_path, "b", Counter(), [output]).is_fresh
 
 
-def test_a_damaged_record_is_no_record(tmp_path):
-    run(tmp_path, "a", Counter())
-    (tmp_path / "stage.json").write_text("{")
-    assert run(tmp_path, "a", Counter()).is_fresh
-
-
 def test_keys_tell_inputs_apart_whatever_their_order():
     assert hash_of(a=1, b=2) == hash_of(b=2, a=1)
     assert hash_of(a=1) != hash_of(a=2)
@@ -296,53 +282,6 @@ def test_a_build_that_is_stopped_while_it_scores_leaves_the_report_of_its_own_bu
     assert page != scored[1]
 
 
-@pytest.mark.parametrize(
-    ("steps", "dtype", "expected"), [(None, None, True), (3, None, False), (None, "float32", False)]
-)
-def test_pruning_in_8_bits_is_for_builds_that_need_not_be_made_again_elsewhere(
-    tmp_path, monkeypatch, steps, dtype, expected
-):
-    class Pruned(Exception):
-        pass
-
-    def prune(*_, is_int8, **__):
-        asked.append(is_int8)
-        raise Pruned
-
-    asked = []
-    settings = BuildSettings(repository=tmp_path, output=tmp_path, base="b", size=0.8, steps=steps, dtype=dtype)
-    monkeypatch.setattr(model_stages, "prune", prune)
-    monkeypatch.setattr(model_stages, "is_int8_faster", lambda dtype: True)
-    with StageDisplay() as display, pytest.raises(Pruned):
-        stages = ModelStages(settings, display, NONE, NONE)
-        stages._loaded = cast(Any, SimpleNamespace(model=None, tokenizer=None, prompt=FIM))
-        stages._prune(lambda done, total: None)
-    assert asked == [expected]
-
-
-@pytest.mark.parametrize(("quota", "expected"), [(2, 2), (64, 3), (None, 3)])
-def test_a_build_keeps_to_the_processors_of_its_container(tmp_path, monkeypatch, quota, expected):
-    monkeypatch.setattr(memory, "processor_quota", lambda: quota)
-    torch.set_num_threads(3)
-    with StageDisplay() as display:
-        ModelStages(BuildSettings(repository=tmp_path, output=tmp_path), display, NONE, NONE)
-    assert torch.get_num_threads() == expected
-
-
-def test_a_state_is_of_the_pruned_model_that_it_adapts(tmp_path):
-    """Pruned again, `build --force` say, it may have other channels of the same number."""
-    paths = BuildPaths(root=tmp_path)
-    paths.pruned.mkdir()
-    settings = BuildSettings(repository=tmp_path, output=tmp_path, base="b", size=1.0, minutes=1, quantize="fp32")
-    hashes = []
-    with StageDisplay() as display:
-        stages = ModelStages(settings, display, NONE, NONE)
-        for manifest in ("one", "another", "one"):
-            (paths.pruned / "manifest.json").write_text(manifest)
-            hashes.append(stages._state_of("k").stage_hash)
-    assert hashes[0] == hashes[2] != hashes[1]
-
-
 def test_a_killed_fine_tuning_goes_on_in_the_number_format_that_it_had(tmp_path, monkeypatch):
     monkeypatch.setattr(model_stages, "fastest_dtype", lambda: torch.float32)
     monkeypatch.setattr(model_stages, "is_int8_faster", lambda dtype: False)
@@ -386,17 +325,6 @@ def test_a_gpu_that_computes_in_bfloat16_trains_in_it(tmp_path, monkeypatch, dev
         assert stages._format_of(StateFile(path=tmp_path / "state", stage_hash="k"))[0] == expected
 
 
-def test_a_gpu_that_does_not_answer_leaves_the_format_of_the_cpu(monkeypatch):
-    """`finetune` tries it, says what is wrong with it and trains on the CPU."""
-
-    def ask(including_emulation):
-        raise RuntimeError("CUDA error: all CUDA-capable devices are busy or unavailable")
-
-    monkeypatch.setattr(finetune, "training_device", lambda: torch.device("cuda"))
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", ask)
-    assert finetune.training_dtype(torch.float32) is torch.float32
-
-
 def test_a_base_that_can_not_be_exported_is_refused_before_anything_is_pruned(tmp_path):
     repository, base = make_repository(tmp_path), save_base(tmp_path / "base", kind="qwen2")
     config = json.loads((base / "config.json").read_text())
@@ -406,97 +334,3 @@ def test_a_base_that_can_not_be_exported_is_refused_before_anything_is_pruned(tm
     with StageDisplay() as display, pytest.raises(BaseModelError, match=r"^base has scaled rotary positions"):
         run_build(settings, display)
     assert list(BuildPaths(root=settings.output).stages.glob("*")) == []
-
-
-@pytest.mark.parametrize("is_gguf", [False, True])
-def test_a_build_says_so_where_there_is_too_little_memory_or_disk_for_its_base(tmp_path, monkeypatch, capsys, is_gguf):
-    repository = make_repository(tmp_path)
-    base = save_base(tmp_path / "base", kind="qwen2")
-    weights = load_file(base / "model.safetensors")
-    parameters = sum(one.numel() for name, one in weights.items() if not name.endswith(".bias"))
-    if is_gguf:
-        model, _, metadata, tensors = make_parts("qwen2")
-        base, parameters = write_gguf(tmp_path / "base.gguf", "qwen2", metadata, tensors), model.num_parameters()
-    asked = []
-
-    def check_memory(parameters):
-        asked.append(parameters)
-        return CheckResult(name="memory", status="warn", found="little", advice="Close other programs.")
-
-    def check_disk(name, folder, needed):
-        asked.append((folder, needed))
-        return CheckResult(name=name, status="warn", found="full", advice="Free space.")
-
-    monkeypatch.setattr(pipeline, "check_memory", check_memory)
-    monkeypatch.setattr(pipeline, "check_disk", check_disk)
-    monkeypatch.setattr(memory_and_disk, "BUILD_DISK_BYTES", 0)
-    monkeypatch.setattr(pipeline.Build, "run", lambda *_: {})
-    with StageDisplay() as display:
-        run_build(BuildSettings(repository=repository, output=tmp_path / "output", base=str(base), size=0.5), display)
-    assert asked[0] == pytest.approx(parameters, rel=0.01), "rows of no token are counted in a GGUF file"
-    assert asked[1:] == [(tmp_path / "output", 4 * asked[0])]
-    said = capsys.readouterr().err
-    assert "Memory: little. Close other programs." in said
-    assert "Disk: full. Free space." in said
-
-
-def test_force_does_not_repeat_what_this_run_made_under_another_name(tmp_path):
-    """An update makes the model that the build then takes."""
-    make = Counter()
-    with StageDisplay() as display:
-        stages = Stages(tmp_path, display, force=True)
-        stages.run("trial", "a", make)
-        stages.adopt("stage", "trial")
-        assert not stages.run("stage", "a", make).is_fresh
-    assert make.calls == 1
-
-
-def test_a_model_that_was_adopted_before_is_not_copied_again(tmp_path):
-    trial, model, contents = tmp_path / "trial", tmp_path / "model", iter(("one", "another"))
-
-    def make(advance):
-        trial.mkdir(exist_ok=True)
-        (trial / "manifest.json").unlink(missing_ok=True)  # no stage writes into a file that is there
-        (trial / "manifest.json").write_text(json.dumps({"schema": 1, "prompt": {}, "made": next(contents)}))
-
-    places = []
-    with StageDisplay() as display:
-        for force in (False, False, True):
-            stages = Stages(tmp_path / "stages", display, force=force)
-            stages.run("trial", "a", make, [trial])
-            adopt_model(stages, trial, model, "stage", "trial")
-            places.append(model.stat().st_ino)
-            assert not stages.run("stage", "a", make, [model]).is_fresh
-    assert (model / "manifest.json").samefile(trial / "manifest.json"), "it takes no second place on the disk"
-    assert places[0] == places[1] != places[2]
-    assert json.loads((model / "manifest.json").read_text())["made"] == "another"
-    (model / "manifest.json").unlink()
-    with StageDisplay() as display:
-        adopt_model(Stages(tmp_path / "stages", display, force=False), trial, model, "stage", "trial")
-    assert (model / "manifest.json").is_file(), "what somebody has removed is copied again"
-
-
-def test_the_drafts_of_a_large_repository_are_of_all_folders(monkeypatch):
-    monkeypatch.setattr(drafts, "MAX_TOKENS", 100)
-    files = [
-        SourceFile(path=f"services/{one}/a.py", language="Python", text=one * 9, sha256="", split="calibration")
-        for one in ascii_lowercase
-    ]
-    model: Any = SimpleNamespace(
-        token_ids=lambda texts: (list(map(ord, text)) for text in texts), tokenizer=lambda: None
-    )
-    monkeypatch.setattr(model_stages, "read_artifact", lambda folder: model)
-
-    def folders_of(count):
-        stages: Any = SimpleNamespace(
-            _corpus=SimpleNamespace(learned=files[:count]),
-            _paths=SimpleNamespace(model=None),
-            _without_secrets=lambda ids, *_: ids,
-        )
-        return "".join(chr(ids[0]) for ids in ModelStages._drafts(stages))
-
-    assert folders_of(10) == ascii_lowercase[:10]
-    some = folders_of(26)
-    assert len(some) == 10
-    assert some == "".join(sorted(some)), "in the order of the corpus"
-    assert some[-1] > "m"

@@ -7,12 +7,12 @@ from typer.testing import CliRunner
 
 from builder.bases.catalogue import CATALOGUE
 from builder.bases.resolve import SECOND_CHOICE
-from contract import console
-from contract.console import print_table
 from laboratory.bench.bench_table import print_bench
 from laboratory.experiments.tables import regions_table, sweep_tables
 from laboratory.replay.figures import print_replay
+from submodel import console
 from submodel.commands.bases import bases
+from submodel.console import print_table
 from submodel.scores_table import print_build, print_scores
 
 INTERVAL = {"value": 0.123, "low": 0.101, "high": 0.155}
@@ -110,15 +110,6 @@ def test_scores(capsys):
     assert "200 lines of held-out files" in text
 
 
-def test_a_model_s_folder_is_text(capsys):
-    figures = {"positions": 9, "fim_exact_match": 0.1, "fim_exact_match_interval": (0, 1), "fim_edit_similarity": 0.5}
-    name = "runs/[/old]/model"
-    compared = {"exact_match_difference": {"value": 0.1, "low": 0.0, "high": 0.2}, "files": 1}
-    print_scores({"models": [{"name": name, **figures}], "against_base": {name: compared}})
-    text = " ".join(capsys.readouterr().err.split())
-    assert text.count(name) == 3 and "one file, which says little about others" in text
-
-
 def test_replays(capsys):
     figures = {"keystrokes_saved": INTERVAL, "shown_and_wrong": INTERVAL, "passages": 30, "keys_alone": 3_235}
     names = ["similar line", "without syntax", "with threshold 0.6"]
@@ -130,27 +121,6 @@ def test_replays(capsys):
     text = capsys.readouterr().err
     assert words_of(0, text) == words(names)
     assert "no interval" not in text
-
-
-def test_figures_of_one_commit_have_no_interval(capsys):
-    alone = {"value": 0.123}
-    row = {"name": "a", "passages": 9, "keys_alone": 99, "shown": 3, "accepted": 1}
-    print_replay(
-        {"source": "lines", "pace_ms": None, "runs": [{**row, "keystrokes_saved": alone, "shown_and_wrong": alone}]}
-    )
-    text = " ".join(capsys.readouterr().err.split())
-    assert "12.3%" in text
-    assert "all lines are of one commit or file, so there is no interval" in text
-
-
-def test_a_replay_at_a_pace_tells_what_came_too_late(capsys):
-    row = {"passages": 9, "keys_alone": 99, "shown": 0, "accepted": 0, "keystrokes_saved": INTERVAL}
-    row |= {"shown_and_wrong": INTERVAL, "asked": 40, "late": 40}
-    runs = [{"name": "similar line", **row, "late": 0}, {"name": "server", "options": {}, **row}]
-    print_replay({"source": "lines", "pace_ms": 200, "runs": runs})
-    text = capsys.readouterr().err
-    assert [row[5] for row in rows_of(text) if row[0]][-2:] == ["–", "100%"]
-    assert "a keystroke every 200 ms" in " ".join(text.split())
 
 
 def test_sweeps_over_four_languages(capsys):

@@ -9,7 +9,7 @@ from unittest.mock import Mock
 import pytest
 from filelock import FileLock
 
-from contract.files.lock_file import LockError, hold_lock
+from builder.lock_file import LockError, hold_lock
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no flock")

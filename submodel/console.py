@@ -10,11 +10,11 @@ import json
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import IO, Any, Final, Literal, cast
+from typing import Any, Final, Literal
 
-from rich.console import Console, RenderableType
+from rich.console import Console
 from rich.measure import Measurement
 from rich.progress import (
     BarColumn,
@@ -31,38 +31,21 @@ from rich.table import Table
 from rich.text import Text
 
 from contract.documents import BuildProgress
-from contract.forecast import Forecast
 from contract.plain_text import plain
 from contract.progress import OnProgress
-from contract.standard_error import StandardError
+from contract.standard_input import put_null_device
+from submodel.forecast import Forecast
 
 
 class PlainConsole(Console):
     """A console whose texts and cells are `plain`, line by line; its own colours and bars stay.
 
-    On stderr it ends no work when its reader ends. rich would end the process, and the answer on stdout with it.
+    Once nobody reads stderr any more, the work goes on. rich would end the process, and the answer on stdout with it.
     """
 
-    _standard_error: StandardError | None = None
-
-    @property
-    def file(self) -> IO[str]:
-        """As rich's; set it to write to another file than stderr."""
-        file = super().file
-        if not self.stderr or self._file is not None:
-            return file
-        if self._standard_error is None or self._standard_error.file is not file:
-            self._standard_error = StandardError(file)
-        return cast("IO[str]", self._standard_error)
-
-    @file.setter
-    def file(self, file: IO[str]) -> None:
-        self._file = file
-
-    @property
-    def is_unread(self) -> bool:
-        """Whether it writes to stderr, and nobody can read that any more."""
-        return self._file is None and self._standard_error is not None and self._standard_error.is_unread
+    def on_broken_pipe(self) -> None:
+        """Send to the null device what is written from now on."""
+        put_null_device(2)
 
     def render_str(self, text: str, **options: Any) -> Text:
         """As rich's, which every string goes through that is printed or stands in a table."""
@@ -115,7 +98,7 @@ class StageDisplay:
         # rich takes FORCE_COLOR for a terminal, but a log can't take a line back.
         is_terminal = console.is_terminal and console.file.isatty() and not console.is_dumb_terminal
         self.has_bars = not self._is_json and is_terminal
-        self._progress = _Bars(
+        self._progress = Progress(
             TextColumn("{task.description:<24}"),
             _WaitingBar(),
             TaskProgressColumn(),
@@ -131,7 +114,6 @@ class StageDisplay:
         self._whole: TaskID | None = None  # the bar of all stages together
         self._started_s = self._printed_s = clock()
         self._writing = threading.Lock()
-        self._is_interrupted = False
         self._ended = threading.Event()
         self._ticker = threading.Thread(target=self._tick, name="stage display", daemon=True)
 
@@ -216,10 +198,6 @@ class StageDisplay:
         else:
             self._progress.console.print(text, highlight=False, markup=False)
 
-    def show(self, table: RenderableType) -> None:
-        """Keep a table above the bars, in the place of the one before; nothing where there are no bars."""
-        self._progress.above = table
-
     def print_if_due(self) -> None:
         """Print how far the stage is if nothing was printed for a while; every tick where there are no bars."""
         now = self._clock()
@@ -277,27 +255,16 @@ class StageDisplay:
 
     def _write(self, document: BuildProgress) -> None:
         with self._writing:
-            console.file.write(json.dumps(document) + "\n")
-            console.file.flush()
-            if console.is_unread and not self._is_interrupted:
-                self._is_interrupted = True
+            try:
+                console.file.write(json.dumps(document) + "\n")
+                console.file.flush()
+            except BrokenPipeError:
+                console.on_broken_pipe()
                 _thread.interrupt_main()
 
     def _print(self, line: str) -> None:
         self._printed_s = self._clock()
         console.print(line, highlight=False, markup=False, soft_wrap=True)
-
-
-class _Bars(Progress):
-    """Bars below a table, if there is one."""
-
-    above: RenderableType | None = None
-
-    def get_renderables(self) -> Iterable[RenderableType]:
-        """As rich's, behind the table."""
-        if self.above is not None:
-            yield self.above
-        yield from super().get_renderables()
 
 
 class _WaitingBar(BarColumn):

@@ -2,7 +2,6 @@
 
 import io
 import json
-import os
 import subprocess
 import sys
 import time
@@ -10,11 +9,10 @@ import time
 import pytest
 from msgspec import convert
 from rich.console import Console
-from rich.table import Table
 
-from contract import console
-from contract.console import StageDisplay
 from contract.documents import BuildProgress
+from submodel import console
+from submodel.console import StageDisplay
 
 
 class Terminal(io.StringIO):
@@ -40,11 +38,6 @@ def pass_time(display, clock, seconds):
     for _ in range(seconds):
         clock.now_s += 1
         display.print_if_due()
-
-
-def test_a_display_looks_at_least_once_a_second():
-    """As docs/protocol.md says of `--progress json`."""
-    assert console.TICK_S <= 1
 
 
 def test_a_stage_that_reports_tells_its_share_and_the_time_left(clock, capsys):
@@ -235,17 +228,6 @@ def test_bars_of_all_stages_wait_below_and_end_with_the_whole(monkeypatch):
     assert all(name in shown for name in ("prune", "export", "all stages"))
 
 
-def test_a_table_stays_above_the_bars(monkeypatch):
-    written = Terminal()
-    terminal = Console(file=written, force_terminal=True, width=80, _environ={})
-    monkeypatch.setattr(console, "console", terminal)
-    with StageDisplay() as display, display.stage("build"):
-        display.show(Table("at work", caption="1 of 3"))
-        display._progress.refresh()
-    shown = written.getvalue()
-    assert shown.index("at work") < shown.index("1 of 3") < shown.rindex("build")
-
-
 @pytest.mark.parametrize(
     ("seconds", "words"), [(59.4, "59 s"), (61, "1 min 1 s"), (10_799, "179 min 59 s"), (40_000, "11 h 6 min")]
 )
@@ -257,7 +239,7 @@ def test_times_are_worded_by_their_length(seconds, words):
 BUILD = """
 import json, signal, sys, time
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell lets what runs in its background ignore it
-from contract import console
+from submodel import console
 console.TICK_S, console.QUIET_S = 0.05, 0.0 if sys.argv[1] == "quiet" else 99.0
 with console.StageDisplay(as_json=sys.argv[1] == "json") as display:
     display.say("begun")
@@ -296,30 +278,3 @@ def test_a_build_ends_with_the_program_that_reads_its_progress():
     """As an editor that was killed: nobody could stop what would keep its machine busy."""
     code, printed = without_reader("json")
     assert code != 0 and printed == ""
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows ends the programs of a window that is closed.")
-def test_a_build_whose_terminal_is_closed_goes_on(monkeypatch):
-    monkeypatch.setenv("TERM", "xterm")
-    window, terminal = os.openpty()
-    with os.fdopen(terminal, "w") as file:
-        monkeypatch.setattr(sys, "stderr", file)
-        with StageDisplay() as display:
-            assert display.has_bars
-            os.close(window)
-            with display.stage("prune") as advance:
-                advance(1, 2)
-                display.say("half of it")
-                display._progress.refresh()
-        assert not file.isatty()
-
-
-def test_other_errors_of_stderr_are_told(monkeypatch):
-    class Full(io.StringIO):
-        def write(self, text):
-            raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(sys, "stderr", Full())
-    with pytest.raises(OSError, match="space"):
-        console.console.print("begun")
-    console.console._buffer.clear()  # of all tests
