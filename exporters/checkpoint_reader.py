@@ -76,10 +76,8 @@ def read_config(folder: Path) -> dict[str, Any]:
     hint = "give the folder of a transformers checkpoint (config.json beside *.safetensors)"
     try:
         config = read_json(path)
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise ExportError(f"{folder} is no model: it has no config.json; {hint}.") from error
     except OSError as error:
-        raise ExportError(f"{path} can't be read ({error.strerror}); check its permissions.") from error
+        raise ExportError(f"{folder} is no model: its config.json can't be read ({error.strerror}); {hint}.") from error
     except ValueError as error:  # not UTF-8, or not JSON
         raise ExportError(f"{path} is not valid JSON ({error}); {hint}.") from error
     if not isinstance(config, dict) or not isinstance(config.get("model_type"), str):
