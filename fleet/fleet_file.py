@@ -131,11 +131,8 @@ def read_fleet_file(path: Path) -> tuple[Repository, ...]:
         raise FleetFileError(f"{path} can't be read as TOML: {_reason(error)}.") from error
     folder = path.absolute().parent
     whole = _convert(document, _File, f"{path}")
-    build, task = (
-        _convert(part, kind, f"{path}, [{key}]")
-        for key, part, kind in (("build", whole.build, BuildPart), ("task", whole.task, TaskPart))
-    )
-    del build, task  # converted to find an error where it stands
+    _convert(whole.build, BuildPart, f"{path}, [build]")  # to find an error where it stands
+    _convert(whole.task, TaskPart, f"{path}, [task]")
     read = [
         _repository(entry, whole, folder, f"{path}, repositories[{number}]")
         for number, entry in enumerate(whole.repositories)

@@ -57,7 +57,8 @@ def install_advice(extra: str = "build", prefix: Path | None = None) -> str:
     """Return the line that adds extras to the installation at `prefix` (by default this one), and where to run it.
 
     Some installers replace the whole environment, and other extras with it, so the line names those that are there.
-    It uses the installer that made the environment. On the package index, the name may be a stranger's.
+    It uses the installer that made the environment, and a clone: on the package index, that name may be a stranger's
+    until we have released there.
     """
     prefix = prefix or Path(sys.prefix)
     source = f".[{_with_present(extra)}]"

@@ -39,11 +39,6 @@ def make_tokenizer(vocabulary: int = 420, control_tokens: Sequence[str] = (END_T
     return tokenizer
 
 
-def make_plain_tokenizer(vocabulary: int = 420) -> Tokenizer:
-    """Return a tokenizer without tokens for fill-in-the-middle."""
-    return make_tokenizer(vocabulary, (END_TOKEN,))
-
-
 @cache
 def _document() -> dict[str, Any]:
     return dict(json.loads(FILE.read_text("utf-8")))

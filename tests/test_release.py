@@ -101,7 +101,7 @@ def test_the_feature_reads_each_of_its_options():
     ],
 )
 def test_the_feature_installs_nothing_by_name(source, asked, tmp_path):
-    """On 2e053804 it asked the package index for submodel==0.1.0, a name that nobody owned."""
+    """On the index the name may be a stranger's."""
     (tmp_path / "clone").mkdir()
     (tmp_path / "submodel-0.1.0-py3-none-any.whl").touch()
     python = tmp_path / "python3"  # which installs nothing

@@ -107,8 +107,7 @@ def run_publish(
     rows: list[PublishedRow] = []
     names: dict[str, Path] = {}  # whose bundle has each name
     with hold_lock(settings.registry / ".lock", on_event):
-        # Again: another publisher may have begun it meanwhile.
-        _check_registry(settings.registry, is_new=settings.is_new)
+        _check_registry(settings.registry, is_new=settings.is_new)  # another publisher may have begun it meanwhile
         index = SignedIndex(settings.registry, signer, is_new=settings.is_new)
         store = FileStore(settings.registry / FILES)
         store.forget_partial()

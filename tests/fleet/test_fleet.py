@@ -257,7 +257,6 @@ def test_a_folder_of_somebody_else_is_not_replaced(place: Path, builds: Builds) 
 def test_a_result_that_cannot_take_its_place_leaves_the_build_whole(
     place: Path, builds: Builds, monkeypatch: pytest.MonkeyPatch, last_step: str, error: Exception
 ) -> None:
-    """On 1e37c6c the bundle was lost with the folder; what no list trusts was kept by the next run all the same."""
 
     def fail(_: object) -> None:
         raise error

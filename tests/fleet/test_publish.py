@@ -178,7 +178,7 @@ def test_the_name_that_a_clone_gives_itself_replaces_no_other_code(
 def test_a_few_common_files_make_no_clone_the_same_repository(
     tiny_bundle: Bundle, newer: Path, registry: Path, tmp_path: Path
 ) -> None:
-    """Succeeds on de82a37: with one text, which may be a licence, and with a bundle that names none."""
+    """One text may be a licence; a bundle may name none."""
     texts = [f"{number:064x}" for number in range(40)]
     publish_as(tiny_bundle.folder, texts, registry, tmp_path / "theirs")
     for number, learned in enumerate(([], texts[:1], texts[:3])):

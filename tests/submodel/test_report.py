@@ -55,7 +55,7 @@ def test_a_kept_evaluation_stays_in_the_report_and_says_whose_it_is(tmp_path):
     assert another in render_beside_evaluation(document(), paths, {"sha256": "b"}, title="r")
     assert another in render_beside_evaluation(document(), paths, None, title="r")
     broken = sealed_json(seal_key(), EVALUATION, "evaluation.json", {"models": 3})
-    for unread in ("{", "[]", broken, json.dumps(figures)):  # the last one, a stranger's, is shown on cc3f76c
+    for unread in ("{", "[]", broken, json.dumps(figures)):  # the last one is a stranger's
         write_text(paths.evaluation, unread)
         assert render_beside_evaluation(document(), paths, None, title="r") == render_report(document(), title="r")
 
