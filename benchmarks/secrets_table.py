@@ -101,7 +101,7 @@ def measure_before(checkout: Path, words: Sequence[str]) -> dict[str, Any]:
         for name, source in (("contract", checkout), ("testbed", here), ("benchmarks", here)):
             (Path(folder) / name).symlink_to(source / name)
         rest = {"PYTHONPATH": os.pathsep.join([folder, str(checkout)]), "PYTHONSAFEPATH": "1"}
-        command = [sys.executable, "-m", "benchmarks.secrets_table", "--print", *words]
+        command = [*python_module("benchmarks.secrets_table"), "--print", *words]
         done = subprocess.run(command, env=os.environ | rest, stdout=subprocess.PIPE, check=True)
         return dict(json.loads(done.stdout))
 

@@ -14,12 +14,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.make_fingerprints import make_fingerprints, save_fingerprints
 from builder.corpus.corpus import read_corpus
 from contract.repository.benchmark_files import MANY_TASKS, MIN_NAMES, find_benchmark, holds_problems
 from contract.repository.file_filters import reason_by_text
 from contract.repository.fingerprints import RUN_WORDS, load_fingerprints, read_words
 from contract.repository.languages import get_language
+from testbed.fingerprints import make_fingerprints, save_fingerprints
 
 ROOT = Path(__file__).parents[2]
 SWAPPED = """
