@@ -103,6 +103,8 @@ def run_sweep(settings: SweepSettings, display: StageDisplay) -> dict[str, Any]:
     with display.stage("measure") as advance:
         for _ in range(TRIES):
             tasks = {key: point for key, point in missing.items() if key not in lost or not lost[key].is_final}
+            if not tasks:
+                break
             documents = {key: point.to_json() for key, point in tasks.items()}
             for outcome in run_in_processes(documents, jobs=settings.jobs, threads=settings.threads_each):
                 point = missing[outcome.name]
