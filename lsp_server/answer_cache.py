@@ -118,10 +118,7 @@ class AnswerCache:
 
 
 class Suggestions:
-    """The last ENTRIES completions; the least recently used go first. `scope` is what else an answer depends on.
-
-    A completion without text is kept too: nothing was worth showing there.
-    """
+    """The last ENTRIES completions; the least recently used go first. `scope` is what else an answer depends on."""
 
     def __init__(self) -> None:
         self._entries: OrderedDict[_CacheKey, Completion] = OrderedDict()

@@ -5,9 +5,6 @@ and nested as the classes here are: `{"threads": 4, "trigger": {"comments": fals
 
 Users set the fields made by `_option`. Those made by `_switch` are for measurements (`submodel-lab replay --switch`,
 `benchmarks`): they are read below the key `experimental` alone, and no page lists them.
-
-cattrs would not make this shorter. With it one bad option loses all others, unless code finds for each failure its
-option, its sentence and its default. `_read_group` does no more than that.
 """
 
 from __future__ import annotations

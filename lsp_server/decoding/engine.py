@@ -321,21 +321,11 @@ class Engine:
         return self.memory.known(prompt_ids)
 
     def all_logits(self, token_ids: Sequence[int]) -> NDArray[np.float32]:
-        """Return the logits after each of `token_ids`, (tokens, vocabulary), from an empty cache; for scoring.
-
-        Raises ServeError if there are more tokens than positions, else as `generate` does.
-        """
+        """Return the logits after each of `token_ids`, (tokens, vocabulary), from an empty cache; for scoring."""
         self.memory.clear()
         self.decoder.use(self.memory.take(token_ids, len(token_ids)), len(token_ids))
         chunks = [token_ids[start : start + PROMPT_CHUNK] for start in range(0, len(token_ids), PROMPT_CHUNK)]
         return np.concatenate([self.decoder.feed(chunk, keep=len(chunk)).copy() for chunk in chunks])
-
-    def logits_behind(self, prompt_ids: Sequence[int], token_ids: Sequence[int]) -> NDArray[np.float32]:
-        """Return the logits that predict each of `token_ids` behind a prompt, (tokens, vocabulary); for scoring."""
-        self._check([*prompt_ids, *token_ids[1:]])
-        self.read(prompt_ids)
-        self._use_memory(prompt_ids, len(token_ids)).keep(len(prompt_ids) - 1)
-        return self.decoder.feed([prompt_ids[-1], *token_ids[:-1]], keep=len(token_ids)).copy()
 
     def _check(self, prompt_ids: Sequence[int]) -> None:
         if not prompt_ids:

@@ -194,10 +194,7 @@ def _leaves_deeper(line: str, request: CompletionRequest) -> bool:
 
 
 def repetition(text: str, request: CompletionRequest, is_final: bool) -> Cut | None:
-    """End at a text that comes three times in a row, an item of a list more often, or at a line like the one above.
-
-    An import may not be like any in the run of imports above it.
-    """
+    """End at a text that comes three times in a row, an item of a list more often, or at a line like the one above."""
     for match in _REPEATED.finditer(text):
         piece = match.group(1)
         is_long = len(match.group()) >= _MIN_REPEATED_CHARS and sum(map(str.isalpha, piece)) > 2

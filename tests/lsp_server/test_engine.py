@@ -334,19 +334,6 @@ def test_all_logits_are_those_of_the_whole_sequence(engine: Engine, session: onn
     np.testing.assert_allclose(engine.all_logits(token_ids), naive_logits(session, token_ids), rtol=1e-3, atol=1e-3)
 
 
-@pytest.mark.parametrize("known", [0, 40, 2 * PROMPT_CHUNK + 3])
-def test_logits_behind_a_prompt_are_those_of_the_whole_sequence(engine: Engine, known: int) -> None:
-    token_ids = [7 * i % 256 for i in range(2 * PROMPT_CHUNK + 8)]
-    prompt, behind = token_ids[:-5], token_ids[-5:]
-    expected = engine.all_logits(token_ids)[-6:-1]
-    engine.memory.clear()
-    if known:
-        engine.read(prompt[:known])
-    np.testing.assert_allclose(engine.logits_behind(prompt, behind), expected, rtol=1e-3, atol=1e-3)
-    with pytest.raises(ServeError, match="2048 positions"):
-        engine.logits_behind([0] * (engine.max_positions - 2), [0, 0, 0])
-
-
 @pytest.mark.parametrize("unlisted", [None, *FILES])
 def test_drafts_that_the_manifest_does_not_list_are_not_read(
     tiny_bundle: Bundle, tmp_path: Path, unlisted: str | None
