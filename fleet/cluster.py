@@ -28,6 +28,7 @@ from fleet.task import Task, describe
 from submodel.extras import install_advice
 
 LOCAL: Final = "local"
+ANSWER_S = 60  # for a cluster's head to answer a health check
 RETRIES: Final = 3  # of a task whose process or machine was lost; a build resumes, so that a try is seldom for nothing
 TICK_S: Final = 1.0
 LOOK_EVERY_S: Final = 10.0  # at the machines that are there
@@ -90,7 +91,11 @@ def _check_token(head: str) -> None:
     """Raise SubmodelError if the head of a cluster answers somebody who has no token."""
     command = [sys.executable, "-P", "-m", "ray.scripts.scripts", "health-check", "--address", head]
     environment = child_environment() | {"RAY_AUTH_MODE": "disabled"}
-    if subprocess.run(command, env=environment, capture_output=True, check=False).returncode == 0:
+    try:
+        answer = subprocess.run(command, env=environment, capture_output=True, check=False, timeout=ANSWER_S).returncode
+    except subprocess.TimeoutExpired as error:
+        raise SubmodelError(f"The Ray cluster at {head} did not say in {ANSWER_S} s if it asks for a token.") from error
+    if answer == 0:
         raise SubmodelError(
             f"The Ray cluster at {head} asks nobody for a token, so whoever reaches it can run programs on it. Start "
             "it with RAY_AUTH_MODE=token, or set RAY_AUTH_MODE=disabled here if its network is closed."

@@ -8,9 +8,11 @@ regular expressions very long on a hostile name are passed over.
 
 from __future__ import annotations
 
+import re
 from codecs import BOM_UTF8
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Final
 
 from pathspec.patterns.gitignore import GitIgnorePatternError
 from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
@@ -20,6 +22,7 @@ _MAX_LINES = 2000  # each is tried on each path below it
 _MAX_RULES = 2000  # from the root down to one folder
 _COST_OF_STARS = 20  # of a rule with several, among _MAX_RULES: it may take milliseconds on a path
 # Matching backtracks: over a path of n characters in a time that grows with a power of n. So both are bounded.
+_NO_PATH: Final = re.compile(r"[\r\t]|\[:|(?:^|/)\.\.?(?:/|$)|//")  # matches nothing, or other names than git
 _MAX_WILDCARDS = 4  # of a line: each star, and each "**" between slashes
 _MAX_PATH_CHARS = 500  # a longer path counts as ignored, below any rule
 
@@ -97,6 +100,8 @@ def _parse_rules(content: str, *, is_strict: bool) -> Iterator[_Rule]:
             text = text.rstrip(" ")
         wildcards = sum(1 if segment == "**" else segment.count("*") for segment in text.split("/"))
         problem = f"has more than {_MAX_WILDCARDS} stars" if wildcards > _MAX_WILDCARDS else None
+        if is_strict and problem is None and _NO_PATH.search(text):
+            problem = "names no path below its folder"
         if problem is None:
             try:
                 pattern = GitIgnoreSpecPattern(text.removesuffix("/"))

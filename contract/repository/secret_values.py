@@ -100,7 +100,15 @@ def is_strong_password(value: str) -> bool:
         return False
     if set(value) & _SENTENCE:
         return _count_kinds(value) >= 3 and _looks_drawn(value)
-    return _count_kinds(value) >= 3 or (any(map(str.isdigit, value)) and is_random(value))
+    return (
+        _count_kinds(value) >= 3 or (any(map(str.isdigit, value)) and is_random(value)) or _is_of_drawn_letters(value)
+    )
+
+
+def _is_of_drawn_letters(value: str) -> bool:
+    """Whether it is of letters of one case that make no words, as an app password of Gmail."""
+    is_of_letters = len(value) >= 12 and value.isascii() and value.isalpha() and (value.islower() or value.isupper())
+    return is_of_letters and len(set(value)) >= 7 and _FIVE_CONSONANTS.search(value) is not None
 
 
 def is_chosen_password(value: str) -> bool:

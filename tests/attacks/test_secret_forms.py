@@ -14,7 +14,7 @@ from typing import Any, cast
 
 import pytest
 
-from contract.repository.secrets import is_secret_path, kind_of_secret, remove_secrets
+from contract.repository.secrets import blank_secrets, is_secret_path, kind_of_secret, remove_secrets
 from contract.repository.texts import read_repository
 from submodel.build.model_stages import ModelStages
 
@@ -59,3 +59,10 @@ def test_drafts_are_read_once_more_as_text() -> None:
 def test_what_looks_like_a_form_is_kept(text: str) -> None:
     assert remove_secrets(text).text == text
     assert kind_of_secret(text.split("\n")[0]) is None
+
+
+def test_a_password_of_drawn_letters_is_found() -> None:
+    """Gmail's app passwords have sixteen. Words joined are no secret."""
+    assert blank_secrets('EMAIL_HOST_PASSWORD = "ycnwjsvzjsguugyh"\n').strip() == ""
+    for words in ("configurationfile", "thequickbrownfox", "passwordhasher"):
+        assert words in blank_secrets(f'password = "{words}"\n')

@@ -86,6 +86,7 @@ def test_a_folder_that_is_left_out_can_not_be_built_by_itself(tmp_path: Path) ->
         ("/**/**/*a/b*/*", r"Line 2 has more than 4 stars\."),
         ("*a*b*c*d*", r"Line 2 has more than 4 stars\."),
         ("!", r"Line 2 is no pattern of git\."),
+        *((line, r"Line 2 names no path below its folder\.") for line in ("./x", "../x", "a//b", "a\t", "[[:alpha:]]")),
         ("a\n" * 2000, r"It has more than 2,000 lines\."),
     ],
 )
@@ -93,6 +94,15 @@ def test_a_line_that_can_not_be_used_is_refused(tmp_path: Path, line: str, probl
     """In a `.gitignore` it is passed over. Here, what it names would be learned."""
     root = _make(tmp_path, {"sub/.submodelignore": f"# {line}\n{line}\n".replace("# a\n", "# ")})
     with pytest.raises(CorpusError, match=rf"sub.\.submodelignore: {problem} No file of the repository is read"):
+        read_repository(root)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "cp1252"])
+def test_a_file_that_is_no_utf_8_is_refused(tmp_path: Path, encoding: str) -> None:
+    """On 2e053804 it named nothing: PowerShell's `echo` writes UTF-16."""
+    root = _make(tmp_path)
+    (root / ".submodelignore").write_text("prüvate/\n", encoding=encoding)
+    with pytest.raises(CorpusError, match="It is no UTF-8 text; save it as UTF-8"):
         read_repository(root)
 
 
