@@ -26,16 +26,15 @@ def remove_tree(folder: Path) -> None:
 
 def sync(path: Path) -> None:
     """Force a file, or the names in a folder, to the disk. Windows opens no folder for it: there nothing is forced."""
-    if sys.platform == "win32":
-        return
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # file systems that know no sync have nothing to lose
-            raise
-    finally:
-        os.close(handle)
+    if sys.platform != "win32":
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # file systems that know no sync have nothing to lose
+                raise
+        finally:
+            os.close(handle)
 
 
 def sync_tree(folder: Path) -> None:

@@ -139,7 +139,11 @@ class KvCache:
 
 def _pages(size: int) -> mmap.mmap:
     """Memory from the system: only pages that are written are given, and all is given back. The heap keeps holes."""
-    return mmap.mmap(-1, size) if sys.platform == "win32" else mmap.mmap(-1, size, mmap.MAP_PRIVATE)
+    if sys.platform == "win32":
+        pages = mmap.mmap(-1, size)
+    else:
+        pages = mmap.mmap(-1, size, mmap.MAP_PRIVATE)
+    return pages
 
 
 class KvMemory:
