@@ -13,7 +13,7 @@ _STYLE: Final = """
 svg { background: #fff; font-family: system-ui, sans-serif; } .label { font-size: 13px; fill: #1d2430; }
 .axis { stroke: #1d2430; fill: none; stroke-width: 1.2; } .line { fill: none; stroke-width: 2; stroke: #2f6fed; }
 .line-1 { stroke: #12a594; } .line-2 { stroke: #d97706; } .line-3 { stroke: #b42318; } .line-4 { stroke: #7c3aed; }
-.line-5 { stroke: #667085; } .line-6 { stroke: #be185d; } .line-7 { stroke: #4d7c0f; } .cell { fill: #2f6fed; }
+.line-5 { stroke: #667085; } .line-6 { stroke: #be185d; } .line-7 { stroke: #4d7c0f; }
 .grid { stroke: #d7dce4; fill: none; }
 """
 COLOURS: Final = 8  # lines beyond these would look alike
