@@ -22,6 +22,7 @@ _MAX_LINES = 2000  # each is tried on each path below it
 _MAX_RULES = 2000  # from the root down to one folder
 _COST_OF_STARS = 20  # of a rule with several, among _MAX_RULES: it may take milliseconds on a path
 # Matching backtracks: over a path of n characters in a time that grows with a power of n. So both are bounded.
+_NO_TEXT: Final = re.compile("[\0\ud800-\udfff]")  # what UTF-16 leaves, and bytes that are no UTF-8
 _NO_PATH: Final = re.compile(r"[\r\t]|\[:|(?:^|/)\.\.?(?:/|$)|//")  # matches nothing, or other names than git
 _MAX_WILDCARDS = 4  # of a line: each star, and each "**" between slashes
 _MAX_PATH_CHARS = 500  # a longer path counts as ignored, below any rule
@@ -84,9 +85,15 @@ class IgnoreRules:
         return False
 
 
-def decode_rules(content: bytes) -> str:
-    """Return the text of such a file; like git, pass over a byte order mark."""
-    return content.removeprefix(BOM_UTF8).decode("utf-8", errors="surrogateescape")
+def decode_rules(content: bytes, *, is_strict: bool = False) -> str:
+    """Return the text of such a file; like git, pass over a byte order mark.
+
+    is_strict: raise UnusableRuleError if it is not UTF-8, as PowerShell's `echo` writes it.
+    """
+    text = content.removeprefix(BOM_UTF8).decode("utf-8", errors="surrogateescape")
+    if is_strict and _NO_TEXT.search(text):
+        raise UnusableRuleError("It is no UTF-8 text; save it as UTF-8.")
+    return text
 
 
 def _parse_rules(content: str, *, is_strict: bool) -> Iterator[_Rule]:

@@ -6,13 +6,12 @@ ignores it. A line that can't be used is an error, not passed over as in a `.git
 
 from __future__ import annotations
 
-from codecs import BOM_UTF8
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
 from contract.errors import CorpusError
-from contract.repository.ignore_rules import MAX_BYTES, IgnoreRules, UnusableRuleError
+from contract.repository.ignore_rules import MAX_BYTES, IgnoreRules, UnusableRuleError, decode_rules
 from contract.repository.reading import DELETED, SourceReader, Unreadable
 
 NAME: Final = ".submodelignore"
@@ -54,20 +53,10 @@ def _add(rules: IgnoreRules, top: Path, reader: SourceReader, folder: str) -> Ig
     if folder and not reader.is_folder(folder):
         return rules  # behind a link no file is read
     try:
-        return rules.with_file(folder, _decode(reader.read(folder + NAME)), is_strict=True)
+        return rules.with_file(folder, decode_rules(reader.read(folder + NAME), is_strict=True), is_strict=True)
     except Unreadable as problem:
         if str(problem) == DELETED:
             return rules
         raise CorpusError(f"{top / folder / NAME} can't be read ({problem}). {_UNTIL_MENDED}") from problem
     except UnusableRuleError as problem:
         raise CorpusError(f"{top / folder / NAME}: {problem} {_UNTIL_MENDED}") from problem
-
-
-def _decode(content: bytes) -> str:
-    """Return the text of such a file; raise UnusableRuleError if it is not UTF-8, as PowerShell's `echo` writes it."""
-    try:
-        if b"\0" in content:
-            raise ValueError
-        return content.removeprefix(BOM_UTF8).decode("utf-8")
-    except ValueError as error:
-        raise UnusableRuleError("It is no UTF-8 text; save it as UTF-8.") from error
